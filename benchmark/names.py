@@ -1,0 +1,38 @@
+"""Finding a thing by its name, with an error that helps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from benchmark.records import Choice
+
+T = TypeVar("T")
+
+
+class UnknownName(ValueError):
+    """A name that nothing is registered under."""
+
+
+def find(choice: Choice, registry: Mapping[str, T], kind: str) -> T:
+    """The entry that ``choice`` names, or ``choice`` itself where it is an object already.
+
+    Raises
+    ------
+    UnknownName
+        Quotes the name, the nearest valid one and all that are allowed.
+    """
+    if not isinstance(choice, str):
+        return choice  # type: ignore[return-value]
+    if choice not in registry:
+        raise UnknownName(unknown(kind, choice, registry))
+    return registry[choice]
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """One line that says which name is unknown, the nearest valid one and all valid ones."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(allowed)}."

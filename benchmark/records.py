@@ -1,0 +1,364 @@
+"""The plain records that everything else passes around: no torch, no files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Anything that has a name: a clipping, a normalization, a data set of one's own."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Choice = str | Named
+"""A strategy, model or data set: the name of a registered one, or the object itself."""
+
+
+def name_of(choice: Choice) -> str:
+    """Name under which ``choice`` is recorded."""
+    return choice if isinstance(choice, str) else choice.name
+
+
+@dataclass(frozen=True)
+class Range:
+    """Interval ``[low, high]`` of one tunable number, with the default that its source gives.
+
+    ``log`` says that a search draws its logarithm uniformly; ``integer`` that only whole
+    numbers are allowed.
+
+    Raises
+    ------
+    ValueError
+        If ``low <= default <= high`` does not hold, or ``log`` is asked of ``low <= 0``.
+
+    >>> Range(1e-2, 1e2, default=1.0).contains(5.0)
+    True
+    """
+
+    low: float
+    high: float
+    default: float
+    log: bool = True
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.default <= self.high:
+            raise ValueError(
+                "`low <= default <= high` must hold, "
+                f"but got (low={self.low}, default={self.default}, high={self.high})"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"`low > 0` must hold with log=True, but got low={self.low}")
+
+    def contains(self, value: float) -> bool:
+        """Whether ``value`` is allowed."""
+        whole = not self.integer or float(value).is_integer()
+        return whole and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One configuration with one seed.
+
+    Strategies, the model and the data set are given by name, or as objects of one's own.
+    ``None`` stands for the default of the strategy or model and is filled in by
+    `benchmark.engine.resolve`, so that a recorded trial is always explicit.
+
+    Parameters
+    ----------
+    depth
+        Number of hidden layers; only models of variable depth take another than their own.
+    init_gain
+        Multiplies the standard deviation of the He initialization.
+    learning_rate
+        Rate before the schedule's factor.
+    clipping_threshold, batch_policy_parameter
+        The one tunable number of the clipping and of the batch policy.
+    batch_size
+        Examples in the first update.
+    epochs
+        Budget, in passes over the training set.
+    seed
+        Fixes the initial weights and the order of the data, whatever the strategy.
+    arm
+        Part of the study that asked for this trial (a sampler's name, say); empty in a grid.
+    """
+
+    dataset: Choice = "digits"
+    model: Choice = "mlp"
+    depth: int | None = None
+    init_gain: float = 1.0
+    normalization: Choice = "none"
+    optimizer: Choice = "sgd"
+    learning_rate: float = 0.1
+    schedule: Choice = "constant"
+    clipping: Choice = "none"
+    clipping_threshold: float | None = None
+    batch_policy: Choice = "fixed"
+    batch_policy_parameter: float | None = None
+    batch_size: int = 32
+    epochs: float = 5.0
+    seed: int = 0
+    arm: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The configuration as plain values, one a column."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {k: v.name if isinstance(v, Named) else v for k, v in row.items()}
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that identify this trial in every file and on every machine."""
+        return _digest(self.row())
+
+    @property
+    def cell(self) -> str:
+        """Identifies the configuration without its seed."""
+        row = self.row()
+        del row["seed"]
+        return _digest(row)
+
+
+CONFIGURATION: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Trial))
+"""Names of the columns that say what a trial is, as opposed to what came out."""
+
+NUMERIC_FACTORS = frozenset({"learning_rate", "clipping_threshold", "init_gain", "seed"})
+"""Factors in which the trials of one unit may differ: numbers that change no tensor's shape."""
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    # 1 and 1.0 are the same configuration: every number is written as a float
+    plain = {k: float(v) if isinstance(v, int | float) else v for k, v in row.items()}
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+Levels = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and the full factorial of trials that answers it.
+
+    Parameters
+    ----------
+    name
+        Folder of its results.
+    question
+        One sentence that ends in a question mark.
+    factors
+        Levels of each `Trial` field that is varied or fixed: a sequence of levels, or one value.
+        A list of such mappings is the union of their factorials (thresholds that belong to
+        one clipping only, say).
+    seeds
+        Every cell is run once with each.
+    checkpoints
+        Rows of history a trial, evenly spaced over the budget (a multiple of 4, so that
+        batch policies with quarter milestones decide on time).
+    layers
+        Whether per-layer rows are recorded at every checkpoint.
+
+    >>> study = Study(name="demo", question="Which rate?", factors={"learning_rate": [0.1, 1.0]})
+    >>> len(list(study.trials()))
+    2
+    """
+
+    name: str
+    question: str
+    factors: Levels | Sequence[Levels]
+    seeds: Sequence[int] = (0,)
+    checkpoints: int = 20
+    layers: bool = False
+
+    def __post_init__(self) -> None:
+        check_checkpoints(self.checkpoints)
+        for block in self.blocks():
+            check_factors(block)
+
+    def blocks(self) -> list[Levels]:
+        """The factorials whose union this study is."""
+        return [self.factors] if isinstance(self.factors, Mapping) else list(self.factors)
+
+    def trials(self) -> Iterator[Trial]:
+        """Every expected trial once, the seed varying fastest."""
+        seen = set()
+        for block in self.blocks():
+            names = [name for name in block if name != "seed"]
+            for values in itertools.product(*(levels_of(block[name]) for name in names)):
+                for seed in self.seeds:
+                    trial = Trial(**dict(zip(names, values, strict=True)), seed=seed)
+                    if trial.key not in seen:
+                        seen.add(trial.key)
+                        yield trial
+
+    def only(self, selection: Mapping[str, Sequence[str]]) -> Study:
+        """This study with factors narrowed, or fixed to other values than its own."""
+        return dataclasses.replace(
+            self,
+            factors=[narrow(block, selection) for block in self.blocks()],
+            seeds=tuple(int(s) for s in selection.get("seed", self.seeds)),
+        )
+
+    def definition(self) -> dict[str, Any]:
+        """The whole study as plain values, for the metadata of its files."""
+        return {
+            "kind": "study",
+            "name": self.name,
+            "question": self.question,
+            "factors": [plain_levels(block) for block in self.blocks()],
+            "seeds": list(self.seeds),
+            "checkpoints": self.checkpoints,
+            "layers": self.layers,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A question, and a search of a space of trials that answers it.
+
+    The space is searched once for every combination of ``each`` and every sampler, in
+    generations of fixed size that are told in trial order: a seed gives the same search
+    whatever the number of workers. The winners, and the best cell of the grid where one lies
+    beside this study, are then trained on fresh seeds.
+
+    Parameters
+    ----------
+    space
+        A `Range` or a sequence of levels for each searched field of `Trial`. Thresholds and
+        parameters of strategies need not be named: each strategy's own declared range is
+        searched when the strategy is drawn.
+    each
+        Factors for every combination of which a search of its own is made.
+    fixed
+        Values of the other fields.
+    samplers
+        Among ``"tpe"``, ``"random"`` and ``"quasi-random"``.
+    trials
+        Trials of each search.
+    generation
+        Trials asked before any of them is told.
+    confirm_seeds
+        Fresh seeds on which the winners are trained again.
+    """
+
+    name: str
+    question: str
+    space: Mapping[str, Any]
+    each: Levels = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    samplers: Sequence[str] = ("tpe", "random", "quasi-random")
+    trials: int = 40
+    generation: int = 8
+    seed: int = 0
+    confirm_seeds: Sequence[int] = (1000, 1001, 1002)
+    checkpoints: int = 20
+
+    def __post_init__(self) -> None:
+        check_checkpoints(self.checkpoints)
+        for mapping in (self.space, self.each, self.fixed):
+            check_factors(mapping)
+
+    def only(self, selection: Mapping[str, Sequence[str]]) -> Search:
+        """This search with factors narrowed, or fixed to other values than its own."""
+        left = dict(selection)
+        samplers = tuple(left.pop("arm", self.samplers))
+        each = narrow(self.each, {k: v for k, v in left.items() if k in self.each})
+        for name in each:
+            left.pop(name, None)
+        # a searched range narrowed to values becomes a choice among them
+        space = {k: left.get(k, v) for k, v in self.space.items()}
+        space = {k: _typed(k, v) if k in left else v for k, v in space.items()}
+        extra = {k: v for k, v in left.items() if k not in self.space}
+        each = {**each, **{k: _typed(k, v) for k, v in extra.items()}}
+        fixed = {k: v for k, v in self.fixed.items() if k not in extra}
+        return dataclasses.replace(self, space=space, each=each, fixed=fixed, samplers=samplers)
+
+    def definition(self) -> dict[str, Any]:
+        """The whole search as plain values, for the metadata of its files."""
+        space = {
+            k: dataclasses.asdict(v) if isinstance(v, Range) else plain_levels({k: v})[k]
+            for k, v in self.space.items()
+        }
+        return {
+            "kind": "search",
+            "name": self.name,
+            "question": self.question,
+            "space": space,
+            "each": plain_levels(self.each),
+            "fixed": plain_levels(self.fixed),
+            "samplers": list(self.samplers),
+            "trials": self.trials,
+            "generation": self.generation,
+            "seed": self.seed,
+            "confirm_seeds": list(self.confirm_seeds),
+            "checkpoints": self.checkpoints,
+        }
+
+
+def levels_of(value: Any) -> list[Any]:
+    """The levels of a factor: one value counts as a single level."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
+
+
+def plain_levels(block: Levels) -> dict[str, list[Any]]:
+    """A block of levels as plain values."""
+    return {
+        name: [v.name if isinstance(v, Named) else v for v in levels_of(value)]
+        for name, value in block.items()
+    }
+
+
+def narrow(block: Levels, selection: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """``block`` with the selected factors replaced; the seed is not a factor of a block."""
+    chosen = {k: v for k, v in selection.items() if k != "seed"}
+    out = dict(block)
+    for name, texts in chosen.items():
+        # an object of the user's own in the study is chosen by its name
+        objects = {o.name: o for o in levels_of(block.get(name, ())) if isinstance(o, Named)}
+        out[name] = [objects.get(v, v) for v in _typed(name, texts)]
+    return out
+
+
+def _typed(name: str, texts: Sequence[str]) -> list[Any]:
+    """Values of a command line in the type of the field, or one clear error."""
+    kind = {"depth": int, "batch_size": int, "seed": int, "learning_rate": float}
+    kind |= {"init_gain": float, "clipping_threshold": float, "epochs": float}
+    kind |= {"batch_policy_parameter": float}
+    try:
+        return [kind[name](t) if name in kind else t for t in texts]
+    except ValueError:
+        wanted = "whole numbers" if kind[name] is int else "numbers"
+        raise ValueError(f"{name} takes {wanted}, but got {','.join(texts)!r}") from None
+
+
+def check_factors(block: Mapping[str, Any]) -> None:
+    """Raise a ValueError that names the first key that is no field of `Trial`."""
+    for name in block:
+        if name not in CONFIGURATION:
+            raise ValueError(f"unknown factor {name!r}; allowed: {', '.join(CONFIGURATION)}")
+
+
+def check_checkpoints(checkpoints: int) -> None:
+    """Raise a ValueError unless the number of checkpoints is a positive multiple of 4."""
+    if checkpoints < 4 or checkpoints % 4:
+        raise ValueError(f"`checkpoints` must be a positive multiple of 4, but got {checkpoints}")
+
+
+def is_finite(value: float | None) -> bool:
+    """Whether ``value`` is a number that is neither NaN nor infinite."""
+    return value is not None and math.isfinite(value)

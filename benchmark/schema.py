@@ -1,0 +1,154 @@
+"""Columns of the result files: the contract between the engine and everyone who reads them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark.records import CONFIGURATION
+from benchmark.status import STATUSES
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes its meaning; results of different versions are not mixed."""
+
+TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
+
+_CONFIGURATION = {
+    "dataset": TEXT,
+    "model": TEXT,
+    "depth": WHOLE,
+    "init_gain": REAL,
+    "normalization": TEXT,
+    "optimizer": TEXT,
+    "learning_rate": REAL,
+    "schedule": TEXT,
+    "clipping": TEXT,
+    "clipping_threshold": REAL,
+    "batch_policy": TEXT,
+    "batch_policy_parameter": REAL,
+    "batch_size": WHOLE,
+    "epochs": REAL,
+    "seed": WHOLE,
+}
+
+PLAN = {"study": TEXT, "trial": TEXT, "cell": TEXT, "unit": TEXT, **_CONFIGURATION, "arm": TEXT}
+"""One row an expected trial."""
+
+TRIALS = {
+    "study": TEXT,
+    "trial": TEXT,
+    "cell": TEXT,
+    "unit": TEXT,
+    **_CONFIGURATION,
+    "status": TEXT,
+    "status_reason": TEXT,
+    "first_bad_step": WHOLE,
+    "steps": WHOLE,
+    "samples": WHOLE,
+    "final_batch_size": WHOLE,
+    "initial_loss": REAL,
+    "train_loss": REAL,
+    "validation_loss": REAL,
+    "validation_accuracy": REAL,
+    "test_loss": REAL,
+    "test_accuracy": REAL,
+    "best_validation_accuracy": REAL,
+    "gradient_norm_median": REAL,
+    "gradient_norm_max": REAL,
+    "clipped_fraction": REAL,
+    "steps_to_target": WHOLE,
+    "samples_to_target": WHOLE,
+    "seconds": REAL,
+    "device": TEXT,
+    # added to the contract's columns
+    "arm": TEXT,
+    "classes": WHOLE,
+    "parameters": WHOLE,
+}
+"""One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1."""
+
+HISTORY = {
+    "study": TEXT,
+    "trial": TEXT,
+    "step": WHOLE,
+    "samples": WHOLE,
+    "learning_rate": REAL,
+    "batch_size": WHOLE,
+    "train_loss": REAL,
+    "train_loss_max": REAL,
+    "gradient_norm_median": REAL,
+    "gradient_norm_p90": REAL,
+    "gradient_norm_max": REAL,
+    "clipped_fraction": REAL,
+    "update_ratio": REAL,
+    "parameter_norm": REAL,
+    "noise_scale": REAL,
+    "validation_loss": REAL,
+    "validation_accuracy": REAL,
+}
+"""One row a trial and checkpoint; over the steps since the row before. Step 0 is initialization."""
+
+LAYERS = {
+    "study": TEXT,
+    "trial": TEXT,
+    "step": WHOLE,
+    "layer": TEXT,
+    "layer_kind": TEXT,
+    "gradient_norm": REAL,
+    "backprop_norm": REAL,
+    "activation_rms": REAL,
+    "parameter_norm": REAL,
+    "update_ratio": REAL,
+    # added: the layer's place from the input, counted from 1
+    "layer_index": WHOLE,
+}
+"""One row a trial, checkpoint and layer; backprop_norm is norm(dL/dh) at the pre-activation."""
+
+TABLES: dict[str, dict[str, pa.DataType]] = {
+    "plan": PLAN,
+    "trials": TRIALS,
+    "history": HISTORY,
+    "layers": LAYERS,
+}
+
+KEYS = {"plan": ["trial"], "trials": ["trial"]}
+KEYS |= {"history": ["trial", "step"], "layers": ["trial", "step", "layer"]}
+
+assert set(_CONFIGURATION) | {"arm"} == set(CONFIGURATION)
+
+
+class SchemaError(ValueError):
+    """Rows that do not keep the contract."""
+
+
+def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows as a data frame with exactly the table's columns; what a row lacks is missing."""
+    return to_arrow(table, pd.DataFrame(rows, columns=list(TABLES[table]))).to_pandas()
+
+
+def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
+    """``data`` as a typed arrow table.
+
+    Raises
+    ------
+    SchemaError
+        On missing or unknown columns, a value of the wrong type, a duplicate key, or a status
+        outside the vocabulary.
+    """
+    columns = TABLES[table]
+    if missing := [c for c in columns if c not in data]:
+        raise SchemaError(f"{table} lacks the columns {', '.join(missing)}")
+    if extra := [c for c in data if c not in columns]:
+        raise SchemaError(f"{table} has the unknown columns {', '.join(extra)}")
+    try:
+        arrays = [
+            pa.array(data[name], type=kind, from_pandas=True) for name, kind in columns.items()
+        ]
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SchemaError(f"{table} has a value of the wrong type: {error}") from error
+    if data.duplicated(KEYS[table]).any():
+        row = data[data.duplicated(KEYS[table])].iloc[0]
+        raise SchemaError(f"{table} has two rows for {row[KEYS[table]].to_dict()}")
+    if table == "trials" and (bad := set(data["status"]) - set(STATUSES)):
+        raise SchemaError(f"unknown status {sorted(map(str, bad))}; allowed: {', '.join(STATUSES)}")
+    return pa.table(arrays, schema=pa.schema(list(columns.items())))
