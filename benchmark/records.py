@@ -17,7 +17,9 @@ class Named(Protocol):
     """Anything that has a name: a clipping, a normalization, a data set of one's own."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What rows and command lines call it."""
+        ...
 
 
 Choice = str | Named

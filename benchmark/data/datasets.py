@@ -1,0 +1,254 @@
+"""The data sets: images, labels, and splits that are chosen once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from benchmark.data.idx import DataError
+from benchmark.data.sources import Source, read_source
+from benchmark.names import find
+from benchmark.records import Choice
+
+VALIDATION_EXAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set in memory.
+
+    Images have the shape (n, C, H, W) and the type uint8 or float; labels (n,) are int64.
+    ``mean`` and ``std`` are those of the training images' pixels as stored: a batch is
+    ``(images - mean) / std``. Selection is on validation; test is for reporting.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    mean: float
+    std: float
+
+    def to(self, device: torch.device | str) -> Splits:
+        """The same on ``device``."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()}
+        return Splits(**moved)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by name.
+
+    Parameters
+    ----------
+    image_shape
+        (C, H, W).
+    load
+        Reads it; called once a process.
+    target_accuracy
+        Validation accuracy at which a trial counts as having got there.
+    """
+
+    name: str
+    classes: int
+    image_shape: tuple[int, int, int]
+    load: Callable[[], Splits]
+    target_accuracy: float
+    reference: str
+    summary: str
+
+
+def load(choice: Choice) -> Splits:
+    """The splits of a data set, read once a process.
+
+    Raises
+    ------
+    UnknownName
+        If no data set has that name.
+    DataError
+        If a file is missing or damaged.
+    """
+    return _loaded(find(choice, DATASETS, "dataset"))
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(dataset: Dataset) -> Splits:
+    return dataset.load()
+
+
+def make_splits(
+    train: tuple[Any, Any], validation: tuple[Any, Any], test: tuple[Any, Any]
+) -> Splits:
+    """Splits from pairs of images (n, H, W) or (n, C, H, W) and labels (n,).
+
+    Raises
+    ------
+    DataError
+        If a split has another number of images than of labels, or none.
+    """
+    tensors: dict[str, Tensor] = {}
+    parts = {"train": train, "validation": validation, "test": test}
+    for name, (images, labels) in parts.items():
+        x, y = torch.as_tensor(images), torch.as_tensor(labels).long()
+        if len(x) != len(y) or not len(x):
+            raise DataError(
+                f"{name} must have as many images as labels, but has {len(x)}, {len(y)}"
+            )
+        tensors[f"{name}_images"] = x.unsqueeze(1) if x.dim() == 3 else x
+        tensors[f"{name}_labels"] = y
+    pixels = tensors["train_images"].double()
+    # a constant image has no spread to divide by
+    std = float(pixels.std(correction=0)) or 1.0
+    return Splits(mean=float(pixels.mean()), std=std, **tensors)
+
+
+def tensor_dataset(
+    name: str,
+    *,
+    train: tuple[Any, Any],
+    validation: tuple[Any, Any],
+    test: tuple[Any, Any],
+    target_accuracy: float = 0.9,
+    reference: str = "one's own",
+    summary: str = "",
+) -> Dataset:
+    """A data set of one's own, from pairs of images (n, [C,] H, W) and labels (n,) in 0..classes-1.
+
+    It holds its tensors, so that it reaches worker processes by being copied there.
+
+    >>> images, labels = torch.zeros(4, 2, 2), torch.tensor([0, 1, 0, 1])
+    >>> pair = images, labels
+    >>> tensor_dataset("toy", train=pair, validation=pair, test=pair).classes
+    2
+    """
+    splits = make_splits(train, validation, test)
+    labels = torch.cat([splits.train_labels, splits.validation_labels, splits.test_labels])
+    if int(labels.min()) < 0:
+        raise DataError(f"labels of {name!r} must be >= 0, but one is {int(labels.min())}")
+    channels, height, width = splits.train_images.shape[1:]
+    return Dataset(
+        name=name,
+        classes=int(labels.max()) + 1,
+        image_shape=(channels, height, width),
+        load=_Held(splits),
+        target_accuracy=target_accuracy,
+        reference=reference,
+        summary=summary,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    # a class and not a lambda, because it is pickled for worker processes
+    splits: Splits
+
+    def __call__(self) -> Splits:
+        return self.splits
+
+
+def _digits() -> Splits:
+    bunch = load_digits()
+    images = bunch.images.astype(np.uint8)
+    fifth = np.arange(len(images)) % 5
+    choose = {"train": fifth < 3, "validation": fifth == 3, "test": fifth == 4}
+    return make_splits(**{k: (images[where], bunch.target[where]) for k, where in choose.items()})
+
+
+def _idx(sources: tuple[Source, ...]) -> Splits:
+    images, labels, test_images, test_labels = (read_source(s).copy() for s in sources)
+    cut = len(images) - VALIDATION_EXAMPLES
+    return make_splits(
+        train=(images[:cut], labels[:cut]),
+        validation=(images[cut:], labels[cut:]),
+        test=(test_images, test_labels),
+    )
+
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+"""In the order of `SHA256` and `MD5`."""
+
+URLS = {
+    "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+}
+SHA256 = {
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    "fashion-mnist": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+}
+MD5 = {
+    "mnist": (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    "fashion-mnist": (
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+}
+
+
+def sources_of(dataset: str) -> tuple[Source, ...]:
+    """The four files of a published data set."""
+    rows = zip(FILES, SHA256[dataset], MD5[dataset], strict=True)
+    return tuple(Source(dataset, f, sha256, md5, URLS[dataset]) for f, sha256, md5 in rows)
+
+
+DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(
+        "digits",
+        10,
+        (1, 8, 8),
+        _digits,
+        0.90,
+        "Alpaydin, Kaynak 1998, doi:10.24432/C50P49",
+        "1,797 handwritten digits of 8x8 pixels; ships inside scikit-learn",
+    ),
+    "mnist": Dataset(
+        "mnist",
+        10,
+        (1, 28, 28),
+        functools.partial(_idx, sources_of("mnist")),
+        0.95,
+        "LeCun et al. 1998, doi:10.1109/5.726791",
+        "70,000 handwritten digits of 28x28 pixels",
+    ),
+    "fashion-mnist": Dataset(
+        "fashion-mnist",
+        10,
+        (1, 28, 28),
+        functools.partial(_idx, sources_of("fashion-mnist")),
+        0.80,
+        "Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
+        "70,000 images of clothing of 28x28 pixels",
+    ),
+}

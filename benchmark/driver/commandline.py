@@ -1,0 +1,128 @@
+"""The command line that every study script shares."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from benchmark.data import DataError
+from benchmark.driver.bench import Options
+from benchmark.driver.grid import run_study
+from benchmark.driver.search import run_search
+from benchmark.driver.table import closing_table
+from benchmark.engine.devices import DEVICES
+from benchmark.names import unknown
+from benchmark.records import CONFIGURATION, Search, Study
+from benchmark.results import ResultsError
+from benchmark.schema import SchemaError
+
+SCALES = {
+    "smoke": "seconds: does it run",
+    "quick": "a few minutes on two cores",
+    "standard": "at most half an hour on two cores",
+    "full": "one GPU",
+}
+
+USER_ERRORS = (ValueError, ResultsError, DataError, SchemaError)
+"""What bad input raises: shown as one line, with exit status 2."""
+
+Make = Callable[[str], Study | Search]
+
+
+def run(make: Make, arguments: Sequence[str] | None = None) -> int:
+    """Run the study that ``make`` gives for the scale on the command line; returns the exit status.
+
+    0: finished; 1: finished, but the program failed on some trials; 2: bad input; 130: interrupted,
+    and the same command continues.
+    """
+    parser = make_parser(make("quick").question)
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        study = make(options.scale)
+        if selection := read_selection(options.only):
+            study = study.only(selection)
+        if options.workers is not None and options.workers < 1:
+            raise ValueError(f"--workers must be at least 1, but got {options.workers}")
+        chosen = Options(
+            results=options.results or Path("results") / options.scale,
+            device=options.device,
+            workers=options.workers,
+            storage=options.storage,
+        )
+        print(study.question, flush=True)
+        trials = run_study(study, chosen) if isinstance(study, Study) else run_search(study, chosen)
+    except USER_ERRORS as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted; what is finished is kept, the same command continues", file=sys.stderr
+        )
+        return 130
+    folder = chosen.results / study.name
+    print(closing_table(trials))
+    for table in ("trials", "history", "layers"):
+        if (path := folder / f"{table}.parquet").exists():
+            print(path)
+    failed = trials["status"].eq("failed").sum()
+    if failed:
+        print(f"{failed} trials failed; see status_reason. The same command retries them.")
+    return 1 if failed else 0
+
+
+def _interrupt(number: int, where: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def make_parser(question: str) -> argparse.ArgumentParser:
+    """The options of every study."""
+    parser = argparse.ArgumentParser(description=question, allow_abbrev=False)
+    scales = "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
+    parser.add_argument("--scale", choices=SCALES, default="quick", help=scales)
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="where results go (results/SCALE)"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (one a core; one on a GPU)"
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="Optuna storage that gets a copy of finished trials"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="FACTOR=VALUE[,VALUE]",
+        help="narrow the study; may be repeated",
+    )
+    return parser
+
+
+def read_selection(texts: Sequence[str]) -> Mapping[str, list[str]]:
+    """``--only`` arguments as factor -> values.
+
+    Raises
+    ------
+    ValueError
+        If one has no ``=`` or no value, or names no factor.
+
+    >>> read_selection(["model=mlp,cnn"])
+    {'model': ['mlp', 'cnn']}
+    """
+    selection: dict[str, list[str]] = {}
+    for text in texts:
+        factor, equals, values = text.partition("=")
+        chosen = [value for value in values.split(",") if value]
+        if not equals or not chosen:
+            raise ValueError(f"--only takes FACTOR=VALUE[,VALUE], but got {text!r}")
+        if factor not in CONFIGURATION:
+            raise ValueError(unknown("factor", factor, CONFIGURATION))
+        selection[factor] = selection.get(factor, []) + chosen
+    return selection

@@ -1,0 +1,67 @@
+"""Running a full factorial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from benchmark.driver.asking import Asked
+from benchmark.driver.bench import Bench, Options, resolve_all
+from benchmark.driver.mirror import Mirror
+from benchmark.driver.samplers import factorial_sampler
+from benchmark.records import CONFIGURATION, Study, Trial
+
+
+def run_study(study: Study, options: Options) -> pd.DataFrame:
+    """Train every trial of ``study`` that is not in its folder yet; returns the trials table.
+
+    Each trial is asked of an Optuna study and told to it in order; parquet alone decides what is
+    done, and the same call continues where an earlier one was stopped.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name or a number out of range, before anything is written.
+    ResultsError
+        If the folder cannot be written, or another run holds it.
+    """
+    trials = resolve_all(list(study.trials()))
+    mirror = Mirror(options.storage)
+    bench = Bench(
+        study.name,
+        study.definition(),
+        options,
+        checkpoints=study.checkpoints,
+        layers=study.layers,
+        expected=len(trials),
+    )
+    with bench:
+        asked = ask_for_all(
+            Asked(study.name, factorial_sampler(parameters(trials)), mirror), trials
+        )
+        bench.train(trials, after_unit=lambda: asked.tell_ready(bench.rows))
+        asked.tell_ready(bench.rows)
+    return bench.folder.load().trials
+
+
+def parameters(trials: list[Trial]) -> list[dict[str, Any]]:
+    """Optuna's parameters of each trial: every field that takes more than one value, as text.
+
+    Text, because a level may be missing where another strategy has a threshold.
+    """
+    rows = [trial.row() for trial in trials]
+    varied = [name for name in CONFIGURATION if len({row[name] for row in rows}) > 1]
+    return [{name: str(row[name]) for name in varied} for row in rows]
+
+
+def ask_for_all(asked: Asked, trials: list[Trial]) -> Asked:
+    """Ask for every trial of the factorial once."""
+    rows = parameters(trials)
+    levels = {name: list(dict.fromkeys(row[name] for row in rows)) for name in rows[0]}
+    for trial, row in zip(trials, rows, strict=True):
+        optuna_trial = asked.ask()
+        for name in row:
+            optuna_trial.suggest_categorical(name, levels[name])
+        asked.hold(optuna_trial, trial)
+    return asked

@@ -1,0 +1,176 @@
+"""Running a search: generations asked together, told in order, winners confirmed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from benchmark.driver.asking import Asked, objective
+from benchmark.driver.bench import Bench, Options, resolve_all
+from benchmark.driver.mirror import Mirror
+from benchmark.driver.samplers import make_sampler
+from benchmark.engine import REGISTRIES, resolve
+from benchmark.names import find
+from benchmark.records import Range, Search, Trial, levels_of
+from benchmark.results import load_study
+from benchmark.status import FINISHED
+
+TUNABLE = {
+    "clipping": ("clipping_threshold", "threshold"),
+    "batch_policy": ("batch_policy_parameter", "parameter"),
+}
+"""Field of a strategy -> field of its tunable number, and where the strategy declares its range."""
+
+
+def run_search(search: Search, options: Options) -> pd.DataFrame:
+    """Search ``search``'s space, then train the winners on fresh seeds; returns the trials table.
+
+    All searches advance together, a generation at a time. A finished trial is never trained
+    again: the samplers are replayed against the rows in the folder.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name or a number out of range, before anything is written.
+    ResultsError
+        If the folder cannot be written, or another run holds it.
+    """
+    searches = list(_searches(search, Mirror(options.storage)))
+    check_space(search, [base for base, _ in searches])
+    confirmed = len(search.confirm_seeds) * (len(searches) + len(_bases(search)))
+    bench = Bench(
+        search.name,
+        search.definition(),
+        options,
+        checkpoints=search.checkpoints,
+        expected=len(searches) * search.trials + confirmed,
+    )
+    with bench:
+        for start in range(0, search.trials, search.generation):
+            size = min(search.generation, search.trials - start)
+            generation = [
+                _ask(search, base, asked) for base, asked in searches for _ in range(size)
+            ]
+            bench.train(generation)
+            for _, asked in searches:
+                asked.tell_ready(bench.rows)
+        winners = [
+            dataclasses.replace(best, arm=f"confirm:{best.arm}")
+            for _, asked in searches
+            if (best := asked.best()) is not None
+        ]
+        winners += [
+            dataclasses.replace(best, arm="confirm:grid")
+            for base in _bases(search)
+            if (best := best_of_grid(options, base)) is not None
+        ]
+        bench.settle(len(searches) * search.trials + len(winners) * len(search.confirm_seeds))
+        bench.train(
+            [
+                dataclasses.replace(winner, seed=seed)
+                for winner in winners
+                for seed in search.confirm_seeds
+            ]
+        )
+    return bench.folder.load().trials
+
+
+def _bases(search: Search) -> list[Trial]:
+    """What stays the same within one search: one trial for every combination of ``each``."""
+    names = list(search.each)
+    values = itertools.product(*(levels_of(search.each[name]) for name in names))
+    return [
+        Trial(**{"seed": search.seed, **search.fixed, **dict(zip(names, v, strict=True))})
+        for v in values
+    ]
+
+
+def _searches(search: Search, mirror: Mirror) -> list[tuple[Trial, Asked]]:
+    dimensions = len(search.space) + len(TUNABLE)
+    out = []
+    for base in _bases(search):
+        row = base.row()
+        label = "/".join(f"{name}={row[name]}" for name in search.each)
+        for name in search.samplers:
+            sampler = make_sampler(name, search.seed, search.trials, dimensions, label)
+            study = "/".join(filter(None, [search.name, name, label]))
+            out.append((dataclasses.replace(base, arm=name), Asked(study, sampler, mirror)))
+    return out
+
+
+def check_space(search: Search, bases: list[Trial]) -> None:
+    """Resolve every corner of the space, so that a mistake raises before anything is trained."""
+    for base in bases:
+        resolve_all([base])
+        for name, levels in search.space.items():
+            ends = [levels.low, levels.high] if isinstance(levels, Range) else levels_of(levels)
+            if name in ("clipping_threshold", "batch_policy_parameter"):
+                continue
+            resolve_all([dataclasses.replace(base, **{name: value}) for value in ends])
+
+
+def _ask(search: Search, base: Trial, asked: Asked) -> Trial:
+    optuna_trial = asked.ask()
+    values = {
+        name: suggest(optuna_trial, name, levels)
+        for name, levels in search.space.items()
+        if name not in ("clipping_threshold", "batch_policy_parameter")
+    }
+    trial = dataclasses.replace(base, **values)
+    for field, (number, declared) in TUNABLE.items():
+        strategy = find(getattr(trial, field), REGISTRIES[field], field)
+        allowed = getattr(strategy, declared)
+        if allowed is None or getattr(base, number) is not None:
+            continue
+        # a threshold means something else for each strategy: each has a parameter of its own
+        label = f"{strategy.name}.{number}"
+        levels = search.space.get(number, allowed)
+        trial = dataclasses.replace(trial, **{number: suggest(optuna_trial, label, levels)})
+    trial = resolve(trial)
+    asked.hold(optuna_trial, trial)
+    return trial
+
+
+def suggest(trial: optuna.Trial, name: str, levels: Any) -> Any:
+    """A value of ``levels``: a `Range`, or a sequence to choose from."""
+    if isinstance(levels, Range):
+        if levels.integer:
+            return trial.suggest_int(name, int(levels.low), int(levels.high), log=levels.log)
+        return trial.suggest_float(name, levels.low, levels.high, log=levels.log)
+    objects = {str(getattr(v, "name", v)): v for v in levels_of(levels)}
+    return objects[trial.suggest_categorical(name, list(objects))]
+
+
+def best_of_grid(options: Options, base: Trial) -> Trial | None:
+    """The best cell of the grid beside this study, by its mean objective over seeds.
+
+    Only cells on the same data, model and budget count; None where there are none.
+    """
+    grid = load_study(options.results, "grid")
+    if grid is None:
+        return None
+    row = resolve(base).row()
+    trials = grid.trials[grid.trials["status"].isin(FINISHED)]
+    for name in ("dataset", "model", "depth", "epochs"):
+        trials = trials[trials[name] == row[name]]
+    if trials.empty:
+        return None
+    trials = trials.assign(objective=[objective(r) for r in trials.to_dict("records")])
+    cell = trials.groupby("cell", sort=False)["objective"].mean().idxmin()
+    return trial_of(trials[trials["cell"] == cell].iloc[0].to_dict())
+
+
+def trial_of(row: Mapping[str, Any]) -> Trial:
+    """The `Trial` that a row of the results describes; strategies by name."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Trial):
+        value = row[field.name]
+        missing = value is None or value != value
+        whole = field.name in ("depth", "batch_size", "seed")
+        values[field.name] = None if missing else int(value) if whole else value
+    return Trial(**values)

@@ -1,0 +1,82 @@
+"""Units of work: what one call of the engine trains, in this process or in another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.engine import Record, group_by_shape, train
+from benchmark.records import Trial
+from benchmark.schema import frame
+
+UNIT_SIZE = 64
+"""Most trials in a unit: what is lost when the power goes, and what one progress step covers."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """K trials of one shape, and how to train them."""
+
+    study: str
+    trials: tuple[Trial, ...]
+    checkpoints: int
+    layers: bool
+    device: str
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits, from the keys of the trials."""
+        keys = " ".join(trial.key for trial in self.trials)
+        return hashlib.sha256(keys.encode()).hexdigest()[:12]
+
+    def failed(self, reason: str) -> Record:
+        """Rows that say that the program, not the training, failed."""
+        rows = [
+            {
+                "study": self.study,
+                "unit": self.id,
+                "trial": trial.key,
+                "cell": trial.cell,
+                **trial.row(),
+                "status": "failed",
+                "status_reason": reason,
+            }
+            for trial in self.trials
+        ]
+        return Record(frame("trials", rows), frame("history", []), frame("layers", []))
+
+
+def make_units(
+    study: str, trials: Sequence[Trial], *, checkpoints: int, layers: bool, device: str
+) -> list[Unit]:
+    """Group resolved trials into units; the same trials give the same units on every device."""
+    return [
+        Unit(study, tuple(group), checkpoints, layers, device)
+        for group in group_by_shape(trials, UNIT_SIZE)
+    ]
+
+
+def start_worker() -> None:
+    """Prepare a worker process: one thread each, one process a core."""
+    torch.set_num_threads(1)
+
+
+def train_unit(unit: Unit) -> Record:
+    """Train ``unit``; an error of the program becomes rows with the status ``failed``.
+
+    Running out of the interpreter (an interrupt, a kill) is not an error of the program.
+    """
+    try:
+        return train(
+            unit.trials,
+            device=unit.device,
+            checkpoints=unit.checkpoints,
+            layers=unit.layers,
+            study=unit.study,
+            unit=unit.id,
+        )
+    except Exception as error:
+        return unit.failed(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -1,0 +1,183 @@
+"""The log of one trial: from what the device measured to rows of the result tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmark.measurements import summarize_steps
+from benchmark.records import Trial
+from benchmark.status import chance_level, classify, spike_level
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the numbers of a trial are measured against.
+
+    ``budget`` and ``examples`` count training examples; ``checked`` is the number of validation
+    examples looked at in a checkpoint, ``validation`` that of the final evaluation.
+    """
+
+    budget: int
+    examples: int
+    classes: int
+    checked: int
+    validation: int
+    target_accuracy: float
+
+
+@dataclass
+class Log:
+    """Everything the host knows about one trial while it trains."""
+
+    trial: Trial
+    scale: Scale
+    batch_size: int
+    rate_factor: float = 1.0
+    steps: int = 0
+    samples: int = 0
+    initial_loss: float = math.nan
+    spike_step: int | None = None
+    nonfinite_step: int | None = None
+    reason: str | None = None
+    history: list[Row] = field(default_factory=list)
+    layers: list[Row] = field(default_factory=list)
+    norms: list[np.ndarray] = field(default_factory=list)
+    clipped: list[np.ndarray] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial takes no more steps: it broke, or its budget holds no full batch."""
+        return self.nonfinite_step is not None or (
+            self.samples + self.batch_size > self.scale.budget
+        )
+
+    def steps_until(self, target: int) -> int:
+        """Steps until ``target`` examples have been seen, within the budget."""
+        wanted = math.ceil((target - self.samples) / self.batch_size)
+        return max(0, min(wanted, (self.scale.budget - self.samples) // self.batch_size))
+
+    def progress(self, step: int) -> float:
+        """Share of the budget used at the middle of the step after ``step`` more from here."""
+        return (self.samples + (step + 0.5) * self.batch_size) / self.scale.budget
+
+    def add_steps(
+        self, losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray, learning_rate: float
+    ) -> None:
+        """Record a segment of steps; everything after its first non-finite number is dropped.
+
+        Arrays have the shape (steps,); ``learning_rate`` is that of the last step.
+        """
+        if not self.steps:
+            self.initial_loss = float(losses[0])
+        broken = np.flatnonzero(~(np.isfinite(losses) & np.isfinite(norms)))
+        if len(broken):
+            end = int(broken[0]) + 1
+            losses, norms, clipped = losses[:end], norms[:end], clipped[:end]
+            self._break(
+                self.steps + end, "loss" if not np.isfinite(losses[-1]) else "gradient norm"
+            )
+        level = spike_level(self.initial_loss)
+        above = np.flatnonzero(losses > level)
+        if self.spike_step is None and len(above):
+            self.spike_step = self.steps + int(above[0]) + 1
+            loss = losses[above[0]]
+            self.reason = self.reason or (
+                f"loss {loss:.4g} above {level:.4g} at step {self.spike_step}"
+            )
+        self.steps += len(losses)
+        self.samples += len(losses) * self.batch_size
+        self.norms.append(norms)
+        self.clipped.append(clipped)
+        self.history.append(
+            {
+                "trial": self.trial.key,
+                "step": self.steps,
+                "samples": self.samples,
+                "learning_rate": learning_rate,
+                "batch_size": self.batch_size,
+                **summarize_steps(losses, norms, clipped),
+            }
+        )
+
+    def _break(self, step: int, what: str) -> None:
+        self.nonfinite_step = step
+        self.reason = f"{what} not finite at step {step}"
+
+    def add_checkpoint(self, **measured: float) -> None:
+        """Complete the last row of history with what is measured once a checkpoint."""
+        row = self.history[-1]
+        row.update(measured)
+        if self.nonfinite_step is None and not math.isfinite(measured.get("parameter_norm", 0.0)):
+            self._break(self.steps, "a parameter")
+
+    def add_start(self, **measured: float) -> None:
+        """The row of history for step 0, the network as it was initialized."""
+        start: Row = {"trial": self.trial.key, "step": 0, "samples": 0}
+        start |= {"learning_rate": self.trial.learning_rate, "batch_size": self.batch_size}
+        self.history.append(start | measured)
+
+    def row(self, **final: float) -> Row:
+        """The trial's row; ``final`` holds the full evaluations, and is empty where it broke."""
+        s = self.scale
+        accuracies = [r.get("validation_accuracy", math.nan) for r in self.history]
+        after_start = list(zip(self.history, accuracies, strict=True))[1:]
+        chance = chance_level(s.classes, s.checked)
+        left = [a > chance for _, a in after_start]
+        at_chance = not (
+            final.get("validation_accuracy", 0.0) > chance_level(s.classes, s.validation)
+        )
+        status = classify(
+            finite=self.nonfinite_step is None,
+            spiked=self.spike_step is not None,
+            left_chance=any(left),
+            at_chance=at_chance,
+        )
+        bad = [b for b in (self.spike_step, self.nonfinite_step) if b is not None]
+        first_bad = min(bad) if bad else None
+        if status == "collapsed" and first_bad is None:
+            # the first checkpoint of the last stay at chance; the last one where only the full
+            # evaluation is at chance
+            last_good = max(i for i, good in enumerate(left) if good)
+            fell = min(last_good + 1, len(after_start) - 1)
+            first_bad = after_start[fell][0]["step"]
+            self.reason = f"accuracy fell to chance by step {first_bad}"
+        if status == "stalled":
+            self.reason = "never left chance"
+        reached = [r for r, a in after_start if a >= s.target_accuracy]
+        norms = np.concatenate(self.norms) if self.norms else np.array([])
+        known = norms[~np.isnan(norms)]
+        return {
+            "trial": self.trial.key,
+            "cell": self.trial.cell,
+            **self.trial.row(),
+            "status": status,
+            "status_reason": self.reason,
+            "first_bad_step": first_bad,
+            "steps": self.steps,
+            "samples": self.samples,
+            "final_batch_size": self.batch_size,
+            "initial_loss": self.initial_loss,
+            "train_loss": self.history[-1].get("train_loss"),
+            "best_validation_accuracy": max(
+                (a for a in accuracies if not math.isnan(a)), default=math.nan
+            ),
+            "gradient_norm_median": float(np.quantile(known, 0.5, method="inverted_cdf"))
+            if len(known)
+            else math.nan,
+            "gradient_norm_max": float(known.max()) if len(known) else math.nan,
+            "clipped_fraction": float(np.concatenate(self.clipped).mean())
+            if self.clipped
+            else math.nan,
+            "steps_to_target": reached[0]["step"] if reached else None,
+            "samples_to_target": reached[0]["samples"] if reached else None,
+            "seconds": self.seconds,
+            "classes": s.classes,
+            **final,
+        }

@@ -1,0 +1,251 @@
+"""The batched program: K trials of one shape take their steps together.
+
+The forward pass is lifted over the trials with `torch.func.vmap`; the gradient of the summed
+losses with respect to each trial's own leaves is then each trial's own gradient, in one plain
+backward pass. (Measured on two cores, an MLP of 784-256-10 at batch 32: 0.70 ms a step against
+1.35 ms through `torch.func.grad`.) With K = 1 nothing is lifted: the same functions run directly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from benchmark.engine.resolve import Parts, build_model
+from benchmark.layout import Layout
+from benchmark.models import initialize
+from benchmark.records import Trial
+from benchmark.strategies.clipping import Context, State
+
+Lifted = Callable[..., Any]
+
+
+def lift(function: Lifted, trials: int) -> Lifted:
+    """``function`` of one trial's tensors, as a function of tensors with a leading axis K.
+
+    Arguments and results are tensors, dicts of tensors, or tuples of these.
+    """
+    if trials > 1:
+        return vmap(function)
+
+    def alone(*arguments: Any) -> Any:
+        return _tree(lambda t: t.unsqueeze(0), function(*_tree(lambda t: t[0], arguments)))
+
+    return alone
+
+
+def _tree(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _tree(change, v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_tree(change, v) for v in value)
+    return change(value)
+
+
+@dataclass(frozen=True)
+class Population:
+    """The state of K trials: every tensor's first axis is the trial.
+
+    ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate`` and ``threshold`` (K,).
+    """
+
+    parameters: Tensor
+    buffers: dict[str, Tensor]
+    clipping: State
+    optimizer: State
+    learning_rate: Tensor
+    threshold: Tensor
+
+    def take(self, index: Sequence[int]) -> Population:
+        """The trials at ``index``; a copy."""
+        where = torch.as_tensor(index, device=self.parameters.device)
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Population(**{k: _tree(lambda t: t[where], v) for k, v in values.items()})
+
+    @staticmethod
+    def join(pieces: Sequence[Population], index: Sequence[Sequence[int]]) -> Population:
+        """The population whose trials at ``index[i]`` are those of ``pieces[i]``."""
+        flat = [k for part in index for k in part]
+        back = sorted(range(len(flat)), key=flat.__getitem__)
+
+        def merge(values: Sequence[Any]) -> Any:
+            if isinstance(values[0], dict):
+                return {k: merge([v[k] for v in values]) for k in values[0]}
+            return torch.cat(list(values))
+
+        names = [f.name for f in dataclasses.fields(Population)]
+        whole = Population(**{n: merge([getattr(p, n) for p in pieces]) for n in names})
+        return whole.take(back)
+
+
+class Program:
+    """What the trials of a unit have in common: the network, the strategies, the device."""
+
+    def __init__(self, parts: Parts, trial: Trial, device: torch.device, dtype: torch.dtype):
+        assert trial.depth is not None
+        self.parts = parts
+        self.device = device
+        self.dtype = dtype
+        self.model: nn.Module = build_model(parts, trial.depth).to(dtype)
+        self.layout = Layout.of(self.model)
+        self.buffer_names = [name for name, _ in self.model.named_buffers()]
+        self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
+
+    def start(self, trials: Sequence[Trial]) -> Population:
+        """Initial state; a trial's weights depend on its seed and gain alone."""
+        vectors = []
+        for trial in trials:
+            generator = torch.Generator().manual_seed(trial.seed)
+            initialize(self.model.cpu(), trial.init_gain, generator)
+            vectors.append(torch.cat([p.detach().flatten() for p in self.model.parameters()]))
+        self.model.to(self.device)
+        parameters = torch.stack(vectors).to(self.device)
+        number = {"dtype": self.dtype, "device": self.device}
+        width = len(trials)
+
+        def spread(state: State) -> State:
+            return {k: torch.stack([v] * width) for k, v in state.items()}
+
+        return Population(
+            parameters=parameters,
+            buffers={k: torch.stack([v] * width) for k, v in self.model.named_buffers()},
+            clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
+            optimizer=spread(self.parts.optimizer.init(parameters[0])),
+            learning_rate=torch.tensor([t.learning_rate for t in trials], **number),
+            threshold=torch.tensor([t.clipping_threshold or 0.0 for t in trials], **number),
+        )
+
+    def step(
+        self, population: Population, images: Tensor, labels: Tensor, factor: Tensor
+    ) -> tuple[Population, Tensor, Tensor, Tensor]:
+        """One update of every trial.
+
+        Parameters
+        ----------
+        images, labels
+            (K, B, C, H, W) and (K, B): each trial's own batch.
+        factor
+            () or (K,): what the schedule and the policy multiply the learning rate by.
+
+        Returns
+        -------
+        The new state, and three tensors (K,) of the step: training loss before the update, norm
+        of the gradient before clipping, and whether it was clipped. Nothing waits for the device.
+        """
+        trials = population.parameters.shape[0]
+        loss, gradient = self._gradient(population, images, labels)
+        norm = torch.linalg.vector_norm(gradient, dim=1)
+        clipping, optimizer = self.parts.clipping, self.parts.optimizer
+
+        def change(
+            gradient: Tensor, clip_state: State, memory: State, values: dict[str, Tensor]
+        ) -> tuple[Tensor, State, State, Tensor]:
+            parameters, threshold = values["parameters"], values["threshold"]
+            context = Context(parameters, values["loss"], values["norm"], self.layout)
+            direction = gradient
+            if clipping.stage == "gradient":
+                direction, clip_state, clipped = clipping.clip(
+                    direction, clip_state, threshold, context
+                )
+            direction, memory = optimizer.direction(direction, memory, parameters)
+            if clipping.stage == "update":
+                direction, clip_state, clipped = clipping.clip(
+                    direction, clip_state, threshold, context
+                )
+            parameters = parameters - values["rate"] * direction
+            return parameters, clip_state, memory, clipped
+
+        values = {
+            "parameters": population.parameters,
+            "threshold": population.threshold,
+            "loss": loss,
+            "norm": norm,
+            "rate": population.learning_rate * factor,
+        }
+        parameters, clip_state, memory, clipped = lift(change, trials)(
+            gradient, population.clipping, population.optimizer, values
+        )
+        moved = dataclasses.replace(
+            population, parameters=parameters, clipping=clip_state, optimizer=memory
+        )
+        return moved, loss, norm, clipped
+
+    def _gradient(
+        self, population: Population, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        self.model.train()
+        loss = torch.zeros((), dtype=self.dtype, device=self.device)
+        gradient = torch.zeros((), dtype=self.dtype, device=self.device)
+        pieces = zip(
+            images.tensor_split(self.micro_batches, dim=1),
+            labels.tensor_split(self.micro_batches, dim=1),
+            strict=True,
+        )
+        for some_images, some_labels in pieces:
+            share = some_labels.shape[1] / labels.shape[1]
+            some_loss, some_gradient = self._gradient_at_once(population, some_images, some_labels)
+            if self.micro_batches == 1:
+                return some_loss, some_gradient
+            loss = loss + share * some_loss
+            gradient = gradient + share * some_gradient
+        return loss, gradient
+
+    def _gradient_at_once(
+        self, population: Population, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        trials = population.parameters.shape[0]
+        leaves = {
+            name: tensor.detach().requires_grad_(True)
+            for name, tensor in self.layout.split(population.parameters).items()
+        }
+
+        def loss_of(
+            weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
+        ) -> Tensor:
+            return F.cross_entropy(functional_call(self.model, {**weights, **buffers}, (x,)), y)
+
+        # batch normalization updates the trials' running statistics in place
+        losses = lift(loss_of, trials)(leaves, population.buffers, images, labels)
+        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
+        by_name = dict(zip(leaves, gradients, strict=True))
+        return losses.detach(), self.layout.join(by_name, batch_dims=1)
+
+    @torch.no_grad()
+    def evaluate(
+        self, population: Population, images: Tensor, labels: Tensor, at_once: int
+    ) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy (K,) in evaluation mode on examples (N, C, H, W), (N,).
+
+        ``at_once`` examples go through the network together, counted over all trials.
+        """
+        self.model.eval()
+        trials = population.parameters.shape[0]
+
+        def measure(
+            weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            logits = functional_call(self.model, {**weights, **buffers}, (x,))
+            loss = F.cross_entropy(logits, y, reduction="sum")
+            return loss, (logits.argmax(dim=1) == y).sum()
+
+        run = lift(measure, trials)
+        weights = self.layout.split(population.parameters)
+        loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
+        correct = torch.zeros(trials, dtype=torch.long, device=self.device)
+        size = max(1, at_once // trials)
+        for x, y in zip(images.split(size), labels.split(size), strict=True):
+            some_loss, some_correct = run(
+                weights,
+                population.buffers,
+                x.expand(trials, *x.shape),
+                y.expand(trials, *y.shape),
+            )
+            loss, correct = loss + some_loss, correct + some_correct
+        return loss / len(labels), correct.to(self.dtype) / len(labels)

@@ -1,0 +1,261 @@
+"""A few trials of one shape on their way from initialization to the end of the budget."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.data import Splits
+from benchmark.engine.log import Log, Scale
+from benchmark.engine.order import data_order
+from benchmark.engine.program import Population, Program
+from benchmark.measurements import linear_maps, measure_layers, norms_by_layer
+from benchmark.records import Trial
+from benchmark.strategies.batch_policies import Observation
+
+CHECKED_EXAMPLES = 2000
+"""Validation examples looked at in a checkpoint; the final evaluation takes all."""
+PROBED_EXAMPLES = 256
+"""Training examples on which layers are measured."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, as opposed to what."""
+
+    device: torch.device
+    checkpoints: int
+    layers: bool
+    dtype: torch.dtype
+    width: int | None
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """Examples of all trials that go through the network together in an evaluation."""
+        return 65_536 if self.device.type == "cuda" else 2_048
+
+
+class Run:
+    """A few trials of one shape on their way from initialization to the end of the budget."""
+
+    def __init__(self, program: Program, trials: list[Trial], splits: Splits, settings: Settings):
+        self.program = program
+        self.splits = splits
+        self.settings = settings
+        examples = len(splits.train_labels)
+        checked = min(CHECKED_EXAMPLES, len(splits.validation_labels))
+        self.scale = Scale(
+            budget=int(trials[0].epochs * examples),
+            examples=examples,
+            classes=program.parts.dataset.classes,
+            checked=checked,
+            validation=len(splits.validation_labels),
+            target_accuracy=program.parts.dataset.target_accuracy,
+        )
+        self.checked = (
+            self._images(splits.validation_images[:checked]),
+            splits.validation_labels[:checked],
+        )
+        self.logs = [Log(trial, self.scale, trial.batch_size) for trial in trials]
+        self.trials = trials
+        # position in the population -> position in the logs; trials that ended are taken out
+        self.alive = list(range(len(trials)))
+        self.population = program.start(trials)
+
+    def _images(self, images: Tensor) -> Tensor:
+        return (images.to(self.settings.dtype) - self.splits.mean) / self.splits.std
+
+    def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
+        """Train until every trial's budget is used or the trial is broken; rows and logs."""
+        began = time.perf_counter()
+        count = self.settings.checkpoints
+        self._record_start()
+        finals: dict[int, dict[str, float]] = {}
+        for checkpoint in range(1, count + 1):
+            target = self.scale.budget * checkpoint // count
+            self._advance(target)
+            if checkpoint < count:
+                self._decide(checkpoint)
+            finals |= self._retire(last=checkpoint == count)
+            if not self.alive:
+                break
+        share = (time.perf_counter() - began) / len(self.trials)
+        parameters = self.program.layout.size
+        rows = []
+        for k, log in enumerate(self.logs):
+            log.seconds = share
+            rows.append(log.row(**finals.get(k, {})) | {"parameters": parameters})
+        return rows, self.logs
+
+    def _record_start(self) -> None:
+        loss, accuracy = self._evaluate(*self.checked)
+        norms = self.population.parameters.norm(dim=1).tolist()
+        for k, log in enumerate(self.logs):
+            log.add_start(
+                validation_loss=loss[k], validation_accuracy=accuracy[k], parameter_norm=norms[k]
+            )
+        self._record_layers(list(range(len(self.logs))), None)
+
+    def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+        at_once = self.settings.evaluated_at_once
+        loss, accuracy = self.program.evaluate(self.population, images, labels, at_once)
+        return loss.tolist(), accuracy.tolist()
+
+    def _advance(self, target: int) -> None:
+        """Steps up to ``target`` examples, trials of equal batch size and position together."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for place, k in enumerate(self.alive):
+            log = self.logs[k]
+            if log.steps_until(target):
+                groups.setdefault((log.batch_size, log.samples), []).append(place)
+            else:
+                groups.setdefault((0, 0), []).append(place)
+        moved = []
+        ratios: dict[int, float] = {}
+        before = self.population.parameters
+        for (batch_size, _), places in groups.items():
+            whole = len(places) == len(self.alive)
+            part = self.population if whole else self.population.take(places)
+            if batch_size:
+                part, last = self._segment(part, [self.logs[self.alive[p]] for p in places], target)
+                before = before.clone() if before is self.population.parameters else before
+                before[places] = last
+            moved.append(part)
+        if len(moved) == 1:
+            self.population = moved[0]
+        else:
+            self.population = Population.join(moved, list(groups.values()))
+        stepped = sorted(p for (size, _), places in groups.items() if size for p in places)
+        if not stepped:
+            return
+        delta = self.population.parameters - before
+        norms = self.population.parameters.norm(dim=1).tolist()
+        ratio = (delta.norm(dim=1) / before.norm(dim=1)).tolist()
+        loss, accuracy = self._evaluate(*self.checked)
+        for place in stepped:
+            log = self.logs[self.alive[place]]
+            finite = log.nonfinite_step is None
+            ratios[place] = ratio[place]
+            nan = float("nan")
+            log.add_checkpoint(
+                update_ratio=ratio[place],
+                parameter_norm=norms[place],
+                validation_loss=loss[place] if finite else nan,
+                validation_accuracy=accuracy[place] if finite else nan,
+            )
+        self._record_layers(stepped, delta)
+
+    def _segment(self, part: Population, logs: list[Log], target: int) -> tuple[Population, Tensor]:
+        """Take the steps of trials in lockstep; also returns the parameters before the last."""
+        device, first = self.settings.device, logs[0]
+        steps, size = first.steps_until(target), first.batch_size
+        start, stop = first.samples, first.samples + steps * size
+        examples = self.scale.examples
+        order = torch.stack([data_order(log.trial.seed, examples, start, stop) for log in logs])
+        order = order.view(len(logs), steps, size).to(device)
+        schedule = self.program.parts.schedule.factor
+        factors = np.array([schedule(first.progress(i)) for i in range(steps)])
+        policy = np.array([log.rate_factor for log in logs])
+        rates = torch.tensor(np.outer(factors, policy), dtype=self.settings.dtype, device=device)
+        measured = []
+        before = part.parameters
+        for i in range(steps):
+            index = order[:, i]
+            images = self._images(self.splits.train_images[index])
+            before = part.parameters
+            part, *step = self.program.step(part, images, self.splits.train_labels[index], rates[i])
+            measured.append(torch.stack([t.to(self.settings.dtype) for t in step]))
+        # the one moment when the host waits for the device
+        losses, norms, clipped = torch.stack(measured, dim=1).double().cpu().numpy()
+        for j, log in enumerate(logs):
+            rate = log.trial.learning_rate * policy[j] * factors[-1]
+            log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
+        return part, before
+
+    def _record_layers(self, places: list[int], delta: Tensor | None) -> None:
+        if not self.settings.layers:
+            return
+        program, population = self.program, self.population
+        count = min(PROBED_EXAMPLES, self.scale.examples)
+        measured = measure_layers(
+            program.model.train(),
+            program.layout,
+            population.parameters,
+            population.buffers,
+            self._images(self.splits.train_images[:count]),
+            self.splits.train_labels[:count],
+        )
+        maps = linear_maps(program.model)
+        if delta is not None:
+            moved = norms_by_layer(list(maps), program.layout.split(delta))
+            with np.errstate(all="ignore"):
+                measured["update_ratio"] = moved / measured["parameter_norm"]
+        for place in places:
+            log = self.logs[self.alive[place]]
+            log.layers += [
+                {
+                    "trial": log.trial.key,
+                    "step": log.steps,
+                    "layer": name,
+                    "layer_index": i + 1,
+                    "layer_kind": type(module).__name__.lower(),
+                    **{k: float(v[place, i]) for k, v in measured.items()},
+                }
+                for i, (name, module) in enumerate(maps.items())
+            ]
+
+    def _decide(self, checkpoint: int) -> None:
+        """Let the batch-size policy look at every trial that goes on."""
+        policy, count = self.program.parts.batch_policy, self.settings.checkpoints
+        for k in self.alive:
+            log = self.logs[k]
+            if log.ended:
+                continue
+            row = log.history[-1]
+            decision = policy.decide(
+                Observation(
+                    batch_size=log.batch_size,
+                    first_batch_size=log.trial.batch_size,
+                    examples=self.scale.examples,
+                    progress=checkpoint / count,
+                    previous_progress=(checkpoint - 1) / count,
+                    train_loss=row.get("train_loss", float("nan")),
+                    gradient_norm=row.get("gradient_norm_median", float("nan")),
+                ),
+                log.trial.batch_policy_parameter or 0.0,
+            )
+            # never more than what is left of the budget, or the rest of it would go unused
+            left = self.scale.budget - log.samples
+            log.batch_size = max(1, min(decision.batch_size, self.scale.examples, left))
+            log.rate_factor *= decision.learning_rate_factor
+
+    def _retire(self, last: bool) -> dict[int, dict[str, float]]:
+        """Take out the trials that ended, and give those that kept finite their final figures."""
+        out = [p for p, k in enumerate(self.alive) if last or self.logs[k].ended]
+        if not out:
+            return {}
+        finals: dict[int, dict[str, float]] = {}
+        whole = [p for p in out if self.logs[self.alive[p]].nonfinite_step is None]
+        going = [p for p in range(len(self.alive)) if p not in out]
+        population = self.population
+        if whole:
+            self.population = population.take(whole)
+            splits = self.splits
+            names = ("validation", "test")
+            for name in names:
+                images, labels = (
+                    getattr(splits, f"{name}_images"),
+                    getattr(splits, f"{name}_labels"),
+                )
+                loss, accuracy = self._evaluate(self._images(images), labels)
+                for j, p in enumerate(whole):
+                    final = finals.setdefault(self.alive[p], {})
+                    final |= {f"{name}_loss": loss[j], f"{name}_accuracy": accuracy[j]}
+        self.population = population.take(going) if going else population
+        self.alive = [self.alive[p] for p in going]
+        return finals

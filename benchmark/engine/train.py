@@ -1,0 +1,158 @@
+"""Training: the only place where it happens. No Optuna, no files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.data import Splits, load
+from benchmark.engine.devices import choose_device, describe_device, reproducible
+from benchmark.engine.log import Log
+from benchmark.engine.program import Program
+from benchmark.engine.resolve import group_by_shape, impossible, parts_of, resolve
+from benchmark.engine.run import Run, Settings
+from benchmark.records import Choice, Trial, check_checkpoints
+from benchmark.schema import frame
+
+BATCHED_WORK = 5e6
+"""Multiply-adds a step up to which a CPU gains from training trials together (measured: 1.4 to 8
+times faster a trial at K = 12 below it, 10 to 30 % slower above)."""
+CPU_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came out of some trials: rows of the tables of `benchmark.schema`, as data frames."""
+
+    trials: pd.DataFrame
+    history: pd.DataFrame
+    layers: pd.DataFrame
+
+
+def train(
+    trials: Trial | Sequence[Trial],
+    *,
+    device: str = "auto",
+    checkpoints: int = 20,
+    layers: bool = False,
+    dtype: torch.dtype = torch.float32,
+    width: int | None = None,
+    study: str = "",
+    unit: str = "",
+) -> Record:
+    """Train ``trials`` and say what happened to each.
+
+    Trials of one shape train together as a batched program; which trials stand beside a trial
+    changes nothing in it but rounding. A trial that explodes is no error: it ends with a status
+    and the step at which it began, and its neighbours go on.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one.
+    checkpoints
+        Rows of history a trial, a positive multiple of 4.
+    layers
+        Whether to measure every layer at every checkpoint.
+    dtype
+        Of parameters and images.
+    width
+        Most trials to train together; by default chosen by the device and the work in a step.
+    study, unit
+        Written into the rows.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name (`UnknownName`) or a number out of range.
+    DataError
+        If a data set is missing or damaged.
+
+    Examples
+    --------
+    >>> record = train(Trial(learning_rate=0.1, epochs=0.5), device="cpu")
+    >>> record.trials["status"].item()
+    'stable'
+    """
+    check_checkpoints(checkpoints)
+    asked = [trials] if isinstance(trials, Trial) else list(trials)
+    resolved = [resolve(trial) for trial in asked]
+    settings = Settings(choose_device(device), checkpoints, layers, dtype, width)
+    rows: list[dict[str, Any]] = []
+    logs: list[Log] = []
+    with reproducible(settings.device):
+        for group in group_by_shape(dict.fromkeys(resolved)):
+            splits = _on_device(parts_of(group[0]).dataset, settings.device)
+            if (reason := impossible(group[0], len(splits.train_labels))) is not None:
+                rows += [_skipped(trial, reason) for trial in group]
+                continue
+            for some_rows, some_logs in _in_chunks(group, splits, settings):
+                rows += some_rows
+                logs += some_logs
+    mark = {"study": study}
+    order = {trial.key: i for i, trial in enumerate(resolved)}
+    rows.sort(key=lambda row: order[row["trial"]])
+    logs.sort(key=lambda log: order[log.trial.key])
+    where = describe_device(settings.device)
+    return Record(
+        trials=frame("trials", [row | mark | {"unit": unit, "device": where} for row in rows]),
+        history=frame("history", [row | mark for log in logs for row in log.history]),
+        layers=frame("layers", [row | mark for log in logs for row in log.layers]),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _on_device(dataset: Choice, device: torch.device) -> Splits:
+    return load(dataset).to(device)
+
+
+def _skipped(trial: Trial, reason: str) -> dict[str, Any]:
+    outcome = {"status": "skipped", "status_reason": reason, "steps": 0, "samples": 0}
+    return {"trial": trial.key, "cell": trial.cell, **trial.row(), **outcome}
+
+
+def _in_chunks(
+    trials: list[Trial], splits: Splits, settings: Settings
+) -> Iterator[tuple[list[dict[str, Any]], list[Log]]]:
+    """Train ``trials`` so many at a time; what does not fit in memory is halved and retried."""
+    program = Program(parts_of(trials[0]), trials[0], settings.device, settings.dtype)
+    width = settings.width or default_width(program, trials[0])
+    waiting = [trials[i : i + width] for i in range(0, len(trials), width)]
+    while waiting:
+        chunk = waiting.pop(0)
+        try:
+            yield Run(program, chunk, splits, settings).to_the_end()
+        except torch.OutOfMemoryError:
+            if len(chunk) == 1:
+                raise
+            half = len(chunk) // 2
+            waiting = [chunk[:half], chunk[half:], *waiting]
+            torch.cuda.empty_cache()
+
+
+def default_width(program: Program, trial: Trial) -> int:
+    """How many trials to train together on the program's device.
+
+    On a GPU the whole unit. On a CPU a step of little work is mostly overhead, which trials that
+    train together share; a step of much work is faster alone.
+    """
+    if program.device.type == "cuda":
+        return 1_000
+    return CPU_WIDTH if multiply_adds(program) * trial.batch_size < BATCHED_WORK else 1
+
+
+def multiply_adds(program: Program) -> int:
+    """Multiply-adds of one example's forward pass."""
+    image = torch.zeros((1, *program.parts.dataset.image_shape), dtype=program.dtype)
+    counter = FlopCounterMode(display=False)
+    program.model.cpu().eval()
+    with counter, torch.no_grad():
+        program.model(image)
+    program.model.to(program.device)
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,186 @@
+"""The networks: ordinary modules for one trial, normalized after each hidden map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from benchmark.strategies.normalization import Normalization
+
+ImageShape = tuple[int, int, int]
+
+
+class Build(Protocol):
+    """``(image_shape, classes, depth, normalization) -> module`` from (B, C, H, W) to (B, classes).
+
+    Raises `ImpossiblePair` where the normalization or the image does not fit.
+    """
+
+    def __call__(
+        self, image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    ) -> nn.Module:
+        """Build the network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """One architecture.
+
+    Parameters
+    ----------
+    depth
+        Hidden layers: the default.
+    depths
+        Smallest and largest depth allowed; the default alone for an architecture of fixed depth.
+    """
+
+    name: str
+    build: Build
+    depth: int
+    reference: str
+    summary: str
+    depths: tuple[int, int] | None = None
+
+    def allows(self, depth: int) -> bool:
+        """Whether the architecture can be built with so many hidden layers."""
+        low, high = self.depths or (self.depth, self.depth)
+        return low <= depth <= high
+
+
+def dense_network(
+    image_shape: ImageShape, widths: Sequence[int], classes: int, normalization: Normalization
+) -> nn.Sequential:
+    """Fully connected ReLU network on flattened images, with hidden layers of ``widths``."""
+    channels, height, width = image_shape
+    layers: list[nn.Module] = [nn.Flatten()]
+    features = channels * height * width
+    for size in widths:
+        layers += [nn.Linear(features, size), normalization.layer(size, False), nn.ReLU()]
+        features = size
+    return nn.Sequential(*layers, nn.Linear(features, classes))
+
+
+def convolutional_network(
+    image_shape: ImageShape,
+    blocks: Sequence[tuple[int, bool]],
+    kernel: int,
+    widths: Sequence[int],
+    classes: int,
+    normalization: Normalization,
+) -> nn.Sequential:
+    """Convolutions with same padding, then dense layers.
+
+    Parameters
+    ----------
+    blocks
+        Channels of each convolution, and whether a 2 x 2 maximum follows it.
+    widths
+        Dense hidden layers between the convolutions and the classifier.
+    """
+    features, height, width = image_shape
+    layers: list[nn.Module] = []
+    for channels, pool in blocks:
+        layers += [
+            nn.Conv2d(features, channels, kernel, padding=kernel // 2),
+            normalization.layer(channels, True),
+            nn.ReLU(),
+        ]
+        features = channels
+        if pool:
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+    tail = dense_network((features, height, width), widths, classes, normalization)
+    return nn.Sequential(*layers, *tail)
+
+
+def mlp(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """784-256-10 on MNIST: the network of the article that this benchmark answers."""
+    return dense_network(image_shape, [256], classes, normalization)
+
+
+def mlp_wide(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """Hidden layers of 1000, 500 and 100."""
+    return dense_network(image_shape, [1000, 500, 100], classes, normalization)
+
+
+def mlp_deep(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """``depth`` hidden layers of 128."""
+    return dense_network(image_shape, [128] * depth, classes, normalization)
+
+
+def cnn(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """3 x 3 convolutions of 16 and 32 channels, each with a pooling."""
+    blocks = [(16, True), (32, True)]
+    return convolutional_network(image_shape, blocks, 3, [], classes, normalization)
+
+
+def cnn_2c2d(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """5 x 5 convolutions of 32 and 64 channels, each with a pooling, then a dense layer of 1024."""
+    blocks = [(32, True), (64, True)]
+    return convolutional_network(image_shape, blocks, 5, [1024], classes, normalization)
+
+
+def cnn_deep(
+    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+) -> nn.Module:
+    """``depth`` 3 x 3 convolutions of 32 channels; the first two are followed by a pooling."""
+    blocks = [(32, i < 2) for i in range(depth)]
+    return convolutional_network(image_shape, blocks, 3, [], classes, normalization)
+
+
+MODELS: dict[str, Model] = {
+    "mlp": Model(
+        "mlp", mlp, 1, "LeCun et al. 1998, doi:10.1109/5.726791", "one hidden layer of 256"
+    ),
+    "mlp_wide": Model(
+        "mlp_wide",
+        mlp_wide,
+        3,
+        "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
+        "hidden layers of 1000, 500 and 100",
+    ),
+    "mlp_deep": Model(
+        "mlp_deep",
+        mlp_deep,
+        10,
+        "He et al. 2015, arXiv:1502.01852",
+        "hidden layers of 128, as many as depth says",
+        depths=(2, 30),
+    ),
+    "cnn": Model(
+        "cnn",
+        cnn,
+        2,
+        "LeCun et al. 1998, doi:10.1109/5.726791",
+        "3x3 convolutions of 16 and 32 channels, pooled",
+    ),
+    "cnn_2c2d": Model(
+        "cnn_2c2d",
+        cnn_2c2d,
+        3,
+        "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
+        "5x5 convolutions of 32 and 64 channels, pooled, and a dense layer of 1024",
+    ),
+    "cnn_deep": Model(
+        "cnn_deep",
+        cnn_deep,
+        6,
+        "Simonyan, Zisserman 2015, arXiv:1409.1556",
+        "3x3 convolutions of 32 channels, as many as depth says",
+        depths=(2, 30),
+    ),
+}

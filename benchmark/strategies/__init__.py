@@ -1,0 +1,1 @@
+"""The strategies that are compared, one module a factor."""
