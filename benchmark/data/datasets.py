@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,16 @@ class Splits:
     def to(self, device: torch.device | str) -> Splits:
         """The same on ``device``."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()}
-        return Splits(**moved)
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if torch.is_tensor(v)}
+        return dataclasses.replace(self, **moved)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set by name.
+
+    Two are equal where their values are, in whatever process they were unpickled: `find` and the
+    cache of `load` rely on it, so ``load`` must compare by value too.
 
     Parameters
     ----------
@@ -78,6 +82,9 @@ def load(choice: Choice) -> Splits:
         If no data set has that name.
     DataError
         If a file is missing or damaged.
+
+    >>> tuple(load("digits").train_images.shape)
+    (1079, 1, 8, 8)
     """
     return _loaded(find(choice, DATASETS, "dataset"))
 
@@ -92,25 +99,53 @@ def make_splits(
 ) -> Splits:
     """Splits from pairs of images (n, H, W) or (n, C, H, W) and labels (n,).
 
+    The values are copied: what the caller does to its arrays later changes nothing here.
+
     Raises
     ------
     DataError
-        If a split has another number of images than of labels, or none.
+        If a split has another number of images than of labels, or none; if images are not all of
+        one shape, or not finite; if labels are not whole numbers.
+
+    >>> pair = torch.tensor([[[0.0, 2.0]]]), [1]
+    >>> splits = make_splits(train=pair, validation=pair, test=pair)
+    >>> splits.mean, splits.std, tuple(splits.test_images.shape)
+    (1.0, 1.0, (1, 1, 1, 2))
     """
     tensors: dict[str, Tensor] = {}
     parts = {"train": train, "validation": validation, "test": test}
     for name, (images, labels) in parts.items():
-        x, y = torch.as_tensor(images), torch.as_tensor(labels).long()
+        x, y = _copied(images), _copied(labels)
+        if x.dim() not in (3, 4) or y.dim() != 1:
+            raise DataError(
+                f"{name} must be images (n, H, W) or (n, C, H, W) and labels (n,), "
+                f"but has the shapes {tuple(x.shape)}, {tuple(y.shape)}"
+            )
         if len(x) != len(y) or not len(x):
             raise DataError(
                 f"{name} must have as many images as labels, but has {len(x)}, {len(y)}"
             )
+        if x.is_floating_point() and not bool(x.isfinite().all()):
+            # one such pixel would end trials as nonfinite, and pass for an explosion
+            raise DataError(f"images of {name} must be finite, but some are NaN or infinite")
+        if y.is_floating_point() and not bool((y == y.trunc()).all()):
+            raise DataError(f"labels of {name} must be whole numbers, but some are not")
         tensors[f"{name}_images"] = x.unsqueeze(1) if x.dim() == 3 else x
-        tensors[f"{name}_labels"] = y
+        tensors[f"{name}_labels"] = y.long()
+    shapes = {name: tuple(tensors[f"{name}_images"].shape[1:]) for name in parts}
+    if len(set(shapes.values())) > 1:
+        raise DataError(f"images must have one shape (C, H, W) in every split, but have {shapes}")
     pixels = tensors["train_images"].double()
     # a constant image has no spread to divide by
     std = float(pixels.std(correction=0)) or 1.0
     return Splits(mean=float(pixels.mean()), std=std, **tensors)
+
+
+def _copied(values: Any) -> Tensor:
+    # numpy's own copy first: torch warns of arrays that are read-only, and refuses reversed ones
+    if isinstance(values, np.ndarray):
+        return torch.from_numpy(values.copy())
+    return torch.as_tensor(values).detach().clone()
 
 
 def tensor_dataset(
@@ -120,12 +155,19 @@ def tensor_dataset(
     validation: tuple[Any, Any],
     test: tuple[Any, Any],
     target_accuracy: float = 0.9,
+    classes: int | None = None,
     reference: str = "one's own",
     summary: str = "",
 ) -> Dataset:
     """A data set of one's own, from pairs of images (n, [C,] H, W) and labels (n,) in 0..classes-1.
 
-    It holds its tensors, so that it reaches worker processes by being copied there.
+    It holds its tensors, so that it reaches worker processes by being copied there. Where
+    ``classes`` is not given, it is one more than the largest label of any split.
+
+    Raises
+    ------
+    DataError
+        If the splits are not what `make_splits` takes, or a label is outside 0..classes-1.
 
     >>> images, labels = torch.zeros(4, 2, 2), torch.tensor([0, 1, 0, 1])
     >>> pair = images, labels
@@ -134,27 +176,44 @@ def tensor_dataset(
     """
     splits = make_splits(train, validation, test)
     labels = torch.cat([splits.train_labels, splits.validation_labels, splits.test_labels])
-    if int(labels.min()) < 0:
-        raise DataError(f"labels of {name!r} must be >= 0, but one is {int(labels.min())}")
+    low, high = int(labels.min()), int(labels.max())
+    if classes is None:
+        classes = high + 1
+    if low < 0:
+        raise DataError(f"labels of {name!r} must be >= 0, but one is {low}")
+    if high >= classes:
+        raise DataError(f"labels of {name!r} must be < classes={classes}, but one is {high}")
     channels, height, width = splits.train_images.shape[1:]
     return Dataset(
         name=name,
-        classes=int(labels.max()) + 1,
+        classes=classes,
         image_shape=(channels, height, width),
-        load=_Held(splits),
+        load=_Held(_digest(splits), splits),
         target_accuracy=target_accuracy,
         reference=reference,
         summary=summary,
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Held:
-    # a class and not a lambda, because it is pickled for worker processes
-    splits: Splits
+    # a class and not a lambda, because it is pickled for worker processes; compared by its digest,
+    # so that a copy that comes with every unit is one data set to the caches there
+    digest: str
+    splits: Splits = field(compare=False, repr=False)
 
     def __call__(self) -> Splits:
         return self.splits
+
+
+def _digest(splits: Splits) -> str:
+    digest = hashlib.sha256()
+    for f in dataclasses.fields(splits):
+        value = getattr(splits, f.name)
+        if isinstance(value, Tensor):
+            digest.update(f"{f.name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _digits() -> Splits:
@@ -165,14 +224,19 @@ def _digits() -> Splits:
     return make_splits(**{k: (images[where], bunch.target[where]) for k, where in choose.items()})
 
 
-def _idx(sources: tuple[Source, ...]) -> Splits:
-    images, labels, test_images, test_labels = (read_source(s).copy() for s in sources)
-    cut = len(images) - VALIDATION_EXAMPLES
-    return make_splits(
-        train=(images[:cut], labels[:cut]),
-        validation=(images[cut:], labels[cut:]),
-        test=(test_images, test_labels),
-    )
+@dataclass(frozen=True)
+class _Published:
+    # a class and not a partial, because copies of a partial in other processes are not equal
+    sources: tuple[Source, ...]
+
+    def __call__(self) -> Splits:
+        images, labels, test_images, test_labels = map(read_source, self.sources)
+        cut = len(images) - VALIDATION_EXAMPLES
+        return make_splits(
+            train=(images[:cut], labels[:cut]),
+            validation=(images[cut:], labels[cut:]),
+            test=(test_images, test_labels),
+        )
 
 
 FILES = (
@@ -237,7 +301,7 @@ DATASETS: dict[str, Dataset] = {
         "mnist",
         10,
         (1, 28, 28),
-        functools.partial(_idx, sources_of("mnist")),
+        _Published(sources_of("mnist")),
         0.95,
         "LeCun et al. 1998, doi:10.1109/5.726791",
         "70,000 handwritten digits of 28x28 pixels",
@@ -246,7 +310,7 @@ DATASETS: dict[str, Dataset] = {
         "fashion-mnist",
         10,
         (1, 28, 28),
-        functools.partial(_idx, sources_of("fashion-mnist")),
+        _Published(sources_of("fashion-mnist")),
         0.80,
         "Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
         "70,000 images of clothing of 28x28 pixels",

@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 
 UNSIGNED_BYTE = 0x08
+MOST_DIMENSIONS = 4
 
 
 class DataError(ValueError):
@@ -41,7 +42,8 @@ def parse_idx(raw: bytes, name: str) -> np.ndarray:
     Raises
     ------
     DataError
-        If the header is not that of such a file, or the length does not fit it.
+        If the header is not that of such a file, or the length does not fit it. At most four
+        dimensions, none of them empty, are taken for images or labels.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), "two.idx")
     array([7, 9], dtype=uint8)
@@ -49,10 +51,14 @@ def parse_idx(raw: bytes, name: str) -> np.ndarray:
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != UNSIGNED_BYTE:
         raise DataError(f"{name} is not an IDX file of unsigned bytes (it begins {raw[:4]!r})")
     dimensions = raw[3]
+    if not 1 <= dimensions <= MOST_DIMENSIONS:
+        raise DataError(f"{name} must have 1..{MOST_DIMENSIONS} dimensions, but has {dimensions}")
     start = 4 + 4 * dimensions
     if len(raw) < start:
         raise DataError(f"{name} ends within its header")
     shape = struct.unpack(f">{dimensions}I", raw[4:start])
+    if 0 in shape:
+        raise DataError(f"{name} is empty: its header gives the shape {shape}")
     if len(raw) - start != math.prod(shape):
         raise DataError(
             f"{name} should hold {math.prod(shape)} bytes after its header for the shape "
