@@ -102,7 +102,7 @@ BATCH_POLICIES: dict[str, BatchPolicy] = {
     "fixed": BatchPolicy("fixed", None, "-", "B throughout"),
     "accumulate": BatchPolicy(
         "accumulate",
-        Range(2, 64, default=4, integer=True),
+        Range(2, 16, default=4, integer=True),
         "Goyal et al. 2017, arXiv:1706.02677",
         "k micro-batches of B / k, averaged into one update",
         micro_batches=int,
