@@ -1,0 +1,99 @@
+"""Build the report from a folder of results: ``python report/build.py [RESULTS] [--output DIR]``.
+
+The results folder is RESULTS, else $BENCHMARK_RESULTS, else results/reference where that holds a
+study, else results/quick. Exit status: 0 built, 1 a page failed, 2 bad input (nothing is built).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent
+ROOT = SOURCE.parent
+if str(ROOT) not in sys.path:
+    # the script's own folder comes first otherwise, and `report` is the folder itself
+    sys.path.insert(0, str(ROOT))
+
+from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
+from report.evidence import VARIABLE, default_folder  # noqa: E402
+
+JOBS = 2
+
+
+def check(folder: Path) -> None:
+    """Raise a ResultsError unless ``folder`` holds a study that reads and has a trial."""
+    if all(
+        (found := load_study(folder, path.name)) is None or found.trials.empty
+        for path in studies_in(folder)
+    ):
+        raise ResultsError(f"{str(folder)!r} holds no finished trial; run a study first")
+
+
+def stage(output: Path) -> Path:
+    """Copy the pages to ``output``, so that building leaves the sources as they are."""
+    pages = output / "pages"
+    shutil.rmtree(pages, ignore_errors=True)
+    shutil.rmtree(output / "html", ignore_errors=True)
+    pages.mkdir(parents=True)
+    for pattern in ("*.md", "*.bib", "_*.yml"):
+        for path in SOURCE.glob(pattern):
+            shutil.copy(path, pages)
+    for folder in ("_ext", "_static"):
+        shutil.copytree(SOURCE / folder, pages / folder, ignore=shutil.ignore_patterns("__*"))
+    return pages
+
+
+def build(folder: Path, output: Path) -> int:
+    """Build the book about ``folder`` in ``output``/html; returns the exit status."""
+    pages, html = stage(output), output / "html"
+    paths = [str(ROOT), str(pages / "_ext"), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        VARIABLE: str(folder.resolve()),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        # one thread a kernel: the pages already run side by side
+        "OMP_NUM_THREADS": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    commands = [
+        [*book, "config", "sphinx", str(pages)],
+        [
+            *[sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"],
+            *["-j", str(JOBS), "-d", str(output / "doctrees"), str(pages), str(html)],
+        ],
+    ]
+    for command in commands:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stdout + done.stderr, file=sys.stderr)
+            return 1
+    print(html / "index.html")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and build; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Build the report from a folder of results.", allow_abbrev=False
+    )
+    parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
+    parser.add_argument("--output", type=Path, default=SOURCE / "_build", metavar="DIR")
+    options = parser.parse_args(arguments)
+    folder = options.results or default_folder()
+    try:
+        check(folder)
+        return build(folder, options.output.resolve())
+    except (ResultsError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What the pages read: the studies of one results folder, and where each number comes from."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark import results
+from benchmark.records import CONFIGURATION
+from benchmark.statistics import completeness, outcomes
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIABLE = "BENCHMARK_RESULTS"
+COMMAND = "python studies/{study}.py --scale quick"
+
+
+def default_folder() -> Path:
+    """The results folder where none is given: the variable's, else reference, else quick."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    reference = ROOT / "results" / "reference"
+    return reference if any(reference.glob("*/plan.parquet")) else ROOT / "results" / "quick"
+
+
+def shown(path: Path) -> str:
+    """``path`` for a reader on another machine: from the project's root, else its last parts."""
+    absolute = path.resolve()
+    if absolute.is_relative_to(ROOT):
+        return absolute.relative_to(ROOT).as_posix()
+    return absolute.name
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One study: its tables, its folder and what the pages say of it."""
+
+    study: str
+    folder: Path
+    results: results.Results
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """Finished trials with accuracy, loss, exploded and trained."""
+        return outcomes(self.results.trials)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the files say about their making."""
+        return self.results.metadata
+
+    @property
+    def command(self) -> str:
+        """The command that made the files."""
+        return str(self.metadata.get("command", COMMAND.format(study=self.study)))
+
+    @property
+    def commit(self) -> str:
+        """Seven digits of the commit, marked where the sources had been changed."""
+        commit = str(self.metadata.get("commit", "unknown"))[:7]
+        return f"{commit} with local changes" if self.metadata.get("dirty") else commit
+
+    @property
+    def question(self) -> str:
+        """The question that the study asks."""
+        return str(self.metadata.get("study", {}).get("question", ""))
+
+    def varies(self, factor: str) -> bool:
+        """Whether the finished trials have more than one level of ``factor``."""
+        return self.outcomes[factor].nunique() > 1
+
+    @property
+    def factors(self) -> list[str]:
+        """The factors that vary among the finished trials, the seed and the arm apart."""
+        derived = {"seed", "arm", "depth", "clipping_threshold", "batch_policy_parameter"}
+        return [c for c in CONFIGURATION if c not in derived and self.varies(c)]
+
+    def file(self, table: str) -> str:
+        """Name of a table's file as the pages write it."""
+        folder = shown(self.folder)
+        prefix = f"{shown(self.folder.parent)}/" if "/" not in folder else ""
+        return f"{prefix}{folder}/{table}.parquet"
+
+    def hashes(self) -> pd.DataFrame:
+        """Columns ``file``, ``rows``, ``sha256`` of every parquet file of the study."""
+        rows = []
+        for table in ("plan", "trials", "history", "layers"):
+            path = self.folder / f"{table}.parquet"
+            if path.exists():
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                rows.append((self.file(table), len(getattr(self.results, table)), digest))
+        return pd.DataFrame(rows, columns=["file", "rows", "sha256"])
+
+
+@functools.cache
+def load(study: str) -> Evidence | None:
+    """The study's evidence in the chosen results folder; None where it was not run."""
+    folder = default_folder()
+    found = results.load_study(folder, study)
+    if found is None or found.trials.empty:
+        return None
+    return Evidence(study, folder / study, found)
+
+
+def all_studies() -> list[Evidence]:
+    """Every study in the chosen results folder that has a trial, by name."""
+    names = [path.name for path in results.studies_in(default_folder())]
+    return [e for e in map(load, names) if e is not None]
+
+
+def completeness_of_all(by: tuple[str, ...] = ("study",)) -> pd.DataFrame:
+    """Expected, present, missing, finished, skipped and failed trials of every planned study."""
+    frames = []
+    for path in results.studies_in(default_folder()):
+        found = results.StudyFolder(path).load()
+        frames.append(completeness(found.plan, found.trials, by))
+    return pd.concat(frames, ignore_index=True)
