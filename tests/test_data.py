@@ -1,0 +1,466 @@
+"""Data sets: file format, lookup and hashes, splits, and what every registered one keeps."""
+
+import gzip
+import hashlib
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import pooch.core
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from benchmark.data import DATASETS, DataError, Dataset, Splits, load, make_splits, tensor_dataset
+from benchmark.data import datasets as datasets_module
+from benchmark.data import sources as sources_module
+from benchmark.data.idx import decompress, parse_idx
+from benchmark.data.sources import Source, read_source
+from benchmark.names import UnknownName, find
+
+VALUES = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+IMAGES = torch.arange(16, dtype=torch.uint8).reshape(4, 2, 2)
+LABELS = torch.tensor([0, 1, 0, 1])
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    header = struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+    return header + values.tobytes()
+
+
+RAW = idx_bytes(VALUES)
+SHA256 = hashlib.sha256(RAW).hexdigest()
+ZIPPED = gzip.compress(RAW, mtime=0)
+SOURCE = Source(
+    "toy", "toy-idx3-ubyte", SHA256, hashlib.md5(ZIPPED).hexdigest(), "https://example.invalid/"
+)
+ALTERED = RAW[:-1] + b"\xff"
+
+
+class Places:
+    """The three folders that are looked in, all of them temporary."""
+
+    def __init__(self, root: Path):
+        self.named, self.cache, self.system = root / "named", root / "cache", root / "system"
+        self.named.mkdir()
+
+    def put(self, place: str, content: bytes, suffix: str = "") -> Path:
+        path: Path = getattr(self, place) / SOURCE.dataset / f"{SOURCE.file}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    places = Places(tmp_path)
+    monkeypatch.setenv("BENCHMARK_DATA", str(places.named))
+    monkeypatch.setattr(sources_module, "cache_folder", lambda: places.cache)
+    monkeypatch.setattr(sources_module, "SYSTEM_FOLDER", places.system)
+    return places
+
+
+Transfer = Callable[[str, Any, Any], None]
+
+
+@pytest.fixture(autouse=True)
+def transfer_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[Transfer], None]:
+    """pooch as it is but for its last step, the transfer, which fails a test unless replaced."""
+
+    def install(transfer: Transfer) -> None:
+        monkeypatch.setattr(pooch.core, "choose_downloader", lambda *_, **__: transfer)
+
+    install(lambda url, target, _: pytest.fail(f"a test tried to download {url}"))
+    return install
+
+
+def error_of(read: Callable[[], object]) -> str:
+    with pytest.raises(DataError) as caught:
+        read()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# IDX files
+
+
+def test_idx_gives_the_written_array() -> None:
+    parsed = parse_idx(RAW, "toy")
+    assert parsed.dtype == np.uint8
+    np.testing.assert_array_equal(parsed, VALUES)
+
+
+@pytest.mark.parametrize("content", [RAW, ZIPPED], ids=["raw", "gzip"])
+def test_decompress_takes_both_forms(content: bytes) -> None:
+    assert decompress(content, "toy") == RAW
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not an IDX file"),
+        (b"\0\0\x08", "not an IDX file"),
+        (b"\x01" + RAW[1:], "not an IDX file"),
+        (b"\0\0\x0d" + RAW[3:], "not an IDX file"),
+        (b"\0\0\x08\x00\x07", "1..4 dimensions, but has 0"),
+        (b"\0\0\x08\xc8" + b"\0\0\0\x01" * 200 + b"x", "1..4 dimensions, but has 200"),
+        (RAW[:10], "ends within its header"),
+        (b"\0\0\x08\x02\0\0\0\0\xff\xff\xff\xff", "is empty"),
+        (RAW[:-1], "should hold 12 bytes"),
+        (RAW + b"\0", "holds 13"),
+    ],
+)
+def test_idx_rejects_what_it_cannot_be_sure_of(content: bytes, says: str) -> None:
+    message = error_of(lambda: parse_idx(content, "bad.idx"))
+    assert "bad.idx" in message
+    assert says in message
+
+
+@pytest.mark.parametrize("end", [5, len(ZIPPED) // 2, -1])
+def test_a_gzip_that_is_cut_short_is_named(end: int) -> None:
+    assert "cut.gz cannot be decompressed" in error_of(lambda: decompress(ZIPPED[:end], "cut.gz"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [ZIPPED[:10] + b"\xff" * 20, ZIPPED[:-8] + bytes(8)],
+    ids=["no-deflate-stream", "wrong-checksum"],
+)
+def test_a_gzip_that_is_damaged_is_named(content: bytes) -> None:
+    assert "bad.gz cannot be decompressed" in error_of(lambda: decompress(content, "bad.gz"))
+
+
+# lookup, hashes, downloads
+
+
+@pytest.mark.parametrize("place", ["named", "cache", "system"])
+@pytest.mark.parametrize(("content", "suffix"), [(RAW, ""), (ZIPPED, ".gz")], ids=["raw", "gzip"])
+def test_each_place_is_looked_in(places: Places, place: str, content: bytes, suffix: str) -> None:
+    places.put(place, content, suffix)
+    np.testing.assert_array_equal(read_source(SOURCE), VALUES)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("named", "cache"), ("named", "system"), ("cache", "system")]
+)
+def test_earlier_places_win_and_a_wrong_file_is_not_passed_over(
+    places: Places, first: str, second: str
+) -> None:
+    wrong = places.put(first, ALTERED)
+    places.put(second, RAW)
+    assert str(wrong) in error_of(lambda: read_source(SOURCE))
+    places.put(first, RAW)
+    places.put(second, ALTERED)
+    np.testing.assert_array_equal(read_source(SOURCE), VALUES)
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "decompressed"),
+    [
+        (ALTERED, "", ALTERED),
+        (RAW[:-3], "", RAW[:-3]),
+        (b"", "", b""),
+        (gzip.compress(ALTERED), ".gz", ALTERED),
+    ],
+    ids=["altered", "truncated", "empty", "altered-gzip"],
+)
+def test_a_wrong_file_is_named_with_both_hashes(
+    places: Places, content: bytes, suffix: str, decompressed: bytes
+) -> None:
+    path = places.put("named", content, suffix)
+    message = error_of(lambda: read_source(SOURCE))
+    assert str(path) in message
+    assert SHA256 in message
+    assert hashlib.sha256(decompressed).hexdigest() in message
+
+
+def test_a_truncated_gzip_is_named_with_the_expected_hash(places: Places) -> None:
+    path = places.put("named", ZIPPED[:-9], ".gz")
+    message = error_of(lambda: read_source(SOURCE))
+    assert f"{path} cannot be decompressed" in message
+    assert SHA256 in message
+
+
+def test_another_compression_of_the_same_bytes_is_taken(places: Places) -> None:
+    other = gzip.compress(RAW, compresslevel=1, mtime=1)
+    assert other != ZIPPED
+    places.put("named", other, ".gz")
+    np.testing.assert_array_equal(read_source(SOURCE), VALUES)
+
+
+def test_a_missing_file_says_where_it_was_looked_for_and_why_the_download_failed(
+    places: Places, transfer_with: Callable[[Transfer], None]
+) -> None:
+    def fail(url: str, target: Any, _: Any) -> None:
+        raise ConnectionError("no route to host")
+
+    transfer_with(fail)
+    message = error_of(lambda: read_source(SOURCE))
+    for folder in (places.named, places.cache, places.system):
+        assert str(folder / "toy") in message
+    for part in (SOURCE.file, SHA256, SOURCE.url, "no route to host", "Set BENCHMARK_DATA"):
+        assert part in message
+
+
+def test_a_named_folder_that_does_not_exist_is_an_error(
+    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    places.put("cache", RAW)
+    monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "nowhere"))
+    message = error_of(lambda: read_source(SOURCE))
+    assert "BENCHMARK_DATA" in message
+    assert str(tmp_path / "nowhere") in message
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_download_is_kept_in_the_cache_and_made_once(
+    places: Places, transfer_with: Callable[[Transfer], None]
+) -> None:
+    asked = []
+
+    def serve(url: str, target: Any, _: Any) -> None:
+        asked.append(url)
+        Path(target).write_bytes(ZIPPED)
+
+    transfer_with(serve)
+    np.testing.assert_array_equal(read_source(SOURCE), VALUES)
+    np.testing.assert_array_equal(read_source(SOURCE), VALUES)
+    assert asked == [f"{SOURCE.url}{SOURCE.file}.gz"]
+    assert files_under(places.cache) == [f"{SOURCE.file}.gz"]
+
+
+@pytest.mark.parametrize("breaks_off", [True, False], ids=["breaks-off", "other-bytes"])
+def test_a_failed_download_leaves_no_file(
+    places: Places, transfer_with: Callable[[Transfer], None], breaks_off: bool
+) -> None:
+    def serve(url: str, target: Any, _: Any) -> None:
+        Path(target).write_bytes(ZIPPED[:10])
+        if breaks_off:
+            raise ConnectionResetError("the peer hung up")
+
+    transfer_with(serve)
+    message = error_of(lambda: read_source(SOURCE))
+    assert ("the peer hung up" if breaks_off else "hash") in message
+    assert files_under(places.cache) == []
+
+
+# splits
+
+
+def test_digits_are_split_by_index_into_disjoint_parts_that_cover_all() -> None:
+    splits, bunch = load("digits"), load_digits()
+    fifth = np.arange(1797) % 5
+    chosen = {"train": fifth < 3, "validation": fifth == 3, "test": fifth == 4}
+    sizes = {}
+    for name, where in chosen.items():
+        images = getattr(splits, f"{name}_images")
+        np.testing.assert_array_equal(images.squeeze(1).numpy(), bunch.images[where])
+        np.testing.assert_array_equal(getattr(splits, f"{name}_labels"), bunch.target[where])
+        sizes[name] = len(images)
+    assert sizes == {"train": 1079, "validation": 359, "test": 359}
+    assert int(splits.train_images.max()) == 16
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_the_last_ten_thousand_training_images_are_the_validation_set(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numbered(source: Source) -> np.ndarray:
+        count = 10_003 if source.file.startswith("train") else 5
+        number = np.arange(count)
+        values = number % 10 if "labels" in source.file else number % 251
+        return values.astype(np.uint8).reshape((count,) if "labels" in source.file else (-1, 1, 1))
+
+    monkeypatch.setattr(datasets_module, "read_source", numbered)
+    splits = DATASETS[name].load()
+    assert splits.train_images.flatten().tolist() == [0, 1, 2]
+    assert splits.train_labels.tolist() == [0, 1, 2]
+    assert splits.validation_images.flatten().tolist() == [n % 251 for n in range(3, 10_003)]
+    assert splits.validation_labels.tolist() == [n % 10 for n in range(3, 10_003)]
+    assert splits.test_labels.tolist() == [0, 1, 2, 3, 4]
+    assert splits.mean == 1.0
+
+
+def test_mean_and_std_are_of_the_training_pixels_alone() -> None:
+    train = torch.tensor([[[1, 3]], [[5, 7]]], dtype=torch.uint8), [0, 1]
+    other = torch.full((1, 1, 2), 200, dtype=torch.uint8), [0]
+    splits = make_splits(train=train, validation=other, test=other)
+    assert splits.mean == 4.0
+    assert splits.std == pytest.approx(5**0.5, rel=1e-12)
+
+
+def test_to_moves_every_tensor_and_keeps_the_rest() -> None:
+    splits = load("digits")
+    moved = splits.to("meta")
+    for part in ("train", "validation", "test"):
+        for kind in ("images", "labels"):
+            tensor, original = (getattr(s, f"{part}_{kind}") for s in (moved, splits))
+            assert tensor.device.type == "meta"
+            assert (tensor.shape, tensor.dtype) == (original.shape, original.dtype)
+    assert (moved.mean, moved.std) == (splits.mean, splits.std)
+
+
+# data sets of one's own
+
+
+def own(images: Any = IMAGES, labels: Any = LABELS, **options: Any) -> Dataset:
+    pair = images, labels
+    return tensor_dataset("own", train=pair, validation=pair, test=pair, **options)
+
+
+@pytest.mark.parametrize(
+    ("images", "shape"),
+    [
+        (IMAGES, (1, 2, 2)),
+        (IMAGES.float() / 16, (1, 2, 2)),
+        (IMAGES.double().numpy(), (1, 2, 2)),
+        (IMAGES.reshape(4, 2, 1, 2), (2, 1, 2)),
+        (IMAGES.numpy()[::-1], (1, 2, 2)),
+    ],
+    ids=["uint8", "float", "numpy", "channels", "reversed"],
+)
+def test_own_arrays_become_a_data_set(images: Any, shape: tuple[int, int, int]) -> None:
+    dataset = own(images, target_accuracy=0.7)
+    assert (dataset.image_shape, dataset.classes, dataset.target_accuracy) == (shape, 2, 0.7)
+    splits = load(dataset)
+    stored = torch.as_tensor(np.asarray(images).copy())
+    assert splits.train_images.dtype == stored.dtype
+    assert torch.equal(splits.train_images, stored.reshape(4, *shape))
+    batch = (splits.train_images.float() - splits.mean) / splits.std
+    assert float(batch.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(batch.std(correction=0)) == pytest.approx(1, abs=1e-6)
+
+
+def test_constant_images_are_divided_by_one() -> None:
+    assert own(torch.full((4, 2, 2), 7.0)).load().std == 1.0
+
+
+def test_classes_may_be_more_than_the_labels_show() -> None:
+    assert own(classes=5).classes == 5
+
+
+def test_own_arrays_are_copied() -> None:
+    images, labels = IMAGES.numpy().copy(), LABELS.clone()
+    dataset = own(images, labels)
+    images[:], labels[:] = 99, 99
+    assert torch.equal(dataset.load().test_images, IMAGES.unsqueeze(1))
+    assert torch.equal(dataset.load().test_labels, LABELS)
+
+
+def test_read_only_arrays_are_taken_without_a_warning() -> None:
+    images = IMAGES.numpy().copy()
+    images.flags.writeable = False
+    assert own(images).image_shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "options", "says"),
+    [
+        (IMAGES, [0, 1], {}, "train must have as many images as labels, but has 4, 2"),
+        (IMAGES[:0], LABELS[:0], {}, "but has 0, 0"),
+        (IMAGES.flatten(1), LABELS, {}, "(4, 4)"),
+        (IMAGES, LABELS.reshape(4, 1), {}, "(4, 1)"),
+        (IMAGES, [0, -3, 0, 1], {}, "-3"),
+        (IMAGES, [0.0, 0.5, 1.0, 1.0], {}, "whole numbers"),
+        (IMAGES, [0.0, float("nan"), 1.0, 1.0], {}, "whole numbers"),
+        (IMAGES, LABELS + 3, {"classes": 4}, "must be < classes=4, but one is 4"),
+        (torch.full((4, 2, 2), float("nan")), LABELS, {}, "images of train must be finite"),
+        (torch.full((4, 2, 2), float("inf")), LABELS, {}, "images of train must be finite"),
+    ],
+)
+def test_own_arrays_that_cannot_be_trained_on(
+    images: Any, labels: Any, options: dict[str, Any], says: str
+) -> None:
+    assert says in error_of(lambda: own(images, labels, **options))
+
+
+def test_splits_must_have_images_of_one_shape() -> None:
+    small, large = (IMAGES, LABELS), (torch.zeros(4, 3, 3), LABELS)
+    message = error_of(lambda: make_splits(train=small, validation=small, test=large))
+    assert "(1, 3, 3)" in message
+
+
+def test_own_data_is_compared_by_its_values() -> None:
+    copy = pickle.loads(pickle.dumps(own()))
+    assert copy == own()
+    assert load(copy) is load(own())
+    assert own(IMAGES + 1) != own()
+    assert own(IMAGES.reshape(4, 1, 4)) != own()
+
+
+# every registered data set
+
+
+@pytest.fixture(params=list(DATASETS))
+def registered(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Dataset, Splits]:
+    name = request.param
+    # what would be downloaded is skipped, but a local file that is damaged fails the test
+    missing = f"{name} is nowhere on this machine: set BENCHMARK_DATA"
+    monkeypatch.setattr(pooch, "retrieve", lambda **_: pytest.skip(missing))
+    return DATASETS[name], load(name)
+
+
+def test_splits_keep_the_contract(registered: tuple[Dataset, Splits]) -> None:
+    dataset, splits = registered
+    for part in ("train", "validation", "test"):
+        images, labels = (getattr(splits, f"{part}_{kind}") for kind in ("images", "labels"))
+        assert images.dtype in (torch.uint8, torch.float32, torch.float64)
+        assert labels.dtype == torch.int64
+        assert tuple(images.shape) == (len(labels), *dataset.image_shape)
+        assert labels.unique().tolist() == list(range(dataset.classes))
+    pixels = splits.train_images.double()
+    assert splits.mean == pytest.approx(float(pixels.mean()), rel=1e-9)
+    assert splits.std == pytest.approx(float(pixels.var(correction=0)) ** 0.5, rel=1e-9)
+
+
+def test_sizes_are_the_published_ones(registered: tuple[Dataset, Splits]) -> None:
+    dataset, splits = registered
+    published = {"digits": (1079, 359, 359)} | dict.fromkeys(
+        ("mnist", "fashion-mnist"), (50_000, 10_000, 10_000)
+    )
+    if dataset.name not in published:
+        pytest.skip(f"no sizes are on record for {dataset.name}")
+    parts = splits.train_labels, splits.validation_labels, splits.test_labels
+    assert tuple(map(len, parts)) == published[dataset.name]
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_entries_keep_the_contract(name: str) -> None:
+    dataset = DATASETS[name]
+    assert dataset.name == name
+    assert dataset.reference.strip()
+    assert dataset.summary.strip()
+    assert 1 / dataset.classes < dataset.target_accuracy < 1
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_a_copy_in_another_process_is_the_same_entry(name: str) -> None:
+    copy = pickle.loads(pickle.dumps(DATASETS[name]))
+    assert find(copy, DATASETS, "dataset") == DATASETS[name]
+
+
+def test_load_reads_once_a_process() -> None:
+    calls = []
+
+    def read() -> Splits:
+        calls.append(1)
+        return own().load()
+
+    dataset = Dataset("counted", 2, (1, 2, 2), read, 0.9, "-", "-")
+    assert load(dataset) is load(dataset)
+    assert len(calls) == 1
+
+
+def test_an_unknown_name_gets_the_nearest_one() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'fashion-mnist'"):
+        load("fashion_mnist")

@@ -1,0 +1,357 @@
+"""The engine's rules: batched equals serial, paired seeds, broken trials apart, statuses."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from benchmark import Trial, train
+from benchmark.data import Dataset, load
+from benchmark.engine import training
+from benchmark.engine.order import data_order
+from benchmark.models import MODELS, initialize
+from benchmark.names import UnknownName
+from benchmark.records import NUMERIC_FACTORS
+from benchmark.strategies.batch_policies import BATCH_POLICIES
+from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.optimizers import OPTIMIZERS
+from benchmark.strategies.schedules import SCHEDULES
+
+OUTCOME = ["status", "first_bad_step", "steps", "samples", "final_batch_size"]
+MEASURED = [
+    "initial_loss",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "gradient_norm_median",
+    "gradient_norm_max",
+    "clipped_fraction",
+]
+
+
+def run(*trials: Trial, **options: Any) -> pd.DataFrame:
+    return train(list(trials), device="cpu", checkpoints=4, **options).trials
+
+
+def three(toy: Dataset, **more: Any) -> list[Trial]:
+    return [
+        Trial(dataset=toy, learning_rate=rate, seed=seed, batch_size=16, epochs=1.5, **more)
+        for rate, seed in ((0.05, 0), (0.2, 1), (0.02, 2))
+    ]
+
+
+ARMS = [
+    *({"clipping": name} for name in CLIPPINGS),
+    *({"normalization": name} for name in NORMALIZATIONS),
+    *({"normalization": name, "model": "cnn"} for name in NORMALIZATIONS),
+    *({"batch_policy": name} for name in BATCH_POLICIES),
+    *({"optimizer": name} for name in OPTIMIZERS),
+    *({"schedule": name} for name in SCHEDULES),
+    *({"model": name} for name in MODELS if name not in ("mlp_deep", "cnn_deep")),
+    {"model": "mlp_deep", "depth": 3},
+    {"model": "cnn_deep", "depth": 3},
+    {"batch_policy": "accumulate", "normalization": "batch"},
+    {"batch_policy": "doubling", "normalization": "batch", "optimizer": "adam"},
+]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
+def test_a_batched_unit_equals_each_trial_alone(toy: Dataset, arm: dict[str, Any]) -> None:
+    trials = three(toy, **arm)
+    together = train(trials, device="cpu", checkpoints=4, dtype=torch.float64, width=3)
+    for i, trial in enumerate(trials):
+        alone = train(trial, device="cpu", checkpoints=4, dtype=torch.float64)
+        pd.testing.assert_frame_equal(
+            together.trials.loc[[i], OUTCOME].reset_index(drop=True),
+            alone.trials[OUTCOME],
+            check_dtype=False,
+        )
+        np.testing.assert_allclose(
+            together.trials.loc[[i], MEASURED].astype(float),
+            alone.trials[MEASURED].astype(float),
+            rtol=1e-9,
+        )
+        rows = together.history[together.history["trial"] == trial_key(alone)]
+        numbers = rows.select_dtypes("number").columns
+        np.testing.assert_allclose(
+            rows[numbers].astype(float), alone.history[numbers].astype(float), rtol=1e-8
+        )
+
+
+def trial_key(record: Any) -> str:
+    return str(record.trials["trial"].item())
+
+
+def test_one_step_of_plain_descent_equals_torch(toy: Dataset) -> None:
+    trial = Trial(dataset=toy, learning_rate=0.3, batch_size=32, epochs=1 / 3, seed=5)
+    row = run(trial, dtype=torch.float64).iloc[0]
+    network = MODELS["mlp"].build((1, 4, 4), 3, 1, NORMALIZATIONS["none"]).double()
+    initialize(network, 1.0, torch.Generator().manual_seed(5))
+    splits = load(toy)
+    images = (splits.train_images.double() - splits.mean) / splits.std
+    batch = data_order(5, 96, 0, 32)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.3)
+    loss = F.cross_entropy(network(images[batch]), splits.train_labels[batch])
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
+    optimizer.step()
+    test = (splits.test_images.double() - splits.mean) / splits.std
+    assert row["steps"] == 1
+    assert row["initial_loss"] == pytest.approx(loss.item(), rel=1e-12)
+    assert row["gradient_norm_max"] == pytest.approx(norm.item(), rel=1e-12)
+    after = F.cross_entropy(network(test), splits.test_labels).item()
+    assert row["test_loss"] == pytest.approx(after, rel=1e-12)
+
+
+def test_running_statistics_of_batch_normalization_equal_torch(toy: Dataset) -> None:
+    trials = [
+        Trial(
+            dataset=toy, normalization="batch", learning_rate=rate, batch_size=32, epochs=1, seed=1
+        )
+        for rate in (0.1, 0.5)
+    ]
+    rows = run(*trials, dtype=torch.float64, width=2)
+    splits = load(toy)
+    images = (splits.train_images.double() - splits.mean) / splits.std
+    for trial, (_, row) in zip(trials, rows.iterrows(), strict=True):
+        network = MODELS["mlp"].build((1, 4, 4), 3, 1, NORMALIZATIONS["batch"]).double()
+        initialize(network, 1.0, torch.Generator().manual_seed(1))
+        optimizer = torch.optim.SGD(network.parameters(), lr=trial.learning_rate)
+        for step in range(3):
+            batch = data_order(1, 96, 32 * step, 32 * step + 32)
+            optimizer.zero_grad()
+            F.cross_entropy(network(images[batch]), splits.train_labels[batch]).backward()
+            optimizer.step()
+        network.eval()
+        test = (splits.test_images.double() - splits.mean) / splits.std
+        expected = F.cross_entropy(network(test), splits.test_labels).item()
+        assert row["test_loss"] == pytest.approx(expected, rel=1e-10)
+
+
+def test_accumulating_equals_one_batch_without_batch_normalization_only(toy: Dataset) -> None:
+    def losses(normalization: str) -> list[float]:
+        base = Trial(dataset=toy, normalization=normalization, batch_size=32, epochs=2)
+        accumulated = dataclasses.replace(base, batch_policy="accumulate")
+        return run(base, accumulated, dtype=torch.float64)["test_loss"].tolist()
+
+    fixed, accumulated = losses("layer")
+    assert accumulated == pytest.approx(fixed, rel=1e-9)
+    fixed, accumulated = losses("batch")
+    assert accumulated != pytest.approx(fixed, rel=1e-3)
+
+
+def test_doubling_uses_fewer_steps_for_the_same_examples(toy: Dataset) -> None:
+    base = Trial(dataset=toy, batch_size=4, epochs=4)
+    rows = run(base, dataclasses.replace(base, batch_policy="doubling"))
+    assert rows["steps"].tolist() == [96, 24 + 12 + 6 + 3]
+    assert rows["samples"].tolist() == [384, 384]
+    assert rows["final_batch_size"].tolist() == [4, 32]
+
+
+def test_a_seed_fixes_weights_and_data_whatever_the_strategy(toy: Dataset) -> None:
+    trials = [
+        Trial(dataset=toy, seed=3, batch_size=16, clipping=c, optimizer=o, batch_policy=p)
+        for c in ("none", "global_norm")
+        for o in ("sgd", "adam")
+        for p in ("fixed", "doubling")
+    ]
+    rows = run(*trials, dtype=torch.float64)
+    assert rows["initial_loss"].nunique() == 1
+    other = run(dataclasses.replace(trials[0], seed=4), dtype=torch.float64)
+    assert other["initial_loss"].item() != rows["initial_loss"].iloc[0]
+
+
+def test_normalizations_start_from_the_same_weights() -> None:
+    weights = []
+    for normalization in NORMALIZATIONS.values():
+        network = MODELS["cnn"].build((1, 8, 8), 10, 2, normalization)
+        initialize(network, 1.5, torch.Generator().manual_seed(7))
+        weights.append(torch.cat([p.flatten() for p in network.parameters() if p.dim() > 1]))
+    assert all(torch.equal(w, weights[0]) for w in weights)
+
+
+def test_initial_weights_have_the_spread_of_he() -> None:
+    network = MODELS["mlp_deep"].build((1, 8, 8), 10, 3, NORMALIZATIONS["none"])
+    initialize(network, 2.0, torch.Generator().manual_seed(0))
+    linear = [m for m in network if isinstance(m, torch.nn.Linear)]
+    spreads = [m.weight.std().item() * math.sqrt(m.in_features) for m in linear]
+    hidden = 2.0 * math.sqrt(2)
+    assert spreads == pytest.approx([hidden, hidden, hidden, 1.0], rel=0.05)
+    assert all(not m.bias.any() for m in linear)
+
+
+def test_the_stream_does_not_depend_on_how_it_is_cut() -> None:
+    whole = data_order(3, 10, 0, 35)
+    cut = torch.cat([data_order(3, 10, a, b) for a, b in ((0, 7), (7, 8), (8, 29), (29, 35))])
+    assert torch.equal(whole, cut)
+    assert sorted(whole[10:20].tolist()) == list(range(10))
+    assert not torch.equal(whole[:10], whole[10:20])
+
+
+EXPLODING = 1e12
+
+
+def test_a_broken_trial_stays_in_its_row(toy: Dataset) -> None:
+    calm = three(toy)
+    wild = dataclasses.replace(calm[1], learning_rate=EXPLODING)
+    with_wild = train([calm[0], wild, calm[2]], device="cpu", checkpoints=4, width=3)
+    without = train([calm[0], calm[2]], device="cpu", checkpoints=4, width=2)
+    assert with_wild.trials["status"].tolist()[1] == "nonfinite"
+    calm_rows = with_wild.trials.drop(index=1).reset_index(drop=True)
+    np.testing.assert_allclose(
+        calm_rows[MEASURED].astype(float), without.trials[MEASURED].astype(float), rtol=1e-4
+    )
+    assert np.isfinite(calm_rows[MEASURED].astype(float)).all(axis=None)
+
+
+def test_a_broken_trial_stops_and_says_when(toy: Dataset) -> None:
+    trial = Trial(dataset=toy, learning_rate=EXPLODING, batch_size=8, epochs=20)
+    record = train(trial, device="cpu", checkpoints=4)
+    row = record.trials.iloc[0]
+    assert row["status"] == "nonfinite"
+    assert 1 <= row["first_bad_step"] <= row["steps"] < 20 * 12
+    assert math.isnan(row["validation_accuracy"])
+    assert "not finite at step" in row["status_reason"] or "above" in row["status_reason"]
+    # the row of the checkpoint in which it broke is there, and is the last
+    assert record.history["step"].tolist() == [0, row["steps"]]
+
+
+def test_statuses(toy: Dataset) -> None:
+    rates = {"stable": 0.1, "stalled": 1e-9, "nonfinite": EXPLODING}
+    trials = [Trial(dataset=toy, learning_rate=r, batch_size=16) for r in rates.values()]
+    assert run(*trials)["status"].tolist() == list(rates)
+
+
+def test_a_spike_is_seen_at_its_step(toy: Dataset) -> None:
+    row = run(Trial(dataset=toy, learning_rate=50.0, batch_size=32, epochs=1)).iloc[0]
+    assert row["first_bad_step"] == 2
+    assert row["status"] in ("recovered", "collapsed", "dead")
+    assert "at step 2" in row["status_reason"]
+
+
+def test_the_same_unit_gives_the_same_bits(toy: Dataset) -> None:
+    first, second = (train(three(toy, normalization="batch"), device="cpu") for _ in range(2))
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+    pd.testing.assert_frame_equal(
+        first.trials.drop(columns="seconds"),
+        second.trials.drop(columns="seconds"),
+        check_exact=True,
+    )
+
+
+def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> None:
+    trial = Trial(dataset=toy, batch_size=8, epochs=2, schedule="step")
+    history = train(trial, device="cpu", checkpoints=8).history
+    assert history["samples"].tolist() == [0, 24, 48, 72, 96, 120, 144, 168, 192]
+    assert history["step"].tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 24]
+    rates = [0.1] * 5 + [0.01] * 2 + [0.001] * 2
+    assert history["learning_rate"].tolist() == pytest.approx(rates)
+    after_start = history.iloc[1:]
+    assert after_start.drop(columns="noise_scale").notna().all(axis=None)
+    assert (after_start["gradient_norm_max"] >= after_start["gradient_norm_median"]).all()
+
+
+def test_samples_to_target_is_the_first_checkpoint_that_got_there(toy: Dataset) -> None:
+    record = train(
+        Trial(dataset=toy, learning_rate=0.5, batch_size=8, epochs=4), device="cpu", checkpoints=8
+    )
+    reached = record.history["validation_accuracy"] >= toy.target_accuracy
+    assert reached.any()
+    expected = record.history.loc[reached & (record.history["step"] > 0), "samples"].iloc[0]
+    assert record.trials["samples_to_target"].item() == expected
+
+
+def test_an_impossible_trial_is_a_row_with_its_reason(toy: Dataset) -> None:
+    rows = run(Trial(dataset=toy), Trial(dataset=toy, normalization="batch", batch_size=1))
+    assert rows["status"].tolist() == ["stable", "skipped"]
+    assert "at least 2 examples" in rows["status_reason"][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clipping": "globl_norm"}, "'globl_norm'. Did you mean 'global_norm'"),
+        ({"model": "mpl"}, "Did you mean 'mlp'"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be a positive number, but got -1.0"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1, but got 0"),
+        ({"clipping_threshold": 1.0}, "'none' takes no clipping_threshold, but got 1.0"),
+        (
+            {"clipping": "value", "clipping_threshold": 5.0},
+            "clipping_threshold of 'value' must be in 0.0001..1, but got 5.0",
+        ),
+        ({"depth": 4}, "depth of model 'mlp' must be in 1..1, but got 4"),
+        (
+            {"batch_policy": "accumulate", "batch_policy_parameter": 2.5},
+            "must be a whole number in 2..16, but got 2.5",
+        ),
+    ],
+)
+def test_bad_values_are_quoted_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((UnknownName, ValueError)) as caught:
+        train(Trial(**changes), device="cpu")
+    assert message in str(caught.value)
+
+
+def test_an_object_may_not_take_a_registered_name(toy: Dataset) -> None:
+    mine = dataclasses.replace(CLIPPINGS["value"], name="none")
+    with pytest.raises(ValueError, match="'none' is registered already"):
+        train(Trial(dataset=toy, clipping=mine), device="cpu")
+
+
+def test_a_strategy_of_ones_own_needs_no_registration(toy: Dataset) -> None:
+    def to_zero(gradient: Any, state: Any, threshold: Any, context: Any) -> Any:
+        return 0 * gradient, state, torch.ones((), dtype=torch.bool)
+
+    mine = dataclasses.replace(CLIPPINGS["none"], name="to_zero", clip=to_zero)
+    row = run(Trial(dataset=toy, clipping=mine, learning_rate=0.5, batch_size=16)).iloc[0]
+    assert row["clipping"] == "to_zero"
+    assert row["clipped_fraction"] == 1.0
+    assert row["status"] == "stalled"
+
+
+def test_what_does_not_fit_in_memory_is_halved(
+    toy: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = []
+
+    class Small(training.Run):
+        def to_the_end(self) -> Any:
+            widths.append(len(self.trials))
+            if len(self.trials) > 1:
+                raise torch.OutOfMemoryError("too many")
+            return super().to_the_end()
+
+    expected = run(*three(toy), width=3)
+    monkeypatch.setattr("benchmark.engine.training.Run", Small)
+    rows = run(*three(toy), width=3)
+    assert widths == [3, 1, 2, 1, 1]
+    assert rows["status"].tolist() == expected["status"].tolist()
+    assert len(rows) == 3
+
+
+def test_only_numbers_differ_within_a_unit() -> None:
+    assert {"learning_rate", "clipping_threshold", "init_gain", "seed"} == NUMERIC_FACTORS
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_cpu(toy: Dataset) -> None:
+    trials = three(toy, normalization="batch", clipping="global_norm")
+    there = train(trials, device="cuda", dtype=torch.float64, checkpoints=4).trials
+    here = train(trials, device="cpu", dtype=torch.float64, checkpoints=4).trials
+    assert there["status"].tolist() == here["status"].tolist()
+    np.testing.assert_allclose(
+        there[MEASURED].astype(float), here[MEASURED].astype(float), rtol=1e-6
+    )
+
+
+@pytest.mark.gpu
+def test_the_gpu_repeats_itself(toy: Dataset) -> None:
+    first, second = (train(three(toy, model="cnn"), device="cuda").history for _ in range(2))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
