@@ -124,7 +124,7 @@ def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = trials[trials["status"].isin(FINISHED)]
     counts = rows.groupby([*by, "status"]).size().unstack("status", fill_value=0)
     counts = counts.reindex(columns=list(FINISHED), fill_value=0)
-    long = counts.stack().rename("count").reset_index()
+    long = pd.Series(counts.stack(), name="count").reset_index()
     total = long.groupby(list(by))["count"].transform("sum")
     return long.assign(share=long["count"] / total)
 

@@ -13,7 +13,8 @@ from benchmark.driver.mirror import Mirror
 from benchmark.records import Trial
 from benchmark.status import FINISHED, capped_loss
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
+"""Column -> value. The keys are text; pandas only promises that they are hashable."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

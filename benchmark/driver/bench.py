@@ -22,7 +22,7 @@ from benchmark.records import Trial
 from benchmark.results import ResultsError, StudyFolder, provenance, write
 from benchmark.schema import frame
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)

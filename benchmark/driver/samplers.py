@@ -91,10 +91,10 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     if isinstance(distribution, IntDistribution):
-        low, high = distribution.low, distribution.high
+        first, last = distribution.low, distribution.high
         if distribution.log:
-            return min(high, int(low * ((high + 1) / low) ** u))
-        return low + int(u * (high - low + 1))
+            return min(last, int(first * ((last + 1) / first) ** u))
+        return first + int(u * (last - first + 1))
     assert isinstance(distribution, FloatDistribution)
     low, high = distribution.low, distribution.high
     return low * (high / low) ** u if distribution.log else low + u * (high - low)

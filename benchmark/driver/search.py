@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
 import pandas as pd
 
-from benchmark.driver.asking import Asked, objective
+from benchmark.driver.asking import Asked, Row, objective
 from benchmark.driver.bench import Bench, Options, resolve_all
 from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import make_sampler
@@ -108,7 +107,9 @@ def check_space(search: Search, bases: list[Trial]) -> None:
     for base in bases:
         resolve_all([base])
         for name, levels in search.space.items():
-            ends = [levels.low, levels.high] if isinstance(levels, Range) else levels_of(levels)
+            ends = levels_of(levels)
+            if isinstance(levels, Range):
+                ends = [levels.low, levels.high]
             if name in ("clipping_threshold", "batch_policy_parameter"):
                 continue
             resolve_all([dataclasses.replace(base, **{name: value}) for value in ends])
@@ -165,7 +166,7 @@ def best_of_grid(options: Options, base: Trial) -> Trial | None:
     return trial_of(trials[trials["cell"] == cell].iloc[0].to_dict())
 
 
-def trial_of(row: Mapping[str, Any]) -> Trial:
+def trial_of(row: Row) -> Trial:
     """The `Trial` that a row of the results describes; strategies by name."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(Trial):

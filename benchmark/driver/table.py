@@ -11,7 +11,7 @@ BEST = 5
 
 def closing_table(trials: pd.DataFrame) -> str:
     """How many trials ended how, and the best cells by mean validation accuracy over seeds."""
-    counts = trials["status"].value_counts().reindex(STATUSES).dropna().astype(int)
+    counts = trials["status"].value_counts().reindex(list(STATUSES)).dropna().astype(int)
     lines = [f"{len(trials)} trials: " + ", ".join(f"{n} {s}" for s, n in counts.items())]
     done = trials.dropna(subset=["validation_accuracy"])
     if done.empty:
