@@ -24,7 +24,7 @@ REFERENCES = {
 def build(model: str, normalization: Normalization) -> torch.nn.Module:
     digits = DATASETS["digits"]
     return MODELS[model].build(
-        digits.image_shape, digits.classes, MODELS[model].depth, normalization
+        digits.image_shape, digits.classes, MODELS[model].depth, MODELS[model].width, normalization
     )
 
 

@@ -2,12 +2,22 @@
 
 import pytest
 
-from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy, Decision, Observation
+from benchmark.strategies.batch_policies import (
+    BATCH_POLICIES,
+    BatchPolicy,
+    Decision,
+    GradientSample,
+    Observation,
+)
 from benchmark.strategies.schedules import SCHEDULES, Schedule
+
+SAMPLE = GradientSample(small=1, big=32, small_norm_squared=4.0, big_norm_squared=0.5, loss=2.0)
 
 
 def at(progress: float, before: float, batch_size: int = 32, examples: int = 1000) -> Observation:
-    return Observation(batch_size, 32, examples, progress, before, 1.0, 1.0)
+    return Observation(
+        *(batch_size, 32, examples, progress, before, 1.0, 1.0), learning_rate=0.1, samples=[SAMPLE]
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +50,7 @@ def test_every_policy_keeps_the_contract(policy: BatchPolicy) -> None:
     parameter = policy.parameter.default if policy.parameter else 0.0
     decision = policy.decide(at(0.3, 0.2), parameter)
     assert BATCH_POLICIES[policy.name] is policy
-    assert 1 <= decision.batch_size <= 1000
+    assert 1 <= decision.batch_size <= 2048
     assert decision.learning_rate_factor > 0
     assert policy.micro_batches(parameter) >= 1
     assert policy.reference

@@ -1,6 +1,6 @@
 """The networks and their initial weights."""
 
-from benchmark.models.initialization import initialize
+from benchmark.models.initialization import INITIALIZATIONS, Initialization, initialize
 from benchmark.models.networks import (
     MODELS,
     Model,
@@ -8,4 +8,12 @@ from benchmark.models.networks import (
     dense_network,
 )
 
-__all__ = ["MODELS", "Model", "convolutional_network", "dense_network", "initialize"]
+__all__ = [
+    "INITIALIZATIONS",
+    "MODELS",
+    "Initialization",
+    "Model",
+    "convolutional_network",
+    "dense_network",
+    "initialize",
+]

@@ -14,13 +14,20 @@ ImageShape = tuple[int, int, int]
 
 
 class Build(Protocol):
-    """``(image_shape, classes, depth, normalization) -> module`` from (B, C, H, W) to (B, classes).
+    """``(image_shape, classes, depth, width, normalization) -> module``.
+
+    The module maps images (B, C, H, W) to logits (B, classes).
 
     Raises `ImpossiblePair` where the normalization or the image does not fit.
     """
 
     def __call__(
-        self, image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+        self,
+        image_shape: ImageShape,
+        classes: int,
+        depth: int,
+        width: int,
+        normalization: Normalization,
     ) -> nn.Module:
         """Build the network."""
         ...
@@ -32,23 +39,20 @@ class Model:
 
     Parameters
     ----------
-    depth
-        Hidden layers: the default.
-    depths
-        Smallest and largest depth allowed; the default alone for an architecture of fixed depth.
+    depth, width
+        Hidden layers, and features of the first of them: the defaults.
+    depths, widths
+        Smallest and largest allowed; None for an architecture that has its defaults alone.
     """
 
     name: str
     build: Build
     depth: int
+    width: int
     reference: str
     summary: str
     depths: tuple[int, int] | None = None
-
-    def allows(self, depth: int) -> bool:
-        """Whether the architecture can be built with so many hidden layers."""
-        low, high = self.depths or (self.depth, self.depth)
-        return low <= depth <= high
+    widths: tuple[int, int] | None = None
 
 
 def dense_network(
@@ -59,7 +63,8 @@ def dense_network(
     layers: list[nn.Module] = [nn.Flatten()]
     features = channels * height * width
     for size in widths:
-        layers += [nn.Linear(features, size), normalization.layer(size, False), nn.ReLU()]
+        linear = normalization.wrap(nn.Linear(features, size))
+        layers += [linear, normalization.layer(size, False), nn.ReLU()]
         features = size
     return nn.Sequential(*layers, nn.Linear(features, classes))
 
@@ -85,7 +90,7 @@ def convolutional_network(
     layers: list[nn.Module] = []
     for channels, pool in blocks:
         layers += [
-            nn.Conv2d(features, channels, kernel, padding=kernel // 2),
+            normalization.wrap(nn.Conv2d(features, channels, kernel, padding=kernel // 2)),
             normalization.layer(channels, True),
             nn.ReLU(),
         ]
@@ -98,36 +103,39 @@ def convolutional_network(
 
 
 def mlp(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """784-256-10 on MNIST: the network of the article that this benchmark answers."""
-    return dense_network(image_shape, [256], classes, normalization)
+    """784-256-10 on MNIST: the network of the article that this benchmark answers.
+
+    ``width`` is that of its one hidden layer.
+    """
+    return dense_network(image_shape, [width], classes, normalization)
 
 
 def mlp_wide(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
     """Hidden layers of 1000, 500 and 100."""
     return dense_network(image_shape, [1000, 500, 100], classes, normalization)
 
 
 def mlp_deep(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """``depth`` hidden layers of 128."""
-    return dense_network(image_shape, [128] * depth, classes, normalization)
+    """``depth`` hidden layers of ``width``."""
+    return dense_network(image_shape, [width] * depth, classes, normalization)
 
 
 def cnn(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """3 x 3 convolutions of 16 and 32 channels, each with a pooling."""
-    blocks = [(16, True), (32, True)]
+    """3 x 3 convolutions of ``width`` and twice as many channels, each with a pooling."""
+    blocks = [(width, True), (2 * width, True)]
     return convolutional_network(image_shape, blocks, 3, [], classes, normalization)
 
 
 def cnn_2c2d(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
     """5 x 5 convolutions of 32 and 64 channels, each with a pooling, then a dense layer of 1024."""
     blocks = [(32, True), (64, True)]
@@ -135,21 +143,28 @@ def cnn_2c2d(
 
 
 def cnn_deep(
-    image_shape: ImageShape, classes: int, depth: int, normalization: Normalization
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """``depth`` 3 x 3 convolutions of 32 channels; the first two are followed by a pooling."""
-    blocks = [(32, i < 2) for i in range(depth)]
+    """``depth`` 3 x 3 convolutions of ``width`` channels, a pooling after each of the first two."""
+    blocks = [(width, i < 2) for i in range(depth)]
     return convolutional_network(image_shape, blocks, 3, [], classes, normalization)
 
 
 MODELS: dict[str, Model] = {
     "mlp": Model(
-        "mlp", mlp, 1, "LeCun et al. 1998, doi:10.1109/5.726791", "one hidden layer of 256"
+        "mlp",
+        mlp,
+        1,
+        256,
+        "LeCun et al. 1998, doi:10.1109/5.726791",
+        "one hidden layer of 256",
+        widths=(1, 4096),
     ),
     "mlp_wide": Model(
         "mlp_wide",
         mlp_wide,
         3,
+        1000,
         "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
         "hidden layers of 1000, 500 and 100",
     ),
@@ -157,21 +172,26 @@ MODELS: dict[str, Model] = {
         "mlp_deep",
         mlp_deep,
         10,
+        128,
         "He et al. 2015, arXiv:1502.01852",
         "hidden layers of 128, as many as depth says",
         depths=(2, 30),
+        widths=(1, 4096),
     ),
     "cnn": Model(
         "cnn",
         cnn,
         2,
+        16,
         "LeCun et al. 1998, doi:10.1109/5.726791",
         "3x3 convolutions of 16 and 32 channels, pooled",
+        widths=(1, 512),
     ),
     "cnn_2c2d": Model(
         "cnn_2c2d",
         cnn_2c2d,
         3,
+        32,
         "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
         "5x5 convolutions of 32 and 64 channels, pooled, and a dense layer of 1024",
     ),
@@ -179,8 +199,10 @@ MODELS: dict[str, Model] = {
         "cnn_deep",
         cnn_deep,
         6,
+        32,
         "Simonyan, Zisserman 2015, arXiv:1409.1556",
         "3x3 convolutions of 32 channels, as many as depth says",
         depths=(2, 30),
+        widths=(1, 512),
     ),
 }

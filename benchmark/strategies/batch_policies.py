@@ -1,16 +1,64 @@
 """Batch-size policies: how many examples go into the next updates.
 
-A policy decides on the host, at checkpoints, from an `Observation`. The budget is counted in
-examples, so that all policies see the same data.
+A policy decides on the host, at checkpoints, from an `Observation`; the budget is counted in
+examples, so that all policies see the same data. What a paper measures at every step is measured
+here at every checkpoint, and its averages run over checkpoints.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.records import Range
+
+
+@dataclass(frozen=True)
+class GradientSample:
+    """How gradients scatter over examples, measured on one batch at one checkpoint.
+
+    Parameters
+    ----------
+    small, big
+        Sizes b and B: the batch of B examples is cut into B / b pieces of b.
+    small_norm_squared
+        norm(G_b)^2, averaged over all pieces.
+    big_norm_squared
+        norm(G_B)^2 of the whole batch.
+    loss
+        Mean over the batch.
+    """
+
+    small: float
+    big: float
+    small_norm_squared: float
+    big_norm_squared: float
+    loss: float
+
+    @property
+    def variance(self) -> float:
+        """S = (norm(G_b)^2 - norm(G_B)^2) / (1/b - 1/B): unbiased for the trace of the covariance
+        of one example's gradient; with b = 1 the sum over parameters of the sample variance.
+
+        May be negative: average several before clamping or dividing.
+        """
+        gap = 1 / self.small - 1 / self.big
+        return (self.small_norm_squared - self.big_norm_squared) / gap
+
+    @property
+    def mean_squared(self) -> float:
+        """G2 = (B norm(G_B)^2 - b norm(G_b)^2) / (B - b): unbiased for the squared norm of the
+        expected gradient; may be negative."""
+        b, big = self.small, self.big
+        return (big * self.big_norm_squared - b * self.small_norm_squared) / (big - b)
+
+    def norm_squared_at(self, size: int) -> float:
+        """What norm(G)^2 of a batch of ``size`` is expected to be: G2 + S / size.
+
+        For the size that was sampled it is the observed one.
+        """
+        return self.mean_squared + self.variance / size
 
 
 @dataclass(frozen=True)
@@ -25,8 +73,12 @@ class Observation:
         Size of the training set.
     progress, previous_progress
         Share of the budget used, now and at the checkpoint before.
+    learning_rate
+        Of the last update.
     train_loss, gradient_norm
         Mean and median over the steps since the checkpoint before.
+    samples
+        Every `GradientSample` of this trial, oldest first; empty for a policy that asks for none.
     """
 
     batch_size: int
@@ -36,6 +88,8 @@ class Observation:
     previous_progress: float
     train_loss: float
     gradient_norm: float
+    learning_rate: float = math.nan
+    samples: Sequence[GradientSample] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +110,15 @@ def one(parameter: float) -> int:
     return 1
 
 
+def as_given(batch_size: int, examples: int) -> int:
+    """The trial's own batch size."""
+    return batch_size
+
+
+MICRO_BATCHES = 4
+"""Pieces of a `GradientSample` that is not per example."""
+
+
 @dataclass(frozen=True)
 class BatchPolicy:
     """One batch-size policy.
@@ -67,6 +130,12 @@ class BatchPolicy:
     micro_batches
         ``parameter -> k``: an update's gradient is the average, weighted by size, over k forward
         and backward passes on a k-th of the batch each.
+    first
+        ``(batch_size, examples) -> B`` of the first update.
+    samples
+        Whether a `GradientSample` is measured before each decision.
+    per_example
+        Whether its pieces are single examples; impossible with batch statistics.
     """
 
     name: str
@@ -75,31 +144,163 @@ class BatchPolicy:
     summary: str
     decide: Callable[[Observation, float], Decision] = stay
     micro_batches: Callable[[float], int] = one
+    first: Callable[[int, int], int] = as_given
+    samples: bool = False
+    per_example: bool = False
+
+
+def moving_average(values: Sequence[float], decay: float) -> float:
+    """Exponential moving average of ``values``, oldest first, corrected for its start at zero.
+
+    >>> moving_average([2.0], 0.99), round(moving_average([1.0, 3.0], 0.5), 4)
+    (2.0, 2.3333)
+    """
+    weights = [decay ** (len(values) - 1 - i) for i in range(len(values))]
+    return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+
+NOISE_DECAY = 0.99
+
+
+def simple_noise_scale(samples: Sequence[GradientSample]) -> float:
+    """B_simple = EMA(S) / EMA(G2), decay 0.99; NaN without samples.
+
+    Single estimates may be negative, so both are averaged first and nothing is clamped: the
+    result may itself be negative while there are few (McCandlish et al. 2018, 1812.06162).
+    """
+    if not samples:
+        return math.nan
+    variance = moving_average([s.variance for s in samples], NOISE_DECAY)
+    mean_squared = moving_average([s.mean_squared for s in samples], NOISE_DECAY)
+    return variance / mean_squared if mean_squared else math.inf
+
+
+def full_batch(batch_size: int, examples: int) -> int:
+    """The whole training set."""
+    return examples
+
+
+def milestones_passed(observation: Observation, milestones: Sequence[float]) -> int:
+    """How many of ``milestones`` lie in (previous progress, progress]."""
+    before, now = observation.previous_progress, observation.progress
+    return sum(before < milestone <= now for milestone in milestones)
 
 
 ADABATCH_RATE_FACTOR = 0.75
+QUARTERS = (0.25, 0.5, 0.75)
 
 
 def double_at_quarters(observation: Observation, parameter: float) -> Decision:
     """At 1/4, 1/2 and 3/4 of the budget: B <- 2 B (or another factor), eta <- 0.75 eta.
 
-    The size never exceeds the training set.
+    The size never exceeds the training set; once it stays, so does the rate.
 
     >>> seen = Observation(32, 32, 1000, 0.25, 0.2, 1.0, 1.0)
     >>> double_at_quarters(seen, 2.0)
     Decision(batch_size=64, learning_rate_factor=0.75)
     """
-    passed = math.floor(4 * observation.progress) - math.floor(4 * observation.previous_progress)
     size, factor = observation.batch_size, 1.0
-    for _ in range(passed):
+    for _ in range(milestones_passed(observation, QUARTERS)):
         grown = min(round(size * parameter), observation.examples)
         if grown > size:
             size, factor = grown, factor * ADABATCH_RATE_FACTOR
     return Decision(size, factor)
 
 
+STEP_MILESTONES = (0.5, 0.75)
+LARGEST_SHARE = 10
+
+
+def grow_instead_of_decay(observation: Observation, parameter: float) -> Decision:
+    """At 1/2 and 3/4 of the budget: B <- f B up to n / 10; what is left of f divides eta.
+
+    >>> seen = Observation(32, 32, 1000, 0.5, 0.45, 1.0, 1.0)
+    >>> grow_instead_of_decay(seen, 5.0)
+    Decision(batch_size=100, learning_rate_factor=0.625)
+    """
+    size, factor = observation.batch_size, 1.0
+    largest = max(observation.examples // LARGEST_SHARE, 1)
+    for _ in range(milestones_passed(observation, STEP_MILESTONES)):
+        grown = max(size, min(round(size * parameter), largest))
+        factor *= grown / size / parameter
+        size = grown
+    return Decision(size, factor)
+
+
+def nearest_power_of_two(value: float) -> int:
+    """The power of two nearest ``value`` on a logarithmic scale, at least 1.
+
+    >>> [nearest_power_of_two(v) for v in (0.3, 5, 6, 100)]
+    [1, 4, 8, 128]
+    """
+    return 1 if value <= 1 else 2 ** round(math.log2(value))
+
+
+def follow_noise_scale(observation: Observation, parameter: float) -> Decision:
+    """B <- the power of two nearest c B_simple; unchanged while B_simple is not positive."""
+    scale = parameter * simple_noise_scale(observation.samples)
+    if not (math.isfinite(scale) and scale > 0):
+        return Decision(observation.batch_size)
+    return Decision(min(nearest_power_of_two(scale), observation.examples))
+
+
+def norm_test(observation: Observation, parameter: float) -> Decision:
+    """Where V / B > theta^2 norm(g_B)^2: B <- ceil(V / (theta^2 norm(g_B)^2)); never shrinks.
+
+    V is the sum over parameters of the sample variance of per-example gradients. Where fewer
+    examples were sampled than a batch holds, norm(g_B)^2 is what they let expect of a batch of B.
+    """
+    size = observation.batch_size
+    sample = observation.samples[-1]
+    allowed = parameter**2 * sample.norm_squared_at(size)
+    needed = sample.variance / allowed if allowed > 0 else math.inf
+    if not needed > size:
+        return Decision(size)
+    return Decision(observation.examples if math.isinf(needed) else math.ceil(needed))
+
+
+CABS_DECAY, CABS_SMALLEST, CABS_LARGEST = 0.95, 16, 2048
+
+
+def couple_to_rate(observation: Observation, parameter: float) -> Decision:
+    """B <- clip(round(scale eta xi / F), 16, 2048), xi the sum of the variances of per-example
+    gradients and F the loss, both averaged with decay 0.95."""
+    xi = moving_average([s.variance for s in observation.samples], CABS_DECAY)
+    loss = moving_average([s.loss for s in observation.samples], CABS_DECAY)
+    wanted = parameter * observation.learning_rate * xi / loss if loss > 0 else math.inf
+    if math.isnan(wanted):
+        return Decision(observation.batch_size)
+    return Decision(round(min(max(wanted, CABS_SMALLEST), CABS_LARGEST)))
+
+
+DIVE_LARGEST = 2048
+
+
+def follow_diversity(observation: Observation, parameter: float) -> Decision:
+    """B <- min(B_max, max(B, d n D)), D = sum norm(g_i)^2 / norm(sum g_i)^2, B_max = 2048.
+
+    For n examples n D is the mean of norm(g_i)^2 over the squared norm of the mean gradient. The
+    paper sums over an epoch; here both are averaged over the checkpoints so far, the second by
+    its unbiased estimate, because a batch of B alone can show no n D above B.
+    """
+    size = observation.batch_size
+    mean_squared = moving_average([s.mean_squared for s in observation.samples], NOISE_DECAY)
+    each = moving_average([s.small_norm_squared for s in observation.samples], NOISE_DECAY)
+    wanted = parameter * each / mean_squared if mean_squared > 0 else math.nan
+    if not wanted > size:
+        return Decision(size)
+    return Decision(max(size, round(min(wanted, DIVE_LARGEST, observation.examples))))
+
+
 BATCH_POLICIES: dict[str, BatchPolicy] = {
     "fixed": BatchPolicy("fixed", None, "-", "B throughout"),
+    "full": BatchPolicy(
+        "full",
+        None,
+        "Cauchy 1847, Comptes rendus 25",
+        "B = n: the whole training set in every update",
+        first=full_batch,
+    ),
     "accumulate": BatchPolicy(
         "accumulate",
         Range(2, 16, default=4, integer=True),
@@ -113,5 +314,47 @@ BATCH_POLICIES: dict[str, BatchPolicy] = {
         "Devarakonda et al. 2017, arXiv:1712.02029",
         "B x 2 and rate x 0.75 at each quarter of the budget",
         decide=double_at_quarters,
+    ),
+    "grow_instead_of_decay": BatchPolicy(
+        "grow_instead_of_decay",
+        Range(1.5, 10, default=5),
+        "Smith et al. 2018, arXiv:1711.00489",
+        "B x 5 where a step schedule divides the rate, up to n / 10",
+        decide=grow_instead_of_decay,
+    ),
+    "noise_scale": BatchPolicy(
+        "noise_scale",
+        Range(0.1, 10, default=1),
+        "McCandlish et al. 2018, arXiv:1812.06162",
+        "B = the power of two nearest c B_simple",
+        decide=follow_noise_scale,
+        samples=True,
+    ),
+    "norm_test": BatchPolicy(
+        "norm_test",
+        Range(0.1, 2, default=0.5),
+        "Byrd et al. 2012, doi:10.1007/s10107-012-0572-5; Lau et al. 2024, arXiv:2402.11215",
+        "B grows until the gradient's variance is theta^2 of its norm",
+        decide=norm_test,
+        samples=True,
+        per_example=True,
+    ),
+    "cabs": BatchPolicy(
+        "cabs",
+        Range(0.1, 10, default=1),
+        "Balles, Romero, Hennig 2017, arXiv:1612.05086",
+        "B = rate x variance / loss, in 16..2048",
+        decide=couple_to_rate,
+        samples=True,
+        per_example=True,
+    ),
+    "dive": BatchPolicy(
+        "dive",
+        Range(0.01, 10, default=0.1),
+        "Chen et al. 2025, arXiv:2509.16173",
+        "B grows to d n times the gradient diversity",
+        decide=follow_diversity,
+        samples=True,
+        per_example=True,
     ),
 }

@@ -61,7 +61,9 @@ class Clipping:
     init
         ``(layout, like) -> state``, on the device and in the type of the tensor ``like``.
     stage
-        ``"gradient"``: before the optimizer; ``"update"``: on the optimizer's direction.
+        ``"gradient"``: before the optimizer; ``"update"``: on the optimizer's direction;
+        ``"step"``: before the optimizer, and a step that is flagged as clipped is not taken at
+        all: parameters and the optimizer's state stay as they were.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Clipping:
     reference: str
     summary: str
     init: Callable[[Layout, Tensor], State] = no_state
-    stage: Literal["gradient", "update"] = "gradient"
+    stage: Literal["gradient", "update", "step"] = "gradient"
 
 
 def scale_to(norm: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,11 @@ class ImpossiblePair(ValueError):
     """Two choices that cannot be combined; the message is the reason, recorded as a row."""
 
 
+def unchanged(linear: nn.Module) -> nn.Module:
+    """The linear map itself."""
+    return linear
+
+
 @dataclass(frozen=True)
 class Normalization:
     """One normalization.
@@ -26,6 +31,9 @@ class Normalization:
         spatial. Raises `ImpossiblePair` where it is not defined.
     smallest_batch
         Examples needed in one forward pass.
+    wrap
+        What is done to each hidden linear map or convolution: ``nn.Module -> nn.Module``, still an
+        `nn.Linear` or `nn.Conv2d` whose ``weight`` and ``bias`` are the tensors to initialize.
     """
 
     name: str
@@ -33,6 +41,7 @@ class Normalization:
     reference: str
     summary: str
     smallest_batch: int = 1
+    wrap: Callable[[nn.Module], nn.Module] = unchanged
 
 
 GROUPS = 8

@@ -47,6 +47,7 @@ class Optimizer:
 
 
 MOMENTUM = 0.9
+RMS_DECAY = 0.99
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 WEIGHT_DECAY = 0.01
 
@@ -65,6 +66,23 @@ def heavy_ball(gradient: Tensor, state: State, parameters: Tensor) -> tuple[Tens
     """v <- 0.9 v + g; the direction is v."""
     velocity = MOMENTUM * state["velocity"] + gradient
     return velocity, {"velocity": velocity}
+
+
+def look_ahead(gradient: Tensor, state: State, parameters: Tensor) -> tuple[Tensor, State]:
+    """v <- 0.9 v + g; the direction is g + 0.9 v."""
+    velocity, state = heavy_ball(gradient, state, parameters)
+    return gradient + MOMENTUM * velocity, state
+
+
+def zero_scale(parameters: Tensor) -> State:
+    """A mean square of zero."""
+    return {"second": torch.zeros_like(parameters)}
+
+
+def root_mean_square(gradient: Tensor, state: State, parameters: Tensor) -> tuple[Tensor, State]:
+    """v <- 0.99 v + 0.01 g^2; the direction is g / (sqrt(v) + 1e-8)."""
+    second = RMS_DECAY * state["second"] + (1 - RMS_DECAY) * gradient * gradient
+    return gradient / (second.sqrt() + EPSILON), {"second": second}
 
 
 def zero_moments(parameters: Tensor) -> State:
@@ -104,6 +122,22 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "Polyak 1964, doi:10.1016/0041-5553(64)90137-5",
         "heavy ball, 0.9",
         zero_velocity,
+    ),
+    "nesterov": Optimizer(
+        "nesterov",
+        look_ahead,
+        Range(1e-4, 1e1, default=0.01),
+        "Nesterov 1983, Doklady 27; Sutskever et al. 2013, PMLR 28(3)",
+        "momentum 0.9 with the gradient looked up ahead",
+        zero_velocity,
+    ),
+    "rmsprop": Optimizer(
+        "rmsprop",
+        root_mean_square,
+        Range(1e-5, 1.0, default=1e-3),
+        "Tieleman, Hinton 2012, Coursera lecture 6.5",
+        "gradient over its root mean square, 0.99",
+        zero_scale,
     ),
     "adam": Optimizer(
         "adam",
