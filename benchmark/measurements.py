@@ -8,7 +8,7 @@ the probe is dL/dh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,6 +55,7 @@ def measure_layers(
     buffers: dict[str, Tensor],
     images: Tensor,
     labels: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> Arrays:
     """Norms at every layer for K trials on one batch, in training mode.
 
@@ -68,8 +69,8 @@ def measure_layers(
     Returns
     -------
     Arrays of shape (K, L): ``gradient_norm`` of the layer's weight and bias together;
-    ``backprop_norm``, norm(dL/dh) over the batch, L being the mean loss; ``activation_rms``, the
-    root mean square of h; ``parameter_norm``.
+    ``backprop_norm``, norm(dL/dh) over the batch, L being the mean loss; ``activation_rms`` and
+    ``activation_mean``, the root mean square and the mean of h; ``parameter_norm``.
     """
     trials = parameters.shape[0]
     names = list(linear_maps(model))
@@ -93,15 +94,15 @@ def measure_layers(
 
     def forward(
         weights: dict[str, Tensor], state: dict[str, Tensor], zeros: dict[str, Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         seen: dict[str, Tensor] = {}
         with _outputs_seen(model, zeros, seen):  # type: ignore[arg-type]
             logits = functional_call(model, {**weights, **state}, (images,))
         rms = [seen[name].square().mean().sqrt() for name in names]
-        return F.cross_entropy(logits, labels), rms
+        return loss(logits, labels), rms, [seen[name].mean() for name in names]
 
     running = {k: v.clone() for k, v in buffers.items()}
-    losses, rms = vmap(forward)(leaves, running, probes)
+    losses, rms, means = vmap(forward)(leaves, running, probes)
     wanted = [*leaves.values(), *probes.values()]
     gradients = torch.autograd.grad(losses.sum(), wanted)
     by_tensor = dict(zip(leaves, gradients[: len(leaves)], strict=True))
@@ -110,6 +111,7 @@ def measure_layers(
         "gradient_norm": norms_by_layer(names, by_tensor),
         "backprop_norm": _array([by_probe[name].flatten(1).norm(dim=1) for name in names]),
         "activation_rms": _array(rms),
+        "activation_mean": _array(means),
         "parameter_norm": norms_by_layer(names, leaves),
     }
 
@@ -136,12 +138,12 @@ def summarize_steps(losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray) 
         finite = norms[~np.isnan(norms)]
         none = not len(finite)
         return {
-            "train_loss": float(np.mean(losses)),
+            "train_loss": float(np.mean(losses)) if len(losses) else float("nan"),
             "train_loss_max": float(_greatest(losses)),
             "gradient_norm_median": float("nan") if none else _quantile(finite, 0.5),
             "gradient_norm_p90": float("nan") if none else _quantile(finite, 0.9),
             "gradient_norm_max": float(_greatest(norms)),
-            "clipped_fraction": float(np.mean(clipped)),
+            "clipped_fraction": float(np.mean(clipped)) if len(clipped) else float("nan"),
         }
 
 
@@ -153,3 +155,38 @@ def _greatest(values: np.ndarray) -> float:
 def _quantile(values: np.ndarray, q: float) -> float:
     # an interpolation between a number and infinity would be NaN: take an observed value
     return float(np.quantile(values, q, method="inverted_cdf"))
+
+
+SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_HISTORY = 100, 7.0, 10
+
+
+def spike_score(losses: np.ndarray) -> float:
+    """Share of steps whose loss is 7 standard deviations or more above those before it.
+
+    Mean and population standard deviation are of the up to 100 losses (steps,) before the step; a
+    step counts from the 11th on. NaN for fewer steps. A loss that is not finite is a spike, and
+    is left out of the means after it (OLMo 2, 2501.00656).
+
+    >>> spike_score(np.array([1.0, 1.1] * 10 + [3.0]))
+    0.09090909090909091
+    """
+    values = np.asarray(losses, dtype=float)
+    if len(values) <= SPIKE_HISTORY:
+        return float("nan")
+    finite = np.isfinite(values)
+    # sums up to each step; centred, so that small variances survive the subtraction
+    centre = values[finite].mean() if finite.any() else 0.0
+    filled = np.where(finite, values - centre, 0.0)
+    counts, sums, squares = (
+        np.concatenate([[0.0], np.cumsum(x)]) for x in (finite, filled, filled**2)
+    )
+    end = np.arange(SPIKE_HISTORY, len(values))
+    start = np.maximum(end - SPIKE_WINDOW, 0)
+    count = np.maximum(counts[end] - counts[start], 1.0)
+    mean = (sums[end] - sums[start]) / count
+    deviation = np.sqrt(np.maximum((squares[end] - squares[start]) / count - mean**2, 0.0))
+    above = filled[end] - mean
+    # a constant loss has no spread, and rounding is no spike
+    rounding = 1e-6 * (1 + abs(centre))
+    spikes = ~finite[end] | ((above >= SPIKE_DEVIATIONS * deviation) & (above > rounding))
+    return float(spikes.mean())

@@ -81,18 +81,27 @@ class Trial:
 
     Parameters
     ----------
-    depth
-        Number of hidden layers; only models of variable depth take another than their own.
-    init_gain
-        Multiplies the standard deviation of the He initialization.
+    depth, width
+        Number of hidden layers, and features of the first; only models that can vary them take
+        another than their own.
+    initialization, init_gain
+        Where the weights are drawn from, and what multiplies the hidden weights.
+    train_fraction
+        Share of the training set that is used, in (0, 1]: its first examples.
+    loss
+        What is minimized.
     learning_rate
         Rate before the schedule's factor.
+    learning_rate_scaling
+        How the rate follows the batch size when a policy changes it.
     clipping_threshold, batch_policy_parameter
         The one tunable number of the clipping and of the batch policy.
     batch_size
-        Examples in the first update.
+        Examples in the first update, unless the policy sets its own.
     epochs
-        Budget, in passes over the training set.
+        Budget, in passes over the training set; 0 measures the network as it was initialized.
+    precision
+        In which the arithmetic is done.
     seed
         Fixes the initial weights and the order of the data, whatever the strategy.
     arm
@@ -100,12 +109,17 @@ class Trial:
     """
 
     dataset: Choice = "digits"
+    train_fraction: float = 1.0
     model: Choice = "mlp"
     depth: int | None = None
+    width: int | None = None
+    initialization: Choice = "he"
     init_gain: float = 1.0
     normalization: Choice = "none"
+    loss: Choice = "cross_entropy"
     optimizer: Choice = "sgd"
     learning_rate: float = 0.1
+    learning_rate_scaling: Choice = "none"
     schedule: Choice = "constant"
     clipping: Choice = "none"
     clipping_threshold: float | None = None
@@ -113,6 +127,7 @@ class Trial:
     batch_policy_parameter: float | None = None
     batch_size: int = 32
     epochs: float = 5.0
+    precision: Choice = "float32"
     seed: int = 0
     arm: str = ""
 
@@ -136,6 +151,13 @@ class Trial:
 
 CONFIGURATION: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Trial))
 """Names of the columns that say what a trial is, as opposed to what came out."""
+
+WHOLE_NUMBERS = ("depth", "width", "batch_size", "seed")
+REAL_NUMBERS = (
+    *("train_fraction", "init_gain", "learning_rate", "clipping_threshold"),
+    *("batch_policy_parameter", "epochs"),
+)
+"""The fields of a `Trial` that are numbers; the others are names."""
 
 NUMERIC_FACTORS = frozenset({"learning_rate", "clipping_threshold", "init_gain", "seed"})
 """Factors in which the trials of one unit may differ: numbers that change no tensor's shape."""
@@ -172,6 +194,8 @@ class Study:
         batch policies with quarter milestones decide on time).
     layers
         Whether per-layer rows are recorded at every checkpoint.
+    sharpness
+        Whether the largest Hessian eigenvalue is measured at every checkpoint.
 
     >>> study = Study(name="demo", question="Which rate?", factors={"learning_rate": [0.1, 1.0]})
     >>> len(list(study.trials()))
@@ -184,6 +208,7 @@ class Study:
     seeds: Sequence[int] = (0,)
     checkpoints: int = 20
     layers: bool = False
+    sharpness: bool = False
 
     def __post_init__(self) -> None:
         check_checkpoints(self.checkpoints)
@@ -224,6 +249,7 @@ class Study:
             "seeds": list(self.seeds),
             "checkpoints": self.checkpoints,
             "layers": self.layers,
+            "sharpness": self.sharpness,
         }
 
 
@@ -338,13 +364,11 @@ def narrow(block: Levels, selection: Mapping[str, Sequence[str]]) -> dict[str, A
 
 def _typed(name: str, texts: Sequence[str]) -> list[Any]:
     """Values of a command line in the type of the field, or one clear error."""
-    kind = {"depth": int, "batch_size": int, "seed": int, "learning_rate": float}
-    kind |= {"init_gain": float, "clipping_threshold": float, "epochs": float}
-    kind |= {"batch_policy_parameter": float}
+    number = int if name in WHOLE_NUMBERS else float if name in REAL_NUMBERS else str
     try:
-        return [kind[name](t) if name in kind else t for t in texts]
+        return [number(text) for text in texts]
     except ValueError:
-        wanted = "whole numbers" if kind[name] is int else "numbers"
+        wanted = "whole numbers" if number is int else "numbers"
         raise ValueError(f"{name} takes {wanted}, but got {','.join(texts)!r}") from None
 
 

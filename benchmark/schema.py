@@ -30,8 +30,18 @@ _CONFIGURATION = {
     "epochs": REAL,
     "seed": WHOLE,
 }
+# added to the contract's columns
+_ADDED = {
+    "train_fraction": REAL,
+    "width": WHOLE,
+    "initialization": TEXT,
+    "loss": TEXT,
+    "learning_rate_scaling": TEXT,
+    "precision": TEXT,
+    "arm": TEXT,
+}
 
-PLAN = {"study": TEXT, "trial": TEXT, "cell": TEXT, "unit": TEXT, **_CONFIGURATION, "arm": TEXT}
+PLAN = {"study": TEXT, "trial": TEXT, "cell": TEXT, "unit": TEXT, **_CONFIGURATION, **_ADDED}
 """One row an expected trial."""
 
 TRIALS = {
@@ -60,12 +70,19 @@ TRIALS = {
     "samples_to_target": WHOLE,
     "seconds": REAL,
     "device": TEXT,
-    # added to the contract's columns
-    "arm": TEXT,
+    **_ADDED,
     "classes": WHOLE,
     "parameters": WHOLE,
+    "examples": WHOLE,
+    "gradient_norm_p90": REAL,
+    "spike_score": REAL,
+    "trials_together": WHOLE,
 }
-"""One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1."""
+"""One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1.
+
+``examples`` is the size of the training set; ``gradient_norm_p90`` the 90th percentile of the
+norms before clipping; ``spike_score`` the share of steps that are a loss spike;
+``trials_together`` how many trials shared the time of which ``seconds`` is this one's part."""
 
 HISTORY = {
     "study": TEXT,
@@ -85,6 +102,8 @@ HISTORY = {
     "noise_scale": REAL,
     "validation_loss": REAL,
     "validation_accuracy": REAL,
+    # added: the largest eigenvalue of the Hessian, where the study asks for it
+    "sharpness": REAL,
 }
 """One row a trial and checkpoint; over the steps since the row before. Step 0 is initialization."""
 
@@ -99,8 +118,9 @@ LAYERS = {
     "activation_rms": REAL,
     "parameter_norm": REAL,
     "update_ratio": REAL,
-    # added: the layer's place from the input, counted from 1
+    # added: the layer's place from the input, counted from 1, and the mean of its pre-activations
     "layer_index": WHOLE,
+    "activation_mean": REAL,
 }
 """One row a trial, checkpoint and layer; backprop_norm is norm(dL/dh) at the pre-activation."""
 
@@ -114,7 +134,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "layers": ["trial", "step", "layer"]}
 
-assert set(_CONFIGURATION) | {"arm"} == set(CONFIGURATION)
+assert set(_CONFIGURATION) | set(_ADDED) == set(CONFIGURATION)
 
 
 class SchemaError(ValueError):
@@ -139,7 +159,7 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
     if missing := [c for c in columns if c not in data]:
         raise SchemaError(f"{table} lacks the columns {', '.join(missing)}")
     if extra := [c for c in data if c not in columns]:
-        raise SchemaError(f"{table} has the unknown columns {', '.join(extra)}")
+        raise SchemaError(f"{table} has the unknown columns {', '.join(map(str, extra))}")
     try:
         arrays = [
             pa.array(data[name], type=kind, from_pandas=True) for name, kind in columns.items()

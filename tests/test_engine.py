@@ -14,7 +14,7 @@ from benchmark import Trial, train
 from benchmark.data import Dataset, load
 from benchmark.engine import training
 from benchmark.engine.order import data_order
-from benchmark.models import MODELS, initialize
+from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
 from benchmark.strategies.batch_policies import BATCH_POLICIES
@@ -64,10 +64,10 @@ ARMS = [
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
 def test_a_batched_unit_equals_each_trial_alone(toy: Dataset, arm: dict[str, Any]) -> None:
-    trials = three(toy, **arm)
-    together = train(trials, device="cpu", checkpoints=4, dtype=torch.float64, width=3)
+    trials = three(toy, precision="float64", **arm)
+    together = train(trials, device="cpu", checkpoints=4, together=3)
     for i, trial in enumerate(trials):
-        alone = train(trial, device="cpu", checkpoints=4, dtype=torch.float64)
+        alone = train(trial, device="cpu", checkpoints=4)
         pd.testing.assert_frame_equal(
             together.trials.loc[[i], OUTCOME].reset_index(drop=True),
             alone.trials[OUTCOME],
@@ -90,10 +90,12 @@ def trial_key(record: Any) -> str:
 
 
 def test_one_step_of_plain_descent_equals_torch(toy: Dataset) -> None:
-    trial = Trial(dataset=toy, learning_rate=0.3, batch_size=32, epochs=1 / 3, seed=5)
-    row = run(trial, dtype=torch.float64).iloc[0]
-    network = MODELS["mlp"].build((1, 4, 4), 3, 1, NORMALIZATIONS["none"]).double()
-    initialize(network, 1.0, torch.Generator().manual_seed(5))
+    trial = Trial(
+        dataset=toy, precision="float64", learning_rate=0.3, batch_size=32, epochs=1 / 3, seed=5
+    )
+    row = run(trial).iloc[0]
+    network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["none"]).double()
+    initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(5))
     splits = load(toy)
     images = (splits.train_images.double() - splits.mean) / splits.std
     batch = data_order(5, 96, 0, 32)
@@ -113,16 +115,22 @@ def test_one_step_of_plain_descent_equals_torch(toy: Dataset) -> None:
 def test_running_statistics_of_batch_normalization_equal_torch(toy: Dataset) -> None:
     trials = [
         Trial(
-            dataset=toy, normalization="batch", learning_rate=rate, batch_size=32, epochs=1, seed=1
+            precision="float64",
+            dataset=toy,
+            normalization="batch",
+            learning_rate=rate,
+            batch_size=32,
+            epochs=1,
+            seed=1,
         )
         for rate in (0.1, 0.5)
     ]
-    rows = run(*trials, dtype=torch.float64, width=2)
+    rows = run(*trials, together=2)
     splits = load(toy)
     images = (splits.train_images.double() - splits.mean) / splits.std
     for trial, (_, row) in zip(trials, rows.iterrows(), strict=True):
-        network = MODELS["mlp"].build((1, 4, 4), 3, 1, NORMALIZATIONS["batch"]).double()
-        initialize(network, 1.0, torch.Generator().manual_seed(1))
+        network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["batch"]).double()
+        initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(1))
         optimizer = torch.optim.SGD(network.parameters(), lr=trial.learning_rate)
         for step in range(3):
             batch = data_order(1, 96, 32 * step, 32 * step + 32)
@@ -137,9 +145,11 @@ def test_running_statistics_of_batch_normalization_equal_torch(toy: Dataset) -> 
 
 def test_accumulating_equals_one_batch_without_batch_normalization_only(toy: Dataset) -> None:
     def losses(normalization: str) -> list[float]:
-        base = Trial(dataset=toy, normalization=normalization, batch_size=32, epochs=2)
+        base = Trial(
+            precision="float64", dataset=toy, normalization=normalization, batch_size=32, epochs=2
+        )
         accumulated = dataclasses.replace(base, batch_policy="accumulate")
-        return run(base, accumulated, dtype=torch.float64)["test_loss"].tolist()
+        return run(base, accumulated)["test_loss"].tolist()
 
     fixed, accumulated = losses("layer")
     assert accumulated == pytest.approx(fixed, rel=1e-9)
@@ -157,29 +167,37 @@ def test_doubling_uses_fewer_steps_for_the_same_examples(toy: Dataset) -> None:
 
 def test_a_seed_fixes_weights_and_data_whatever_the_strategy(toy: Dataset) -> None:
     trials = [
-        Trial(dataset=toy, seed=3, batch_size=16, clipping=c, optimizer=o, batch_policy=p)
+        Trial(
+            precision="float64",
+            dataset=toy,
+            seed=3,
+            batch_size=16,
+            clipping=c,
+            optimizer=o,
+            batch_policy=p,
+        )
         for c in ("none", "global_norm")
         for o in ("sgd", "adam")
         for p in ("fixed", "doubling")
     ]
-    rows = run(*trials, dtype=torch.float64)
+    rows = run(*trials)
     assert rows["initial_loss"].nunique() == 1
-    other = run(dataclasses.replace(trials[0], seed=4), dtype=torch.float64)
+    other = run(dataclasses.replace(trials[0], seed=4))
     assert other["initial_loss"].item() != rows["initial_loss"].iloc[0]
 
 
 def test_normalizations_start_from_the_same_weights() -> None:
     weights = []
     for normalization in NORMALIZATIONS.values():
-        network = MODELS["cnn"].build((1, 8, 8), 10, 2, normalization)
-        initialize(network, 1.5, torch.Generator().manual_seed(7))
+        network = MODELS["cnn"].build((1, 8, 8), 10, 2, 16, normalization)
+        initialize(network, INITIALIZATIONS["he"], 1.5, torch.Generator().manual_seed(7))
         weights.append(torch.cat([p.flatten() for p in network.parameters() if p.dim() > 1]))
     assert all(torch.equal(w, weights[0]) for w in weights)
 
 
 def test_initial_weights_have_the_spread_of_he() -> None:
-    network = MODELS["mlp_deep"].build((1, 8, 8), 10, 3, NORMALIZATIONS["none"])
-    initialize(network, 2.0, torch.Generator().manual_seed(0))
+    network = MODELS["mlp_deep"].build((1, 8, 8), 10, 3, 128, NORMALIZATIONS["none"])
+    initialize(network, INITIALIZATIONS["he"], 2.0, torch.Generator().manual_seed(0))
     linear = [m for m in network if isinstance(m, torch.nn.Linear)]
     spreads = [m.weight.std().item() * math.sqrt(m.in_features) for m in linear]
     hidden = 2.0 * math.sqrt(2)
@@ -201,8 +219,8 @@ EXPLODING = 1e12
 def test_a_broken_trial_stays_in_its_row(toy: Dataset) -> None:
     calm = three(toy)
     wild = dataclasses.replace(calm[1], learning_rate=EXPLODING)
-    with_wild = train([calm[0], wild, calm[2]], device="cpu", checkpoints=4, width=3)
-    without = train([calm[0], calm[2]], device="cpu", checkpoints=4, width=2)
+    with_wild = train([calm[0], wild, calm[2]], device="cpu", checkpoints=4, together=3)
+    without = train([calm[0], calm[2]], device="cpu", checkpoints=4, together=2)
     assert with_wild.trials["status"].tolist()[1] == "nonfinite"
     calm_rows = with_wild.trials.drop(index=1).reset_index(drop=True)
     np.testing.assert_allclose(
@@ -254,7 +272,7 @@ def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> N
     rates = [0.1] * 5 + [0.01] * 2 + [0.001] * 2
     assert history["learning_rate"].tolist() == pytest.approx(rates)
     after_start = history.iloc[1:]
-    assert after_start.drop(columns="noise_scale").notna().all(axis=None)
+    assert after_start.drop(columns=["noise_scale", "sharpness"]).notna().all(axis=None)
     assert (after_start["gradient_norm_max"] >= after_start["gradient_norm_median"]).all()
 
 
@@ -328,9 +346,9 @@ def test_what_does_not_fit_in_memory_is_halved(
                 raise torch.OutOfMemoryError("too many")
             return super().to_the_end()
 
-    expected = run(*three(toy), width=3)
+    expected = run(*three(toy), together=3)
     monkeypatch.setattr("benchmark.engine.training.Run", Small)
-    rows = run(*three(toy), width=3)
+    rows = run(*three(toy), together=3)
     assert widths == [3, 1, 2, 1, 1]
     assert rows["status"].tolist() == expected["status"].tolist()
     assert len(rows) == 3
@@ -342,9 +360,9 @@ def test_only_numbers_differ_within_a_unit() -> None:
 
 @pytest.mark.gpu
 def test_the_gpu_agrees_with_the_cpu(toy: Dataset) -> None:
-    trials = three(toy, normalization="batch", clipping="global_norm")
-    there = train(trials, device="cuda", dtype=torch.float64, checkpoints=4).trials
-    here = train(trials, device="cpu", dtype=torch.float64, checkpoints=4).trials
+    trials = three(toy, precision="float64", normalization="batch", clipping="global_norm")
+    there = train(trials, device="cuda", checkpoints=4).trials
+    here = train(trials, device="cpu", checkpoints=4).trials
     assert there["status"].tolist() == here["status"].tolist()
     np.testing.assert_allclose(
         there[MEASURED].astype(float), here[MEASURED].astype(float), rtol=1e-6

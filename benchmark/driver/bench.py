@@ -76,12 +76,14 @@ class Bench:
         *,
         checkpoints: int,
         layers: bool = False,
+        sharpness: bool = False,
         expected: int = 0,
     ) -> None:
         self.name = name
         self.options = options
         self.checkpoints = checkpoints
         self.layers = layers
+        self.sharpness = sharpness
         self.folder = StudyFolder(options.results / name)
         device = choose_device(options.device)
         self.metadata = provenance(device=describe_device(device), study=dict(definition))
@@ -139,6 +141,7 @@ class Bench:
             missing,
             checkpoints=self.checkpoints,
             layers=self.layers,
+            sharpness=self.sharpness,
             device=self.options.device,
         )
         self._extend_plan(wanted, {t.key: unit.id for unit in units for t in unit.trials})

@@ -34,6 +34,7 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
         options,
         checkpoints=study.checkpoints,
         layers=study.layers,
+        sharpness=study.sharpness,
         expected=len(trials),
     )
     with bench:

@@ -15,7 +15,7 @@ from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import make_sampler
 from benchmark.engine import REGISTRIES, resolve
 from benchmark.names import find
-from benchmark.records import Range, Search, Trial, levels_of
+from benchmark.records import WHOLE_NUMBERS, Range, Search, Trial, levels_of
 from benchmark.results import load_study
 from benchmark.status import FINISHED
 
@@ -172,6 +172,6 @@ def trial_of(row: Row) -> Trial:
     for field in dataclasses.fields(Trial):
         value = row[field.name]
         missing = value is None or value != value
-        whole = field.name in ("depth", "batch_size", "seed")
+        whole = field.name in WHOLE_NUMBERS
         values[field.name] = None if missing else int(value) if whole else value
     return Trial(**values)

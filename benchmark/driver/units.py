@@ -24,6 +24,7 @@ class Unit:
     trials: tuple[Trial, ...]
     checkpoints: int
     layers: bool
+    sharpness: bool
     device: str
 
     @property
@@ -50,11 +51,17 @@ class Unit:
 
 
 def make_units(
-    study: str, trials: Sequence[Trial], *, checkpoints: int, layers: bool, device: str
+    study: str,
+    trials: Sequence[Trial],
+    *,
+    checkpoints: int,
+    layers: bool,
+    sharpness: bool,
+    device: str,
 ) -> list[Unit]:
     """Group resolved trials into units; the same trials give the same units on every device."""
     return [
-        Unit(study, tuple(group), checkpoints, layers, device)
+        Unit(study, tuple(group), checkpoints, layers, sharpness, device)
         for group in group_by_shape(trials, UNIT_SIZE)
     ]
 
@@ -75,6 +82,7 @@ def train_unit(unit: Unit) -> Record:
             device=unit.device,
             checkpoints=unit.checkpoints,
             layers=unit.layers,
+            sharpness=unit.sharpness,
             study=unit.study,
             unit=unit.id,
         )

@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.measurements import summarize_steps
+from benchmark.measurements import spike_score, summarize_steps
 from benchmark.records import Trial
 from benchmark.status import chance_level, classify, spike_level
+from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
 
 Row = dict[str, Any]
+
+OVER_ALL_STEPS = (
+    *("gradient_norm_median", "gradient_norm_p90", "gradient_norm_max"),
+    "clipped_fraction",
+)
+"""Columns of a trial that summarize its steps as a row of history does those of a segment."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +47,42 @@ class Log:
     batch_size: int
     rate_factor: float = 1.0
     steps: int = 0
-    samples: int = 0
+    samples_seen: int = 0
+    sampled_step: int = 0
     initial_loss: float = math.nan
     spike_step: int | None = None
     nonfinite_step: int | None = None
     reason: str | None = None
     history: list[Row] = field(default_factory=list)
     layers: list[Row] = field(default_factory=list)
+    losses: list[np.ndarray] = field(default_factory=list)
     norms: list[np.ndarray] = field(default_factory=list)
     clipped: list[np.ndarray] = field(default_factory=list)
-    seconds: float = 0.0
+    samples: list[GradientSample] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.first_batch_size = self.batch_size
+
+    @property
+    def validation_losses(self) -> list[float]:
+        """Validation loss at every checkpoint after the first step."""
+        return [row.get("validation_loss", math.nan) for row in self.history[1:]]
 
     @property
     def ended(self) -> bool:
         """Whether the trial takes no more steps: it broke, or its budget holds no full batch."""
         return self.nonfinite_step is not None or (
-            self.samples + self.batch_size > self.scale.budget
+            self.samples_seen + self.batch_size > self.scale.budget
         )
 
     def steps_until(self, target: int) -> int:
         """Steps until ``target`` examples have been seen, within the budget."""
-        wanted = math.ceil((target - self.samples) / self.batch_size)
-        return max(0, min(wanted, (self.scale.budget - self.samples) // self.batch_size))
+        wanted = math.ceil((target - self.samples_seen) / self.batch_size)
+        return max(0, min(wanted, (self.scale.budget - self.samples_seen) // self.batch_size))
 
     def progress(self, step: int) -> float:
         """Share of the budget used at the middle of the step after ``step`` more from here."""
-        return (self.samples + (step + 0.5) * self.batch_size) / self.scale.budget
+        return (self.samples_seen + (step + 0.5) * self.batch_size) / self.scale.budget
 
     def add_steps(
         self, losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray, learning_rate: float
@@ -92,14 +109,15 @@ class Log:
                 f"loss {loss:.4g} above {level:.4g} at step {self.spike_step}"
             )
         self.steps += len(losses)
-        self.samples += len(losses) * self.batch_size
+        self.samples_seen += len(losses) * self.batch_size
+        self.losses.append(losses)
         self.norms.append(norms)
         self.clipped.append(clipped)
         self.history.append(
             {
                 "trial": self.trial.key,
                 "step": self.steps,
-                "samples": self.samples,
+                "samples": self.samples_seen,
                 "learning_rate": learning_rate,
                 "batch_size": self.batch_size,
                 **summarize_steps(losses, norms, clipped),
@@ -117,14 +135,26 @@ class Log:
         if self.nonfinite_step is None and not math.isfinite(measured.get("parameter_norm", 0.0)):
             self._break(self.steps, "a parameter")
 
+    def add_sample(self, sample: GradientSample) -> None:
+        """Record how gradients scattered, and complete the last row with the noise scale."""
+        self.sampled_step = self.steps
+        self.samples.append(sample)
+        self.history[-1]["noise_scale"] = simple_noise_scale(self.samples)
+
     def add_start(self, **measured: float) -> None:
         """The row of history for step 0, the network as it was initialized."""
         start: Row = {"trial": self.trial.key, "step": 0, "samples": 0}
         start |= {"learning_rate": self.trial.learning_rate, "batch_size": self.batch_size}
         self.history.append(start | measured)
+        if not self.scale.budget and not math.isfinite(measured["validation_loss"]):
+            self.nonfinite_step = 0
+            self.reason = "loss not finite at initialization"
 
     def row(self, **final: float) -> Row:
-        """The trial's row; ``final`` holds the full evaluations, and is empty where it broke."""
+        """The trial's row; ``final`` holds what the run adds.
+
+        That is the full evaluations, unless the trial broke, and what is shared by the unit.
+        """
         s = self.scale
         accuracies = [r.get("validation_accuracy", math.nan) for r in self.history]
         after_start = list(zip(self.history, accuracies, strict=True))[1:]
@@ -149,10 +179,13 @@ class Log:
             first_bad = after_start[fell][0]["step"]
             self.reason = f"accuracy fell to chance by step {first_bad}"
         if status == "stalled":
-            self.reason = "never left chance"
+            self.reason = "never left chance" if self.scale.budget else "0 epochs: not trained"
         reached = [r for r, a in after_start if a >= s.target_accuracy]
-        norms = np.concatenate(self.norms) if self.norms else np.array([])
-        known = norms[~np.isnan(norms)]
+        losses, norms, clipped = (
+            np.concatenate(pieces) if pieces else np.array([])
+            for pieces in (self.losses, self.norms, self.clipped)
+        )
+        over_all = summarize_steps(losses, norms, clipped)
         return {
             "trial": self.trial.key,
             "cell": self.trial.cell,
@@ -161,23 +194,18 @@ class Log:
             "status_reason": self.reason,
             "first_bad_step": first_bad,
             "steps": self.steps,
-            "samples": self.samples,
+            "samples": self.samples_seen,
             "final_batch_size": self.batch_size,
             "initial_loss": self.initial_loss,
             "train_loss": self.history[-1].get("train_loss"),
             "best_validation_accuracy": max(
                 (a for a in accuracies if not math.isnan(a)), default=math.nan
             ),
-            "gradient_norm_median": float(np.quantile(known, 0.5, method="inverted_cdf"))
-            if len(known)
-            else math.nan,
-            "gradient_norm_max": float(known.max()) if len(known) else math.nan,
-            "clipped_fraction": float(np.concatenate(self.clipped).mean())
-            if self.clipped
-            else math.nan,
+            **{name: over_all[name] for name in OVER_ALL_STEPS},
+            "spike_score": spike_score(losses),
             "steps_to_target": reached[0]["step"] if reached else None,
             "samples_to_target": reached[0]["samples"] if reached else None,
-            "seconds": self.seconds,
             "classes": s.classes,
+            "examples": s.examples,
             **final,
         }

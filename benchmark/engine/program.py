@@ -15,16 +15,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.nn import functional as F
+from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.engine.resolve import Parts, build_model
 from benchmark.layout import Layout
 from benchmark.models import initialize
 from benchmark.records import Trial
+from benchmark.strategies.batch_policies import MICRO_BATCHES
 from benchmark.strategies.clipping import Context, State
 
 Lifted = Callable[..., Any]
+Tensors = dict[str, Tensor]
+
+PER_EXAMPLE_NUMBERS = 2**25
+"""Most numbers that the gradients of single examples may take at once: 128 MiB in float32."""
+POWER_ITERATIONS = 30
 
 
 def lift(function: Lifted, trials: int) -> Lifted:
@@ -88,27 +93,26 @@ class Population:
 class Program:
     """What the trials of a unit have in common: the network, the strategies, the device."""
 
-    def __init__(self, parts: Parts, trial: Trial, device: torch.device, dtype: torch.dtype):
-        assert trial.depth is not None
+    def __init__(self, parts: Parts, trial: Trial, device: torch.device):
         self.parts = parts
         self.device = device
-        self.dtype = dtype
-        self.model: nn.Module = build_model(parts, trial.depth).to(dtype)
+        self.dtype = parts.precision.dtype
+        self.model: nn.Module = build_model(parts, trial).to(self.dtype)
         self.layout = Layout.of(self.model)
-        self.buffer_names = [name for name, _ in self.model.named_buffers()]
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
     def start(self, trials: Sequence[Trial]) -> Population:
         """Initial state; a trial's weights depend on its seed and gain alone."""
         vectors = []
         for trial in trials:
-            generator = torch.Generator().manual_seed(trial.seed)
-            initialize(self.model.cpu(), trial.init_gain, generator)
-            vectors.append(torch.cat([p.detach().flatten() for p in self.model.parameters()]))
+            module = self._initialized(trial)
+            vectors.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
         self.model.to(self.device)
         parameters = torch.stack(vectors).to(self.device)
-        number = {"dtype": self.dtype, "device": self.device}
         width = len(trials)
+
+        def numbers(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=self.dtype, device=self.device)
 
         def spread(state: State) -> State:
             return {k: torch.stack([v] * width) for k, v in state.items()}
@@ -118,9 +122,20 @@ class Program:
             buffers={k: torch.stack([v] * width) for k, v in self.model.named_buffers()},
             clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
             optimizer=spread(self.parts.optimizer.init(parameters[0])),
-            learning_rate=torch.tensor([t.learning_rate for t in trials], **number),
-            threshold=torch.tensor([t.clipping_threshold or 0.0 for t in trials], **number),
+            learning_rate=numbers([t.learning_rate for t in trials]),
+            threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
         )
+
+    def _initialized(self, trial: Trial) -> nn.Module:
+        initialization = self.parts.initialization
+        if initialization.draw is None:
+            # the module draws its own weights, from torch's global generator
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(trial.seed)
+                return build_model(self.parts, trial).to(self.dtype)
+        generator = torch.Generator().manual_seed(trial.seed)
+        initialize(self.model.cpu(), initialization, trial.init_gain, generator)
+        return self.model
 
     def step(
         self, population: Population, images: Tensor, labels: Tensor, factor: Tensor
@@ -150,17 +165,20 @@ class Program:
             parameters, threshold = values["parameters"], values["threshold"]
             context = Context(parameters, values["loss"], values["norm"], self.layout)
             direction = gradient
-            if clipping.stage == "gradient":
+            if clipping.stage != "update":
                 direction, clip_state, clipped = clipping.clip(
                     direction, clip_state, threshold, context
                 )
-            direction, memory = optimizer.direction(direction, memory, parameters)
+            direction, remembered = optimizer.direction(direction, memory, parameters)
             if clipping.stage == "update":
                 direction, clip_state, clipped = clipping.clip(
                     direction, clip_state, threshold, context
                 )
-            parameters = parameters - values["rate"] * direction
-            return parameters, clip_state, memory, clipped
+            moved = parameters - values["rate"] * direction
+            if clipping.stage == "step":
+                moved = torch.where(clipped, parameters, moved)
+                remembered = {k: torch.where(clipped, memory[k], v) for k, v in remembered.items()}
+            return moved, clip_state, remembered, clipped
 
         values = {
             "parameters": population.parameters,
@@ -197,19 +215,32 @@ class Program:
             gradient = gradient + share * some_gradient
         return loss, gradient
 
-    def _gradient_at_once(
-        self, population: Population, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        trials = population.parameters.shape[0]
-        leaves = {
+    def _logits(self, weights: Tensors, buffers: Tensors, images: Tensor) -> Tensor:
+        precision = self.parts.precision
+        if precision.autocast is None:
+            return functional_call(self.model, {**weights, **buffers}, (images,))
+        with torch.autocast(self.device.type, precision.autocast):
+            logits = functional_call(self.model, {**weights, **buffers}, (images,))
+        return logits.to(self.dtype)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self.parts.loss.value(logits, labels)
+
+    def _leaves(self, population: Population) -> Tensors:
+        """Every trial's parameters (K, ...) by name, to differentiate by."""
+        return {
             name: tensor.detach().requires_grad_(True)
             for name, tensor in self.layout.split(population.parameters).items()
         }
 
-        def loss_of(
-            weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
-        ) -> Tensor:
-            return F.cross_entropy(functional_call(self.model, {**weights, **buffers}, (x,)), y)
+    def _gradient_at_once(
+        self, population: Population, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        trials = population.parameters.shape[0]
+        leaves = self._leaves(population)
+
+        def loss_of(weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> Tensor:
+            return self._loss(self._logits(weights, buffers, x), y)
 
         # batch normalization updates the trials' running statistics in place
         losses = lift(loss_of, trials)(leaves, population.buffers, images, labels)
@@ -229,11 +260,10 @@ class Program:
         trials = population.parameters.shape[0]
 
         def measure(
-            weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
+            weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor
         ) -> tuple[Tensor, Tensor]:
-            logits = functional_call(self.model, {**weights, **buffers}, (x,))
-            loss = F.cross_entropy(logits, y, reduction="sum")
-            return loss, (logits.argmax(dim=1) == y).sum()
+            logits = self._logits(weights, buffers, x)
+            return len(y) * self._loss(logits, y), (logits.argmax(dim=1) == y).sum()
 
         run = lift(measure, trials)
         weights = self.layout.split(population.parameters)
@@ -249,3 +279,89 @@ class Program:
             )
             loss, correct = loss + some_loss, correct + some_correct
         return loss / len(labels), correct.to(self.dtype) / len(labels)
+
+    def sample_gradients(
+        self, population: Population, images: Tensor, labels: Tensor
+    ) -> tuple[int, int, Tensor]:
+        """How gradients scatter over the examples of one batch; nothing is changed.
+
+        Parameters
+        ----------
+        images, labels
+            (K, B, C, H, W) and (K, B).
+
+        Returns
+        -------
+        The sizes b of a piece and B of what was cut into pieces, and a tensor (3, K): norm(G_b)^2
+        averaged over the pieces, norm(G_B)^2, and the loss.
+        """
+        self.model.train()
+        if self.parts.batch_policy.per_example:
+            return 1, labels.shape[1], self._sample_examples(population, images, labels)
+        pieces = min(MICRO_BATCHES, labels.shape[1])
+        size = labels.shape[1] // pieces
+        kept = dataclasses.replace(
+            population, buffers={k: v.clone() for k, v in population.buffers.items()}
+        )
+        sampled = [
+            self._gradient_at_once(
+                kept, images[:, i * size : (i + 1) * size], labels[:, i * size : (i + 1) * size]
+            )
+            for i in range(pieces)
+        ]
+        losses, gradients = zip(*sampled, strict=True)
+        small = torch.stack([g.square().sum(dim=1) for g in gradients]).mean(dim=0)
+        big = torch.stack(gradients).mean(dim=0).square().sum(dim=1)
+        return size, pieces * size, torch.stack([small, big, torch.stack(losses).mean(dim=0)])
+
+    def _sample_examples(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
+        trials, count = labels.shape
+
+        def loss_of(weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> Tensor:
+            return self._loss(self._logits(weights, buffers, x.unsqueeze(0)), y.unsqueeze(0))
+
+        each = vmap(grad_and_value(loss_of), in_dims=(None, None, 0, 0))
+        weights = self.layout.split(population.parameters)
+        small = torch.zeros(trials, dtype=self.dtype, device=self.device)
+        total = torch.zeros_like(population.parameters)
+        loss = torch.zeros_like(small)
+        at_once = max(1, PER_EXAMPLE_NUMBERS // (trials * self.layout.size))
+        for x, y in zip(images.split(at_once, 1), labels.split(at_once, 1), strict=True):
+            gradients, losses = lift(each, trials)(weights, population.buffers, x, y)
+            flat = self.layout.join(gradients, batch_dims=2)
+            small = small + flat.square().sum(dim=(1, 2))
+            total = total + flat.sum(dim=1)
+            loss = loss + losses.sum(dim=1)
+        return torch.stack([small / count, (total / count).square().sum(dim=1), loss / count])
+
+    def sharpness(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
+        """The Hessian's eigenvalue of largest magnitude (K,), by power iteration.
+
+        Of the mean loss on examples (N, C, H, W), (N,), the same for every trial, in training
+        mode; running statistics are not changed (Cohen et al. 2021, 2103.00065).
+        """
+        self.model.train()
+        trials = population.parameters.shape[0]
+        leaves = self._leaves(population)
+
+        def loss_of(weights: Tensors, buffers: Tensors) -> Tensor:
+            return self._loss(self._logits(weights, buffers, images), labels)
+
+        kept = {k: v.clone() for k, v in population.buffers.items()}
+        losses = lift(loss_of, trials)(leaves, kept)
+        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), create_graph=True)
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(self.layout.size, generator=generator).to(self.dtype)
+        vector = start.to(self.device).expand(trials, -1)
+        value = torch.zeros(trials, dtype=self.dtype, device=self.device)
+        for _ in range(POWER_ITERATIONS):
+            length = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+            vector = vector / torch.where(length > 0, length, 1.0)
+            pieces = list(self.layout.split(vector).values())
+            product = torch.autograd.grad(
+                gradients, list(leaves.values()), pieces, retain_graph=True, materialize_grads=True
+            )
+            image = self.layout.join(dict(zip(leaves, product, strict=True)), batch_dims=1)
+            value = (vector * image).sum(dim=1)
+            vector = image
+        return value.detach()

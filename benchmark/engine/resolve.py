@@ -12,23 +12,30 @@ import torch
 from torch import nn
 
 from benchmark.data import DATASETS, Dataset
-from benchmark.models import MODELS, Model
+from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
 from benchmark.names import find
 from benchmark.records import NUMERIC_FACTORS, Range, Trial
 from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
 from benchmark.strategies.clipping import CLIPPINGS, Clipping
+from benchmark.strategies.losses import LOSSES, Loss
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization
 from benchmark.strategies.optimizers import OPTIMIZERS, Optimizer
+from benchmark.strategies.precision import PRECISIONS, Precision
+from benchmark.strategies.scaling import SCALINGS, Scaling
 from benchmark.strategies.schedules import SCHEDULES, Schedule
 
 REGISTRIES: dict[str, dict[str, Any]] = {
     "dataset": DATASETS,
     "model": MODELS,
+    "initialization": INITIALIZATIONS,
     "normalization": NORMALIZATIONS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
+    "learning_rate_scaling": SCALINGS,
     "schedule": SCHEDULES,
     "clipping": CLIPPINGS,
     "batch_policy": BATCH_POLICIES,
+    "precision": PRECISIONS,
 }
 """What the names in a `Trial` stand for, one registry a field."""
 
@@ -39,11 +46,15 @@ class Parts:
 
     dataset: Dataset
     model: Model
+    initialization: Initialization
     normalization: Normalization
+    loss: Loss
     optimizer: Optimizer
+    learning_rate_scaling: Scaling
     schedule: Schedule
     clipping: Clipping
     batch_policy: BatchPolicy
+    precision: Precision
 
 
 def parts_of(trial: Trial) -> Parts:
@@ -73,23 +84,23 @@ def resolve(trial: Trial) -> Trial:
         If a number is outside what its strategy or model allows.
     """
     parts = parts_of(trial)
-    depth = parts.model.depth if trial.depth is None else trial.depth
-    if not parts.model.allows(depth):
-        low, high = parts.model.depths or (parts.model.depth, parts.model.depth)
-        raise ValueError(
-            f"depth of model {parts.model.name!r} must be in {low}..{high}, but got {depth}"
-        )
-    for name in ("learning_rate", "init_gain", "epochs"):
+    model = parts.model
+    for name in ("learning_rate", "init_gain"):
         value = getattr(trial, name)
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"`{name}` must be a positive number, but got {value}")
+    if not (math.isfinite(trial.epochs) and trial.epochs >= 0):
+        raise ValueError(f"`epochs` must be a number >= 0, but got {trial.epochs}")
+    if not 0 < trial.train_fraction <= 1:
+        raise ValueError(f"`train_fraction` must be in (0, 1], but got {trial.train_fraction}")
     for name, least in (("batch_size", 1), ("seed", 0)):
         value = getattr(trial, name)
         if value < least or value != int(value):
             raise ValueError(f"`{name}` must be a whole number >= {least}, but got {value}")
     return dataclasses.replace(
         trial,
-        depth=depth,
+        depth=_size("depth", trial.depth, model.depth, model.depths, model),
+        width=_size("width", trial.width, model.width, model.widths, model),
         clipping_threshold=_tunable(
             "clipping_threshold", trial.clipping_threshold, parts.clipping.threshold, parts.clipping
         ),
@@ -100,6 +111,18 @@ def resolve(trial: Trial) -> Trial:
             parts.batch_policy,
         ),
     )
+
+
+def _size(
+    field: str, value: int | None, default: int, allowed: tuple[int, int] | None, model: Model
+) -> int:
+    value = default if value is None else value
+    low, high = allowed or (default, default)
+    if not low <= value <= high or value != int(value):
+        raise ValueError(
+            f"{field} of model {model.name!r} must be in {low}..{high}, but got {value}"
+        )
+    return int(value)
 
 
 def _tunable(
@@ -117,8 +140,8 @@ def _tunable(
     return float(value)
 
 
-def build_model(parts: Parts, depth: int) -> nn.Module:
-    """The trial's network, with torch's own initial weights still in it.
+def build_model(parts: Parts, trial: Trial) -> nn.Module:
+    """The network of a resolved ``trial``, with torch's own initial weights still in it.
 
     Raises
     ------
@@ -126,36 +149,52 @@ def build_model(parts: Parts, depth: int) -> nn.Module:
         If the model, the normalization and the images do not go together.
     """
     data = parts.dataset
+    assert trial.depth is not None
+    assert trial.width is not None
     try:
-        return parts.model.build(data.image_shape, data.classes, depth, parts.normalization)
+        return parts.model.build(
+            data.image_shape, data.classes, trial.depth, trial.width, parts.normalization
+        )
     except ImpossiblePair as error:
         shape = "x".join(map(str, data.image_shape))
         raise ImpossiblePair(f"{error} ({parts.model.name} on {shape} images)") from None
 
 
-def impossible(trial: Trial, training_examples: int) -> str | None:
-    """Why a resolved ``trial`` cannot be run, or None where it can.
+def examples_used(trial: Trial, available: int) -> int:
+    """Training examples of which a trial uses its fraction, at least one."""
+    return max(1, round(trial.train_fraction * available))
+
+
+def impossible(trial: Trial, available: int) -> str | None:
+    """Why a resolved ``trial`` cannot be run on ``available`` training examples, or None.
 
     The reason is recorded in a row with the status ``skipped``.
     """
     parts = parts_of(trial)
-    assert trial.depth is not None
-    micro = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
-    smallest = trial.batch_size // micro
-    if trial.batch_size > training_examples:
-        return f"batch size {trial.batch_size} exceeds the {training_examples} training examples"
-    if trial.epochs * training_examples < trial.batch_size:
-        return f"{trial.epochs:g} epochs hold no full batch of {trial.batch_size}"
+    policy, normalization = parts.batch_policy, parts.normalization
+    examples = examples_used(trial, available)
+    batch_size = policy.first(trial.batch_size, examples)
+    micro = policy.micro_batches(trial.batch_policy_parameter or 0)
+    smallest = batch_size // micro
+    if batch_size > examples:
+        return f"batch size {batch_size} exceeds the {examples} training examples"
+    if 0 < trial.epochs * examples < batch_size:
+        return f"{trial.epochs:g} epochs hold no full batch of {batch_size}"
     if smallest < 1:
-        return f"batch size {trial.batch_size} cannot be cut into {micro} micro-batches"
-    if smallest < parts.normalization.smallest_batch:
+        return f"batch size {batch_size} cannot be cut into {micro} micro-batches"
+    if smallest < normalization.smallest_batch:
         return (
-            f"{parts.normalization.name} normalization needs at least "
-            f"{parts.normalization.smallest_batch} examples at once, but there is {smallest}"
+            f"{normalization.name} normalization needs at least "
+            f"{normalization.smallest_batch} examples at once, but there is {smallest}"
+        )
+    if policy.per_example and normalization.smallest_batch > 1:
+        return (
+            f"{policy.name} needs the gradient of each example, which {normalization.name} "
+            "normalization does not define"
         )
     try:
         with torch.device("meta"):
-            build_model(parts, trial.depth)
+            build_model(parts, trial)
     except ImpossiblePair as error:
         return str(error)
     return None

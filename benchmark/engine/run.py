@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,20 @@ from benchmark.data import Splits
 from benchmark.engine.log import Log, Scale
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
+from benchmark.engine.resolve import examples_used
 from benchmark.measurements import linear_maps, measure_layers, norms_by_layer
 from benchmark.records import Trial
-from benchmark.strategies.batch_policies import Observation
+from benchmark.strategies.batch_policies import GradientSample, Observation
 
-CHECKED_EXAMPLES = 2000
+CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
 PROBED_EXAMPLES = 256
-"""Training examples on which layers are measured."""
+"""Training examples on which layers and sharpness are measured."""
+SAMPLED_EXAMPLES = 128
+"""Most examples of which single gradients are taken for a policy that asks for them."""
+STEPS_PER_SAMPLE = 40
+"""Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
+costs about as much as four steps, so a tenth of them at most."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Settings:
     device: torch.device
     checkpoints: int
     layers: bool
-    dtype: torch.dtype
-    width: int | None
+    sharpness: bool
+    together: int | None
 
     @property
     def evaluated_at_once(self) -> int:
@@ -47,7 +54,7 @@ class Run:
         self.program = program
         self.splits = splits
         self.settings = settings
-        examples = len(splits.train_labels)
+        examples = examples_used(trials[0], len(splits.train_labels))
         checked = min(CHECKED_EXAMPLES, len(splits.validation_labels))
         self.scale = Scale(
             budget=int(trials[0].epochs * examples),
@@ -61,14 +68,17 @@ class Run:
             self._images(splits.validation_images[:checked]),
             splits.validation_labels[:checked],
         )
-        self.logs = [Log(trial, self.scale, trial.batch_size) for trial in trials]
+        probed = min(PROBED_EXAMPLES, examples)
+        self.probed = self._images(splits.train_images[:probed]), splits.train_labels[:probed]
+        first = program.parts.batch_policy.first
+        self.logs = [Log(t, self.scale, first(t.batch_size, examples)) for t in trials]
         self.trials = trials
         # position in the population -> position in the logs; trials that ended are taken out
         self.alive = list(range(len(trials)))
         self.population = program.start(trials)
 
     def _images(self, images: Tensor) -> Tensor:
-        return (images.to(self.settings.dtype) - self.splits.mean) / self.splits.std
+        return (images.to(self.program.dtype) - self.splits.mean) / self.splits.std
 
     def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         """Train until every trial's budget is used or the trial is broken; rows and logs."""
@@ -78,19 +88,21 @@ class Run:
         finals: dict[int, dict[str, float]] = {}
         for checkpoint in range(1, count + 1):
             target = self.scale.budget * checkpoint // count
-            self._advance(target)
+            self._advance(target, last=checkpoint == count)
             if checkpoint < count:
                 self._decide(checkpoint)
             finals |= self._retire(last=checkpoint == count)
             if not self.alive:
                 break
         share = (time.perf_counter() - began) / len(self.trials)
-        parameters = self.program.layout.size
-        rows = []
-        for k, log in enumerate(self.logs):
-            log.seconds = share
-            rows.append(log.row(**finals.get(k, {})) | {"parameters": parameters})
-        return rows, self.logs
+        shared = {
+            "parameters": self.program.layout.size,
+            "seconds": share,
+            "trials_together": len(self.trials),
+        }
+        return [
+            log.row(**finals.get(k, {}), **shared) for k, log in enumerate(self.logs)
+        ], self.logs
 
     def _record_start(self) -> None:
         loss, accuracy = self._evaluate(*self.checked)
@@ -99,32 +111,37 @@ class Run:
             log.add_start(
                 validation_loss=loss[k], validation_accuracy=accuracy[k], parameter_norm=norms[k]
             )
-        self._record_layers(list(range(len(self.logs))), None)
+        everyone = list(range(len(self.logs)))
+        self._record_sharpness(everyone)
+        self._record_layers(everyone, None)
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
         at_once = self.settings.evaluated_at_once
         loss, accuracy = self.program.evaluate(self.population, images, labels, at_once)
         return loss.tolist(), accuracy.tolist()
 
-    def _advance(self, target: int) -> None:
-        """Steps up to ``target`` examples, trials of equal batch size and position together."""
+    def _advance(self, target: int, last: bool) -> None:
+        """Steps up to ``target`` examples, trials of equal batch size and position together.
+
+        After the ``last`` no decision follows, and so no gradients are sampled for one.
+        """
         groups: dict[tuple[int, int], list[int]] = {}
         for place, k in enumerate(self.alive):
             log = self.logs[k]
             if log.steps_until(target):
-                groups.setdefault((log.batch_size, log.samples), []).append(place)
+                groups.setdefault((log.batch_size, log.samples_seen), []).append(place)
             else:
                 groups.setdefault((0, 0), []).append(place)
         moved = []
-        ratios: dict[int, float] = {}
         before = self.population.parameters
         for (batch_size, _), places in groups.items():
             whole = len(places) == len(self.alive)
             part = self.population if whole else self.population.take(places)
             if batch_size:
-                part, last = self._segment(part, [self.logs[self.alive[p]] for p in places], target)
+                logs = [self.logs[self.alive[p]] for p in places]
+                part, previous = self._segment(part, logs, target, sample=not last)
                 before = before.clone() if before is self.population.parameters else before
-                before[places] = last
+                before[places] = previous
             moved.append(part)
         if len(moved) == 1:
             self.population = moved[0]
@@ -140,7 +157,6 @@ class Run:
         for place in stepped:
             log = self.logs[self.alive[place]]
             finite = log.nonfinite_step is None
-            ratios[place] = ratio[place]
             nan = float("nan")
             log.add_checkpoint(
                 update_ratio=ratio[place],
@@ -148,20 +164,24 @@ class Run:
                 validation_loss=loss[place] if finite else nan,
                 validation_accuracy=accuracy[place] if finite else nan,
             )
+        self._record_sharpness(stepped)
         self._record_layers(stepped, delta)
 
-    def _segment(self, part: Population, logs: list[Log], target: int) -> tuple[Population, Tensor]:
+    def _segment(
+        self, part: Population, logs: list[Log], target: int, sample: bool
+    ) -> tuple[Population, Tensor]:
         """Take the steps of trials in lockstep; also returns the parameters before the last."""
         device, first = self.settings.device, logs[0]
         steps, size = first.steps_until(target), first.batch_size
-        start, stop = first.samples, first.samples + steps * size
+        start, stop = first.samples_seen, first.samples_seen + steps * size
         examples = self.scale.examples
         order = torch.stack([data_order(log.trial.seed, examples, start, stop) for log in logs])
         order = order.view(len(logs), steps, size).to(device)
-        schedule = self.program.parts.schedule.factor
-        factors = np.array([schedule(first.progress(i)) for i in range(steps)])
-        policy = np.array([log.rate_factor for log in logs])
-        rates = torch.tensor(np.outer(factors, policy), dtype=self.settings.dtype, device=device)
+        parts, dtype = self.program.parts, self.program.dtype
+        schedule = parts.schedule
+        factors = np.array([schedule.factor(first.progress(i)) for i in range(steps)])
+        own = np.array([self._rate_factor(log) for log in logs])
+        rates = torch.tensor(np.outer(factors, own), dtype=dtype, device=device)
         measured = []
         before = part.parameters
         for i in range(steps):
@@ -169,26 +189,54 @@ class Run:
             images = self._images(self.splits.train_images[index])
             before = part.parameters
             part, *step = self.program.step(part, images, self.splits.train_labels[index], rates[i])
-            measured.append(torch.stack([t.to(self.settings.dtype) for t in step]))
+            measured.append(torch.stack([t.to(dtype) for t in step]))
         # the one moment when the host waits for the device
         losses, norms, clipped = torch.stack(measured, dim=1).double().cpu().numpy()
         for j, log in enumerate(logs):
-            rate = log.trial.learning_rate * policy[j] * factors[-1]
+            rate = log.trial.learning_rate * own[j] * factors[-1]
             log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
+        if sample and self._wants_sample(first):
+            most = SAMPLED_EXAMPLES if parts.batch_policy.per_example else size
+            self._sample(part, logs, images[:, :most], self.splits.train_labels[index[:, :most]])
         return part, before
+
+    def _rate_factor(self, log: Log) -> float:
+        """What a trial's own past multiplies its learning rate by."""
+        parts = self.program.parts
+        scaling = parts.learning_rate_scaling.factor(log.batch_size / log.first_batch_size)
+        return log.rate_factor * scaling * parts.schedule.feedback(log.validation_losses)
+
+    def _wants_sample(self, log: Log) -> bool:
+        if log.batch_size < 2:
+            return False
+        since = log.steps - log.sampled_step
+        return self.program.parts.batch_policy.samples or since >= STEPS_PER_SAMPLE
+
+    def _sample(self, part: Population, logs: list[Log], images: Tensor, labels: Tensor) -> None:
+        small, big, measured = self.program.sample_gradients(part, images, labels)
+        values = measured.double().cpu().numpy()
+        for log, (small_norm, big_norm, loss) in zip(logs, values.T.tolist(), strict=True):
+            if math.isfinite(small_norm) and math.isfinite(loss):
+                log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))
+
+    def _record_sharpness(self, places: list[int]) -> None:
+        if not self.settings.sharpness:
+            return
+        values = self.program.sharpness(self.population, *self.probed).tolist()
+        for place in places:
+            self.logs[self.alive[place]].add_checkpoint(sharpness=values[place])
 
     def _record_layers(self, places: list[int], delta: Tensor | None) -> None:
         if not self.settings.layers:
             return
         program, population = self.program, self.population
-        count = min(PROBED_EXAMPLES, self.scale.examples)
         measured = measure_layers(
             program.model.train(),
             program.layout,
             population.parameters,
             population.buffers,
-            self._images(self.splits.train_images[:count]),
-            self.splits.train_labels[:count],
+            *self.probed,
+            program.parts.loss.value,
         )
         maps = linear_maps(program.model)
         if delta is not None:
@@ -216,22 +264,29 @@ class Run:
             log = self.logs[k]
             if log.ended:
                 continue
+            if policy.samples and not log.samples:
+                # nothing could be measured, so there is nothing to decide on
+                continue
             row = log.history[-1]
             decision = policy.decide(
                 Observation(
                     batch_size=log.batch_size,
-                    first_batch_size=log.trial.batch_size,
+                    first_batch_size=log.first_batch_size,
                     examples=self.scale.examples,
                     progress=checkpoint / count,
                     previous_progress=(checkpoint - 1) / count,
+                    learning_rate=row["learning_rate"],
                     train_loss=row.get("train_loss", float("nan")),
                     gradient_norm=row.get("gradient_norm_median", float("nan")),
+                    samples=tuple(log.samples),
                 ),
                 log.trial.batch_policy_parameter or 0.0,
             )
             # never more than what is left of the budget, or the rest of it would go unused
-            left = self.scale.budget - log.samples
-            log.batch_size = max(1, min(decision.batch_size, self.scale.examples, left))
+            left = self.scale.budget - log.samples_seen
+            smallest = self.program.micro_batches * self.program.parts.normalization.smallest_batch
+            size = min(decision.batch_size, self.scale.examples, left)
+            log.batch_size = max(1, smallest, size)
             log.rate_factor *= decision.learning_rate_factor
 
     def _retire(self, last: bool) -> dict[int, dict[str, float]]:
@@ -240,19 +295,16 @@ class Run:
         if not out:
             return {}
         finals: dict[int, dict[str, float]] = {}
-        whole = [p for p in out if self.logs[self.alive[p]].nonfinite_step is None]
+        logs = {p: self.logs[self.alive[p]] for p in out}
+        # a network that takes no step is measured, not evaluated
+        whole = [p for p, log in logs.items() if log.steps and log.nonfinite_step is None]
         going = [p for p in range(len(self.alive)) if p not in out]
         population = self.population
         if whole:
             self.population = population.take(whole)
-            splits = self.splits
-            names = ("validation", "test")
-            for name in names:
-                images, labels = (
-                    getattr(splits, f"{name}_images"),
-                    getattr(splits, f"{name}_labels"),
-                )
-                loss, accuracy = self._evaluate(self._images(images), labels)
+            for name in ("validation", "test"):
+                images = self._images(getattr(self.splits, f"{name}_images"))
+                loss, accuracy = self._evaluate(images, getattr(self.splits, f"{name}_labels"))
                 for j, p in enumerate(whole):
                     final = finals.setdefault(self.alive[p], {})
                     final |= {f"{name}_loss": loss[j], f"{name}_accuracy": accuracy[j]}

@@ -41,8 +41,8 @@ def train(
     device: str = "auto",
     checkpoints: int = 20,
     layers: bool = False,
-    dtype: torch.dtype = torch.float32,
-    width: int | None = None,
+    sharpness: bool = False,
+    together: int | None = None,
     study: str = "",
     unit: str = "",
 ) -> Record:
@@ -60,9 +60,9 @@ def train(
         Rows of history a trial, a positive multiple of 4.
     layers
         Whether to measure every layer at every checkpoint.
-    dtype
-        Of parameters and images.
-    width
+    sharpness
+        Whether to measure the Hessian's largest eigenvalue at every checkpoint.
+    together
         Most trials to train together; by default chosen by the device and the work in a step.
     study, unit
         Written into the rows.
@@ -83,12 +83,13 @@ def train(
     check_checkpoints(checkpoints)
     asked = [trials] if isinstance(trials, Trial) else list(trials)
     resolved = [resolve(trial) for trial in asked]
-    settings = Settings(choose_device(device), checkpoints, layers, dtype, width)
+    settings = Settings(choose_device(device), checkpoints, layers, sharpness, together)
     rows: list[dict[str, Any]] = []
     logs: list[Log] = []
-    with reproducible(settings.device):
-        for group in group_by_shape(dict.fromkeys(resolved)):
-            splits = _on_device(parts_of(group[0]).dataset, settings.device)
+    for group in group_by_shape(dict.fromkeys(resolved)):
+        parts = parts_of(group[0])
+        with reproducible(settings.device, tf32=parts.precision.tf32):
+            splits = _on_device(parts.dataset, settings.device)
             if (reason := impossible(group[0], len(splits.train_labels))) is not None:
                 rows += [_skipped(trial, reason) for trial in group]
                 continue
@@ -121,8 +122,8 @@ def _in_chunks(
     trials: list[Trial], splits: Splits, settings: Settings
 ) -> Iterator[tuple[list[dict[str, Any]], list[Log]]]:
     """Train ``trials`` so many at a time; what does not fit in memory is halved and retried."""
-    program = Program(parts_of(trials[0]), trials[0], settings.device, settings.dtype)
-    width = settings.width or default_width(program, trials[0])
+    program = Program(parts_of(trials[0]), trials[0], settings.device)
+    width = settings.together or default_width(program, trials[0])
     waiting = [trials[i : i + width] for i in range(0, len(trials), width)]
     while waiting:
         chunk = waiting.pop(0)
