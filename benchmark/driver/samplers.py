@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
-from benchmark.names import unknown
+from benchmark.names import UnknownName, unknown
 
 Point = Callable[[int, str, BaseDistribution], Any]
 
@@ -121,8 +121,14 @@ parameters kept; independent draws; a Halton sequence."""
 
 
 def make_sampler(name: str, seed: int, trials: int, dimensions: int, label: str) -> BaseSampler:
-    """The sampler called ``name``, with a stream of its own for each ``label``."""
+    """The sampler called ``name``, with a stream of its own for each ``label``.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such sampler.
+    """
     if name not in SAMPLERS:
-        raise ValueError(unknown("sampler", name, SAMPLERS))
+        raise UnknownName(unknown("sampler", name, SAMPLERS))
     own = zlib.crc32(f"{seed}/{name}/{label}".encode())
     return SAMPLERS[name](own, trials, dimensions)
