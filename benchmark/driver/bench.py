@@ -107,6 +107,8 @@ class Bench:
         self.plan = found.plan
         done = found.trials[found.trials["status"] != "failed"]
         self.rows = {row["trial"]: row for row in done.to_dict("records")}
+        if self.options.progress and (question := self.metadata["study"].get("question")):
+            print(question, flush=True)
         return self
 
     def __exit__(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from benchmark.data import DataError
 from benchmark.driver.bench import Options
@@ -55,11 +55,9 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             workers=options.workers,
             storage=options.storage,
         )
-        print(study.question, flush=True)
         trials = run_study(study, chosen) if isinstance(study, Study) else run_search(study, chosen)
     except USER_ERRORS as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return refuse(error)
     except KeyboardInterrupt:
         print(
             "\ninterrupted; what is finished is kept, the same command continues", file=sys.stderr
@@ -80,15 +78,62 @@ def _interrupt(number: int, where: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def make_parser(question: str) -> argparse.ArgumentParser:
+def refuse(error: Exception | str) -> int:
+    """Say in one line what is wrong with the input; returns the exit status 2."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all errors of bad input are."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with status 2."""
+        self.exit(refuse(f"{message} (--help lists the options)"))
+
+
+def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
+    """An argument's type: one of the names ``allowed``; the error has the nearest of them.
+
+    >>> one_of("scale", ["quick", "full"])("quik")
+    Traceback (most recent call last):
+        ...
+    argparse.ArgumentTypeError: unknown scale 'quik'. Did you mean 'quick'? Allowed: quick, full.
+    """
+    names = tuple(allowed)
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(unknown(kind, text, names))
+        return text
+
+    return check
+
+
+def make_parser(question: str) -> Parser:
     """The options of every study."""
-    parser = argparse.ArgumentParser(description=question, allow_abbrev=False)
+    parser = Parser(description=question)
     scales = "; ".join(f"{name}: {meaning}" for name, meaning in SCALES.items())
-    parser.add_argument("--scale", choices=SCALES, default="quick", help=scales)
+    parser.add_argument(
+        "--scale",
+        type=one_of("scale", SCALES),
+        default="quick",
+        metavar="{" + ",".join(SCALES) + "}",
+        help=f"{scales} (default: quick)",
+    )
     parser.add_argument(
         "--results", type=Path, metavar="DIR", help="where results go (results/SCALE)"
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument(
+        "--device",
+        type=one_of("device", DEVICES),
+        default="auto",
+        metavar="{" + ",".join(DEVICES) + "}",
+        help="auto takes a GPU where there is one",
+    )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes (one a core; one on a GPU)"
     )
