@@ -1,0 +1,79 @@
+"""Statistics of a study: frames in, frames out. No torch, no drawing.
+
+Rules that hold throughout: runs are paired by seed; an exploded trial counts at chance accuracy
+and at its capped loss and is never dropped; selection is on validation, reporting on test;
+intervals are 95% percentile bootstraps from a fixed generator, in which seeds are resampled
+within each stratum (a cell), after Agarwal et al. 2021 (2108.13264). Groups come in the order in
+which they first appear in the frame.
+"""
+
+from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
+from benchmark.statistics.depth import depth_growth, theoretical_growth
+from benchmark.statistics.importance import fanova, main_effects, ped_anova
+from benchmark.statistics.outcomes import (
+    best_so_far,
+    completeness,
+    explosion_onset,
+    outcomes,
+    status_shares,
+)
+from benchmark.statistics.pairing import (
+    holm,
+    paired,
+    paired_comparison,
+    paired_ratio,
+    probability_of_improvement,
+    wilcoxon,
+)
+from benchmark.statistics.rates import (
+    best_per_arm,
+    largest_stable_rate,
+    learning_rate_sensitivity,
+    stable_range,
+)
+from benchmark.statistics.resampling import (
+    CONFIDENCE,
+    RESAMPLES,
+    bootstrap,
+    interquartile_mean,
+    interval,
+    mean,
+    performance_profile,
+    proportion,
+    resample,
+)
+
+__all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
+    "best_per_arm",
+    "best_so_far",
+    "bootstrap",
+    "clipping_facts",
+    "completeness",
+    "depth_growth",
+    "explosion_onset",
+    "fanova",
+    "holm",
+    "interquartile_mean",
+    "interval",
+    "largest_stable_rate",
+    "learning_rate_sensitivity",
+    "main_effects",
+    "mean",
+    "outcomes",
+    "paired",
+    "paired_comparison",
+    "paired_ratio",
+    "ped_anova",
+    "percentile_rule",
+    "performance_profile",
+    "probability_of_improvement",
+    "proportion",
+    "resample",
+    "spike_scores",
+    "stable_range",
+    "status_shares",
+    "theoretical_growth",
+    "wilcoxon",
+]

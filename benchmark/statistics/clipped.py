@@ -1,0 +1,76 @@
+"""What clipping does to the steps of a run: how often it acts, and at which norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.pairing import paired
+from benchmark.statistics.resampling import bootstrap, interval, mean
+
+AGGRESSIVE = 0.5
+"""Share of clipped steps above which practice calls clipping extremely aggressive."""
+
+
+def clipping_facts(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:
+    """Columns ``by``, ``trials``, ``clipped``, ``aggressive``: how often clipping acts.
+
+    ``clipped`` is the median over the group's trials of the share of their steps that were
+    clipped; ``aggressive`` the share of trials in which more than half were: clipping is then a
+    smaller learning rate rather than a guard. Trials without a clipped fraction are left out.
+    """
+    rows = frame.dropna(subset=["clipped_fraction"])
+    rows = rows.assign(aggressive=(rows["clipped_fraction"] > AGGRESSIVE).astype(float))
+    groups = rows.groupby(list(by), sort=False, dropna=False)
+    columns = {"trials": groups.size(), "clipped": groups["clipped_fraction"].median()}
+    return pd.DataFrame({**columns, "aggressive": groups["aggressive"].mean()}).reset_index()
+
+
+def percentile_rule(
+    frame: pd.DataFrame, by: Sequence[str] = ("model", "learning_rate")
+) -> pd.DataFrame:
+    """Columns ``by``, ``percentile``, ``threshold``, ``at_rule``, ``best_threshold``, ``at_best``,
+    ``regret``, ``low``, ``high``: is the 90th percentile of the unclipped norms a good threshold?
+
+    ``percentile`` is the median over the group's finite trials without clipping of the 90th
+    percentile of their gradient norms; ``threshold`` the threshold of global_norm that was run
+    and is nearest to it (in ratio), ``best_threshold`` the one that validation accuracy chooses;
+    ``at_rule`` and ``at_best`` their mean test accuracies, and ``regret`` the mean paired
+    difference, best minus rule, with its 95% bootstrap over seeds. Groups that lack either kind
+    of trial have no row.
+    """
+    out = []
+    for key, group in frame.groupby(list(by), sort=False, dropna=False):
+        plain = group[group["clipping"] == "none"]["gradient_norm_p90"].astype(float)
+        plain = plain[np.isfinite(plain) & (plain > 0)]
+        clipped = group[group["clipping"] == "global_norm"]
+        if plain.empty or clipped.empty:
+            continue
+        percentile = float(plain.median())
+        means = clipped.groupby("clipping_threshold")[["validation", "accuracy"]].mean()
+        tried = means.index.to_numpy(dtype=float)
+        rule = float(tried[np.abs(np.log(tried / percentile)).argmin()])
+        best = float(tried[means["validation"].to_numpy().argmax()])
+        pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
+        regret = bootstrap(pairs["difference"].to_numpy(), pairs["stratum"].to_numpy(), mean)
+        found = (percentile, rule, means["accuracy"][rule], best, means["accuracy"][best])
+        out.append((*key, *found, *regret))
+    columns = ["percentile", "threshold", "at_rule", "best_threshold", "at_best"]
+    return pd.DataFrame(out, columns=[*by, *columns, "regret", "low", "high"])
+
+
+def spike_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``trials``, ``measured``, ``estimate``, ``low``, ``high``: share of spikes.
+
+    The mean spike score (the share of a trial's steps that are a loss spike) of the trials that
+    had enough steps for one (``measured``), with its 95% interval; NaN where none had.
+    """
+    counts = frame.groupby(list(by), sort=False, dropna=False).size()
+    trials = counts.rename("trials").reset_index()
+    rows = frame.dropna(subset=["spike_score"])
+    found = interval(rows, "spike_score", by, statistic=mean)
+    found = found.rename(columns={"trials": "measured"})
+    joined = trials.merge(found, on=list(by), how="left")
+    return joined.assign(measured=joined["measured"].fillna(0).astype(int))

@@ -1,0 +1,68 @@
+"""How gradients grow from the output of a network to its input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.resampling import percentiles, resample
+
+
+def depth_growth(
+    layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str], step: int = 0
+) -> pd.DataFrame:
+    """Columns ``by``, ``draws``, ``layers``, ``growth``, ``low``, ``high``: growth rate a layer.
+
+    r = (E norm(delta_2)^2 / E norm(delta_L)^2)^(1 / (L - 2)), delta_l being dL/dh at the
+    pre-activation of hidden layer l of L, and E the mean over the group's draws (its trials):
+    above 1 gradients explode towards the input, below 1 they vanish. Layer 1, whose input is the
+    data, and the classifier, which has an initialization of its own, are left out. The interval
+    is a 95% bootstrap over draws.
+
+    ``layers`` and ``trials`` are a study's tables; of the layers only the rows at ``step`` count,
+    and the column ``layers`` of the result is L. A group whose networks have fewer than three
+    hidden layers, or unlike numbers of them, has no row; where a norm is not finite, or zero
+    throughout, the growth is NaN.
+    """
+    rows = layers[layers["step"] == step].sort_values("layer_index", kind="stable")
+    # the last linear map is the classifier
+    hidden = rows[rows["layer_index"] < rows.groupby("trial")["layer_index"].transform("max")]
+    square = hidden.assign(square=hidden["backprop_norm"].astype(float) ** 2)
+    of_trial = square.groupby("trial")
+    second = square[square["layer_index"] == 2].set_index("trial")["square"]
+    ends = {"_second": second, "_last": of_trial["square"].last(), "_hidden": of_trial.size()}
+    joined = trials.merge(pd.DataFrame(ends).reset_index(), on="trial", how="inner")
+    out = []
+    for key, group in joined.groupby(list(by), sort=False, dropna=False):
+        hidden_layers = int(group["_hidden"].iloc[0])
+        if hidden_layers < 3 or group["_hidden"].nunique() > 1:
+            continue
+        norms = group[["_second", "_last"]].to_numpy()
+        draws = norms[resample(np.zeros(len(norms)))].mean(axis=1)
+        estimate = float(_rate(norms.mean(axis=0)[None], hidden_layers)[0])
+        low, high = percentiles(_rate(draws, hidden_layers))
+        out.append((*key, len(group), hidden_layers, estimate, float(low), float(high)))
+    return pd.DataFrame(out, columns=[*by, "draws", "layers", "growth", "low", "high"])
+
+
+def _rate(means: np.ndarray, hidden_layers: int) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        rate = (means[:, 0] / means[:, 1]) ** (1 / (hidden_layers - 2))
+    return np.where(np.isfinite(rate) & (rate > 0), rate, np.nan)
+
+
+def theoretical_growth(normalization: str, gain: float) -> float:
+    """Growth rate a layer of wide ReLU networks at initialization; NaN where there is no formula.
+
+    Without normalization sigma_w^2 / 2, sigma_w^2 = 2 gain^2 being the variance of a weight times
+    its fan-in: gain^2. With batch normalization pi / (pi - 1), whatever the gain
+    (Yang et al. 2019, 1902.08129).
+
+    >>> theoretical_growth("none", 1.5)
+    2.25
+    """
+    formulas = {"none": gain**2, "batch": math.pi / (math.pi - 1)}
+    return formulas.get(normalization, math.nan)

@@ -1,0 +1,181 @@
+"""Which factor decides the outcome: shares of variance, exact or by Optuna's evaluators.
+
+Optuna's evaluators are for the grid, or for random search: a sampler that learns (TPE) draws more
+where it was lucky, and importance computed on its trials describes the sampler. The factors are
+handed over in coordinates in which every level, and every decade of a learning rate, counts the
+same: Optuna's fANOVA would otherwise weigh rates linearly (the largest decade is then nearly
+everything) and split a named factor into columns that can all be set at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.resampling import RESAMPLES, percentiles, resample
+
+if TYPE_CHECKING:
+    from optuna.importance import BaseImportanceEvaluator
+
+TREES = 16
+FOREST_RESAMPLES = 20
+"""A forest is grown for each: what keeps an interval affordable (about a quarter of a minute
+for 700 trials)."""
+LEVELS = 16
+"""Most distinct numbers of a factor that count as levels; more are a continuous range."""
+DECADES = 1.0
+"""Positive numbers that span more than this many decades are compared by their logarithms."""
+
+
+def main_effects(frame: pd.DataFrame, factors: Sequence[str], value: str) -> pd.DataFrame:
+    """Columns ``factor``, ``estimate``, ``low``, ``high``: share of the variance of ``value``.
+
+    Var over levels of the level's mean / Var over all trials: the main-effect importance of
+    functional ANOVA, exact on a complete and balanced grid. Seeds are resampled within cells.
+    """
+    values = frame[value].to_numpy(dtype=float)
+    draws = values[resample(frame["cell"].to_numpy(), RESAMPLES // 4)]
+    table = np.vstack([values, draws])
+    total = table.var(axis=1)
+    total[total == 0] = np.inf
+    rows = []
+    for factor in factors:
+        codes, levels = pd.factorize(frame[factor], use_na_sentinel=False)
+        means = np.stack([table[:, codes == k].mean(axis=1) for k in range(len(levels))], axis=1)
+        weights = np.bincount(codes) / len(codes)
+        between = ((means - table.mean(axis=1, keepdims=True)) ** 2 * weights).sum(axis=1)
+        share = between / total
+        low, high = percentiles(share[1:])
+        rows.append((factor, share[0], float(low), float(high)))
+    return pd.DataFrame(rows, columns=["factor", "estimate", "low", "high"])
+
+
+@dataclass(frozen=True)
+class _Coordinate:
+    """A factor as numbers: the levels 0, 1, ... k - 1, or a continuous range."""
+
+    numbers: np.ndarray
+    levels: int = 0
+
+    @classmethod
+    def of(cls, column: pd.Series) -> _Coordinate:
+        """The coordinate of one column."""
+        distinct = column.nunique(dropna=False)
+        numeric = bool(pd.api.types.is_numeric_dtype(column) and column.notna().all())
+        if not numeric or distinct <= LEVELS:
+            codes, levels = pd.factorize(column, sort=numeric, use_na_sentinel=False)
+            return cls(codes.astype(float), len(levels))
+        numbers = column.to_numpy(dtype=float)
+        if numbers.min() > 0 and np.log10(numbers.max() / numbers.min()) > DECADES:
+            numbers = np.log10(numbers)
+        return cls(numbers)
+
+    def distribution(self, *, named: bool) -> Any:
+        """Optuna's distribution; with ``named``, levels are names rather than equal intervals."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+        if self.levels and named:
+            return CategoricalDistribution([float(k) for k in range(self.levels)])
+        if self.levels:
+            return FloatDistribution(-0.5, self.levels - 0.5)
+        return FloatDistribution(float(self.numbers.min()), float(self.numbers.max()))
+
+
+def _evaluate(
+    coordinates: Mapping[str, _Coordinate],
+    values: np.ndarray,
+    positions: np.ndarray,
+    evaluator: BaseImportanceEvaluator,
+    named: bool,
+) -> list[float]:
+    import optuna
+
+    distributions = {name: c.distribution(named=named) for name, c in coordinates.items()}
+    columns = {name: c.numbers[positions].tolist() for name, c in coordinates.items()}
+    trials = [
+        optuna.trial.create_trial(
+            params={name: columns[name][i] for name in columns},
+            distributions=distributions,
+            value=value,
+        )
+        for i, value in enumerate(values[positions].tolist())
+    ]
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="minimize")
+        study.add_trials(trials)
+        found = evaluator.evaluate(study, params=list(coordinates))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return [float(found[name]) for name in coordinates]
+
+
+def _importance(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    value: str,
+    evaluator: BaseImportanceEvaluator,
+    resamples: int,
+    *,
+    named: bool,
+    normalize: bool,
+) -> pd.DataFrame:
+    varied = [f for f in factors if frame[f].nunique(dropna=False) > 1]
+    coordinates = {factor: _Coordinate.of(frame[factor]) for factor in varied}
+    values = frame[value].to_numpy(dtype=float)
+    # over trials: one stratum
+    draws = [np.arange(len(values)), *resample(np.zeros(len(values)), resamples)]
+    table = np.array([_evaluate(coordinates, values, d, evaluator, named) for d in draws])
+    table = table.reshape(len(draws), len(varied))
+    if normalize:
+        total = table.sum(axis=1, keepdims=True)
+        table = np.divide(table, total, out=np.zeros_like(table), where=total > 0)
+    low, high = percentiles(table[1:])
+    return pd.DataFrame({"factor": varied, "estimate": table[0], "low": low, "high": high})
+
+
+def fanova(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    value: str = "loss",
+    *,
+    trees: int = TREES,
+    resamples: int = FOREST_RESAMPLES,
+) -> pd.DataFrame:
+    """Columns ``factor``, ``estimate``, ``low``, ``high``: share of variance by a random forest.
+
+    Optuna's fANOVA evaluator (Hutter et al. 2014): the main-effect share of each factor in the
+    variance of a forest's prediction of ``value`` over the whole space. For trials that are no
+    grid; on a grid `main_effects` is exact. Factors of one level are left out; the interval is a
+    bootstrap over trials.
+    """
+    from optuna.importance import FanovaImportanceEvaluator
+
+    evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=0)
+    return _importance(frame, factors, value, evaluator, resamples, named=False, normalize=False)
+
+
+def ped_anova(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    value: str = "loss",
+    *,
+    best: float = 0.1,
+    resamples: int = FOREST_RESAMPLES,
+) -> pd.DataFrame:
+    """Columns ``factor``, ``estimate``, ``low``, ``high``: what it takes to be among the best.
+
+    Optuna's PED-ANOVA evaluator (Watanabe et al. 2023, 2304.10255): how far the distribution of
+    each factor among the ``best`` share of trials (by the smallest ``value``) lies from that
+    among all trials, as a share of the sum over factors. Factors of one level are left out; the
+    interval is a bootstrap over trials.
+    """
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=best)
+    return _importance(frame, factors, value, evaluator, resamples, named=True, normalize=True)

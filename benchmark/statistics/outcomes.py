@@ -1,0 +1,98 @@
+"""How trials ended: the columns that comparisons use, statuses, onsets and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.status import EXPLODED, FINISHED, TRAINED, capped_loss
+
+
+def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
+    """Finished trials with the columns that every comparison uses.
+
+    Adds ``accuracy`` and ``validation`` (test and validation accuracy, 0..1; where missing or not
+    finite, chance: 1 / classes), ``loss`` (min(validation loss, initial loss), nats),
+    ``exploded`` and ``trained`` (0 or 1). Skipped and failed trials are left out: they are
+    counted by `completeness`.
+    """
+    rows = trials[trials["status"].isin(FINISHED)].copy()
+    chance = 1 / rows["classes"].astype(float)
+    for name, source in (("accuracy", "test_accuracy"), ("validation", "validation_accuracy")):
+        found = rows[source].astype(float)
+        rows[name] = found.where(np.isfinite(found), chance)
+    pairs = zip(rows["validation_loss"], rows["initial_loss"], strict=True)
+    rows["loss"] = [capped_loss(loss, initial) for loss, initial in pairs]
+    rows["exploded"] = rows["status"].isin(EXPLODED).astype(float)
+    rows["trained"] = rows["status"].isin(TRAINED).astype(float)
+    return rows.reset_index(drop=True)
+
+
+def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``status``, ``count``, ``share`` (of the finished trials of the group).
+
+    Every group has one row for each status of a finished trial, also where it did not occur.
+    """
+    rows = trials[trials["status"].isin(FINISHED)]
+    marks = rows[list(by)].assign(**{s: rows["status"].eq(s).astype(int) for s in FINISHED})
+    counts = marks.groupby(list(by), sort=False, dropna=False).sum().reset_index()
+    counts["total"] = counts[list(FINISHED)].sum(axis=1)
+    long = counts.melt(
+        [*by, "total"], list(FINISHED), var_name="status", value_name="count", ignore_index=False
+    )
+    long = long.sort_index(kind="stable").reset_index(drop=True)
+    return long.assign(share=long["count"] / long["total"]).drop(columns="total")
+
+
+def explosion_onset(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``finished``, ``exploded``, ``first``, ``median``, ``last``.
+
+    ``exploded`` counts the trials with a bad step; the others are their smallest, median and
+    largest first bad step (counted from 1), NaN where none exploded.
+    """
+    rows = trials[trials["status"].isin(FINISHED)]
+    onset = rows.groupby(list(by), sort=False, dropna=False)["first_bad_step"]
+    columns = {"finished": onset.size(), "exploded": onset.count(), "first": onset.min()}
+    return pd.DataFrame({**columns, "median": onset.median(), "last": onset.max()}).reset_index()
+
+
+def completeness(
+    plan: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str] = ("study",)
+) -> pd.DataFrame:
+    """Columns ``by``, ``expected``, ``present``, ``missing``, ``finished``, ``skipped``,
+    ``failed``.
+
+    ``present`` counts the planned trials that have a row, whatever its status:
+    present = finished + skipped + failed, and missing = expected - present.
+    """
+    known = trials[["trial", "status"]].drop_duplicates("trial")
+    joined = plan.merge(known, on="trial", how="left")
+    status = joined["status"]
+    counted = joined[list(by)].assign(
+        expected=1,
+        present=status.notna().astype(int),
+        missing=status.isna().astype(int),
+        finished=status.isin(FINISHED).astype(int),
+        skipped=(status == "skipped").astype(int),
+        failed=(status == "failed").astype(int),
+    )
+    return counted.groupby(list(by), sort=False, dropna=False).sum().reset_index()
+
+
+def best_so_far(
+    plan: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str] = ("model", "arm")
+) -> pd.DataFrame:
+    """Columns ``by``, ``number``, ``trial``, ``objective``, ``best``: a search in trial order.
+
+    ``number`` counts each group's planned trials from 1; ``objective`` is min(validation loss,
+    initial loss), NaN where the trial did not finish; ``best`` is the smallest so far.
+    """
+    losses = outcomes(trials)[["trial", "loss"]].rename(columns={"loss": "objective"})
+    rows = plan[[*by, "trial"]].merge(losses, on="trial", how="left")
+    groups = rows.groupby(list(by), sort=False, dropna=False)
+    rows["number"] = groups.cumcount() + 1
+    rows["best"] = groups["objective"].cummin()
+    rows["best"] = rows.groupby(list(by), sort=False, dropna=False)["best"].ffill()
+    return rows[[*by, "number", "trial", "objective", "best"]]

@@ -1,0 +1,150 @@
+"""Comparing the levels of a factor, paired by seed and by everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from benchmark.records import CONFIGURATION
+from benchmark.statistics.resampling import Statistic, bootstrap, mean
+
+DEPENDENT = {
+    "clipping": ("clipping_threshold",),
+    "batch_policy": ("batch_policy_parameter",),
+    "model": ("depth", "width"),
+}
+"""Configuration columns that change with a factor and so cannot pair its levels."""
+
+EXACT = 50
+"""Most differences for which the signed-rank distribution is counted out."""
+DECIMALS = 12
+"""To which differences are compared: 0.3 - 0.2 and 0.2 - 0.1 are tied, whatever their last bit."""
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm-adjusted p-values (m,), in the order given.
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p, kind="stable")
+    scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    out = np.empty(len(p))
+    out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return out
+
+
+def wilcoxon(differences: np.ndarray) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test; 1 where nothing differs.
+
+    Zeros are left out. Up to 50 differences the distribution is exact, also with ties: every sign
+    of every (mid-)rank is counted. So n differences never give less than 2 / 2^n.
+
+    >>> wilcoxon(np.array([1.0, 1.0, 2.0, 3.0, 3.0]))
+    0.0625
+    """
+    moved = np.round(np.asarray(differences, dtype=float), DECIMALS)
+    moved = moved[moved != 0]
+    if not len(moved):
+        return 1.0
+    if len(moved) > EXACT:
+        return float(scipy.stats.wilcoxon(moved, method="asymptotic").pvalue)
+    # twice the mid-ranks are whole numbers
+    ranks = (2 * scipy.stats.rankdata(np.abs(moved))).astype(int)
+    ways = np.zeros(ranks.sum() + 1)
+    ways[0] = 1.0
+    for rank in ranks:
+        ways[rank:] += ways[:-rank].copy()
+    observed = ranks[moved > 0].sum()
+    tail = min(ways[: observed + 1].sum(), ways[observed:].sum())
+    return float(min(2 * tail / ways.sum(), 1.0))
+
+
+def probability_of_improvement(pairs: pd.DataFrame) -> float:
+    """P(treated > control) for runs drawn from the same stratum, averaged over the strata.
+
+    ``pairs`` has the columns ``stratum``, ``treated`` and ``control``; equals count one half.
+    """
+    each = []
+    for _, group in pairs.groupby("stratum", sort=False):
+        gap = group["treated"].to_numpy()[:, None] - group["control"].to_numpy()[None, :]
+        each.append(((gap > 0) + 0.5 * (gap == 0)).mean())
+    return float(np.mean(each))
+
+
+def paired(
+    frame: pd.DataFrame,
+    factor: str,
+    level: object,
+    baseline: object,
+    value: str,
+    ignore: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Columns ``treated``, ``control``, ``difference``, ``stratum``, ``seed``: a row for each pair.
+
+    Pairs agree in every configuration column but ``factor``, the numbers that belong to it, and
+    those in ``ignore`` (the learning rate, where each arm has its own). A stratum is a pair's
+    configuration without its seed.
+    """
+    out = {factor, *DEPENDENT.get(factor, ()), *ignore}
+    keys = [c for c in CONFIGURATION if c not in out and c in frame]
+    sides = [frame[frame[factor] == which][[*keys, value]] for which in (level, baseline)]
+    joined = sides[0].merge(sides[1], on=keys, suffixes=("_treated", "_control"))
+    pairs = joined.rename(columns={f"{value}_treated": "treated", f"{value}_control": "control"})
+    strata = [c for c in keys if c != "seed"]
+    pairs["stratum"] = pairs.groupby(strata, sort=False, dropna=False).ngroup()
+    pairs["difference"] = pairs["treated"] - pairs["control"]
+    return pairs[["treated", "control", "difference", "stratum", "seed"]]
+
+
+def paired_comparison(
+    frame: pd.DataFrame,
+    factor: str,
+    baseline: object,
+    value: str = "accuracy",
+    *,
+    ignore: Sequence[str] = (),
+    statistic: Statistic = mean,
+) -> pd.DataFrame:
+    """Each level of ``factor`` against ``baseline``, paired by seed and all other factors.
+
+    Columns: ``level``, ``baseline``, ``pairs``, ``effect`` (level minus baseline), ``low``,
+    ``high`` (95% stratified bootstrap), ``p`` (Wilcoxon signed-rank), ``p_holm`` (corrected for
+    the levels compared), ``improvement`` (probability that the level's value is the higher).
+    Levels without a pair are left out.
+    """
+    rows = []
+    for level in frame[factor].drop_duplicates():
+        pairs = paired(frame, factor, level, baseline, value, ignore)
+        if level == baseline or pairs.empty:
+            continue
+        difference = pairs["difference"].to_numpy()
+        found = bootstrap(difference, pairs["stratum"].to_numpy(), statistic)
+        better = probability_of_improvement(pairs)
+        rows.append((level, baseline, len(pairs), *found, wilcoxon(difference), better))
+    columns = ["level", "baseline", "pairs", "effect", "low", "high", "p", "improvement"]
+    out = pd.DataFrame(rows, columns=columns)
+    out.insert(7, "p_holm", holm(out["p"].to_numpy(dtype=float)))
+    return out
+
+
+def paired_ratio(
+    frame: pd.DataFrame,
+    factor: str,
+    baseline: object,
+    value: str,
+    *,
+    ignore: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Columns ``level``, ``baseline``, ``pairs``, ``ratio``, ``low``, ``high``: level / baseline.
+
+    The geometric mean of the paired ratios of a positive ``value`` (updates, seconds), with its
+    95% stratified bootstrap interval.
+    """
+    logs = frame.assign(_log=np.log(frame[value].to_numpy(dtype=float)))
+    found = paired_comparison(logs, factor, baseline, "_log", ignore=ignore)
+    ratios = found[["effect", "low", "high"]].apply(np.exp).rename(columns={"effect": "ratio"})
+    return pd.concat([found[["level", "baseline", "pairs"]], ratios], axis=1)

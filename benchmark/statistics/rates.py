@@ -1,0 +1,82 @@
+"""What the learning rate does: the best one, the range that is stable, the sensitivity to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+WITHIN = 0.01
+"""Accuracy (0..1) within which a learning rate counts as good as the best: one point."""
+
+
+def _by_level(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
+    """Mean validation accuracy and loss of each level: groups as they appear, levels ascending."""
+    groups = frame.groupby([*by, *over], sort=False, dropna=False)
+    means = groups[["validation", "loss"]].mean().reset_index()
+    order = means.groupby(list(by), sort=False, dropna=False).ngroup()
+    return means.assign(_order=order).sort_values(["_order", *over]).drop(columns="_order")
+
+
+def best_per_arm(
+    frame: pd.DataFrame, by: Sequence[str], over: Sequence[str] = ("learning_rate",)
+) -> pd.DataFrame:
+    """Rows of ``frame`` at the level of ``over`` that validation chooses within each group ``by``.
+
+    The level with the highest mean validation accuracy over the group's trials; among equals the
+    lowest mean loss, then the smallest level. What is reported of those rows is their test
+    accuracy. The same level for all seeds: a choice for each seed would fit its noise.
+    """
+    levels = _by_level(frame, by, over)
+    ranked = levels.sort_values(["validation", "loss"], ascending=[False, True], kind="stable")
+    chosen = ranked.drop_duplicates(list(by))[[*by, *over]]
+    return frame.merge(chosen, on=[*by, *over], how="inner")
+
+
+def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN) -> pd.DataFrame:
+    """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``decades``.
+
+    The run of neighbouring learning rates about the best one whose mean validation accuracy is
+    within ``within`` of the best; decades = log10(high_rate / low_rate), 0 for a single rate.
+    """
+    rows = []
+    levels = _by_level(frame, by, ["learning_rate"])
+    for key, group in levels.groupby(list(by), sort=False, dropna=False):
+        rates, accuracy = group["learning_rate"].to_numpy(), group["validation"].to_numpy()
+        best = low = high = int(accuracy.argmax())
+        good = accuracy >= accuracy[best] - within
+        while low > 0 and good[low - 1]:
+            low -= 1
+        while high < len(rates) - 1 and good[high + 1]:
+            high += 1
+        rows.append(
+            (*key, rates[best], rates[low], rates[high], np.log10(rates[high] / rates[low]))
+        )
+    return pd.DataFrame(rows, columns=[*by, "best_rate", "low_rate", "high_rate", "decades"])
+
+
+def largest_stable_rate(
+    frame: pd.DataFrame, by: Sequence[str], statuses: Sequence[str] = ("stable",)
+) -> pd.DataFrame:
+    """Columns ``by``, ``largest_rate``: the largest rate at which every trial had such a status.
+
+    NaN where there is no such rate.
+    """
+    good = frame.assign(good=frame["status"].isin(statuses))
+    groups = good.groupby([*by, "learning_rate"], sort=False, dropna=False)
+    whole = groups["good"].all().reset_index()
+    whole["largest_rate"] = whole["learning_rate"].where(whole["good"])
+    largest = whole.groupby(list(by), sort=False, dropna=False)["largest_rate"].max()
+    return largest.reset_index()
+
+
+def learning_rate_sensitivity(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``sensitivity`` (nats): mean over rates of the capped loss, minus the best.
+
+    E_eta[min(loss(eta), initial loss)] - min_eta loss(eta), the rates being a log grid and the
+    loss at each the mean over its trials (Wortsman et al. 2023, 2309.14322).
+    """
+    levels = _by_level(frame, by, ["learning_rate"])
+    loss = levels.groupby(list(by), sort=False, dropna=False)["loss"]
+    return (loss.mean() - loss.min()).rename("sensitivity").reset_index()

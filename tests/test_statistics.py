@@ -1,0 +1,674 @@
+"""Every statistic on numbers that one can check by hand."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from benchmark import statistics
+from benchmark.records import Trial
+from benchmark.statistics import resampling
+
+NAN, INF = math.nan, math.inf
+
+
+def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Trials with the configuration and the outcomes that each row names; defaults elsewhere."""
+    out = []
+    for row in rows:
+        known = Trial().row()
+        trial = Trial(**{k: v for k, v in row.items() if k in known})
+        defaults = {"status": "stable", "classes": 10, "first_bad_step": NAN}
+        defaults |= {"validation_loss": 1.0, "initial_loss": 2.0}
+        defaults |= {"test_accuracy": 0.5, "validation_accuracy": 0.5}
+        out.append({"trial": trial.key, "cell": trial.cell, **defaults, **trial.row(), **row})
+    return pd.DataFrame(out)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 2.0, 6.0], 3.0),
+        ([100.0, 3.0, 1.0, -50.0], 2.0),
+        ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 700.0], 3.5),
+        ([[1.0, 2.0, 3.0, 4.0], [8.0, 0.0, 4.0, 2.0]], [2.5, 3.0]),
+    ],
+    ids=["below four: the mean", "four: the middle two", "eight: the middle four", "rows"],
+)
+def test_interquartile_mean(values: Any, expected: Any) -> None:
+    assert statistics.interquartile_mean(np.array(values)).tolist() == expected
+
+
+def test_mean_is_along_the_last_axis() -> None:
+    assert statistics.mean(np.array([[1, 2], [3, 5]])).tolist() == [1.5, 4.0]
+
+
+def test_resamples_stay_in_their_stratum() -> None:
+    strata = np.array(["a", "b", "a", "b", "b"])
+    positions = statistics.resample(strata, 200)
+    assert positions.shape == (200, 5)
+    assert (strata[positions] == strata).all()
+    assert set(np.unique(positions[:, 0])) == {0, 2}
+    assert set(np.unique(positions[:, 1])) == {1, 3, 4}
+
+
+def test_single_rows_form_one_stratum() -> None:
+    positions = statistics.resample(np.array([3, 1, 2]), 200)
+    assert set(np.unique(positions[:, 0])) == {0, 1, 2}
+
+
+def test_resamples_come_from_a_fixed_generator() -> None:
+    strata = np.zeros(7)
+    assert (statistics.resample(strata, 50) == statistics.resample(strata, 50)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "strata", "expected"),
+    [
+        # the mean of n fair coins is Binomial(n, 1/2) / n: its 2.5% and 97.5% quantiles
+        ([0, 1], [0, 0], (0.5, 0.0, 1.0)),
+        ([0, 1, 0, 1, 0, 1, 0, 1], [0] * 8, (0.5, 1 / 8, 7 / 8)),
+        # nothing varies within the strata
+        ([0, 0, 4, 4], ["a", "a", "b", "b"], (2.0, 2.0, 2.0)),
+        # one coin of two flips beside a constant
+        ([0, 1, 5, 5], ["a", "a", "b", "b"], (2.75, 2.5, 3.0)),
+    ],
+)
+def test_bootstrap_of_a_mean(
+    values: list[float], strata: list[Any], expected: tuple[float, float, float]
+) -> None:
+    found = statistics.bootstrap(np.array(values), np.array(strata), statistics.mean)
+    assert found == pytest.approx(expected)
+
+
+def test_a_single_value_has_no_interval() -> None:
+    estimate, low, high = statistics.bootstrap(np.array([3.0]), np.array(["a"]))
+    assert estimate == 3.0
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_bootstrap_does_not_depend_on_how_much_is_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(1).normal(size=30)
+    whole = statistics.bootstrap(values, np.arange(30) % 3)
+    monkeypatch.setattr(resampling, "CHUNK", 1000)
+    assert statistics.bootstrap(values, np.arange(30) % 3) == whole
+
+
+def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> None:
+    samples = np.random.default_rng(0).normal(size=(200, 40))
+    found = [statistics.bootstrap(s, np.zeros(40), statistics.mean) for s in samples]
+    covered = [low <= 0.0 <= high for _, low, high in found]
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+def test_interval_by_group_in_the_order_of_the_frame() -> None:
+    frame = pd.DataFrame(
+        {"arm": ["z", "a", "z", "a"], "cell": ["1", "2", "1", "2"], "x": [0.0, 5.0, 1.0, 5.0]}
+    )
+    found = statistics.interval(frame, "x", ["arm"], statistic=statistics.mean)
+    assert found.to_dict("list") == {
+        "arm": ["z", "a"],
+        "trials": [2, 2],
+        "estimate": [0.5, 5.0],
+        "low": [0.0, 5.0],
+        "high": [1.0, 5.0],
+    }
+
+
+def test_performance_profile_counts_every_cell_the_same() -> None:
+    frame = pd.DataFrame(
+        {"arm": "x", "cell": list("aaaab"), "score": [0.2, 0.4, 0.6, 0.8, 0.9]},
+    )
+    found = statistics.performance_profile(frame, "score", ["arm"], [0.5, 0.9])
+    # cell a: half of four above 0.5, a fair coin of four flips; cell b: always above
+    assert found["threshold"].tolist() == [0.5, 0.9]
+    assert found["estimate"].tolist() == pytest.approx([0.75, 0.0])
+    assert found["low"].tolist() == pytest.approx([0.5, 0.0])
+    assert found["high"].tolist() == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize("arm", ["x", "y"])
+def test_performance_profile_falls_with_the_threshold(arm: str) -> None:
+    generator = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {"arm": ["x", "y"] * 30, "cell": np.arange(60) % 6, "score": generator.random(60)}
+    )
+    found = statistics.performance_profile(frame, "score", ["arm"], np.linspace(-0.01, 1, 20))
+    rows = found[found["arm"] == arm]
+    assert (rows[["estimate", "low", "high"]].diff().dropna() <= 1e-12).all(axis=None)
+    assert rows["estimate"].iloc[[0, -1]].tolist() == pytest.approx([1.0, 0.0])
+    assert (rows["low"] <= rows["estimate"] + 1e-12).all()
+    assert (rows["estimate"] <= rows["high"] + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("successes", "total", "expected"),
+    [
+        (0, 10, (0.0, 0.0, 0.2775)),
+        (10, 10, (1.0, 0.7225, 1.0)),
+        (8, 10, (0.8, 0.4902, 0.9433)),
+        (50, 100, (0.5, 0.4038, 0.5962)),
+    ],
+)
+def test_wilson_interval(successes: int, total: int, expected: tuple[float, float, float]) -> None:
+    assert statistics.proportion(successes, total) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("successes", "total"), [(1, 0), (-1, 3), (4, 3)])
+def test_a_proportion_quotes_what_it_got(successes: int, total: int) -> None:
+    with pytest.raises(ValueError, match=rf"successes={successes}, total={total}"):
+        statistics.proportion(successes, total)
+
+
+def test_outcomes_count_exploded_trials_at_chance_and_capped_loss() -> None:
+    frame = runs(
+        [
+            {"test_accuracy": 0.9, "validation_accuracy": 0.8, "validation_loss": 0.3},
+            {
+                "status": "nonfinite",
+                "test_accuracy": NAN,
+                "validation_accuracy": INF,
+                "validation_loss": INF,
+                "initial_loss": 2.3,
+            },
+            {"status": "recovered", "validation_loss": 50.0, "initial_loss": 2.3},
+            {"status": "nonfinite", "validation_loss": NAN, "initial_loss": NAN},
+            {"status": "skipped"},
+            {"status": "failed"},
+        ]
+    )
+    found = statistics.outcomes(frame)
+    assert found["accuracy"].tolist() == [0.9, 0.1, 0.5, 0.5]
+    assert found["validation"].tolist() == [0.8, 0.1, 0.5, 0.5]
+    assert found["loss"].tolist() == [0.3, 2.3, 2.3, 10.0]
+    assert found["exploded"].tolist() == [0, 1, 1, 1]
+    assert found["trained"].tolist() == [1, 0, 1, 0]
+
+
+def test_status_shares_of_finished_trials() -> None:
+    statuses = ["stable", "dead", "stable", "skipped", "nonfinite", "failed"]
+    frame = pd.DataFrame({"model": ["b", "b", "b", "b", "a", "a"], "status": statuses})
+    found = statistics.status_shares(frame, ["model"])
+    assert found["model"].tolist() == ["b"] * 6 + ["a"] * 6
+    assert found["status"].tolist()[:6] == [
+        *("stable", "recovered", "collapsed", "dead", "stalled", "nonfinite")
+    ]
+    assert found["count"].tolist() == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert found["share"].tolist()[:4] == pytest.approx([2 / 3, 0, 0, 1 / 3])
+    assert found["share"].tolist()[-1] == 1.0
+
+
+def test_a_missing_level_is_a_group_of_its_own() -> None:
+    frame = pd.DataFrame({"depth": [NAN, 3.0, NAN], "status": ["dead", "stable", "stable"]})
+    found = statistics.status_shares(frame, ["depth"])
+    assert found.groupby("depth", dropna=False, sort=False)["count"].sum().tolist() == [2, 1]
+
+
+def test_explosion_onset() -> None:
+    frame = runs(
+        [
+            {"model": "mlp", "status": "dead", "first_bad_step": 7.0},
+            {"model": "mlp", "status": "nonfinite", "first_bad_step": 2.0},
+            {"model": "mlp", "status": "recovered", "first_bad_step": 3.0},
+            {"model": "mlp"},
+            {"model": "cnn"},
+            {"model": "cnn", "status": "skipped"},
+        ]
+    )
+    found = statistics.explosion_onset(frame, ["model"])
+    assert found.iloc[0].tolist() == ["mlp", 4, 3, 2.0, 3.0, 7.0]
+    assert found.iloc[1][["model", "finished", "exploded"]].tolist() == ["cnn", 1, 0]
+    assert found.iloc[1][["first", "median", "last"]].isna().all()
+
+
+def test_completeness_adds_up() -> None:
+    plan = pd.DataFrame({"study": "grid", "arm": list("aaaab"), "trial": list("12345")})
+    trials = pd.DataFrame(
+        {"trial": ["1", "2", "3", "9"], "status": ["dead", "skipped", "failed", "stable"]}
+    )
+    found = statistics.completeness(plan, trials, ["arm"]).to_dict("list")
+    assert found == {
+        "arm": ["a", "b"],
+        "expected": [4, 1],
+        "present": [3, 0],
+        "missing": [1, 1],
+        "finished": [1, 0],
+        "skipped": [1, 0],
+        "failed": [1, 0],
+    }
+
+
+def test_best_so_far_is_in_trial_order() -> None:
+    trials = runs(
+        [
+            {"arm": "tpe", "seed": 1, "validation_loss": 0.9},
+            {"arm": "tpe", "seed": 2, "status": "skipped"},
+            {"arm": "tpe", "seed": 3, "validation_loss": 0.4},
+            {"arm": "tpe", "seed": 4, "validation_loss": INF},
+        ]
+    )
+    plan = trials[["model", "arm", "trial"]]
+    found = statistics.best_so_far(plan, trials.iloc[::-1])
+    assert found["number"].tolist() == [1, 2, 3, 4]
+    assert found["best"].tolist() == [0.9, 0.9, 0.4, 0.4]
+    assert found["objective"].fillna(-1).tolist() == [0.9, -1, 0.4, 2.0]
+
+
+RATES = runs(
+    [
+        {"model": model, "learning_rate": rate, "validation_accuracy": v, **more}
+        for model, rate, v, more in [
+            ("mlp", 0.01, 0.90, {"validation_loss": 1.0, "test_accuracy": 0.1}),
+            ("mlp", 0.1, 0.97, {"validation_loss": 0.5, "test_accuracy": 0.2}),
+            ("mlp", 1.0, 0.98, {"validation_loss": 0.4, "test_accuracy": 0.3}),
+            ("mlp", 10.0, 0.10, {"validation_loss": 9.0, "status": "dead"}),
+            ("cnn", 0.01, 0.50, {"status": "recovered", "test_accuracy": 0.4}),
+            ("cnn", 0.1, 0.20, {"test_accuracy": 0.9}),
+            ("cnn", 1.0, 0.50, {"status": "recovered"}),
+            ("cnn", 10.0, 0.49, {"status": "recovered"}),
+        ]
+    ]
+)
+
+
+def test_best_per_arm_chooses_on_validation_and_keeps_the_rows() -> None:
+    found = statistics.best_per_arm(statistics.outcomes(RATES), ["model"])
+    # equal validation accuracy and loss: the smaller rate; a better test accuracy is not looked at
+    assert found[["model", "learning_rate"]].to_numpy().tolist() == [["mlp", 1.0], ["cnn", 0.01]]
+    assert found["accuracy"].tolist() == [0.3, 0.4]
+
+
+def test_best_per_arm_takes_the_mean_over_seeds() -> None:
+    frame = runs(
+        [
+            {"learning_rate": rate, "seed": seed, "validation_accuracy": accuracy}
+            for rate, seed, accuracy in [(0.1, 0, 0.6), (0.1, 1, 0.6), (1.0, 0, 0.9), (1.0, 1, 0.2)]
+        ]
+    )
+    found = statistics.best_per_arm(statistics.outcomes(frame), ["model"])
+    assert found["learning_rate"].tolist() == [0.1, 0.1]
+
+
+def test_stable_range_is_the_run_about_the_best_rate() -> None:
+    found = statistics.stable_range(statistics.outcomes(RATES), ["model"]).to_dict("list")
+    assert found["model"] == ["mlp", "cnn"]
+    assert found["best_rate"] == [1.0, 0.01]
+    assert found["low_rate"] == [0.1, 0.01]
+    # the rates at which the CNN is as good again are no neighbours
+    assert found["high_rate"] == [1.0, 0.01]
+    assert found["decades"] == pytest.approx([1.0, 0.0])
+
+
+def test_stable_range_within_a_wider_margin() -> None:
+    found = statistics.stable_range(statistics.outcomes(RATES), ["model"], within=0.1)
+    assert found["decades"].tolist() == pytest.approx([2.0, 0.0])
+
+
+def test_largest_stable_rate_needs_every_trial() -> None:
+    more = runs([{"model": "mlp", "learning_rate": 1.0, "seed": 1, "status": "recovered"}])
+    frame = pd.concat([RATES, more])
+    found = statistics.largest_stable_rate(frame, ["model"])
+    assert found["largest_rate"].tolist() == [0.1, 0.1]
+    trained = statistics.largest_stable_rate(frame, ["model"], ["stable", "recovered"])
+    assert trained["largest_rate"].tolist() == [1.0, 10.0]
+    none = statistics.largest_stable_rate(frame, ["model"], ["collapsed"])
+    assert none["largest_rate"].isna().all()
+
+
+def test_learning_rate_sensitivity() -> None:
+    found = statistics.learning_rate_sensitivity(statistics.outcomes(RATES), ["model"])
+    # MLP: (1.0 + 0.5 + 0.4 + 2.0 capped) / 4 - 0.4
+    assert found["sensitivity"].tolist() == pytest.approx([0.575, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.02], [0.02]),
+        ([], []),
+    ],
+)
+def test_holm(p: list[float], expected: list[float]) -> None:
+    assert statistics.holm(np.array(p)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([], 1.0),
+        ([0.0, 0.0], 1.0),
+        # all positive: two of the 2^n sign patterns are as extreme
+        ([1.0, 2.0, 3.0, 4.0, 5.0], 2 / 32),
+        # W+ = 4 among 0 1 2 3 3 4 5 6: three of eight are as large
+        ([1.0, -2.0, 3.0], 6 / 8),
+        # three tied ranks of 2: W+ = 4 among 0 2 2 2 4 4 4 6
+        ([1.0, 1.0, -1.0], 1.0),
+        # all five positive with ties: still 2 / 32, where the normal approximation gives 0.04
+        ([1.0, 1.0, 1.0, 2.0, 2.0], 2 / 32),
+        # a zero is left out
+        ([0.0, 1.0, 2.0, 3.0], 2 / 8),
+        # ties in decimals that are none in binary
+        ([0.3 - 0.2, 0.2 - 0.1, -(0.4 - 0.3)], 1.0),
+    ],
+)
+def test_wilcoxon(differences: list[float], expected: float) -> None:
+    assert statistics.wilcoxon(np.array(differences)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "method"), [(9, "exact"), (30, "exact"), (80, "asymptotic")])
+def test_wilcoxon_without_ties_is_scipys(n: int, method: str) -> None:
+    differences = np.random.default_rng(n).normal(0.3, 1.0, size=n)
+    expected = scipy.stats.wilcoxon(differences, method=method).pvalue
+    assert statistics.wilcoxon(differences) == pytest.approx(expected)
+
+
+def test_probability_of_improvement_is_within_strata() -> None:
+    pairs = pd.DataFrame(
+        {
+            "stratum": [0, 0, 1, 1],
+            "treated": [1.0, 3.0, 10.0, 10.0],
+            "control": [2.0, 2.0, 10.0, 20.0],
+        }
+    )
+    # stratum 0: 3 beats both, 1 neither: 1/2; stratum 1: equal to one, below the other: 1/4
+    assert statistics.probability_of_improvement(pairs) == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
+CLIPPED = runs(
+    [
+        {"clipping": clipping, "model": model, "seed": seed, "test_accuracy": a, **more}
+        for clipping, model, seed, a, more in [
+            ("none", "mlp", 0, 0.5, {"seconds": 2.0}),
+            ("none", "mlp", 1, 0.7, {"seconds": 8.0}),
+            ("none", "cnn", 0, 0.1, {"seconds": 1.0}),
+            ("value", "mlp", 0, 0.6, {"clipping_threshold": 0.01, "seconds": 1.0}),
+            ("value", "mlp", 1, 0.9, {"clipping_threshold": 0.01, "seconds": 1.0}),
+            ("value", "cnn", 0, 0.1, {"clipping_threshold": 0.01, "seconds": 4.0}),
+            ("value", "cnn", 5, 0.9, {"clipping_threshold": 0.01, "seconds": 4.0}),
+            ("adaptive", "mlp", 7, 0.9, {"clipping_threshold": 0.01, "seconds": 4.0}),
+        ]
+    ]
+)
+
+
+def test_pairs_agree_in_everything_else() -> None:
+    found = statistics.paired(
+        statistics.outcomes(CLIPPED), "clipping", "value", "none", "accuracy"
+    ).sort_values("treated")
+    assert found["treated"].tolist() == [0.1, 0.6, 0.9]
+    assert found["control"].tolist() == [0.1, 0.5, 0.7]
+    assert found["difference"].tolist() == pytest.approx([0.0, 0.1, 0.2])
+    assert found["seed"].tolist() == [0, 0, 1]
+    assert found["stratum"].nunique() == 2
+
+
+def test_rates_pair_only_where_they_are_ignored() -> None:
+    frame = runs(
+        [
+            {"clipping": "none", "learning_rate": 0.1, "test_accuracy": 0.5},
+            {"clipping": "value", "learning_rate": 1.0, "test_accuracy": 0.8},
+        ]
+    )
+    frame = statistics.outcomes(frame)
+    assert statistics.paired(frame, "clipping", "value", "none", "accuracy").empty
+    found = statistics.paired(
+        frame, "clipping", "value", "none", "accuracy", ignore=["learning_rate"]
+    )
+    assert found["difference"].tolist() == pytest.approx([0.3])
+
+
+def test_models_of_unlike_depth_and_width_are_paired() -> None:
+    frame = runs(
+        [
+            {"model": "mlp", "depth": 1, "width": 256, "test_accuracy": 0.5},
+            {"model": "cnn", "depth": 2, "width": 16, "test_accuracy": 0.7},
+        ]
+    )
+    found = statistics.paired(statistics.outcomes(frame), "model", "cnn", "mlp", "accuracy")
+    assert found["difference"].tolist() == pytest.approx([0.2])
+
+
+def test_paired_comparison() -> None:
+    found = statistics.paired_comparison(statistics.outcomes(CLIPPED), "clipping", "none")
+    assert found["level"].tolist() == ["value"], "adaptive has no pair, none is the baseline"
+    row = found.iloc[0]
+    assert row["pairs"] == 3
+    assert row["effect"] == pytest.approx(0.1)
+    # the CNN's pair never varies, the MLP's two give 0.1, 0.15 or 0.2 on average
+    assert (row["low"], row["high"]) == pytest.approx((0.2 / 3, 0.4 / 3))
+    assert row["p"] == row["p_holm"] == pytest.approx(0.5)
+    # MLP: 0.6 and 0.9 against 0.5 and 0.7: three of four; CNN: equal
+    assert row["improvement"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+def test_paired_comparison_corrects_for_the_levels_compared() -> None:
+    frame = runs(
+        [
+            {"normalization": level, "seed": seed, "test_accuracy": accuracy + 0.01 * seed}
+            for level, accuracy in [("none", 0.1), ("batch", 0.3), ("layer", 0.2)]
+            for seed in range(6)
+        ]
+    )
+    found = statistics.paired_comparison(statistics.outcomes(frame), "normalization", "none")
+    assert found["p"].tolist() == pytest.approx([2 / 64, 2 / 64])
+    assert found["p_holm"].tolist() == pytest.approx([4 / 64, 4 / 64])
+
+
+def test_paired_ratio_is_a_geometric_mean() -> None:
+    found = statistics.paired_ratio(statistics.outcomes(CLIPPED), "clipping", "none", "seconds")
+    # ratios 1/2, 1/8 and 4
+    assert found["ratio"].tolist() == pytest.approx([(1 / 4) ** (1 / 3)])
+    assert found["level"].tolist() == ["value"]
+    assert found["low"].iloc[0] == pytest.approx((1 / 8 * 1 / 8 * 4) ** (1 / 3))
+    assert found["high"].iloc[0] == pytest.approx((1 / 2 * 1 / 2 * 4) ** (1 / 3))
+
+
+def factorial(value: Any) -> pd.DataFrame:
+    """A complete grid of three factors, two seeds each, with ``value(rate, clipping)``."""
+    return pd.DataFrame(
+        [
+            {
+                "learning_rate": rate,
+                "clipping": clipping,
+                "model": "mlp",
+                "cell": f"{rate}{clipping}",
+                "y": value(math.log10(rate), clipping),
+            }
+            for rate in (0.01, 0.1, 1.0, 10.0, 100.0)
+            for clipping in ("none", "value", None)
+            for _ in range(2)
+        ]
+    )
+
+
+def test_main_effects_of_an_additive_grid() -> None:
+    frame = factorial(lambda rate, clipping: rate + 3 * (clipping is None))
+    found = statistics.main_effects(frame, ["learning_rate", "clipping", "model"], "y")
+    # variances: of -2 .. 2 it is 2; of 3 at one of three levels 2
+    assert found["factor"].tolist() == ["learning_rate", "clipping", "model"]
+    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5, 0.0])
+    assert found["low"].tolist() == pytest.approx([0.5, 0.5, 0.0]), "seeds do not vary"
+
+
+def test_main_effects_leave_interactions_out() -> None:
+    frame = factorial(lambda rate, clipping: rate * ((clipping == "none") - (clipping is None)))
+    found = statistics.main_effects(frame, ["learning_rate", "clipping"], "y")
+    assert found["estimate"].tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_main_effects_of_a_constant_are_zero() -> None:
+    found = statistics.main_effects(factorial(lambda *_: 1.0), ["clipping"], "y")
+    assert found["estimate"].tolist() == [0.0]
+
+
+def test_fanova_agrees_with_the_exact_effects_on_a_grid() -> None:
+    frame = factorial(lambda rate, clipping: rate + 3 * (clipping is None))
+    found = statistics.fanova(frame, ["learning_rate", "clipping", "model"], "y", resamples=3)
+    # a decade counts as much as another, and a factor of one level is left out
+    assert found["factor"].tolist() == ["learning_rate", "clipping"]
+    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+    assert (found["low"] <= found["high"]).all()
+
+
+def test_fanova_takes_the_logarithm_of_continuous_rates() -> None:
+    generator = np.random.default_rng(0)
+    rates, other = 10 ** generator.uniform(-3, 2, 300), generator.uniform(0, 1, 300)
+    frame = pd.DataFrame({"learning_rate": rates, "other": other, "y": np.log10(rates) > -0.5})
+    found = statistics.fanova(frame, ["learning_rate", "other"], "y", resamples=2)
+    # linearly, nine tenths of the range would lie above the step
+    assert found["estimate"].tolist() == pytest.approx([1.0, 0.0], abs=0.05)
+
+
+def test_ped_anova_finds_what_the_best_have_in_common() -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "clipping": np.tile(["none", "value", "adaptive", "global_norm"], 50),
+            "other": np.repeat(["a", "b"], 100),
+        }
+    )
+    frame["y"] = generator.random(200) + 10 * (frame["clipping"] != "value")
+    found = statistics.ped_anova(frame, ["other", "clipping"], "y", resamples=4)
+    assert found["factor"].tolist() == ["other", "clipping"]
+    assert found["estimate"].sum() == pytest.approx(1.0)
+    assert found["estimate"].iloc[1] > 0.8
+
+
+def layer_rows(trial: str, squares: Sequence[float], step: int = 0) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial": trial,
+            "step": step,
+            "layer": f"layer{i}",
+            "layer_index": i,
+            "backprop_norm": math.sqrt(square),
+        }
+        for i, square in enumerate(squares, start=1)
+    ]
+
+
+def test_depth_growth_is_the_rate_a_layer() -> None:
+    # hidden layers 1 to 5 and the classifier; layer 1 and the classifier do not count
+    layers = pd.DataFrame(
+        layer_rows("a", [999.0, 12.0, 0.0, 0.0, 1.5, 777.0])
+        + layer_rows("b", [999.0, 4.0, 0.0, 0.0, 0.5, 777.0])
+        + layer_rows("a", [1.0] * 6, step=5)
+    )
+    trials = pd.DataFrame({"trial": ["a", "b"], "depth": [5, 5], "init_gain": [1.0, 1.0]})
+    found = statistics.depth_growth(layers, trials, ["depth", "init_gain"]).iloc[0]
+    # the mean squares are 8 and 1: a factor of 2 in each of the three layers between
+    assert found[["draws", "layers"]].tolist() == [2, 5]
+    assert found["growth"] == pytest.approx(2.0)
+    # 12 / 1.5 = 4 / 0.5: every resample gives the same
+    assert found[["low", "high"]].tolist() == pytest.approx([2.0, 2.0])
+
+
+def test_depth_growth_averages_norms_not_rates() -> None:
+    layers = pd.DataFrame(
+        layer_rows("a", [0.0, 1.0, 1.0, 0.0]) + layer_rows("b", [0.0, 15.0, 1.0, 0.0])
+    )
+    trials = pd.DataFrame({"trial": ["a", "b"], "init_gain": 1.0})
+    found = statistics.depth_growth(layers, trials, ["init_gain"]).iloc[0]
+    assert found["growth"] == pytest.approx(8.0)
+    assert found[["low", "high"]].tolist() == pytest.approx([1.0, 15.0])
+
+
+def test_depth_growth_of_shallow_and_broken_networks() -> None:
+    layers = pd.DataFrame(
+        layer_rows("shallow", [1.0, 1.0, 1.0]) + layer_rows("broken", [1.0, INF, 1.0, 1.0])
+    )
+    trials = pd.DataFrame({"trial": ["shallow", "broken"], "init_gain": [1.0, 9.0]})
+    found = statistics.depth_growth(layers, trials, ["init_gain"])
+    assert found["init_gain"].tolist() == [9.0]
+    assert found["growth"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("normalization", "gain", "expected"),
+    [("none", 1.0, 1.0), ("none", 2.0, 4.0), ("batch", 0.5, 1.4669), ("batch", 2.0, 1.4669)],
+)
+def test_theoretical_growth(normalization: str, gain: float, expected: float) -> None:
+    assert statistics.theoretical_growth(normalization, gain) == pytest.approx(expected, abs=1e-4)
+
+
+def test_no_theory_is_no_number() -> None:
+    assert math.isnan(statistics.theoretical_growth("layer", 1.0))
+
+
+def test_clipping_facts() -> None:
+    frame = pd.DataFrame(
+        {
+            "clipping": ["value"] * 4 + ["adaptive"],
+            "clipped_fraction": [0.2, 0.5, 0.6, 1.0, NAN],
+        }
+    )
+    found = statistics.clipping_facts(frame)
+    # exactly half is not more than half
+    assert found.to_numpy().tolist() == [["value", 4, 0.55, 0.5]]
+
+
+def test_percentile_rule() -> None:
+    frame = runs(
+        [
+            *(
+                {"clipping": "none", "seed": seed, "gradient_norm_p90": norm}
+                for seed, norm in [(0, 2.0), (1, 4.0), (2, INF)]
+            ),
+            *(
+                {
+                    "clipping": "global_norm",
+                    "clipping_threshold": threshold,
+                    "seed": seed,
+                    "validation_accuracy": validation,
+                    "test_accuracy": accuracy,
+                    "gradient_norm_p90": 1.0,
+                }
+                for threshold, validation, accuracies in [
+                    (0.1, 0.9, (0.8, 0.9)),
+                    (1.0, 0.7, (0.9, 0.9)),
+                    (5.0, 0.8, (0.6, 0.5)),
+                ]
+                for seed, accuracy in enumerate(accuracies)
+            ),
+            {"clipping": "global_norm", "clipping_threshold": 1.0, "learning_rate": 9.0},
+        ]
+    )
+    found = statistics.percentile_rule(statistics.outcomes(frame))
+    assert found[["model", "learning_rate"]].to_numpy().tolist() == [["mlp", 0.1]]
+    row = found.iloc[0]
+    # the median of 2 and 4; 5 is nearer to 3 than 1 in ratio; validation chooses 0.1
+    assert row[["percentile", "threshold", "best_threshold"]].tolist() == [3.0, 5.0, 0.1]
+    assert row[["at_rule", "at_best"]].tolist() == pytest.approx([0.55, 0.85])
+    assert row[["regret", "low", "high"]].tolist() == pytest.approx([0.3, 0.2, 0.4])
+
+
+def test_spike_scores_count_what_was_measured() -> None:
+    frame = pd.DataFrame(
+        {
+            "optimizer": ["sgd", "sgd", "sgd", "adam"],
+            "cell": ["a", "a", "a", "b"],
+            "spike_score": [0.0, 0.5, NAN, NAN],
+        }
+    )
+    found = statistics.spike_scores(frame, ["optimizer"])
+    assert found["trials"].tolist() == [3, 1]
+    assert found["measured"].tolist() == [2, 0]
+    assert found.loc[0, ["estimate", "low", "high"]].tolist() == [0.25, 0.0, 0.5]
+    assert math.isnan(found.loc[1, "estimate"])
+
+
+def test_every_public_statistic_is_tested_here() -> None:
+    with open(__file__, encoding="utf-8") as file:
+        text = file.read()
+    constants = {"CONFIDENCE", "RESAMPLES"}
+    names = set(statistics.__all__) - constants
+    assert [name for name in sorted(names) if f"statistics.{name}(" not in text] == []
