@@ -18,17 +18,19 @@ LEARNING_RATES = {
     "standard": (0.003, 0.03, 0.3, 3.0, 30.0),
     "full": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
 }
-SEEDS = {"smoke": 2, "quick": 3, "standard": 3, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 10}
+SEEDS = {"smoke": 2, "quick": 3, "standard": 3, "full": 3}
+EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 2}
 SMALL = {
     "clipping": ("none", "value", "global_norm", "adaptive"),
     "normalization": ("none", "batch", "layer"),
     "batch_policy": ("fixed", "doubling"),
 }
 WHOLE = {
-    "clipping": ("none", "value", "global_norm", "per_layer_norm", "adaptive"),
+    "clipping": (
+        *("none", "value", "global_norm", "per_layer_norm", "adaptive", "zclip", "skip_step"),
+    ),
     "normalization": ("none", "batch", "layer", "group"),
-    "batch_policy": ("fixed", "accumulate", "doubling"),
+    "batch_policy": ("fixed", "accumulate", "doubling", "noise_scale"),
 }
 
 
@@ -40,6 +42,7 @@ def study(scale: str) -> Study:
         "at which learning rates, and at what cost in accuracy?",
         factors={
             "dataset": "fashion-mnist" if scale in ("standard", "full") else "digits",
+            "train_fraction": 0.2 if scale == "standard" else 1.0,
             "model": ("mlp", "cnn"),
             **(WHOLE if scale == "full" else SMALL),
             "learning_rate": LEARNING_RATES[scale],

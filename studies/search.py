@@ -12,11 +12,14 @@ import sys
 
 from benchmark.driver.commandline import run
 from benchmark.records import Range, Search
+from benchmark.strategies.batch_policies import BATCH_POLICIES
+from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.normalization import NORMALIZATIONS
 
 TRIALS = {"smoke": 4, "quick": 40, "standard": 40, "full": 200}
 GENERATION = {"smoke": 2, "quick": 8, "standard": 8, "full": 20}
 CONFIRM = {"smoke": 2, "quick": 5, "standard": 5, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 10}
+EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 2}
 
 
 def search(scale: str) -> Search:
@@ -28,13 +31,15 @@ def search(scale: str) -> Search:
         "batch-size policy together beat the best cell of the grid?",
         space={
             "learning_rate": Range(1e-3, 1e2, default=0.1),
-            "clipping": ("none", "value", "global_norm", "per_layer_norm", "adaptive"),
-            "normalization": ("none", "batch", "layer", "group"),
-            "batch_policy": ("fixed", "accumulate", "doubling"),
+            "clipping": tuple(CLIPPINGS),
+            "normalization": tuple(NORMALIZATIONS),
+            # the whole set in every update would leave a handful of updates to the budget
+            "batch_policy": tuple(name for name in BATCH_POLICIES if name != "full"),
         },
         each={"model": ("mlp", "cnn")},
         fixed={
             "dataset": "fashion-mnist" if large else "digits",
+            "train_fraction": 0.2 if scale == "standard" else 1.0,
             "epochs": EPOCHS[scale],
             "batch_size": 128 if large else 32,
         },
