@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+
+
+def linear_maps(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """The layers of a network: every linear map and convolution, in the order of registration.
+
+    The last is taken for the classifier.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
 
 
 @dataclass(frozen=True)
@@ -21,25 +33,34 @@ class Layout:
     Parameters
     ----------
     names, shapes
-        Of every parameter tensor, in the order of ``module.named_parameters()``.
+        Of every parameter tensor that requires a gradient, in the order of
+        ``module.named_parameters()``.
     head
-        Names of the classifier's own tensors (those of the last linear layer).
+        Names of the classifier's own tensors (those of the last layer).
+    layers
+        Names of each layer's own tensors: weight, bias, and whatever else the linear map is made
+        of. A tensor that two layers share is named by both.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     head: frozenset[str] = frozenset()
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
         """Layout of a module's parameters."""
-        items = [(name, tuple(p.shape)) for name, p in module.named_parameters()]
-        linear = [name for name, m in module.named_modules() if isinstance(m, nn.Linear)]
-        last = linear[-1] if linear else None
+        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        names = {id(p): name for name, p in trained.items()}
+        layers = {
+            layer: tuple(names[id(p)] for p in linear.parameters() if id(p) in names)
+            for layer, linear in linear_maps(module).items()
+        }
         return cls(
-            names=tuple(name for name, _ in items),
-            shapes=tuple(shape for _, shape in items),
-            head=frozenset(name for name, _ in items if name.rpartition(".")[0] == last),
+            names=tuple(trained),
+            shapes=tuple(tuple(p.shape) for p in trained.values()),
+            head=frozenset(list(layers.values())[-1]) if layers else frozenset(),
+            layers=layers,
         )
 
     @cached_property

@@ -8,8 +8,9 @@ the probe is dL/dh.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,25 +18,134 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from benchmark.layout import Layout
+from benchmark.layout import Layout, linear_maps
 
 Arrays = dict[str, np.ndarray]
+Tensors = dict[str, Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+PROBE_NUMBERS = 2**26
+"""Most pre-activations of all trials that are measured at once: 256 MiB in float32."""
 
 
-def linear_maps(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers that are measured: every linear map and convolution, from the input on."""
+def layer_kind(layer: nn.Module) -> str:
+    """``"conv2d"`` or ``"linear"``, whatever the subclass."""
+    return "conv2d" if isinstance(layer, nn.Conv2d) else "linear"
+
+
+def measure_layers(
+    model: nn.Module,
+    layout: Layout,
+    parameters: Tensor,
+    buffers: Tensors,
+    images: Tensor,
+    labels: Tensor,
+    loss: Loss = F.cross_entropy,
+) -> Arrays:
+    """Norms at every layer for K trials on one batch, in training mode.
+
+    A layer is a linear map or convolution anywhere inside the model; h is its pre-activation,
+    where the model first applies it.
+
+    Parameters
+    ----------
+    parameters, buffers
+        (K, D), and (K, ...) each; neither is changed.
+    images, labels
+        (N, C, H, W) and (N,), the same for every trial.
+
+    Returns
+    -------
+    Arrays of shape (K, L): ``gradient_norm`` of all tensors that the layer is made of;
+    ``backprop_norm``, norm(dL/dh) over the batch, L being the mean loss; ``activation_rms`` and
+    ``activation_mean``, the root mean square and the mean of h; ``parameter_norm``. NaN for a
+    layer that is not applied, or not trained.
+    """
+    shapes = _shapes(model, images, parameters, buffers, layout)
+    at_once = max(1, PROBE_NUMBERS // max(1, sum(s.numel() for s in shapes.values())))
+    pieces = []
+    for i in range(0, len(parameters), at_once):
+        some = slice(i, i + at_once)
+        state = {name: buffer[some].clone() for name, buffer in buffers.items()}
+        pieces.append(
+            _measure(model, layout, parameters[some], state, shapes, loss, images, labels)
+        )
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _measure(
+    model: nn.Module,
+    layout: Layout,
+    parameters: Tensor,
+    buffers: Tensors,
+    shapes: Mapping[str, torch.Size],
+    loss: Loss,
+    images: Tensor,
+    labels: Tensor,
+) -> Arrays:
+    trials = len(parameters)
+    leaves = {k: v.detach().requires_grad_(True) for k, v in layout.split(parameters).items()}
+    probes = {k: parameters.new_zeros(trials, *s).requires_grad_(True) for k, s in shapes.items()}
+
+    def forward(
+        weights: Tensors, state: Tensors, zeros: Tensors
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        seen: Tensors = {}
+        with _outputs_seen(model, zeros, seen):
+            logits = functional_call(model, {**weights, **state}, (images,))
+        values = {name: h.detach() for name, h in seen.items()}
+        norms = {name: torch.linalg.vector_norm(h) / h.numel() ** 0.5 for name, h in values.items()}
+        return loss(logits, labels), norms, {name: h.mean() for name, h in values.items()}
+
+    def alone(*trees: Tensors) -> tuple[Tensor, Tensors, Tensors]:
+        value, *figures = forward(*({k: v[0] for k, v in tree.items()} for tree in trees))
+        norms, means = ({k: v.unsqueeze(0) for k, v in tree.items()} for tree in figures)
+        return value.unsqueeze(0), norms, means
+
+    run = vmap(forward) if trials > 1 else alone
+    losses, norms, means = run(leaves, buffers, probes)
+    gradients = torch.autograd.grad(
+        losses.sum(), [*leaves.values(), *probes.values()], materialize_grads=True
+    )
+    by_tensor = dict(zip(leaves, gradients, strict=False))
+    by_probe = dict(zip(probes, gradients[len(leaves) :], strict=True))
+    backprop = {name: error.flatten(1).norm(dim=1) for name, error in by_probe.items()}
     return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
+        "gradient_norm": norms_by_layer(layout, by_tensor),
+        "backprop_norm": _columns(layout, backprop, trials),
+        "activation_rms": _columns(layout, norms, trials),
+        "activation_mean": _columns(layout, means, trials),
+        "parameter_norm": norms_by_layer(layout, leaves),
     }
 
 
+_SHAPES: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], dict[str, torch.Size]]]
+_SHAPES = WeakKeyDictionary()
+
+
+def _shapes(
+    model: nn.Module, images: Tensor, parameters: Tensor, buffers: Tensors, layout: Layout
+) -> dict[str, torch.Size]:
+    """Shapes of the pre-activations of those layers that the model applies, found out once."""
+    known = _SHAPES.setdefault(model, {})
+    if (size := tuple(images.shape)) not in known:
+        one = layout.split(parameters[0]) | {k: v[0].clone() for k, v in buffers.items()}
+        seen: Tensors = {}
+        with torch.no_grad(), _outputs_seen(model, {}, seen):
+            functional_call(model, one, (images,))
+        known[size] = {name: h.shape for name, h in seen.items()}
+    return known[size]
+
+
 @contextmanager
-def _outputs_seen(model: nn.Module, probes: dict[str, Tensor], seen: Arrays) -> Iterator[None]:
-    def hook(name: str):  # type: ignore[no-untyped-def]
+def _outputs_seen(model: nn.Module, probes: Tensors, seen: Tensors) -> Iterator[None]:
+    """Within, what layers give is put into ``seen``, and probes are added to it."""
+
+    def hook(name: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def add_probe(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-            seen[name] = output  # type: ignore[assignment]
+            if name in seen:
+                return output
+            seen[name] = output
             return output + probes[name] if name in probes else output
 
         return add_probe
@@ -48,85 +158,24 @@ def _outputs_seen(model: nn.Module, probes: dict[str, Tensor], seen: Arrays) -> 
             handle.remove()
 
 
-def measure_layers(
-    model: nn.Module,
-    layout: Layout,
-    parameters: Tensor,
-    buffers: dict[str, Tensor],
-    images: Tensor,
-    labels: Tensor,
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
-) -> Arrays:
-    """Norms at every layer for K trials on one batch, in training mode.
-
-    Parameters
-    ----------
-    parameters, buffers
-        (K, D), and (K, ...) each; neither is changed.
-    images, labels
-        (N, C, H, W) and (N,), the same for every trial.
-
-    Returns
-    -------
-    Arrays of shape (K, L): ``gradient_norm`` of the layer's weight and bias together;
-    ``backprop_norm``, norm(dL/dh) over the batch, L being the mean loss; ``activation_rms`` and
-    ``activation_mean``, the root mean square and the mean of h; ``parameter_norm``.
-    """
-    trials = parameters.shape[0]
-    names = list(linear_maps(model))
-    leaves = layout.split(parameters.detach().clone())
-    for leaf in leaves.values():
-        leaf.requires_grad_(True)
-    shapes: Arrays = {}
-    # a dry run says what shapes the pre-activations have
-    with torch.no_grad(), _outputs_seen(model, {}, shapes):
-        first = {k: v[0] for k, v in leaves.items()} | {k: v[0].clone() for k, v in buffers.items()}
-        functional_call(model, first, (images,))
-    probes = {
-        name: torch.zeros(
-            (trials, *shapes[name].shape),
-            dtype=parameters.dtype,
-            device=parameters.device,
-            requires_grad=True,
-        )
-        for name in names
+def norms_by_layer(layout: Layout, tensors: Mapping[str, Tensor]) -> np.ndarray:
+    """Norm of all of a layer's tensors together, (K, L), from tensors (K, ...) by name."""
+    trials = len(next(iter(tensors.values())))
+    norms = {
+        layer: torch.cat([tensors[name].flatten(1) for name in names], dim=1).norm(dim=1)
+        for layer, names in layout.layers.items()
+        if names
     }
-
-    def forward(
-        weights: dict[str, Tensor], state: dict[str, Tensor], zeros: dict[str, Tensor]
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        seen: dict[str, Tensor] = {}
-        with _outputs_seen(model, zeros, seen):  # type: ignore[arg-type]
-            logits = functional_call(model, {**weights, **state}, (images,))
-        rms = [seen[name].square().mean().sqrt() for name in names]
-        return loss(logits, labels), rms, [seen[name].mean() for name in names]
-
-    running = {k: v.clone() for k, v in buffers.items()}
-    losses, rms, means = vmap(forward)(leaves, running, probes)
-    wanted = [*leaves.values(), *probes.values()]
-    gradients = torch.autograd.grad(losses.sum(), wanted)
-    by_tensor = dict(zip(leaves, gradients[: len(leaves)], strict=True))
-    by_probe = dict(zip(probes, gradients[len(leaves) :], strict=True))
-    return {
-        "gradient_norm": norms_by_layer(names, by_tensor),
-        "backprop_norm": _array([by_probe[name].flatten(1).norm(dim=1) for name in names]),
-        "activation_rms": _array(rms),
-        "activation_mean": _array(means),
-        "parameter_norm": norms_by_layer(names, leaves),
-    }
+    return _columns(layout, norms, trials)
 
 
-def norms_by_layer(names: list[str], tensors: dict[str, Tensor]) -> np.ndarray:
-    """Norm of all of a layer's tensors together, (K, L), from tensors (K, ...) by parameter."""
-    columns = []
-    for layer in names:
-        own = [t.flatten(1) for name, t in tensors.items() if name.rpartition(".")[0] == layer]
-        columns.append(torch.cat(own, dim=1).norm(dim=1))
-    return _array(columns)
-
-
-def _array(columns: list[Tensor]) -> np.ndarray:
-    return torch.stack([c.detach() for c in columns], dim=1).cpu().double().numpy()
+def _columns(layout: Layout, values: Mapping[str, Tensor], trials: int) -> np.ndarray:
+    """Values (K,) by layer as (K, L), NaN where there is none."""
+    some = next(iter(values.values()), torch.empty(0))
+    absent = some.new_full((trials,), torch.nan)
+    columns = [values.get(layer, absent).detach() for layer in layout.layers]
+    table = torch.stack(columns, dim=1) if columns else absent.view(trials, 1)[:, :0]
+    return table.cpu().double().numpy()
 
 
 def summarize_steps(losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray) -> dict[str, float]:

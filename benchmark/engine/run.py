@@ -16,7 +16,8 @@ from benchmark.engine.log import Log, Scale
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
-from benchmark.measurements import linear_maps, measure_layers, norms_by_layer
+from benchmark.layout import linear_maps
+from benchmark.measurements import layer_kind, measure_layers, norms_by_layer
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import GradientSample, Observation
 
@@ -240,7 +241,7 @@ class Run:
         )
         maps = linear_maps(program.model)
         if delta is not None:
-            moved = norms_by_layer(list(maps), program.layout.split(delta))
+            moved = norms_by_layer(program.layout, program.layout.split(delta))
             with np.errstate(all="ignore"):
                 measured["update_ratio"] = moved / measured["parameter_norm"]
         for place in places:
@@ -251,7 +252,7 @@ class Run:
                     "step": log.steps,
                     "layer": name,
                     "layer_index": i + 1,
-                    "layer_kind": type(module).__name__.lower(),
+                    "layer_kind": layer_kind(module),
                     **{k: float(v[place, i]) for k, v in measured.items()},
                 }
                 for i, (name, module) in enumerate(maps.items())
