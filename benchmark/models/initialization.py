@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from benchmark.layout import linear_maps
 
 Draw = Callable[[Tensor, bool, float, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -22,13 +25,25 @@ class Initialization:
         ``(weight (out, in, ...), hidden, gain, generator) -> (weight, bias (out,))``, both new and
         in float32 on the CPU, so that a seed gives the same numbers on every device and in every
         precision. ``hidden`` is False for the classifier; ``gain`` multiplies hidden weights.
-        None keeps what the module draws when it is built, seeded by the trial.
+        None keeps what the module draws when it is built, seeded by the trial; the gain is 1 then.
     """
 
     name: str
     draw: Draw | None
     reference: str
     summary: str
+
+
+@runtime_checkable
+class FollowsWeights(Protocol):
+    """A linear map that holds more than its weights and bias: a scale, say, that starts with them.
+
+    Its method is called once its weights have been drawn.
+    """
+
+    def weights_drawn(self) -> None:
+        """Set everything that follows the weights."""
+        ...
 
 
 def initialize(
@@ -45,9 +60,22 @@ def initialize(
         Multiplies the hidden weights; below 1 gradients vanish with depth, above 1 they explode.
     generator
         On the CPU.
+
+    Raises
+    ------
+    ValueError
+        If a matrix of weights belongs to no linear map or convolution, and so would keep numbers
+        that no seed of this trial has drawn.
     """
     assert initialization.draw is not None
-    maps = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    maps = list(linear_maps(module).values())
+    drawn = {id(linear.weight) for linear in maps}
+    left = [n for n, p in module.named_parameters() if p.dim() > 1 and id(p) not in drawn]
+    if left:
+        raise ValueError(
+            f"initialization {initialization.name!r} draws linear maps and convolutions, but the "
+            f"model also has {', '.join(left)}; use initialization 'own'"
+        )
     with torch.no_grad():
         for i, linear in enumerate(maps):
             hidden = i < len(maps) - 1
@@ -55,6 +83,8 @@ def initialize(
             linear.weight.copy_(weight)
             if linear.bias is not None:
                 linear.bias.copy_(bias)
+            if isinstance(linear, FollowsWeights):
+                linear.weights_drawn()
 
 
 def fan_in(weight: Tensor) -> int:
@@ -67,8 +97,66 @@ def he_normal(
 ) -> tuple[Tensor, Tensor]:
     """W ~ N(0, 2 gain^2 / fan_in), the classifier N(0, 1 / fan_in); zero biases."""
     scale = gain * math.sqrt(2) if hidden else 1.0
-    noise = torch.randn(weight.shape, generator=generator)
-    return noise * scale / math.sqrt(fan_in(weight)), torch.zeros(len(weight))
+    noise = torch.randn(weight.shape, generator=generator, dtype=torch.float32)
+    return noise * scale / math.sqrt(fan_in(weight)), zeros(len(weight))
+
+
+def torch_default(
+    weight: Tensor, hidden: bool, gain: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """W and biases ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)); hidden W times the gain."""
+    limit = 1 / math.sqrt(fan_in(weight))
+    drawn = empty(weight).uniform_(-limit, limit, generator=generator)
+    bias = zeros(len(weight)).uniform_(-limit, limit, generator=generator)
+    return drawn * (gain if hidden else 1.0), bias
+
+
+def glorot_uniform(
+    weight: Tensor, hidden: bool, gain: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """W ~ U(-a, a) with a = sqrt(6 / (fan_in + fan_out)), hidden times the gain; zero biases."""
+    scale = gain if hidden else 1.0
+    drawn = nn.init.xavier_uniform_(empty(weight), gain=scale, generator=generator)
+    return drawn, zeros(len(weight))
+
+
+def orthogonal(
+    weight: Tensor, hidden: bool, gain: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Rows, or columns where there are fewer, orthogonal and of norm sqrt(2) gain; zero biases.
+
+    The classifier's norm is 1. sqrt(2) makes up for the half that ReLU takes away.
+    """
+    scale = gain * math.sqrt(2) if hidden else 1.0
+    drawn = nn.init.orthogonal_(empty(weight), gain=scale, generator=generator)
+    return drawn, zeros(len(weight))
+
+
+TRUNCATED_DEVIATION, TRUNCATED_BIAS = 0.05, 0.05
+
+
+def truncated_normal(
+    weight: Tensor, hidden: bool, gain: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """W ~ N(0, 0.05^2) within two standard deviations, hidden times the gain; biases 0.05.
+
+    Whatever the layer, the classifier too: as DeepOBS initializes its ``2c2d``.
+    """
+    deviation = TRUNCATED_DEVIATION
+    drawn = nn.init.trunc_normal_(
+        empty(weight), 0.0, deviation, -2 * deviation, 2 * deviation, generator=generator
+    )
+    return drawn * (gain if hidden else 1.0), zeros(len(weight)) + TRUNCATED_BIAS
+
+
+def empty(weight: Tensor) -> Tensor:
+    """Room for new weights, in float32 on the CPU."""
+    return torch.empty(weight.shape, dtype=torch.float32)
+
+
+def zeros(features: int) -> Tensor:
+    """Zero biases, in float32 on the CPU."""
+    return torch.zeros(features, dtype=torch.float32)
 
 
 INITIALIZATIONS: dict[str, Initialization] = {
@@ -77,5 +165,35 @@ INITIALIZATIONS: dict[str, Initialization] = {
         he_normal,
         "He et al. 2015, arXiv:1502.01852",
         "normal, variance 2 / fan_in; the classifier 1 / fan_in",
+    ),
+    "torch": Initialization(
+        "torch",
+        torch_default,
+        "LeCun et al. 1998, doi:10.1007/3-540-49430-8_2",
+        "torch's default: uniform, variance 1 / (3 fan_in), biases too",
+    ),
+    "glorot": Initialization(
+        "glorot",
+        glorot_uniform,
+        "Glorot, Bengio 2010, PMLR 9:249-256",
+        "uniform, variance 2 / (fan_in + fan_out); also called Xavier",
+    ),
+    "orthogonal": Initialization(
+        "orthogonal",
+        orthogonal,
+        "Saxe, McClelland, Ganguli 2013, arXiv:1312.6120",
+        "orthogonal rows of norm sqrt(2); the classifier's of norm 1",
+    ),
+    "truncated_normal": Initialization(
+        "truncated_normal",
+        truncated_normal,
+        "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
+        "normal of deviation 0.05 cut at 0.1, biases 0.05: that of 2c2d in DeepOBS",
+    ),
+    "own": Initialization(
+        "own",
+        None,
+        "-",
+        "what the module draws when it is built, under the trial's seed",
     ),
 }

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from benchmark.strategies.normalization import Normalization
+from benchmark.strategies.normalization import ImpossiblePair, Normalization
 
 ImageShape = tuple[int, int, int]
 
@@ -63,8 +63,7 @@ def dense_network(
     layers: list[nn.Module] = [nn.Flatten()]
     features = channels * height * width
     for size in widths:
-        linear = normalization.wrap(nn.Linear(features, size))
-        layers += [linear, normalization.layer(size, False), nn.ReLU()]
+        layers += [*normalization.around(nn.Linear(features, size)), nn.ReLU()]
         features = size
     return nn.Sequential(*layers, nn.Linear(features, classes))
 
@@ -85,17 +84,21 @@ def convolutional_network(
         Channels of each convolution, and whether a 2 x 2 maximum follows it.
     widths
         Dense hidden layers between the convolutions and the classifier.
+
+    Raises
+    ------
+    ImpossiblePair
+        If a map is too small for the maximum that should follow it.
     """
     features, height, width = image_shape
     layers: list[nn.Module] = []
     for channels, pool in blocks:
-        layers += [
-            normalization.wrap(nn.Conv2d(features, channels, kernel, padding=kernel // 2)),
-            normalization.layer(channels, True),
-            nn.ReLU(),
-        ]
+        convolution = nn.Conv2d(features, channels, kernel, padding=kernel // 2)
+        layers += [*normalization.around(convolution, height * width), nn.ReLU()]
         features = channels
         if pool:
+            if min(height, width) < 2:
+                raise ImpossiblePair(f"a 2 x 2 maximum does not fit on maps of {height} x {width}")
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
     tail = dense_network((features, height, width), widths, classes, normalization)
@@ -137,7 +140,10 @@ def cnn(
 def cnn_2c2d(
     image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """5 x 5 convolutions of 32 and 64 channels, each with a pooling, then a dense layer of 1024."""
+    """5 x 5 convolutions of 32 and 64 channels, each with a pooling, then a dense layer of 1024.
+
+    Published with the initialization ``truncated_normal``, batches of 128 and 100 epochs.
+    """
     blocks = [(32, True), (64, True)]
     return convolutional_network(image_shape, blocks, 5, [1024], classes, normalization)
 
@@ -145,9 +151,23 @@ def cnn_2c2d(
 def cnn_deep(
     image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
 ) -> nn.Module:
-    """``depth`` 3 x 3 convolutions of ``width`` channels, a pooling after each of the first two."""
-    blocks = [(width, i < 2) for i in range(depth)]
+    """``depth`` 3 x 3 convolutions of ``width`` channels, pooled after each of the first two.
+
+    Pooling stops at maps of 4 x 4, so that digits of 8 x 8 are pooled once. All layers after are
+    alike. Same padding adds zeros at the edge: at critical gain the squared norms of signal and
+    error shrink by ((1 + 2 cos(pi / (s + 1))) / 3)^2 a layer on maps of s x s, to which both
+    converge: by 0.76 where s = 4, and 0.90 where s = 7.
+    """
+    blocks = []
+    smallest = min(image_shape[1:])
+    for i in range(depth):
+        pool = i < 2 and smallest // 2 >= SMALLEST_DEEP_MAP
+        smallest = smallest // 2 if pool else smallest
+        blocks.append((width, pool))
     return convolutional_network(image_shape, blocks, 3, [], classes, normalization)
+
+
+SMALLEST_DEEP_MAP = 4
 
 
 MODELS: dict[str, Model] = {
