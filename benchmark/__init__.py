@@ -14,15 +14,55 @@ from benchmark.records import Range, Search, Study, Trial
 from benchmark.results import load_study
 
 if TYPE_CHECKING:
+    from benchmark.data import Dataset, tensor_dataset
     from benchmark.engine import Record, train
+    from benchmark.models import Initialization, Model, module_model
+    from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
+    from benchmark.strategies.clipping import Clipping
+    from benchmark.strategies.losses import Loss
+    from benchmark.strategies.normalization import Normalization
+    from benchmark.strategies.optimizers import Optimizer
+    from benchmark.strategies.schedules import Schedule
 
-__all__ = ["Range", "Record", "Search", "Study", "Trial", "load_study", "train"]
+__all__ = [
+    "BatchPolicy",
+    "Clipping",
+    "Dataset",
+    "Decision",
+    "Initialization",
+    "Loss",
+    "Model",
+    "Normalization",
+    "Observation",
+    "Optimizer",
+    "Range",
+    "Record",
+    "Schedule",
+    "Search",
+    "Study",
+    "Trial",
+    "load_study",
+    "module_model",
+    "tensor_dataset",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     # torch is imported only where something is trained: the report needs none
-    if name in ("Record", "train"):
-        from benchmark import engine
+    if name in __all__:
+        from benchmark import data, engine, models
+        from benchmark.strategies import (
+            batch_policies,
+            clipping,
+            losses,
+            normalization,
+            optimizers,
+            schedules,
+        )
 
-        return getattr(engine, name)
+        strategies = (batch_policies, clipping, losses, normalization, optimizers, schedules)
+        for module in (data, engine, models, *strategies):
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

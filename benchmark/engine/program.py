@@ -97,16 +97,23 @@ class Program:
         self.parts = parts
         self.device = device
         self.dtype = parts.precision.dtype
-        self.model: nn.Module = build_model(parts, trial).to(self.dtype)
+        # what a module draws for itself, and is not drawn for a trial, shall be the same each time
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.model: nn.Module = build_model(parts, trial).to(self.dtype)
         self.layout = Layout.of(self.model)
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
     def start(self, trials: Sequence[Trial]) -> Population:
         """Initial state; a trial's weights depend on its seed and gain alone."""
-        vectors = []
+        vectors, kept = [], []
         for trial in trials:
             module = self._initialized(trial)
-            vectors.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+            tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+            vectors.append(self.layout.join(tensors).detach())
+            # buffers, and parameters that are not trained
+            left = {k: v.detach() for k, v in tensors.items() if k not in self.layout.names}
+            kept.append({k: v.to(self.device, copy=True) for k, v in left.items()})
         self.model.to(self.device)
         parameters = torch.stack(vectors).to(self.device)
         width = len(trials)
@@ -119,7 +126,7 @@ class Program:
 
         return Population(
             parameters=parameters,
-            buffers={k: torch.stack([v] * width) for k, v in self.model.named_buffers()},
+            buffers={k: torch.stack([state[k] for state in kept]) for k in kept[0]},
             clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
             optimizer=spread(self.parts.optimizer.init(parameters[0])),
             learning_rate=numbers([t.learning_rate for t in trials]),
@@ -244,7 +251,7 @@ class Program:
 
         # batch normalization updates the trials' running statistics in place
         losses = lift(loss_of, trials)(leaves, population.buffers, images, labels)
-        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
+        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         by_name = dict(zip(leaves, gradients, strict=True))
         return losses.detach(), self.layout.join(by_name, batch_dims=1)
 

@@ -89,6 +89,11 @@ def resolve(trial: Trial) -> Trial:
         value = getattr(trial, name)
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"`{name}` must be a positive number, but got {value}")
+    if parts.initialization.draw is None and trial.init_gain != 1:
+        raise ValueError(
+            f"`init_gain` must be 1 with initialization {parts.initialization.name!r}, which keeps "
+            f"the weights that the module draws, but got {trial.init_gain}"
+        )
     if not (math.isfinite(trial.epochs) and trial.epochs >= 0):
         raise ValueError(f"`epochs` must be a number >= 0, but got {trial.epochs}")
     if not 0 < trial.train_fraction <= 1:

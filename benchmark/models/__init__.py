@@ -1,6 +1,7 @@
 """The networks and their initial weights."""
 
 from benchmark.models.initialization import INITIALIZATIONS, Initialization, initialize
+from benchmark.models.modules import module_model
 from benchmark.models.networks import (
     MODELS,
     Model,
@@ -16,4 +17,5 @@ __all__ = [
     "convolutional_network",
     "dense_network",
     "initialize",
+    "module_model",
 ]

@@ -1,0 +1,108 @@
+"""Any torch module as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from benchmark.models.networks import ImageShape, Model
+from benchmark.strategies.normalization import ImpossiblePair, Normalization
+
+
+def module_model(
+    name: str,
+    build: Callable[[ImageShape, int], nn.Module],
+    *,
+    depth: int = 0,
+    width: int = 0,
+    reference: str = "one's own",
+    summary: str = "",
+) -> Model:
+    """A model of one's own, for ``Trial(model=...)``, from whatever builds a module.
+
+    All parameters that require a gradient are trained. With ``initialization="own"`` the module
+    keeps the weights that it draws while it is built, from torch's global generator under the
+    trial's seed; any other initialization draws its linear maps and convolutions anew.
+
+    Parameters
+    ----------
+    build
+        ``(image_shape (C, H, W), classes) -> module``, which maps images (B, C, H, W) to logits
+        (B, classes). A function of a module, not a lambda, where it shall reach other processes.
+        It must not draw numbers in its forward pass (dropout): a seed could not fix a trial then.
+    depth, width
+        Written into the rows; 0 says nothing.
+
+    Raises
+    ------
+    ImpossiblePair
+        When built for a trial that also asks for a normalization: the module has its own layers.
+    ValueError
+        When built, if it does not give logits, or draws numbers in its forward pass.
+
+    Examples
+    --------
+    >>> from benchmark import Trial, train
+    >>> def build(image_shape, classes):
+    ...     channels, height, width = image_shape
+    ...     return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
+    >>> trial = Trial(model=module_model("linear", build), initialization="own", epochs=1)
+    >>> train(trial, device="cpu").trials["status"].item()
+    'stable'
+    """
+    return Model(
+        name=name,
+        build=_Build(name, build),
+        depth=depth,
+        width=width,
+        reference=reference,
+        summary=summary,
+    )
+
+
+@dataclass(frozen=True)
+class _Build:
+    # a class and not a closure, because it is pickled for worker processes and compared there
+    name: str
+    build: Callable[[ImageShape, int], nn.Module]
+
+    def __call__(
+        self,
+        image_shape: ImageShape,
+        classes: int,
+        depth: int,
+        width: int,
+        normalization: Normalization,
+    ) -> nn.Module:
+        if normalization.name != "none":
+            raise ImpossiblePair(
+                f"model {self.name!r} has the layers it was built with, "
+                f"so normalization {normalization.name!r} cannot be added"
+            )
+        # whatever device is set: a module of one's own may compute with numbers while it is built
+        with torch.device("cpu"):
+            module = self.build(image_shape, classes)
+            self._check(module, image_shape, classes)
+        return module
+
+    def _check(self, module: nn.Module, image_shape: ImageShape, classes: int) -> None:
+        for name, part in module.named_modules():
+            if isinstance(part, _DropoutNd) and part.p > 0:
+                raise ValueError(
+                    f"model {self.name!r} draws numbers in its forward pass ({name}: {part}), "
+                    "which a trial's seed does not fix; set p=0"
+                )
+        module.eval()
+        # a lazy module gets its shapes here
+        with torch.no_grad():
+            logits = module(torch.zeros(2, *image_shape))
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        if shape != (2, classes):
+            raise ValueError(
+                f"model {self.name!r} must map images (B, {', '.join(map(str, image_shape))}) to "
+                f"logits (B, {classes}), but gave {shape} for B = 2"
+            )
