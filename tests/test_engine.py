@@ -11,16 +11,21 @@ import torch
 from torch.nn import functional as F
 
 from benchmark import Trial, train
-from benchmark.data import Dataset, load
+from benchmark.data import Dataset, load, tensor_dataset
 from benchmark.engine import training
 from benchmark.engine.order import data_order
+from benchmark.engine.program import Program
+from benchmark.engine.resolve import parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
 from benchmark.strategies.batch_policies import BATCH_POLICIES
 from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.losses import LOSSES
 from benchmark.strategies.normalization import NORMALIZATIONS
 from benchmark.strategies.optimizers import OPTIMIZERS
+from benchmark.strategies.precision import PRECISIONS
+from benchmark.strategies.scaling import SCALINGS
 from benchmark.strategies.schedules import SCHEDULES
 
 OUTCOME = ["status", "first_bad_step", "steps", "samples", "final_batch_size"]
@@ -54,6 +59,10 @@ ARMS = [
     *({"batch_policy": name} for name in BATCH_POLICIES),
     *({"optimizer": name} for name in OPTIMIZERS),
     *({"schedule": name} for name in SCHEDULES),
+    *({"loss": name} for name in LOSSES),
+    *({"initialization": name} for name, i in INITIALIZATIONS.items() if i.draw is not None),
+    *({"learning_rate_scaling": name, "batch_policy": "doubling"} for name in SCALINGS),
+    {"train_fraction": 0.5},
     *({"model": name} for name in MODELS if name not in ("mlp_deep", "cnn_deep")),
     {"model": "mlp_deep", "depth": 3},
     {"model": "cnn_deep", "depth": 3},
@@ -163,6 +172,137 @@ def test_doubling_uses_fewer_steps_for_the_same_examples(toy: Dataset) -> None:
     assert rows["steps"].tolist() == [96, 24 + 12 + 6 + 3]
     assert rows["samples"].tolist() == [384, 384]
     assert rows["final_batch_size"].tolist() == [4, 32]
+
+
+@pytest.mark.parametrize(("rule", "power"), [("none", 0.0), ("linear", 1.0), ("square_root", 0.5)])
+def test_the_rate_follows_the_batch(toy: Dataset, rule: str, power: float) -> None:
+    trial = Trial(
+        dataset=toy,
+        batch_size=4,
+        epochs=4,
+        batch_policy="doubling",
+        batch_policy_parameter=4.0,
+        learning_rate_scaling=rule,
+    )
+    history = train(trial, device="cpu", checkpoints=4).history
+    sizes = [4, 4, 16, 64, 96]
+    assert history["batch_size"].tolist()[:4] == sizes[:4]
+    # the policy's own 0.75 at each growth, times (B / first B) to the rule's power
+    expected = [0.1 * 0.75**i * (sizes[i + 1] / 4) ** power for i in range(3)]
+    assert history["learning_rate"].tolist()[1:4] == pytest.approx(expected)
+
+
+def test_the_full_batch_takes_one_step_an_epoch(toy: Dataset) -> None:
+    row = run(Trial(dataset=toy, batch_policy="full", epochs=3)).iloc[0]
+    assert (row["steps"], row["samples"], row["final_batch_size"]) == (3, 288, 96)
+
+
+def test_a_fraction_of_the_training_set_is_its_first_examples(toy: Dataset) -> None:
+    half = Trial(dataset=toy, train_fraction=0.5, batch_size=16, epochs=2, seed=1)
+    row = run(half).iloc[0]
+    assert (row["examples"], row["samples"]) == (48, 96)
+    splits = load(toy)
+    smaller = tensor_dataset(
+        "half",
+        train=(splits.train_images[:48], splits.train_labels[:48]),
+        validation=(splits.validation_images, splits.validation_labels),
+        test=(splits.test_images, splits.test_labels),
+    )
+    whole = run(dataclasses.replace(half, dataset=smaller, train_fraction=1.0)).iloc[0]
+    # the pixels' mean and spread are those of the whole training set, so only nearly the same
+    assert row["test_loss"] == pytest.approx(whole["test_loss"], rel=0.2)
+
+
+def test_no_epochs_measure_the_network_as_it_was_initialized(toy: Dataset) -> None:
+    record = train(
+        Trial(dataset=toy, model="mlp_deep", depth=3, epochs=0, seed=2), device="cpu", layers=True
+    )
+    row = record.trials.iloc[0]
+    assert (row["status"], row["status_reason"]) == ("stalled", "0 epochs: not trained")
+    assert (row["steps"], row["samples"]) == (0, 0)
+    assert record.history["step"].tolist() == [0]
+    assert record.layers["layer_index"].tolist() == [1, 2, 3, 4]
+    assert (record.layers["backprop_norm"] > 0).all()
+
+
+def test_an_overflow_at_initialization_is_nonfinite_at_step_zero(toy: Dataset) -> None:
+    trial = Trial(dataset=toy, model="mlp_deep", depth=10, init_gain=1e8, epochs=0)
+    row = run(trial).iloc[0]
+    assert (row["status"], row["first_bad_step"]) == ("nonfinite", 0)
+
+
+@pytest.mark.parametrize("policy", ["noise_scale", "norm_test"])
+def test_gradient_samples_of_a_run_equal_a_direct_computation(toy: Dataset, policy: str) -> None:
+    trial = resolve(
+        Trial(dataset=toy, precision="float64", batch_policy=policy, batch_size=16, seed=4)
+    )
+    program = Program(parts_of(trial), trial, torch.device("cpu"))
+    population = program.start([trial, trial])
+    splits = load(toy)
+    images = (splits.train_images[:16].double() - splits.mean) / splits.std
+    labels = splits.train_labels[:16]
+    small, big, measured = program.sample_gradients(
+        population, images.expand(2, *images.shape), labels.expand(2, 16)
+    )
+    network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["none"]).double()
+    initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(4))
+
+    def norm_squared(start: int, stop: int) -> float:
+        loss = F.cross_entropy(network(images[start:stop]), labels[start:stop])
+        gradients = torch.autograd.grad(loss, list(network.parameters()))
+        return sum(float(g.square().sum()) for g in gradients)
+
+    assert (small, big) == ((1, 16) if policy == "norm_test" else (4, 16))
+    pieces = [norm_squared(i, i + small) for i in range(0, 16, small)]
+    loss = F.cross_entropy(network(images), labels).item()
+    expected = [sum(pieces) / len(pieces), norm_squared(0, 16), loss]
+    np.testing.assert_allclose(measured.numpy(), np.array([expected, expected]).T, rtol=1e-10)
+
+
+def test_sampling_gradients_changes_nothing(toy: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(dataset=toy, normalization="batch", batch_size=4, epochs=8)
+    sampled = train(trial, device="cpu", checkpoints=4)
+    assert sampled.history["noise_scale"].notna().any()
+    monkeypatch.setattr("benchmark.engine.run.STEPS_PER_SAMPLE", 10**9)
+    plain = train(trial, device="cpu", checkpoints=4)
+    assert plain.history["noise_scale"].isna().all()
+    pd.testing.assert_frame_equal(
+        sampled.trials[MEASURED], plain.trials[MEASURED], check_exact=True
+    )
+
+
+def test_per_example_policies_are_impossible_with_batch_statistics(toy: Dataset) -> None:
+    row = run(Trial(dataset=toy, normalization="batch", batch_policy="cabs")).iloc[0]
+    assert row["status"] == "skipped"
+    assert "cabs needs the gradient of each example" in row["status_reason"]
+
+
+@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p not in ("float32", "float64")])
+@pytest.mark.parametrize("together", [1, 2])
+def test_lower_precision_trains_nearly_the_same(
+    toy: Dataset, precision: str, together: int
+) -> None:
+    trials = three(toy)[:2]
+    lower = [dataclasses.replace(t, precision=precision) for t in trials]
+    reference = run(*trials)["test_loss"]
+    rows = run(*lower, together=together)
+    assert rows["precision"].tolist() == [precision] * 2
+    assert rows["test_loss"].tolist() == pytest.approx(reference.tolist(), rel=0.03)
+
+
+@pytest.mark.parametrize(("budget", "seen"), [(96, 96), (97, 96), (98, 98), (120, 120)])
+def test_a_growing_batch_uses_the_budget_but_never_a_batch_too_small(
+    toy: Dataset, budget: int, seen: int
+) -> None:
+    # updates of 32 and 64, and then what is left, where batch statistics need two examples
+    trial = Trial(
+        dataset=toy,
+        normalization="batch",
+        batch_policy="doubling",
+        batch_size=32,
+        epochs=(budget + 0.5) / 96,
+    )
+    assert run(trial)["samples"].item() == seen
 
 
 def test_a_seed_fixes_weights_and_data_whatever_the_strategy(toy: Dataset) -> None:

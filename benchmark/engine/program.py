@@ -287,6 +287,12 @@ class Program:
             loss, correct = loss + some_loss, correct + some_correct
         return loss / len(labels), correct.to(self.dtype) / len(labels)
 
+    def pieces(self, batch_size: int) -> int:
+        """Into how many pieces a batch is cut to see how its gradients scatter; 1 is none."""
+        if self.parts.batch_policy.per_example:
+            return batch_size
+        return min(MICRO_BATCHES, batch_size // self.parts.normalization.smallest_batch)
+
     def sample_gradients(
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[int, int, Tensor]:
@@ -305,7 +311,7 @@ class Program:
         self.model.train()
         if self.parts.batch_policy.per_example:
             return 1, labels.shape[1], self._sample_examples(population, images, labels)
-        pieces = min(MICRO_BATCHES, labels.shape[1])
+        pieces = self.pieces(labels.shape[1])
         size = labels.shape[1] // pieces
         kept = dataclasses.replace(
             population, buffers={k: v.clone() for k, v in population.buffers.items()}

@@ -19,7 +19,7 @@ from benchmark.engine.resolve import examples_used
 from benchmark.layout import linear_maps
 from benchmark.measurements import layer_kind, measure_layers, norms_by_layer
 from benchmark.records import Trial
-from benchmark.strategies.batch_policies import GradientSample, Observation
+from benchmark.strategies.batch_policies import GradientSample, Observation, stay
 
 CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
@@ -208,7 +208,7 @@ class Run:
         return log.rate_factor * scaling * parts.schedule.feedback(log.validation_losses)
 
     def _wants_sample(self, log: Log) -> bool:
-        if log.batch_size < 2:
+        if self.program.pieces(log.batch_size) < 2:
             return False
         since = log.steps - log.sampled_step
         return self.program.parts.batch_policy.samples or since >= STEPS_PER_SAMPLE
@@ -261,12 +261,12 @@ class Run:
     def _decide(self, checkpoint: int) -> None:
         """Let the batch-size policy look at every trial that goes on."""
         policy, count = self.program.parts.batch_policy, self.settings.checkpoints
+        if policy.decide is stay:
+            return
         for k in self.alive:
             log = self.logs[k]
-            if log.ended:
-                continue
-            if policy.samples and not log.samples:
-                # nothing could be measured, so there is nothing to decide on
+            # where nothing could be measured there is nothing to decide on
+            if log.nonfinite_step is not None or (policy.samples and not log.samples):
                 continue
             row = log.history[-1]
             decision = policy.decide(
