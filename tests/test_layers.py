@@ -1,0 +1,114 @@
+"""Imports point one way: each layer uses those above it, and there is no cycle."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("benchmark", "studies", "report")
+
+LAYERS = (
+    ("plain", ("benchmark",)),
+    (
+        "tensors",
+        (
+            *("benchmark.data", "benchmark.models", "benchmark.strategies"),
+            *("benchmark.layout", "benchmark.measurements"),
+        ),
+    ),
+    ("engine", ("benchmark.engine",)),
+    ("driver", ("benchmark.driver", "benchmark.__main__")),
+)
+"""Each layer may import itself and those before it. The longest prefix of a module's name decides,
+so that a new module directly in the package is plain (no torch) unless it is named here."""
+
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not any(part.startswith("_build") for part in path.parts)
+}
+FACADE = "benchmark"
+"""The package's own `__init__` names what users import, from any layer; nothing in the repository
+imports through it but studies and pages."""
+
+
+def imported(module: str) -> set[str]:
+    """Full names of the modules that ``module`` imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import; write the whole name"
+            assert node.module is not None
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in MODULES else node.module)
+    return found
+
+
+def layer_of(module: str) -> int:
+    def match(prefix: str) -> bool:
+        return module == prefix or module.startswith(f"{prefix}.")
+
+    prefixes = [(len(p), i) for i, (_, own) in enumerate(LAYERS) for p in own if match(p)]
+    return max(prefixes)[1]
+
+
+def of_folder(folder: str) -> list[str]:
+    return [m for m in MODULES if m.partition(".")[0] == folder and m != FACADE]
+
+
+@pytest.mark.parametrize("module", of_folder("benchmark"))
+def test_a_module_imports_only_from_its_own_layer_and_those_before(module):
+    own = [name for name in imported(module) if name.partition(".")[0] in FOLDERS]
+    later = [name for name in own if name == FACADE or layer_of(name) > layer_of(module)]
+    outside = [name for name in own if name.partition(".")[0] != "benchmark"]
+    assert not later, f"{module} ({LAYERS[layer_of(module)][0]}) imports {later}"
+    assert not outside, f"the package imports {outside} in {module}"
+
+
+@pytest.mark.parametrize("module", [m for m in of_folder("benchmark") if layer_of(m) == 0])
+def test_plain_modules_do_without_torch_and_optuna(module):
+    roots = {name.partition(".")[0] for name in imported(module)}
+    assert not roots & {"torch", "optuna", "sklearn"}
+
+
+@pytest.mark.parametrize("module", of_folder("report"))
+def test_the_report_reads_results_and_trains_nothing(module):
+    names = imported(module)
+    own = [name for name in names if name.partition(".")[0] == "benchmark"]
+    assert all(layer_of(name) == 0 for name in own), f"{module} imports {own}"
+    assert not {name.partition(".")[0] for name in names} & {"torch", "optuna", "studies"}
+
+
+@pytest.mark.parametrize("module", of_folder("studies"))
+def test_a_study_script_imports_the_package_and_no_other_script(module):
+    roots = {name.partition(".")[0] for name in imported(module)}
+    assert "benchmark" in roots
+    assert not roots & {"studies", "report"}
+
+
+def test_there_is_no_cycle():
+    graph = {m: {n for n in imported(m) if n in MODULES} for m in MODULES if m != FACADE}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert set(graph) <= set(order)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_named_for_its_concept(module):
+    assert not NAMELESS & set(module.split("."))
