@@ -139,7 +139,7 @@ def test_studies_are_read_and_not_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(inspecting, "STUDIES", tmp_path)
     assert inspecting.main(["list", "study"]) == 0
     _, broken, good = capsys.readouterr().out.splitlines()
-    assert good.split() == "good Does it work? python studies/good.py".split()
+    assert good.split() == ["good", "Does", "it", "work?", "python", "studies/good.py"]
     assert "cannot be read" in broken
 
 
