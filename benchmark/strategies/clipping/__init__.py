@@ -1,0 +1,25 @@
+"""Clipping: what is done to a gradient that may be too large."""
+
+from benchmark.strategies.clipping.registry import CLIPPINGS
+from benchmark.strategies.clipping.rule import (
+    Clipped,
+    Clipping,
+    Context,
+    Rule,
+    State,
+    no_state,
+    scale_tensors,
+    scale_to,
+)
+
+__all__ = [
+    "CLIPPINGS",
+    "Clipped",
+    "Clipping",
+    "Context",
+    "Rule",
+    "State",
+    "no_state",
+    "scale_tensors",
+    "scale_to",
+]

@@ -1,0 +1,113 @@
+"""Every clipping by name."""
+
+from __future__ import annotations
+
+from benchmark.records import Range
+from benchmark.strategies.clipping.fixed import (
+    clip_adaptively,
+    clip_by_global_norm,
+    clip_by_layer_norm,
+    clip_by_value,
+    clip_update_rms,
+    keep,
+    normalize,
+)
+from benchmark.strategies.clipping.history import (
+    clip_by_capped_z_score,
+    clip_by_percentile,
+    clip_by_tensor_history,
+    clip_by_z_score,
+    empty_history,
+    no_norms,
+    no_tensor_norms,
+)
+from benchmark.strategies.clipping.rule import Clipping
+from benchmark.strategies.clipping.skipping import none_accepted, skip_outliers
+
+CLIPPINGS: dict[str, Clipping] = {
+    "none": Clipping("none", keep, None, "-", "the gradient as it is"),
+    "value": Clipping(
+        "value",
+        clip_by_value,
+        Range(1e-4, 1.0, default=0.01),
+        "Bernstein et al. 2018, arXiv:1802.04434 (the limit c -> 0)",
+        "each element clamped to [-c, c]",
+    ),
+    "global_norm": Clipping(
+        "global_norm",
+        clip_by_global_norm,
+        Range(1e-2, 1e2, default=1.0),
+        "Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063",
+        "the norm of the whole gradient limited to c",
+    ),
+    "per_layer_norm": Clipping(
+        "per_layer_norm",
+        clip_by_layer_norm,
+        Range(1e-2, 1e2, default=1.0),
+        "McMahan et al. 2018, arXiv:1710.06963",
+        "each tensor's norm limited to c sqrt(D_l / D)",
+    ),
+    "adaptive": Clipping(
+        "adaptive",
+        clip_adaptively,
+        Range(1e-3, 1.0, default=0.01),
+        "Brock et al. 2021, arXiv:2102.06171",
+        "each unit's gradient limited to c times the norm of its weights",
+    ),
+    "autoclip": Clipping(
+        "autoclip",
+        clip_by_percentile,
+        Range(1.0, 99.0, default=10.0, log=False),
+        "Seetharaman et al. 2020, arXiv:2007.14469",
+        "the norm limited to the p-th percentile of all norms so far",
+        empty_history,
+    ),
+    "zclip": Clipping(
+        "zclip",
+        clip_by_z_score,
+        Range(1.0, 5.0, default=2.5, log=False),
+        "Kumar et al. 2025, arXiv:2504.02507",
+        "a norm more than z0 deviations above its average brought near the average",
+        no_norms,
+    ),
+    "zclip_capped": Clipping(
+        "zclip_capped",
+        clip_by_capped_z_score,
+        Range(1.0, 5.0, default=2.5, log=False),
+        "Kumar et al. 2025, arXiv:2504.02507 (the published code's default)",
+        "zclip, and no norm above 1",
+        no_norms,
+    ),
+    "adagc": Clipping(
+        "adagc",
+        clip_by_tensor_history,
+        Range(1.0, 2.0, default=1.05, log=False),
+        "Wang et al. 2025, arXiv:2502.11034",
+        "each tensor's norm limited to c times the average of its own",
+        no_tensor_norms,
+    ),
+    "update_rms": Clipping(
+        "update_rms",
+        clip_update_rms,
+        Range(1e-3, 1.0, default=1.0),
+        "Shazeer, Stern 2018, arXiv:1804.04235",
+        "the root mean square of each tensor's update limited to d",
+        stage="update",
+    ),
+    "normalized": Clipping(
+        "normalized",
+        normalize,
+        Range(1e-2, 1e2, default=1.0),
+        "Hazan, Levy, Shalev-Shwartz 2015, arXiv:1507.02030",
+        "every gradient scaled to the norm c",
+    ),
+    "skip_step": Clipping(
+        "skip_step",
+        skip_outliers,
+        Range(2.0, 10.0, default=6.0, log=False),
+        "Ai2, OLMo-core, SkipStepOptimizer: github.com/allenai/OLMo-core",
+        "no update where loss or norm exceeds mean + k std of the last 128",
+        none_accepted,
+        stage="step",
+    ),
+}

@@ -1,0 +1,100 @@
+"""What a clipping rule is, and what every rule keeps to.
+
+A rule is written for one trial. It takes the flat gradient (D,), its own state, its threshold and
+a `Context`; it returns the new gradient, the new state and whether it clipped. It never branches on
+a value, so that `torch.func.vmap` lifts it over the trials of a unit.
+
+- A gradient of zero stays zero, and is not clipped.
+- Where a norm is not finite, a rule that scales by the norm leaves the gradient as it is, so that
+  an infinity never turns into a quiet 0 * inf; and what the rule remembers stays as it was. The
+  engine sees the norm *before* clipping and ends the trial there as ``nonfinite``.
+- *Clipped* means that the gradient, or some tensor of it, was made smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmark.layout import Layout
+from benchmark.records import Range
+
+State = dict[str, Tensor]
+"""What a strategy remembers of one trial between steps."""
+
+
+class Context(NamedTuple):
+    """What a rule may look at besides the gradient.
+
+    ``parameters`` (D,) before the update; ``loss`` () of this batch; ``norm`` () of the gradient
+    as it came from the loss.
+    """
+
+    parameters: Tensor
+    loss: Tensor
+    norm: Tensor
+    layout: Layout
+
+
+Clipped = tuple[Tensor, State, Tensor]
+Rule = Callable[[Tensor, State, Tensor, Context], Clipped]
+
+
+def no_state(layout: Layout, like: Tensor) -> State:
+    """State of a rule that remembers nothing."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """One clipping strategy.
+
+    Parameters
+    ----------
+    clip
+        ``(gradient (D,), state, threshold (), context) -> (gradient (D,), state, clipped ())``.
+    threshold
+        The one tunable number; None for a rule without.
+    init
+        ``(layout, like) -> state``, on the device and in the type of the tensor ``like``.
+    stage
+        ``"gradient"``: before the optimizer; ``"update"``: on the optimizer's direction;
+        ``"step"``: before the optimizer, and a step that is flagged as clipped is not taken at
+        all: parameters and the optimizer's state stay as they were.
+    """
+
+    name: str
+    clip: Rule
+    threshold: Range | None
+    reference: str
+    summary: str
+    init: Callable[[Layout, Tensor], State] = no_state
+    stage: Literal["gradient", "update", "step"] = "gradient"
+
+
+def scale_to(norm: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """The factor min(1, limit / norm), and whether ``norm`` is above the limit.
+
+    A norm that is zero or not finite gives the factor 1.
+
+    >>> scale_to(torch.tensor(5.0), torch.tensor(1.0))
+    (tensor(0.2000), tensor(True))
+    """
+    above = (norm > limit) & torch.isfinite(norm)
+    safe = torch.where(above, norm, torch.ones_like(norm))
+    return torch.where(above, limit / safe, torch.ones_like(norm)), above
+
+
+def scale_tensors(vector: Tensor, factors: Tensor, layout: Layout) -> Tensor:
+    """``vector`` (D,), each tensor multiplied by its own factor (T,).
+
+    >>> layout = Layout(("weight", "bias"), ((2, 1), (1,)))
+    >>> scale_tensors(torch.ones(3), torch.tensor([0.5, 2.0]), layout)
+    tensor([0.5000, 0.5000, 2.0000])
+    """
+    pieces = zip(vector.split(layout.sizes), factors.unbind(), strict=True)
+    return torch.cat([piece * factor for piece, factor in pieces])
