@@ -1,0 +1,89 @@
+# Each target sets up what it needs, once: an environment in .venv with the versions of
+# constraints.txt, made again when these or pyproject.toml change.
+
+PYTHON ?= python3
+VENV ?= .venv
+RESULTS ?=
+
+# Tried in this order where PYTHON is not given on the command line or in the environment.
+PYTHONS = $(PYTHON) $(if $(filter file default,$(origin PYTHON)),python3.11 python3.12 python3.13 python3.14)
+RUN = $(VENV)/bin/python
+FOR_REPORT = $(VENV)/.installed-for-report
+FOR_TESTS = $(VENV)/.installed-for-tests
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+
+# One thread a process: several threads in each of several processes slow each other down.
+export OMP_NUM_THREADS = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test report lint clean
+
+help: ## This list
+	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
+	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
+	@echo 'make test                             set up and run the tests'
+	@echo 'make lint                             ruff and mypy'
+	@echo 'make clean                            remove .venv, the built report and caches; results stay'
+	@echo
+	@echo 'PYTHON=python3.12 chooses the Python (3.11 or newer) that .venv is made with.'
+
+quickstart: $(FOR_REPORT)
+	$(RUN) studies/grid.py --scale quick
+	$(RUN) studies/search.py --scale quick
+	@echo 'Building the report ...'
+	$(RUN) report/build.py results/quick
+
+test: $(FOR_TESTS)
+	$(RUN) -m pytest -n $$(( $(CORES) < 4 ? $(CORES) : 4 ))
+
+report: $(FOR_REPORT)
+	$(RUN) report/build.py $(if $(RESULTS),"$(RESULTS)")
+
+lint: $(FOR_TESTS)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:
+	rm -rf $(VENV) report/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Compiling apart from pip uses every core; files that are not Python 3 are passed over.
+define install
+@echo 'Installing into $(VENV), once (some minutes; torch is large) ...'
+@$(RUN) -m pip install -qq --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+@$(RUN) -m compileall -qq -j 0 $(VENV)/lib || true
+endef
+
+$(FOR_REPORT): EXTRAS = report
+$(FOR_TESTS): EXTRAS = report,test,cluster
+
+$(FOR_REPORT): pyproject.toml constraints.txt | $(VENV)/.made
+	$(install)
+	@touch $@
+
+$(FOR_TESTS): pyproject.toml constraints.txt | $(VENV)/.made
+	$(install)
+	@touch $@ $(FOR_REPORT)
+
+$(VENV)/.made:
+	@new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+	if ! new_enough $(RUN); then \
+	    found=; \
+	    for candidate in $(PYTHONS); do \
+	        if new_enough $$candidate; then found=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo 'error: Python 3.11 or newer is needed; tried: $(strip $(PYTHONS)).' \
+	            'Give one with make PYTHON=...' >&2; \
+	        exit 2; \
+	    fi; \
+	    if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	        echo "error: $$found has no venv module; install it" \
+	            '(on Debian and Ubuntu: apt install python3-venv)' >&2; \
+	        exit 2; \
+	    fi; \
+	    $$found -m venv --clear $(VENV); \
+	fi
+	@touch $@
