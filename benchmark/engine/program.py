@@ -102,6 +102,8 @@ class Program:
             torch.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype)
         self.layout = Layout.of(self.model)
+        # the layout in which a CPU convolves few channels 1.5 times faster; not under vmap
+        self.channels_last = device.type == "cpu" and any(len(s) == 4 for s in self.layout.shapes)
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
     def start(self, trials: Sequence[Trial]) -> Population:
@@ -181,7 +183,7 @@ class Program:
                 direction, clip_state, clipped = clipping.clip(
                     direction, clip_state, threshold, context
                 )
-            moved = parameters - values["rate"] * direction
+            moved = torch.addcmul(parameters, direction, values["rate"], value=-1)
             if clipping.stage == "step":
                 moved = torch.where(clipped, parameters, moved)
                 remembered = {k: torch.where(clipped, memory[k], v) for k, v in remembered.items()}
@@ -222,7 +224,15 @@ class Program:
             gradient = gradient + share * some_gradient
         return loss, gradient
 
-    def _logits(self, weights: Tensors, buffers: Tensors, images: Tensor) -> Tensor:
+    def _logits(
+        self, weights: Tensors, buffers: Tensors, images: Tensor, alone: bool = False
+    ) -> Tensor:
+        if alone and self.channels_last:
+            images = images.to(memory_format=torch.channels_last)
+            weights = {
+                k: w.to(memory_format=torch.channels_last) if w.dim() == 4 else w
+                for k, w in weights.items()
+            }
         precision = self.parts.precision
         if precision.autocast is None:
             return functional_call(self.model, {**weights, **buffers}, (images,))
@@ -247,7 +257,7 @@ class Program:
         leaves = self._leaves(population)
 
         def loss_of(weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            return self._loss(self._logits(weights, buffers, x), y)
+            return self._loss(self._logits(weights, buffers, x, trials == 1), y)
 
         # batch normalization updates the trials' running statistics in place
         losses = lift(loss_of, trials)(leaves, population.buffers, images, labels)
@@ -269,7 +279,7 @@ class Program:
         def measure(
             weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor
         ) -> tuple[Tensor, Tensor]:
-            logits = self._logits(weights, buffers, x)
+            logits = self._logits(weights, buffers, x, trials == 1)
             return len(y) * self._loss(logits, y), (logits.argmax(dim=1) == y).sum()
 
         run = lift(measure, trials)

@@ -94,13 +94,15 @@ def convolutional_network(
     layers: list[nn.Module] = []
     for channels, pool in blocks:
         convolution = nn.Conv2d(features, channels, kernel, padding=kernel // 2)
-        layers += [*normalization.around(convolution, height * width), nn.ReLU()]
+        layers += normalization.around(convolution, height * width)
         features = channels
         if pool:
             if min(height, width) < 2:
                 raise ImpossiblePair(f"a 2 x 2 maximum does not fit on maps of {height} x {width}")
+            # before the ReLU, with which it commutes: a quarter of the numbers is left to it
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
+        layers.append(nn.ReLU())
     tail = dense_network((features, height, width), widths, classes, normalization)
     return nn.Sequential(*layers, *tail)
 
