@@ -21,10 +21,10 @@ from benchmark.statistics.resampling import RESAMPLES, percentiles, resample
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
 
-TREES = 16
-FOREST_RESAMPLES = 20
-"""A forest is grown for each: what keeps an interval affordable (about a quarter of a minute
-for 700 trials)."""
+TREES = 8
+FEW_RESAMPLES = 20
+"""A forest is grown for each (four seconds in all for 160 trials): an interval from few resamples
+is a rough one."""
 LEVELS = 16
 """Most distinct numbers of a factor that count as levels; more are a continuous range."""
 DECADES = 1.0
@@ -142,10 +142,10 @@ def _importance(
 def fanova(
     frame: pd.DataFrame,
     factors: Sequence[str],
-    value: str = "loss",
+    value: str = "objective",
     *,
     trees: int = TREES,
-    resamples: int = FOREST_RESAMPLES,
+    resamples: int = FEW_RESAMPLES,
 ) -> pd.DataFrame:
     """Columns ``factor``, ``estimate``, ``low``, ``high``: share of variance by a random forest.
 
@@ -163,10 +163,10 @@ def fanova(
 def ped_anova(
     frame: pd.DataFrame,
     factors: Sequence[str],
-    value: str = "loss",
+    value: str = "objective",
     *,
     best: float = 0.1,
-    resamples: int = FOREST_RESAMPLES,
+    resamples: int = FEW_RESAMPLES,
 ) -> pd.DataFrame:
     """Columns ``factor``, ``estimate``, ``low``, ``high``: what it takes to be among the best.
 

@@ -14,7 +14,7 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     """Finished trials with the columns that every comparison uses.
 
     Adds ``accuracy`` and ``validation`` (test and validation accuracy, 0..1; where missing or not
-    finite, chance: 1 / classes), ``loss`` (min(validation loss, initial loss), nats),
+    finite, chance: 1 / classes), ``objective`` (min(validation loss, initial loss), nats),
     ``exploded`` and ``trained`` (0 or 1). Skipped and failed trials are left out: they are
     counted by `completeness`.
     """
@@ -24,7 +24,7 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
         found = rows[source].astype(float)
         rows[name] = found.where(np.isfinite(found), chance)
     pairs = zip(rows["validation_loss"], rows["initial_loss"], strict=True)
-    rows["loss"] = [capped_loss(loss, initial) for loss, initial in pairs]
+    rows["objective"] = [capped_loss(loss, initial) for loss, initial in pairs]
     rows["exploded"] = rows["status"].isin(EXPLODED).astype(float)
     rows["trained"] = rows["status"].isin(TRAINED).astype(float)
     return rows.reset_index(drop=True)
@@ -89,7 +89,7 @@ def best_so_far(
     ``number`` counts each group's planned trials from 1; ``objective`` is min(validation loss,
     initial loss), NaN where the trial did not finish; ``best`` is the smallest so far.
     """
-    losses = outcomes(trials)[["trial", "loss"]].rename(columns={"loss": "objective"})
+    losses = outcomes(trials)[["trial", "objective"]]
     rows = plan[[*by, "trial"]].merge(losses, on="trial", how="left")
     groups = rows.groupby(list(by), sort=False, dropna=False)
     rows["number"] = groups.cumcount() + 1

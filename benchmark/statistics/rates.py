@@ -14,7 +14,7 @@ WITHIN = 0.01
 def _by_level(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
     """Mean validation accuracy and loss of each level: groups as they appear, levels ascending."""
     groups = frame.groupby([*by, *over], sort=False, dropna=False)
-    means = groups[["validation", "loss"]].mean().reset_index()
+    means = groups[["validation", "objective"]].mean().reset_index()
     order = means.groupby(list(by), sort=False, dropna=False).ngroup()
     return means.assign(_order=order).sort_values(["_order", *over]).drop(columns="_order")
 
@@ -29,7 +29,7 @@ def best_per_arm(
     accuracy. The same level for all seeds: a choice for each seed would fit its noise.
     """
     levels = _by_level(frame, by, over)
-    ranked = levels.sort_values(["validation", "loss"], ascending=[False, True], kind="stable")
+    ranked = levels.sort_values(["validation", "objective"], ascending=[False, True], kind="stable")
     chosen = ranked.drop_duplicates(list(by))[[*by, *over]]
     return frame.merge(chosen, on=[*by, *over], how="inner")
 
@@ -78,5 +78,5 @@ def learning_rate_sensitivity(frame: pd.DataFrame, by: Sequence[str]) -> pd.Data
     loss at each the mean over its trials (Wortsman et al. 2023, 2309.14322).
     """
     levels = _by_level(frame, by, ["learning_rate"])
-    loss = levels.groupby(list(by), sort=False, dropna=False)["loss"]
+    loss = levels.groupby(list(by), sort=False, dropna=False)["objective"]
     return (loss.mean() - loss.min()).rename("sensitivity").reset_index()

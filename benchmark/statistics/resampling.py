@@ -102,7 +102,7 @@ def performance_profile(
     frame: pd.DataFrame,
     value: str,
     by: Sequence[str],
-    thresholds: Sequence[float],
+    thresholds: Sequence[float] | np.ndarray,
     *,
     strata: str = "cell",
 ) -> pd.DataFrame:
