@@ -1,0 +1,177 @@
+"""What stands around the package: the README's commands, pinned versions, links."""
+
+import importlib.metadata
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from benchmark.driver import commandline, inspecting
+from benchmark.results import load_study, write
+from benchmark.schema import SCHEMA_VERSION, frame
+from benchmark.status import STATUSES
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DISTRIBUTION = "gradient-stability-benchmark"
+PAGES = [
+    path
+    for pattern in ("*.md", "docs/**/*.md", "results/README.md")
+    for path in sorted(ROOT.glob(pattern))
+]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [
+    shlex.split(re.sub(r"^[A-Z_]+=\S+ ", "", line), comments=True)
+    for block in blocks("bash")
+    for line in block.splitlines()
+]
+
+
+def shown(command):
+    return " ".join(command)
+
+
+# the README
+
+
+def commands(*start):
+    found = [c for c in COMMANDS if c[: len(start)] == list(start)]
+    assert found, f"the README has no command {shown(start)}"
+    return found
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c[0] == "python" and "studies/" in c[1]], ids=shown
+)
+def test_study_commands_of_the_readme_are_accepted(command):
+    script, arguments = ROOT / command[1], command[2:]
+    options = commandline.make_parser("?").parse_args(arguments)
+    study = runpy.run_path(str(script))[script.stem if script.stem == "search" else "study"]
+    study(options.scale).only(commandline.read_selection(options.only))
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] == "make"], ids=shown)
+def test_make_targets_of_the_readme_exist(command):
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{command[1]}:", makefile, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c[:4] == ["python", "-m", "benchmark", "list"]], ids=shown
+)
+def test_list_commands_of_the_readme_run(command, capsys):
+    assert inspecting.main(command[3:]) == 0
+
+
+def test_every_command_of_the_readme_is_of_a_kind_that_is_checked():
+    known = {"make", "python", "."}
+    assert {command[0] for command in COMMANDS} <= known
+    scripts = {c[1] for c in COMMANDS if c[0] == "python"} - {"-m"}
+    assert all((ROOT / script).is_file() for script in scripts)
+
+
+def test_the_readme_lists_every_option_of_a_study():
+    options = set(re.findall(r"--[a-z]+", commandline.make_parser("?").format_usage()))
+    listed = set(re.findall(r"^\| `(--[a-z]+)", README, flags=re.MULTILINE))
+    assert listed == options
+
+
+def test_the_readme_explains_every_scale_and_status():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, flags=re.MULTILINE))
+    assert {name: rows[name] for name in STATUSES} == STATUSES
+    assert all(rows[scale].startswith(text) for scale, text in commandline.SCALES.items())
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    notebook, reading, strategy = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(notebook.replace("trials = [Trial(", "trials = [Trial(epochs=0.5, "), names)
+    record = names["record"]
+    assert len(record.trials) == len(names["trials"]) == 4
+
+    metadata = {"schema_version": SCHEMA_VERSION}
+    plan = frame("plan", [{"trial": key, "study": "grid"} for key in record.trials["trial"]])
+    write("plan", plan, Path("results/quick/grid/plan.parquet"), metadata)
+    write("trials", record.trials, Path("results/quick/grid/trials.parquet"), metadata)
+    exec(reading, names)
+    assert len(names["results"].trials) == 4
+
+    Path("smooth.py").write_text(strategy)
+    study = runpy.run_path("smooth.py")["study"]
+    given = ["--scale", "smoke", "--only", "epochs=0.5", "--only", "seed=0", "--device", "cpu"]
+    assert commandline.run(study, [*given, "--workers", "1"]) == 0
+    trials = load_study("results/smoke", "smooth_clipping").trials
+    assert set(trials["clipping"]) == {"none", "global_norm", "smooth"}
+    assert (trials.loc[trials["clipping"] == "smooth", "clipped_fraction"] > 0).any()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_the_changelog_says_which_results_are_comparable():
+    row = f"| {importlib.metadata.version(DISTRIBUTION)} | {SCHEMA_VERSION} |"
+    assert row in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+# versions
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): pin for pin in found}
+
+
+def required(extras=("report", "test", "cluster")):
+    """Every requirement of the project and of what it requires, on this platform."""
+    waiting, seen, found = [(DISTRIBUTION, extras)], set(), []
+    while waiting:
+        name, wanted = waiting.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        try:
+            texts = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            # an extra of ours that is not installed here
+            continue
+        for requirement in map(Requirement, texts):
+            environments = [{"extra": extra} for extra in wanted or ("",)]
+            marker = requirement.marker
+            if marker is None or any(map(marker.evaluate, environments)):
+                found.append((name, requirement))
+                waiting.append((canonicalize_name(requirement.name), tuple(requirement.extras)))
+    return found
+
+
+def test_every_version_is_pinned_or_fixed_by_what_requires_it():
+    # a CUDA build of torch fixes the versions of its libraries itself
+    loose = {
+        f"{requirement} (of {name})"
+        for name, requirement in required()
+        if canonicalize_name(requirement.name) not in pins()
+        and not any(spec.operator == "==" for spec in requirement.specifier)
+    }
+    assert not loose
+
+
+def test_pins_are_exact_and_within_the_ranges():
+    assert all(re.fullmatch(r"==[^*]+", str(pin.specifier)) for pin in pins().values())
+    for name, requirement in required():
+        pin = pins().get(canonicalize_name(requirement.name))
+        if pin is not None:
+            version = next(iter(pin.specifier)).version
+            assert requirement.specifier.contains(version, prereleases=True), (name, requirement)
