@@ -19,6 +19,7 @@ LAYERS = (
         ),
     ),
     ("engine", ("benchmark.engine",)),
+    ("contracts", ("benchmark.contracts",)),
     ("driver", ("benchmark.driver", "benchmark.__main__")),
 )
 """Each layer may import itself and those before it. The longest prefix of a module's name decides,
