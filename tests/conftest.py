@@ -6,6 +6,9 @@ from hypothesis import settings
 
 from benchmark.data import Dataset, tensor_dataset
 
+# as training does: threads of several processes slow each other down on a busy machine
+torch.set_num_threads(1)
+
 # how long an example takes says how busy the machine is, not whether the code is right
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
