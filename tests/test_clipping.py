@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -185,6 +185,14 @@ BROKEN = [
 ]
 
 
+@pytest.mark.parametrize("rule", CLIPPINGS.values(), ids=CLIPPINGS)
+def test_is_described_and_can_be_sent_to_another_process(rule: Clipping) -> None:
+    assert CLIPPINGS[rule.name] is rule
+    assert rule.reference
+    assert rule.summary
+    assert pickle.loads(pickle.dumps(rule)) == rule
+
+
 @pytest.mark.parametrize("rule", NEVER_LARGER, ids=lambda rule: rule.name)
 @pytest.mark.parametrize("steps", [0, PAST_EVERY_WARM_UP])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -198,14 +206,6 @@ def test_a_rule_that_limits_makes_nothing_larger(rule: Clipping, steps: int, sca
 @pytest.mark.parametrize("rule", CLIPPINGS.values(), ids=CLIPPINGS)
 class TestEveryRule:
     """The contract that every registered rule keeps, at its first step and past its warm-up."""
-
-    def test_is_described(self, rule: Clipping, steps: int) -> None:
-        assert CLIPPINGS[rule.name] is rule
-        assert rule.reference
-        assert rule.summary
-
-    def test_can_be_sent_to_another_process(self, rule: Clipping, steps: int) -> None:
-        assert pickle.loads(pickle.dumps(rule)) == rule
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_keeps_type_and_shape(self, rule: Clipping, steps: int, dtype: torch.dtype) -> None:
@@ -318,6 +318,7 @@ def test_no_element_exceeds_the_threshold(values: list[float], limit: float) -> 
     assert float(clipped.abs().max()) <= limit
 
 
+@settings(max_examples=30)
 @given(st.lists(GRADIENTS, min_size=1, max_size=30))
 @pytest.mark.parametrize(
     "name", ["global_norm", "autoclip", "zclip", "zclip_capped", "normalized", "skip_step"]

@@ -247,8 +247,27 @@ def test_skip_step_by_hand(loss: float, norm: float) -> None:
     assert not flag
 
 
+def test_skip_step_starts_after_64_accepted_steps() -> None:
+    state, flags = None, []
+    for value in [1.0, 1.1] * 31 + [1.0, 9.0, 90.0]:
+        _, state, flag = step("skip_step", DIRECTION, state, 6.0, value)
+        flags.append(flag)
+    assert flags == [False] * 64 + [True]
+
+
+@pytest.mark.parametrize(("more", "skipped"), [(127, False), (128, True)])
+def test_skip_step_looks_back_128_accepted_steps(more: int, skipped: bool) -> None:
+    # values of 0.9 and 1.1 put the limit at 1.2; one 2 among 128 puts it at 1.27
+    _, state, _ = step("skip_step", DIRECTION, None, 2.0, 2.0)
+    for i in range(more):
+        _, state, flag = step("skip_step", DIRECTION, state, 2.0, 0.9 + 0.2 * (i % 2))
+        assert not flag
+    *_, flag = step("skip_step", DIRECTION, state, 2.0, 1.25)
+    assert flag == skipped
+
+
 def test_skip_step_does_not_take_rounding_for_a_spike() -> None:
-    # a loss and a norm that never change have no spread: the mean of many 0.1 must be 0.1
+    # a loss and a norm that never change: the mean of many 0.1 may be a little less than 0.1
     state = None
     for _ in range(140):
         _, state, flag = step("skip_step", 0.1 * DIRECTION, state, 2.0, 0.1)

@@ -96,7 +96,7 @@ def z_limit(norm: Tensor, state: State, threshold: Tensor) -> tuple[Tensor, Stat
     finite = torch.isfinite(norm)
     deviation = variance.sqrt()
     z = (norm - mean) / (deviation + ZCLIP_FLOOR)
-    outlier = (z > threshold) & ~warming & finite
+    outlier = (z > threshold) & ~warming
     limit = torch.where(outlier, mean + threshold.square() * deviation / z, norm)
     # with the weight 1/n and (x - m)(x - m_new): mean and population variance of all n so far
     weight = torch.where(warming, (count + 1).to(norm.dtype).reciprocal(), 1 - ZCLIP_DECAY)

@@ -32,14 +32,11 @@ def skip_outliers(gradient: Tensor, state: State, threshold: Tensor, context: Co
     values = torch.stack([context.loss, context.norm]).to(accepted.dtype)
     places = torch.arange(WINDOW, device=accepted.device)
     filled = places < count
-    # measured from one of them, so that a constant history has exactly its mean and no spread
-    origin = accepted[:, :1]
-    offsets = torch.where(filled, accepted - origin, 0.0)
     number = count.clamp(min=2, max=WINDOW)
-    mean = offsets.sum(dim=1, keepdim=True) / number
-    squares = torch.where(filled, (offsets - mean).square(), 0.0).sum(dim=1, keepdim=True)
-    limit = mean + threshold * (squares / (number - 1)).sqrt()
-    above = values.unsqueeze(1) - origin > limit
+    mean = torch.where(filled, accepted, 0.0).sum(dim=1) / number
+    offsets = torch.where(filled, accepted - mean.unsqueeze(1), 0.0)
+    deviation = (offsets.square().sum(dim=1) / (number - 1)).sqrt()
+    above = values > mean + threshold * deviation
     skipped = (above.any() & (count >= FIRST_STEPS)) | ~torch.isfinite(values).all()
     enters = (places == count % WINDOW) & ~skipped
     updated = {
