@@ -18,7 +18,7 @@ LAYERS = (
             *("benchmark.layout", "benchmark.measurements"),
         ),
     ),
-    ("engine", ("benchmark.engine",)),
+    ("engine", ("benchmark.engine", "benchmark.contracts")),
     ("contracts", ("benchmark.contracts",)),
     ("driver", ("benchmark.driver", "benchmark.__main__")),
 )

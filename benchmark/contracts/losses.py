@@ -1,0 +1,35 @@
+"""The contract of a loss."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmark.contracts.subject import Subject
+from benchmark.contracts.training import check_training
+from benchmark.strategies.losses import Loss
+
+EXAMPLES, CLASSES = 6, 4
+SCALES = (0.0, 1.0, 1e4)
+
+
+def check_loss(subject: Subject, loss: Loss) -> None:
+    """A mean over the batch, finite for logits that are large."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(EXAMPLES, CLASSES, generator=generator, dtype=torch.float64)
+    labels = torch.arange(EXAMPLES) % CLASSES
+    for scale in SCALES:
+        logits = (scale * drawn).requires_grad_(True)
+        with subject.attempt("must take logits (B, classes) and labels (B,)"):
+            value = loss.value(logits, labels)
+            (gradient,) = torch.autograd.grad(value, logits)
+            each = [loss.value(logits[i : i + 1], labels[i : i + 1]) for i in range(EXAMPLES)]
+        subject.demand(value.shape == (), f"must be one number, but is {tuple(value.shape)}")
+        subject.demand(
+            bool(value.isfinite() and gradient.isfinite().all()),
+            f"must be finite, and its gradient, for logits of a scale of {scale:g}",
+        )
+        # what accumulation and gradients of single examples rely on
+        subject.same(
+            value.detach(), torch.stack(each).mean().detach(), "must be the mean over the batch"
+        )
+    check_training(subject, loss=loss)
