@@ -1,9 +1,9 @@
 """The batched program: K trials of one shape take their steps together.
 
-The forward pass is lifted over the trials with `torch.func.vmap`; the gradient of the summed
-losses with respect to each trial's own leaves is then each trial's own gradient, in one plain
-backward pass. (Measured on two cores, an MLP of 784-256-10 at batch 32: 0.70 ms a step against
-1.35 ms through `torch.func.grad`.) With K = 1 nothing is lifted: the same functions run directly.
+The K networks go forward at once (`benchmark.engine.batched`); the gradient of the summed losses
+with respect to each trial's own leaves is then each trial's own gradient, in one plain backward
+pass. What a strategy does to one trial's gradient is lifted over the trials with
+`torch.func.vmap`; with K = 1 the same function is called directly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from benchmark.engine.batched import forward
 from benchmark.engine.resolve import Parts, build_model
 from benchmark.layout import Layout
 from benchmark.models import initialize
@@ -102,8 +103,6 @@ class Program:
             torch.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype)
         self.layout = Layout.of(self.model)
-        # the layout in which a CPU convolves few channels 1.5 times faster; not under vmap
-        self.channels_last = device.type == "cpu" and any(len(s) == 4 for s in self.layout.shapes)
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
     def start(self, trials: Sequence[Trial]) -> Population:
@@ -224,24 +223,20 @@ class Program:
             gradient = gradient + share * some_gradient
         return loss, gradient
 
-    def _logits(
-        self, weights: Tensors, buffers: Tensors, images: Tensor, alone: bool = False
-    ) -> Tensor:
-        if alone and self.channels_last:
-            images = images.to(memory_format=torch.channels_last)
-            weights = {
-                k: w.to(memory_format=torch.channels_last) if w.dim() == 4 else w
-                for k, w in weights.items()
-            }
+    def _logits(self, weights: Tensors, buffers: Tensors, images: Tensor) -> Tensor:
+        """Logits (K, B, classes) of images (K, B, C, H, W)."""
+        tensors = {**weights, **buffers}
         precision = self.parts.precision
         if precision.autocast is None:
-            return functional_call(self.model, {**weights, **buffers}, (images,))
+            return forward(self.model, tensors, images)
         with torch.autocast(self.device.type, precision.autocast):
-            logits = functional_call(self.model, {**weights, **buffers}, (images,))
+            logits = forward(self.model, tensors, images)
         return logits.to(self.dtype)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.parts.loss.value(logits, labels)
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of every example (K, B)."""
+        each = self.parts.loss.value(logits.flatten(0, 1), labels.flatten())
+        return each.view(labels.shape)
 
     def _leaves(self, population: Population) -> Tensors:
         """Every trial's parameters (K, ...) by name, to differentiate by."""
@@ -253,14 +248,10 @@ class Program:
     def _gradient_at_once(
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        trials = population.parameters.shape[0]
         leaves = self._leaves(population)
-
-        def loss_of(weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            return self._loss(self._logits(weights, buffers, x, trials == 1), y)
-
         # batch normalization updates the trials' running statistics in place
-        losses = lift(loss_of, trials)(leaves, population.buffers, images, labels)
+        logits = self._logits(leaves, population.buffers, images)
+        losses = self._losses(logits, labels).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         by_name = dict(zip(leaves, gradients, strict=True))
         return losses.detach(), self.layout.join(by_name, batch_dims=1)
@@ -275,26 +266,15 @@ class Program:
         """
         self.model.eval()
         trials = population.parameters.shape[0]
-
-        def measure(
-            weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            logits = self._logits(weights, buffers, x, trials == 1)
-            return len(y) * self._loss(logits, y), (logits.argmax(dim=1) == y).sum()
-
-        run = lift(measure, trials)
         weights = self.layout.split(population.parameters)
         loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
         size = max(1, at_once // trials)
         for x, y in zip(images.split(size), labels.split(size), strict=True):
-            some_loss, some_correct = run(
-                weights,
-                population.buffers,
-                x.expand(trials, *x.shape),
-                y.expand(trials, *y.shape),
-            )
-            loss, correct = loss + some_loss, correct + some_correct
+            logits = self._logits(weights, population.buffers, x.expand(trials, *x.shape))
+            targets = y.expand(trials, *y.shape)
+            loss = loss + self._losses(logits, targets).sum(dim=1)
+            correct = correct + (logits.argmax(dim=2) == targets).sum(dim=1)
         return loss / len(labels), correct.to(self.dtype) / len(labels)
 
     def pieces(self, batch_size: int) -> int:
@@ -341,7 +321,8 @@ class Program:
         trials, count = labels.shape
 
         def loss_of(weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            return self._loss(self._logits(weights, buffers, x.unsqueeze(0)), y.unsqueeze(0))
+            logits = functional_call(self.model, {**weights, **buffers}, (x.unsqueeze(0),))
+            return self.parts.loss.value(logits, y.unsqueeze(0)).squeeze(0)
 
         each = vmap(grad_and_value(loss_of), in_dims=(None, None, 0, 0))
         weights = self.layout.split(population.parameters)
@@ -367,11 +348,9 @@ class Program:
         trials = population.parameters.shape[0]
         leaves = self._leaves(population)
 
-        def loss_of(weights: Tensors, buffers: Tensors) -> Tensor:
-            return self._loss(self._logits(weights, buffers, images), labels)
-
         kept = {k: v.clone() for k, v in population.buffers.items()}
-        losses = lift(loss_of, trials)(leaves, kept)
+        logits = self._logits(leaves, kept, images.expand(trials, *images.shape))
+        losses = self._losses(logits, labels.expand(trials, -1)).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), create_graph=True)
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(self.layout.size, generator=generator).to(self.dtype)

@@ -1,4 +1,4 @@
-"""What is minimized: the mean over a batch of a loss between logits and labels."""
+"""What is minimized: the mean over a batch of an example's loss, between its logits and label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Loss:
     Parameters
     ----------
     value
-        ``(logits (B, classes), labels (B,)) -> ()``, the mean over the batch.
+        ``(logits (N, classes), labels (N,)) -> (N,)``: of every example by itself.
     """
 
     name: str
@@ -30,12 +30,12 @@ LABEL_SMOOTHING = 0.1
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(logits)[label], in nats."""
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, labels, reduction="none")
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy to 0.9 of the label and 0.1 of the uniform distribution."""
-    return F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=LABEL_SMOOTHING)
 
 
 def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
     a quadratic whose largest stable rate is known.
     """
     target = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
-    return 0.5 * (logits - target).square().sum(dim=-1).mean()
+    return 0.5 * (logits - target).square().sum(dim=-1)
 
 
 LOSSES: dict[str, Loss] = {

@@ -1,0 +1,156 @@
+"""The forward pass of K networks at once, layer by layer.
+
+Lifting a whole network with `torch.func.vmap` costs tens of microseconds an operation, which is
+most of the time of a small network's step (measured on one core, 16 dense networks of 64-256-10 at
+batch 32: 5.1 ms a gradient lifted, 1.3 ms layer by layer). So the usual layers have a batched form
+of their own here, and any other module is lifted with vmap by itself.
+
+Tensors have the trial as their first axis and the example as their second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+Tensors = Mapping[str, Tensor]
+Layer = Callable[..., Tensor]
+
+
+def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+    """Outputs (K, B, ...) of ``module`` for inputs (K, B, ...).
+
+    Parameters
+    ----------
+    tensors
+        Parameters and buffers (K, ...) of the module by name; buffers are updated in place.
+    """
+    if type(module) is nn.Sequential:
+        for name, child in module.named_children():
+            prefix = f"{name}."
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            x = forward(child, own, x)
+        return x
+    # a subclass may do something else than its base
+    layer = LAYERS.get(type(module))
+    if layer is not None:
+        return layer(module, tensors, x)
+    if x.shape[0] == 1:
+        alone = {k: v[0] for k, v in tensors.items()}
+        return functional_call(module, alone, (x[0],)).unsqueeze(0)
+    return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+
+
+def linear(module: nn.Linear, tensors: Tensors, x: Tensor) -> Tensor:
+    """x W^T + b, a matrix product a trial.
+
+    Computed as (W x^T + b)^T: the gradient of W then comes in the layout of W, and the outputs lie
+    in memory as the next such product takes them.
+    """
+    examples = x.mT
+    if "bias" not in tensors:
+        return torch.bmm(tensors["weight"], examples).mT
+    return torch.baddbmm(tensors["bias"].unsqueeze(2), tensors["weight"], examples).mT
+
+
+def convolution(module: nn.Conv2d, tensors: Tensors, x: Tensor) -> Tensor:
+    """A convolution a trial; on a CPU one after the other, with the channels last in memory.
+
+    vmap makes K convolutions one of K groups, which a CPU runs without its fast kernels.
+    """
+    if x.device.type != "cpu" and x.shape[0] > 1:
+        return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+    biases = tensors["bias"] if "bias" in tensors else [None] * x.shape[0]
+    maps = [
+        module._conv_forward(_channels_last(images), _channels_last(weight), bias)
+        for images, weight, bias in zip(x, tensors["weight"], biases, strict=True)
+    ]
+    if len(maps) == 1:
+        return maps[0].unsqueeze(0)
+    # stacked with the channels last, or the next layer would get them first
+    return torch.stack([m.permute(0, 2, 3, 1) for m in maps]).permute(0, 1, 4, 2, 3)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    if images.device.type != "cpu":
+        return images
+    # with one channel both layouts look the same, and only `to` says which is meant
+    return images.to(memory_format=torch.channels_last)
+
+
+def elementwise(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+    """What treats every number alike treats every trial alike."""
+    return module(x)
+
+
+def over_examples(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+    """What treats every example alike takes the trials' examples for one batch."""
+    out = module(x.flatten(0, 1))
+    return out.unflatten(0, x.shape[:2])
+
+
+def flatten(module: nn.Flatten, tensors: Tensors, x: Tensor) -> Tensor:
+    """(K, B, ...) -> (K, B, features), in the order channel, row, column."""
+    return x.flatten(2)
+
+
+def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, x: Tensor) -> Tensor:
+    """The features of all trials are so many features of one batch."""
+    trials, features = x.shape[0], x.shape[2]
+    folded = x.transpose(0, 1).flatten(1, 2)
+    normalized = F.batch_norm(
+        folded,
+        # views of contiguous buffers, so that they are updated
+        tensors["running_mean"].view(-1),
+        tensors["running_var"].view(-1),
+        tensors["weight"].flatten(),
+        tensors["bias"].flatten(),
+        training=module.training,
+        momentum=module.momentum or 0.0,
+        eps=module.eps,
+    )
+    if module.training and "num_batches_tracked" in tensors:
+        tensors["num_batches_tracked"].add_(1)
+    return normalized.unflatten(1, (trials, features)).transpose(0, 1)
+
+
+def layer_norm(module: nn.LayerNorm, tensors: Tensors, x: Tensor) -> Tensor:
+    """Each example by itself, then each trial's own scale and shift."""
+    normalized = F.layer_norm(x, module.normalized_shape, eps=module.eps)
+    return _affine(normalized, tensors, x.dim())
+
+
+def group_norm(module: nn.GroupNorm, tensors: Tensors, x: Tensor) -> Tensor:
+    """Each group of each example by itself, then each trial's own scale and shift."""
+    normalized = F.group_norm(x.flatten(0, 1), module.num_groups, eps=module.eps)
+    return _affine(normalized.unflatten(0, x.shape[:2]), tensors, x.dim())
+
+
+def _affine(x: Tensor, tensors: Tensors, dimensions: int) -> Tensor:
+    def spread(tensor: Tensor) -> Tensor:
+        return tensor.reshape(*tensor.shape[:1], 1, tensor.shape[1], *[1] * (dimensions - 3))
+
+    return torch.addcmul(spread(tensors["bias"]), x, spread(tensors["weight"]))
+
+
+LAYERS: dict[type[nn.Module], Layer] = {
+    nn.Linear: linear,
+    nn.Conv2d: convolution,
+    nn.ReLU: elementwise,
+    nn.Identity: elementwise,
+    nn.Tanh: elementwise,
+    nn.Sigmoid: elementwise,
+    nn.GELU: elementwise,
+    nn.MaxPool2d: over_examples,
+    nn.AvgPool2d: over_examples,
+    nn.Flatten: flatten,
+    nn.BatchNorm1d: batch_norm,
+    nn.BatchNorm2d: batch_norm,
+    nn.LayerNorm: layer_norm,
+    nn.GroupNorm: group_norm,
+}
+"""The batched form of a layer, by its exact type: ``(module, tensors, x) -> outputs``."""
