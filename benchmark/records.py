@@ -232,10 +232,26 @@ class Study:
                         yield trial
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Study:
-        """This study with factors narrowed, or fixed to other values than its own."""
+        """This study with factors narrowed, or fixed to other values than its own.
+
+        A value that some block has keeps the trials with it; one that none has is set in all.
+
+        >>> study = Study(
+        ...     name="demo",
+        ...     question="Which threshold?",
+        ...     factors=[{"clipping": "none"}, {"clipping": "value", "clipping_threshold": 0.1}],
+        ... )
+        >>> [trial.clipping for trial in study.only({"clipping": ["value"]}).trials()]
+        ['value']
+        """
+        blocks = self.blocks()
+        own = own_objects(blocks)
+        for name, texts in selection.items():
+            if name != "seed":
+                blocks = _narrowed(blocks, name, _chosen(name, texts, own))
         return dataclasses.replace(
             self,
-            factors=[narrow(block, selection) for block in self.blocks()],
+            factors=blocks,
             seeds=tuple(int(s) for s in selection.get("seed", self.seeds)),
         )
 
@@ -301,16 +317,14 @@ class Search:
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Search:
         """This search with factors narrowed, or fixed to other values than its own."""
+        own = own_objects([self.space, self.each, self.fixed])
         left = dict(selection)
         samplers = tuple(left.pop("arm", self.samplers))
-        each = narrow(self.each, {k: v for k, v in left.items() if k in self.each})
-        for name in each:
-            left.pop(name, None)
+        each = {k: _chosen(k, left.pop(k), own) if k in left else v for k, v in self.each.items()}
         # a searched range narrowed to values becomes a choice among them
-        space = {k: left.get(k, v) for k, v in self.space.items()}
-        space = {k: _typed(k, v) if k in left else v for k, v in space.items()}
+        space = {k: _chosen(k, left[k], own) if k in left else v for k, v in self.space.items()}
         extra = {k: v for k, v in left.items() if k not in self.space}
-        each = {**each, **{k: _typed(k, v) for k, v in extra.items()}}
+        each = {**each, **{k: _chosen(k, v, own) for k, v in extra.items()}}
         fixed = {k: v for k, v in self.fixed.items() if k not in extra}
         return dataclasses.replace(self, space=space, each=each, fixed=fixed, samplers=samplers)
 
@@ -345,21 +359,39 @@ def levels_of(value: Any) -> list[Any]:
 
 def plain_levels(block: Levels) -> dict[str, list[Any]]:
     """A block of levels as plain values."""
+    return {name: [_plain(v) for v in levels_of(value)] for name, value in block.items()}
+
+
+Own = Mapping[tuple[str, str], Named]
+"""Objects of the user's own by factor and name."""
+
+
+def own_objects(blocks: Iterable[Levels]) -> Own:
+    """The objects among the levels of ``blocks``: a command line chooses them by their names."""
     return {
-        name: [v.name if isinstance(v, Named) else v for v in levels_of(value)]
-        for name, value in block.items()
+        (factor, level.name): level
+        for block in blocks
+        for factor, levels in block.items()
+        for level in levels_of(levels)
+        if isinstance(level, Named)
     }
 
 
-def narrow(block: Levels, selection: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """``block`` with the selected factors replaced; the seed is not a factor of a block."""
-    chosen = {k: v for k, v in selection.items() if k != "seed"}
-    out = dict(block)
-    for name, texts in chosen.items():
-        # an object of the user's own in the study is chosen by its name
-        objects = {o.name: o for o in levels_of(block.get(name, ())) if isinstance(o, Named)}
-        out[name] = [objects.get(v, v) for v in _typed(name, texts)]
-    return out
+def _narrowed(blocks: Sequence[Levels], name: str, chosen: list[Any]) -> list[Levels]:
+    """The blocks that have a level among ``chosen``, with only these of the factor."""
+    default = Trial.__dataclass_fields__[name].default
+    levels = [[_plain(v) for v in levels_of(block.get(name, default))] for block in blocks]
+    new = [v for v in chosen if not any(_plain(v) in had for had in levels)]
+    kept = [[v for v in chosen if v in new or _plain(v) in had] for had in levels]
+    return [{**block, name: left} for block, left in zip(blocks, kept, strict=True) if left]
+
+
+def _plain(level: Any) -> Any:
+    return level.name if isinstance(level, Named) else level
+
+
+def _chosen(name: str, texts: Sequence[str], own: Own) -> list[Any]:
+    return [own.get((name, value), value) for value in _typed(name, texts)]
 
 
 def _typed(name: str, texts: Sequence[str]) -> list[Any]:
