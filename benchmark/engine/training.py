@@ -9,21 +9,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.data import Splits, load
 from benchmark.engine.devices import choose_device, describe_device, reproducible
 from benchmark.engine.log import Log
+from benchmark.engine.packing import trained_together
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import group_by_shape, impossible, parts_of, resolve
 from benchmark.engine.run import Run, Settings
 from benchmark.records import Choice, Trial, check_checkpoints
 from benchmark.schema import frame
-
-BATCHED_WORK = 5e6
-"""Multiply-adds a step up to which a CPU gains from training trials together (measured: 1.4 to 8
-times faster a trial at K = 12 below it, 10 to 30 % slower above)."""
-CPU_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ def _in_chunks(
 ) -> Iterator[tuple[list[dict[str, Any]], list[Log]]]:
     """Train ``trials`` so many at a time; what does not fit in memory is halved and retried."""
     program = Program(parts_of(trials[0]), trials[0], settings.device)
-    width = settings.together or default_width(program, trials[0])
+    width = settings.together or trained_together(trials[0], settings.device)
     waiting = [trials[i : i + width] for i in range(0, len(trials), width)]
     while waiting:
         chunk = waiting.pop(0)
@@ -135,25 +130,3 @@ def _in_chunks(
             half = len(chunk) // 2
             waiting = [chunk[:half], chunk[half:], *waiting]
             torch.cuda.empty_cache()
-
-
-def default_width(program: Program, trial: Trial) -> int:
-    """How many trials to train together on the program's device.
-
-    On a GPU the whole unit. On a CPU a step of little work is mostly overhead, which trials that
-    train together share; a step of much work is faster alone.
-    """
-    if program.device.type == "cuda":
-        return 1_000
-    return CPU_WIDTH if multiply_adds(program) * trial.batch_size < BATCHED_WORK else 1
-
-
-def multiply_adds(program: Program) -> int:
-    """Multiply-adds of one example's forward pass."""
-    image = torch.zeros((1, *program.parts.dataset.image_shape), dtype=program.dtype)
-    counter = FlopCounterMode(display=False)
-    program.model.cpu().eval()
-    with counter, torch.no_grad():
-        program.model(image)
-    program.model.to(program.device)
-    return int(counter.get_total_flops()) // 2
