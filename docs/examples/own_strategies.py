@@ -1,0 +1,140 @@
+"""Do strategies and data of one's own stand up to the built-in ones?
+
+One file, outside the package: a clipping, a normalization, a batch-size policy, a schedule and a
+data set, and a study of them. To run it, and to build a report from what came out:
+
+    python docs/examples/own_strategies.py --scale smoke
+    python report/build.py results/smoke
+
+`benchmark.contracts.check(SIGN)` tells whether a strategy keeps the rules that all others keep.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark import (
+    BatchPolicy,
+    Clipping,
+    Decision,
+    Normalization,
+    Observation,
+    Range,
+    Schedule,
+    Study,
+    tensor_dataset,
+)
+from benchmark.driver.commandline import run
+
+
+def sign(gradient: Tensor, state: Any, threshold: Tensor, context: Any) -> Any:
+    """c times the sign of each element; NaN stays NaN, so that an explosion is not hidden."""
+    signs = torch.where(gradient.isnan(), gradient, gradient.sign())
+    return threshold * signs, state, (gradient.abs() > threshold).any()
+
+
+SIGN = Clipping(
+    "sign",
+    sign,
+    Range(1e-4, 1.0, default=0.01),
+    reference="Bernstein et al. 2018, arXiv:1802.04434",
+    summary="c times the sign of each element",
+)
+
+
+class MeanAbsolute(nn.Module):
+    """Divide each example by the mean absolute value of its features (and positions)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape, with a mean absolute value of 1 for each example."""
+        return x / (x.abs().mean(dim=list(range(1, x.dim())), keepdim=True) + 1e-5)
+
+
+def mean_absolute(features: int, spatial: bool) -> nn.Module:
+    """The layer after a dense map or a convolution."""
+    return MeanAbsolute()
+
+
+MEAN_ABSOLUTE = Normalization(
+    "mean_absolute",
+    mean_absolute,
+    reference="one's own",
+    summary="each example by its mean absolute value",
+)
+
+
+def grow_steadily(observation: Observation, parameter: float) -> Decision:
+    """B = B_first (1 + k progress): a line from the first size to 1 + k times it."""
+    size = observation.first_batch_size * (1 + parameter * observation.progress)
+    return Decision(min(round(size), observation.examples))
+
+
+STEADY = BatchPolicy(
+    "steady",
+    Range(1.0, 15.0, default=3.0),
+    reference="one's own",
+    summary="B grows along a line",
+    decide=grow_steadily,
+)
+
+
+def line(progress: float) -> float:
+    """From 1 down to 0."""
+    return 1 - progress
+
+
+LINE = Schedule("line", line, reference="one's own", summary="a line to zero")
+
+
+def stripes(examples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Images of 8 x 8 with stripes in one of six directions, under noise; and the direction."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(examples) % 6
+    angles = (labels * math.pi / 6).view(-1, 1, 1)
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    phases = 6 * torch.rand(examples, 1, 1, generator=generator)
+    waves = torch.sin(1.5 * (x * angles.cos() + y * angles.sin()) + phases)
+    return waves + torch.randn(examples, 8, 8, generator=generator), labels
+
+
+STRIPES = tensor_dataset(
+    "stripes",
+    train=stripes(960, seed=0),
+    validation=stripes(480, seed=1),
+    test=stripes(480, seed=2),
+    summary="stripes in six directions, under noise",
+)
+
+EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 20, "full": 50}
+RATES = {"smoke": (0.1, 10.0)}
+SEEDS = {"smoke": 1, "quick": 3, "standard": 5, "full": 10}
+
+
+def study(scale: str) -> Study:
+    """One factor at a time, one's own level beside two built-in ones."""
+    common = {
+        "dataset": (STRIPES, "digits"),
+        "learning_rate": RATES.get(scale, (0.01, 0.1, 1.0, 10.0)),
+        "epochs": EPOCHS[scale],
+    }
+    return Study(
+        name="own_strategies",
+        question="Do strategies and data of one's own stand up to the built-in ones?",
+        factors=[
+            common | {"clipping": ("none", "global_norm", SIGN)},
+            common | {"normalization": ("none", "layer", MEAN_ABSOLUTE)},
+            common | {"batch_policy": ("fixed", "doubling", STEADY)},
+            common | {"schedule": ("constant", "cosine", LINE)},
+        ],
+        seeds=range(SEEDS[scale]),
+        checkpoints=4 if scale == "smoke" else 20,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(study))
