@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from benchmark.data.idx import DataError
@@ -217,6 +216,9 @@ def _digest(splits: Splits) -> str:
 
 
 def _digits() -> Splits:
+    # a slow import, which only this data set needs
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
     fifth = np.arange(len(images)) % 5
