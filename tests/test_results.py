@@ -3,30 +3,32 @@
 import json
 import math
 import os
+import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from benchmark import provenance as sources
 from benchmark import results
+from benchmark.parquet import DamagedFile, checksum
+from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
-from benchmark.results import (
-    ResultsError,
-    StudyFolder,
-    load_study,
-    provenance,
-    read,
-    studies_in,
-    write,
-)
-from benchmark.schema import SCHEMA_VERSION, frame
+from benchmark.results import ResultsError, StudyFolder, load_study, read, studies_in, write
+from benchmark.schema import SCHEMA_VERSION, TABLES, frame
 
-METADATA = {"schema_version": SCHEMA_VERSION, "note": "made by a test"}
+METADATA = {"note": "made by a test", "created": "2026-01-01T00:00:00+00:00"}
 
 
 def trials(*keys: str, unit: str = "0" * 12, **values: object) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def tables(*keys: str, unit: str = "0" * 12, **values: object) -> dict[str, pd.D
 def folder_with(path: Path, *keys: str) -> StudyFolder:
     """A study's folder whose plan is ``keys``, with no results yet."""
     folder = StudyFolder(path)
-    folder.prepare()
+    folder.parts.mkdir(parents=True)
     rows = [Trial().row() | {"study": "s", "trial": k, "cell": "c", "unit": "u"} for k in keys]
     write("plan", frame("plan", rows), folder.file("plan"), METADATA)
     return folder
@@ -94,26 +96,35 @@ def test_a_file_gives_back_rows_and_metadata(tmp_path: Path) -> None:
     assert metadata.items() >= METADATA.items()
 
 
-def _half_written(*args: Any, **kwargs: Any) -> None:
-    Path(args[1]).write_bytes(b"PAR1half")
-    raise OSError(28, "No space left on device")
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Within, no file grows beyond ``size`` bytes: a disk that is full, for one process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "broken"),
-    [
-        (pq, "write_table", _half_written),
-        (os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(5, "Input/output error"))),
-    ],
-)
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    owner: Any, name: str, broken: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "trials.parquet"
+    write("trials", trials("a"), path, METADATA)
+
+    with disk_of(1000), pytest.raises(ResultsError, match=r"cannot write .*trials\.parquet: File"):
+        write("trials", trials("a", "b"), path, METADATA)
+    assert [p.name for p in tmp_path.iterdir()] == ["trials.parquet"]
+    assert read("trials", path)[0]["trial"].tolist() == ["a"]
+
+
+def test_a_move_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: Any
 ) -> None:
     path = tmp_path / "trials.parquet"
     write("trials", trials("a"), path, METADATA)
-    monkeypatch.setattr(owner, name, broken)
+    fail_at_call(monkeypatch, os, "replace", 1, OSError(28, "No space left on device"))
 
-    with pytest.raises(ResultsError, match=r"cannot write .*trials\.parquet: (No space|Input)"):
+    with pytest.raises(ResultsError, match=r"cannot write .*trials\.parquet: No space left"):
         write("trials", trials("a", "b"), path, METADATA)
     assert [p.name for p in tmp_path.iterdir()] == ["trials.parquet"]
     assert read("trials", path)[0]["trial"].tolist() == ["a"]
@@ -137,42 +148,124 @@ def _garbage(path: Path) -> None:
     path.write_bytes(b"not parquet at all")
 
 
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def _truncated(path: Path) -> None:
-    write("trials", trials("a"), path, METADATA)
     path.write_bytes(path.read_bytes()[:-20])
+
+
+def _one_bit(path: Path) -> None:
+    # in the first page of the first column
+    content = bytearray(path.read_bytes())
+    content[30] ^= 1
+    path.write_bytes(content)
+
+
+def _other_value(path: Path) -> None:
+    # by someone who takes care to keep the metadata
+    rows = pq.read_table(path)
+    better = pa.array([0.99] * rows.num_rows)
+    place = rows.column_names.index(rows.column_names[-1])
+    named = rows.field(place).with_type(pa.float64())
+    pq.write_table(rows.set_column(place, named, better), path)
+
+
+def _row_lost(path: Path) -> None:
+    pq.write_table(pq.read_table(path).slice(1), path)
 
 
 def _foreign(path: Path) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(path)
 
 
-def _other_version(path: Path) -> None:
-    write("trials", trials("a"), path, METADATA | {"schema_version": SCHEMA_VERSION + 1})
+def _nonsense_metadata(path: Path) -> None:
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"benchmark": b"{"}), path)
 
 
 def _other_table(path: Path) -> None:
-    write("history", history("a"), path, METADATA)
+    table = "history" if ".trials." in path.name or path.name == "trials.parquet" else "trials"
+    write(table, frame(table, []), path, METADATA)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_garbage, "is not a readable parquet file"),
-        (_truncated, "is not a readable parquet file"),
-        (_foreign, "was not written by this benchmark"),
-        (_other_version, f"schema version {SCHEMA_VERSION + 1}, this package reads"),
-        (_other_table, "does not have the columns of trials"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named_in_one_line(
-    spoil: Callable[[Path], None], message: str, tmp_path: Path
-) -> None:
+DAMAGES = {
+    _garbage: "is not a readable parquet file",
+    _empty: "is not a readable parquet file",
+    _truncated: "is not a readable parquet file",
+    _one_bit: "is not a readable parquet file|its checksum differs",
+    _other_value: "its checksum differs",
+    _row_lost: "its checksum differs",
+    _foreign: "was not written by this benchmark",
+    _nonsense_metadata: "has metadata that do not read",
+    _other_table: "does not have the columns of",
+}
+damages = pytest.mark.parametrize("spoil", DAMAGES, ids=lambda spoil: spoil.__name__.strip("_"))
+
+
+@damages
+def test_a_damaged_file_is_named_in_one_line(spoil: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "trials.parquet"
+    write("trials", trials("a", "b"), path, METADATA)
     spoil(path)
 
-    with pytest.raises(ResultsError, match=message) as caught:
+    with pytest.raises(DamagedFile, match=DAMAGES[spoil]) as caught:
         read("trials", path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_schema_version_is_refused_but_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "trials.parquet"
+    write("trials", trials("a"), path, METADATA | {"schema_version": SCHEMA_VERSION + 1})
+
+    with pytest.raises(ResultsError, match=f"version {SCHEMA_VERSION + 1}, this package") as caught:
+        read("trials", path)
+    assert not isinstance(caught.value, DamagedFile)
+
+
+def test_a_column_that_was_added_later_is_missing_in_an_older_file(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = tmp_path / "trials.parquet"
+    older = {name: kind for name, kind in TABLES["trials"].items() if name != "parameters"}
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "trials", older)
+        write("trials", trials("a"), path, METADATA)
+    rows, _ = read("trials", path)
+
+    assert list(rows.columns) == list(TABLES["trials"])
+    assert rows["parameters"].isna().all()
+
+
+def test_a_file_with_columns_of_a_newer_version_is_refused(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = tmp_path / "trials.parquet"
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "trials", TABLES["trials"] | {"mood": pa.string()})
+        write("trials", trials("a"), path, METADATA)
+
+    with pytest.raises(ResultsError, match="unknown columns mood; was it written by a newer"):
+        read("trials", path)
+
+
+@given(st.lists(st.none() | st.text(max_size=3) | st.just("ab"), min_size=1, max_size=4))
+def test_the_checksum_tells_where_one_text_ends_and_the_next_begins(texts: list[Any]) -> None:
+    def of(values: list[Any]) -> str:
+        return checksum(pa.table({"layer": pa.array(values, pa.string())}))
+
+    joined = ["".join(t or "" for t in texts)] + [""] * (len(texts) - 1)
+
+    assert of(texts) == of(list(texts))
+    assert (of(texts) == of(joined)) == (texts == joined)
+
+
+def test_the_checksum_does_not_see_what_lies_under_a_missing_value() -> None:
+    mask = np.array([False, True])
+    one, other = (pa.array(np.array([1.0, under]), mask=mask) for under in (2.0, 3.0))
+
+    assert checksum(pa.table({"x": one})) == checksum(pa.table({"x": other}))
 
 
 # Metadata
@@ -193,7 +286,7 @@ def test_provenance_says_what_made_a_file() -> None:
 def test_provenance_names_the_commit_of_the_sources() -> None:
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"],
-        cwd=Path(results.__file__).parent,
+        cwd=Path(sources.__file__).parent,
         capture_output=True,
         text=True,
         check=False,
@@ -292,6 +385,176 @@ def test_merging_that_is_killed_while_removing_parts_loses_nothing(
     assert files(folder) == [f"{t}.parquet" for t in ("history", "layers", "plan", "trials")]
 
 
+def test_a_success_counts_whatever_failed_before_or_after(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a", status="stable"), METADATA)
+    folder.append("2" * 12, tables("a", status="failed"), METADATA)
+
+    assert folder.load().trials["status"].tolist() == ["stable"]
+
+
+def test_history_comes_from_where_its_trial_comes_from(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a") | {"history": history("a", steps=9)}, METADATA)
+    folder.append("2" * 12, tables("a"), METADATA)
+
+    assert len(folder.load().history) == 2
+
+
+def test_files_stay_as_they_are_where_nothing_was_added(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a"), METADATA)
+    folder.compact(METADATA)
+    before = folder.file("trials").read_bytes()
+    folder.compact(METADATA | {"note": "made by another run"})
+
+    assert folder.file("trials").read_bytes() == before
+
+
+def test_rows_of_several_makers_say_so(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a", "b", "c")
+    folder.append("1" * 12, tables("a"), METADATA | {"torch": "1"})
+    folder.append("2" * 12, tables("b"), METADATA | {"torch": "2"})
+    folder.compact(METADATA | {"torch": "2"})
+    folder.append("3" * 12, tables("c"), METADATA | {"torch": "3"})
+    folder.compact(METADATA | {"torch": "3"})
+    metadata = folder.load().metadata
+
+    assert metadata["torch"] == "3"
+    assert [made["torch"] for made in metadata["earlier_makers"]] == ["1", "2"]
+
+
+# Damage, and what comes of it
+
+
+@pytest.mark.parametrize("table", ["trials", "history", "layers"])
+@damages
+def test_a_unit_with_a_damaged_part_is_set_aside_and_runs_again(
+    spoil: Callable[[Path], None], table: str, tmp_path: Path, caplog: Any
+) -> None:
+    folder = folder_with(tmp_path, "a", "b")
+    folder.append("1" * 12, tables("a", unit="1" * 12), METADATA)
+    folder.append("2" * 12, tables("b", unit="2" * 12), METADATA)
+    spoil(folder.part("1" * 12, table))
+    repaired = folder.load(repair=True)
+
+    assert repaired.trials["trial"].tolist() == ["b"]
+    assert repaired.history["trial"].unique().tolist() == ["b"]
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert f"{'1' * 12}.{table}.parquet" in caplog.text
+    assert "its unit runs again" in caplog.text
+    aside = [f"parts/{'1' * 12}.{t}.parquet.damaged" for t in ("history", "layers", "trials")]
+    assert [name for name in files(folder) if "111" in name] == aside
+
+
+def test_a_damaged_part_stops_a_reader_who_may_not_repair_it(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a"), METADATA)
+    _truncated(folder.part("1" * 12, "history"))
+
+    with pytest.raises(DamagedFile, match="run the study again: it sets the file aside"):
+        folder.load()
+    assert folder.part("1" * 12, "history").exists()
+
+
+@pytest.mark.parametrize("table", ["trials", "history", "layers"])
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_damaged_merged_table_is_left_alone_with_advice(
+    table: str, repair: bool, tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path, "a", "b")
+    folder.append("1" * 12, tables("a", "b"), METADATA)
+    folder.compact(METADATA)
+    _row_lost(folder.file(table))
+
+    with pytest.raises(DamagedFile, match="restore it, or move it away to run its trials again"):
+        folder.load(repair=repair)
+    assert folder.file(table).exists()
+
+
+def test_a_damaged_plan_is_set_aside_and_written_anew(tmp_path: Path, caplog: Any) -> None:
+    folder = folder_with(tmp_path, "a")
+    _truncated(folder.file("plan"))
+
+    assert folder.load(repair=True).plan.empty
+    assert "written anew" in caplog.text
+    assert files(folder) == ["plan.parquet.damaged"]
+
+
+@pytest.mark.parametrize("lost", ["history", "trials"])
+def test_a_unit_of_which_a_part_was_removed_runs_again(lost: str, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a", "b")
+    folder.append("1" * 12, tables("a", unit="1" * 12), METADATA)
+    folder.append("2" * 12, tables("b", unit="2" * 12), METADATA)
+    folder.part("1" * 12, lost).unlink()
+
+    assert folder.load(repair=True).trials["trial"].tolist() == ["b"]
+
+
+def test_a_skipped_trial_needs_no_history(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    skipped = {"trials": trials("a", status="skipped"), "history": history(), "layers": layers()}
+    folder.append("1" * 12, skipped, METADATA)
+
+    assert folder.load(repair=True).trials["trial"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "mine.trials.parquet", f"{'1' * 12}.trials.csv"])
+def test_a_foreign_file_among_the_parts_is_left_alone_with_a_message(
+    name: str, tmp_path: Path, caplog: Any
+) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a"), METADATA)
+    (folder.parts / name).write_text("keep me")
+    trials_found = folder.load(repair=True).trials
+    folder.compact(METADATA)
+
+    assert trials_found["trial"].tolist() == ["a"]
+    assert (folder.parts / name).read_text() == "keep me"
+    assert f"{name} is no file of this benchmark, and is left alone" in caplog.text
+
+
+def test_parts_of_another_schema_version_are_neither_read_nor_set_aside(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "a")
+    folder.append("1" * 12, tables("a"), METADATA | {"schema_version": SCHEMA_VERSION + 1})
+    before = files(folder)
+
+    with pytest.raises(ResultsError, match="give another --results folder"):
+        folder.load(repair=True)
+    assert files(folder) == before
+
+
+# One run at a time
+
+
+def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
+    first, second = StudyFolder(tmp_path / "s"), StudyFolder(tmp_path / "s")
+    with first.held():
+        half_written = first.parts / ".x.parquet.1.tmp"
+        half_written.touch()
+        with pytest.raises(ResultsError, match="is in use by another run"), second.held():
+            pass
+        # the second has not tidied up under the first
+        assert half_written.exists()
+    with second.held():
+        assert not half_written.exists()
+    assert not (tmp_path / "s" / ".lock").exists()
+
+
+def test_a_folder_that_was_held_by_a_killed_run_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from benchmark.results import StudyFolder\n"
+        "with StudyFolder(sys.argv[1]).held(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / ".lock").exists()
+
+    with StudyFolder(tmp_path).held():
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
 # Folders
 
 
@@ -320,4 +583,4 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> No
     (tmp_path / "file").touch()
 
     with pytest.raises(ResultsError, match=r"cannot write in .*file.*grid: Not a directory"):
-        StudyFolder(tmp_path / "file" / "grid").prepare()
+        StudyFolder(tmp_path / "file" / "grid").held().__enter__()

@@ -14,7 +14,6 @@ from benchmark.records import CONFIGURATION, Trial
 from benchmark.results import read, write
 from benchmark.schema import (
     REAL,
-    SCHEMA_VERSION,
     TABLES,
     TEXT,
     WHOLE,
@@ -154,7 +153,7 @@ def test_values_come_back_from_a_file_as_they_went_in(
     real: float, whole: int | None, text: str | None, path: Path
 ) -> None:
     row = trial_row(validation_loss=real, steps=whole, status_reason=text)
-    write("trials", frame("trials", [row]), path, {"schema_version": SCHEMA_VERSION})
+    write("trials", frame("trials", [row]), path, {})
     back = read("trials", path)[0].iloc[0]
 
     assert back["validation_loss"] == real
@@ -164,6 +163,6 @@ def test_values_come_back_from_a_file_as_they_went_in(
 
 def test_nan_is_a_missing_value_in_the_files(path: Path) -> None:
     row = trial_row(validation_loss=math.nan)
-    write("trials", frame("trials", [row]), path, {"schema_version": SCHEMA_VERSION})
+    write("trials", frame("trials", [row]), path, {})
 
     assert pq.read_table(path)["validation_loss"].null_count == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,12 @@ from benchmark.status import FINISHED, capped_loss
 
 Row = Mapping[Any, Any]
 """Column -> value. The keys are text; pandas only promises that they are hashable."""
+
+TOLD = (
+    *("status", "first_bad_step", "seed", "validation_accuracy"),
+    *("validation_loss", "initial_loss"),
+)
+"""Columns of a trial's row that Optuna is told of, or that the objective is made from."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -34,7 +41,7 @@ class Asked:
     def __init__(self, name: str, sampler: optuna.samplers.BaseSampler, mirror: Mirror) -> None:
         self.name = name
         self.study = optuna.create_study(sampler=sampler, study_name=name)
-        self.pending: list[tuple[optuna.Trial, Trial]] = []
+        self.pending: deque[tuple[optuna.Trial, Trial]] = deque()
         self.told: list[tuple[Trial, float]] = []
         self._mirror = mirror
 
@@ -50,7 +57,7 @@ class Asked:
     def tell_ready(self, rows: Mapping[str, Row]) -> None:
         """Tell every trial that has a row, in the order of asking, up to the first without."""
         while self.pending and self.pending[0][1].key in rows:
-            asked, trial = self.pending.pop(0)
+            asked, trial = self.pending.popleft()
             row = rows[trial.key]
             for name in ("status", "first_bad_step", "seed", "validation_accuracy"):
                 asked.set_user_attr(name, _plain(row[name]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,15 +16,26 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmark.data import load
-from benchmark.driver.executors import cores, make_executor, train_units
-from benchmark.driver.units import make_units
-from benchmark.engine import resolve
+from benchmark.driver.asking import TOLD, Row
+from benchmark.driver.dispatch import train_units
+from benchmark.driver.executors import Workforce, cores, recruit
+from benchmark.driver.stopping import Stopping
+from benchmark.driver.units import Unit, make_units
+from benchmark.engine import Record, resolve
 from benchmark.engine.devices import choose_device, describe_device
+from benchmark.provenance import provenance
 from benchmark.records import Trial
-from benchmark.results import ResultsError, StudyFolder, provenance, write
+from benchmark.results import ResultsError, StudyFolder, write
 from benchmark.schema import frame
 
-Row = Mapping[Any, Any]
+WIDENS = {
+    "study": frozenset({"question", "factors", "seeds"}),
+    "search": frozenset({"question", "each", "samplers", "trials", "confirm_seeds"}),
+}
+"""What two definitions may differ in and share a folder: it only adds trials to those that are
+there. Whatever else differs changes what a row of the same trial means, or how trials are drawn."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,11 @@ class Options:
         Processes; None for one a core on a CPU and one on a GPU.
     storage
         URL of an Optuna storage to which finished trials are copied.
+    executor
+        ``processes``, ``here`` (this process), ``dask://HOST:PORT``, or any executor of one's
+        own, which then runs ``workers`` calls at a time.
+    stopping
+        Tells the run to stop once what is in flight has landed.
     """
 
     results: Path
@@ -46,6 +64,8 @@ class Options:
     workers: int | None = None
     storage: str | None = None
     progress: bool = True
+    executor: str | Executor = "processes"
+    stopping: Stopping = field(default_factory=Stopping)
 
     @property
     def processes(self) -> int:
@@ -54,9 +74,16 @@ class Options:
             return self.workers
         return 1 if choose_device(self.device).type == "cuda" else cores()
 
+    @property
+    def where(self) -> str:
+        """What the files say about the device; each row says it for itself."""
+        if isinstance(self.executor, str) and self.executor.startswith("dask://"):
+            return "a Dask cluster"
+        return describe_device(choose_device(self.device))
+
 
 class Bench:
-    """One study's work: its folder (locked), its plan, its finished rows.
+    """One study's work: its folder (held), its plan, its finished rows.
 
     Used as a context manager; on a clean end the parts are merged.
 
@@ -66,6 +93,11 @@ class Bench:
         Of the study; the definition goes into the files' metadata.
     expected
         Trials expected in the end, where that is more than are known at first.
+
+    Attributes
+    ----------
+    rows
+        What Optuna is told of every finished trial, by its key.
     """
 
     def __init__(
@@ -85,28 +117,32 @@ class Bench:
         self.layers = layers
         self.sharpness = sharpness
         self.folder = StudyFolder(options.results / name)
-        device = choose_device(options.device)
-        self.metadata = provenance(device=describe_device(device), study=dict(definition))
-        self.metadata["expected"] = expected
+        # as it comes back from a file, so that the two compare
+        plain = json.loads(json.dumps(definition))
+        self.metadata = provenance(device=options.where, study=plain)
+        self.metadata |= {"expected": expected, "earlier_studies": []}
         self.rows: dict[str, Row] = {}
-        self.plan = frame("plan", [])
+        self._rank: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._plan: pd.DataFrame | None = None
         self._bar: tqdm[Any] | None = None
         self._expected = expected
+        self._open = ExitStack()
+        self._force: Workforce | None = None
 
     def __enter__(self) -> Bench:
-        self.folder.prepare()
-        self._lock = (self.folder.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ResultsError(
-                f"{self.folder.path} is in use by another run; wait for it, or give another "
-                "--results folder"
-            ) from None
-        found = self.folder.load(repair=True)
-        self.plan = found.plan
-        done = found.trials[found.trials["status"] != "failed"]
-        self.rows = {row["trial"]: row for row in done.to_dict("records")}
+        with ExitStack() as stack:
+            # first, so that a cluster that does not answer leaves the folder untouched
+            self._force = recruit(self.options.executor, self.options.processes)
+            stack.callback(self._force.end)
+            stack.enter_context(self.folder.held())
+            found = self.folder.load(repair=True)
+            if found.plan_metadata:
+                self._join(found.plan_metadata)
+            self._open = stack.pop_all()
+        self._plan = found.plan
+        self._rank = {trial: i for i, trial in enumerate(found.plan["trial"])}
+        self._add_rows(found.trials[found.trials["status"] != "failed"])
         if self.options.progress and (question := self.metadata["study"].get("question")):
             print(question, flush=True)
         return self
@@ -117,12 +153,25 @@ class Bench:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        if kind is None:
-            self.folder.compact(self.metadata)
-        self._lock.close()
-        (self.folder.path / ".lock").unlink(missing_ok=True)
+        with self._open:
+            if self._bar is not None:
+                self._bar.close()
+            if kind is None:
+                self.folder.compact(self.metadata)
+                self._tell_unasked()
+
+    def _join(self, found: Mapping[str, Any]) -> None:
+        """Go on in a folder that another command may have begun."""
+        before, now = found.get("study"), self.metadata["study"]
+        if before in (None, now):
+            self.metadata["earlier_studies"] = found.get("earlier_studies", [])
+            return
+        if reason := _clash(before, now):
+            raise ResultsError(
+                f"{self.folder.path} holds another study: {reason}; give another --results folder"
+            )
+        earlier = [s for s in found.get("earlier_studies", []) if s not in (before, now)]
+        self.metadata["earlier_studies"] = [*earlier, before]
 
     def train(self, trials: Sequence[Trial], after_unit: Callable[[], None] | None = None) -> None:
         """Add ``trials`` (resolved) to the plan, and train those that have no row yet.
@@ -133,33 +182,49 @@ class Bench:
         ------
         DataError
             If a data set is missing or damaged, before anything is trained.
+        Stopped
+            If a stop was asked for, once what was in flight has landed.
         """
-        wanted = list({trial.key: trial for trial in trials}.values())
-        missing = [trial for trial in wanted if trial.key not in self.rows]
-        for dataset in dict.fromkeys(trial.dataset for trial in missing):
+        wanted = {trial.key: trial for trial in trials}
+        self._asked |= wanted.keys()
+        new = [key for key in wanted if key not in self._rank]
+        self._rank |= {key: len(self._rank) + i for i, key in enumerate(new)}
+        # in the plan's order, by which a unit can be put together again from its rows
+        missing = sorted(
+            (key for key in wanted if key not in self.rows), key=self._rank.__getitem__
+        )
+        assert self._force is not None
+        if missing:
+            self._force.warm()
+        for dataset in dict.fromkeys(wanted[key].dataset for key in missing):
             load(dataset)
         units = make_units(
             self.name,
-            missing,
+            [wanted[key] for key in missing],
             checkpoints=self.checkpoints,
             layers=self.layers,
             sharpness=self.sharpness,
             device=self.options.device,
         )
-        self._extend_plan(wanted, {t.key: unit.id for unit in units for t in unit.trials})
+        unit_of = {trial.key: unit.id for unit in units for trial in unit.trials}
+        self._extend_plan([wanted[key] for key in new], unit_of)
         self._show_progress(len(wanted) - len(missing))
-        processes = self.options.processes
-        make = functools.partial(make_executor, processes)
-        # one more than there are processes, so that none waits while results are written
-        in_flight = 1 if processes == 1 else processes + 1
-        for unit, record in train_units(units, make, in_flight):
-            tables = {name: getattr(record, name) for name in ("trials", "history", "layers")}
-            self.folder.append(unit.id, tables, self.metadata)
-            self.rows |= {row["trial"]: row for row in record.trials.to_dict("records")}
-            if self._bar is not None:
-                self._bar.update(len(unit.trials))
+        if not units:
+            return
+        for unit, record in train_units(units, self._force, self.options.stopping):
+            self._land(unit, record)
             if after_unit is not None:
                 after_unit()
+
+    def _land(self, unit: Unit, record: Record) -> None:
+        tables = {name: getattr(record, name) for name in ("trials", "history", "layers")}
+        self.folder.append(unit.id, tables, self.metadata)
+        self._add_rows(record.trials)
+        if self._bar is not None:
+            self._bar.update(len(unit.trials))
+
+    def _add_rows(self, trials: pd.DataFrame) -> None:
+        self.rows |= {row["trial"]: row for row in trials[["trial", *TOLD]].to_dict("records")}
 
     def settle(self, expected: int) -> None:
         """Say how many trials there will be, once it is known exactly."""
@@ -167,24 +232,42 @@ class Bench:
         if self._bar is not None:
             self._bar.total = expected
 
-    def _extend_plan(self, trials: Sequence[Trial], units: Mapping[str, str]) -> None:
-        known = set(self.plan["trial"])
-        rows = [
-            {
-                "study": self.name,
-                "trial": trial.key,
-                "cell": trial.cell,
-                "unit": units.get(trial.key, self.rows.get(trial.key, {}).get("unit")),
-                **trial.row(),
-            }
-            for trial in trials
-            if trial.key not in known
-        ]
-        if rows:
-            frames = [self.plan, frame("plan", rows)] if len(self.plan) else [frame("plan", rows)]
-            self.plan = pd.concat(frames, ignore_index=True)
-        self.metadata["expected"] = max(self._expected, len(self.plan))
-        write("plan", self.plan, self.folder.file("plan"), self.metadata)
+    def _extend_plan(self, trials: Iterable[Trial], units: Mapping[str, str]) -> None:
+        """Record what is expected: once the whole plan, later only what is new in it."""
+        self.metadata["expected"] = max(self._expected, len(self._rank))
+        rows = frame(
+            "plan",
+            [
+                {
+                    "study": self.name,
+                    "trial": trial.key,
+                    "cell": trial.cell,
+                    "unit": units[trial.key],
+                    **trial.row(),
+                }
+                for trial in trials
+            ],
+        )
+        if self._plan is not None:
+            whole = pd.concat([self._plan, rows], ignore_index=True) if len(self._plan) else rows
+            if len(rows) or not self.folder.file("plan").exists():
+                write("plan", whole, self.folder.file("plan"), self.metadata)
+            self._plan = None
+        elif len(rows):
+            write("plan", rows, self.folder.part(rows["unit"].iloc[0], "plan"), self.metadata)
+
+    def _tell_unasked(self) -> None:
+        others = self._rank.keys() - self._asked
+        if not others:
+            return
+        missing = len(others - self.rows.keys())
+        log.warning(
+            "%s also holds %d trials that this command did not ask for, %d of them not run; they "
+            "are kept, and count in its status and report",
+            self.folder.path,
+            len(others),
+            missing,
+        )
 
     def _show_progress(self, already: int) -> None:
         if self._bar is None:
@@ -196,8 +279,21 @@ class Bench:
                 smoothing=0.05,
                 dynamic_ncols=True,
             )
-        self._bar.initial += already
+        if not self._bar.disable:
+            self._bar.initial += already
         self._bar.update(already)
+
+
+def _clash(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Why two definitions cannot share a folder; None where they can."""
+    if before["kind"] != now["kind"]:
+        return f"a {before['kind']}, and this is a {now['kind']}"
+    for name in [n for n in now if n in before and n not in WIDENS[now["kind"]]]:
+        if before[name] != now[name]:
+            return f"with {name}={before[name]}, and this has {name}={now[name]}"
+    if now["kind"] == "search" and list(before["each"]) != list(now["each"]):
+        return f"for each of {list(before['each'])}, and this is for each of {list(now['each'])}"
+    return None
 
 
 def resolve_all(trials: Sequence[Trial]) -> list[Trial]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
+
+from tqdm import tqdm
 
 from benchmark.data import DataError
 from benchmark.driver.bench import Options
+from benchmark.driver.dispatch import LostExecutor
+from benchmark.driver.executors import EXECUTORS
 from benchmark.driver.grid import run_study
 from benchmark.driver.search import run_search
+from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table
 from benchmark.engine.devices import DEVICES
 from benchmark.names import unknown
+from benchmark.provenance import command
 from benchmark.records import CONFIGURATION, Search, Study
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
@@ -31,18 +36,21 @@ SCALES = {
 USER_ERRORS = (ValueError, ResultsError, DataError, SchemaError)
 """What bad input raises: shown as one line, with exit status 2."""
 
+HOW_TO_RESUME = "what is finished is kept; to continue: {}"
+
 Make = Callable[[str], Study | Search]
 
 
 def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     """Run the study that ``make`` gives for the scale on the command line; returns the exit status.
 
-    0: finished; 1: finished, but the program failed on some trials; 2: bad input; 130: interrupted,
-    and the same command continues.
+    0: finished; 1: not finished, as the program failed on some trials or the cluster was lost;
+    2: bad input; 130 or 143: stopped by Ctrl-C or by a termination signal. After 1, 130 and 143
+    the same command continues.
     """
     parser = make_parser(make("quick").question)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(format="note: %(message)s", handlers=[_BesideTheBar()])
     try:
         study = make(options.scale)
         if selection := read_selection(options.only):
@@ -54,15 +62,21 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             device=options.device,
             workers=options.workers,
             storage=options.storage,
+            executor=options.executor,
         )
-        trials = run_study(study, chosen) if isinstance(study, Study) else run_search(study, chosen)
+        with signals(chosen.stopping):
+            if isinstance(study, Study):
+                trials = run_study(study, chosen)
+            else:
+                trials = run_search(study, chosen)
     except USER_ERRORS as error:
         return refuse(error)
-    except KeyboardInterrupt:
-        print(
-            "\ninterrupted; what is finished is kept, the same command continues", file=sys.stderr
-        )
-        return 130
+    except LostExecutor as error:
+        print(f"error: {error}\n{HOW_TO_RESUME.format(command())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted\n{HOW_TO_RESUME.format(command())}", file=sys.stderr)
+        return error.status if isinstance(error, Stopped) else 130
     folder = chosen.results / study.name
     print(closing_table(trials))
     for table in ("trials", "history", "layers"):
@@ -70,12 +84,18 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             print(path)
     failed = trials["status"].eq("failed").sum()
     if failed:
-        print(f"{failed} trials failed; see status_reason. The same command retries them.")
+        print(
+            f"{failed} trial{'s' * (failed > 1)} failed; see status_reason. "
+            "The same command retries them."
+        )
     return 1 if failed else 0
 
 
-def _interrupt(number: int, where: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+class _BesideTheBar(logging.Handler):
+    """Prints messages without tearing the progress bar apart."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def refuse(error: Exception | str) -> int:
@@ -136,6 +156,12 @@ def make_parser(question: str) -> Parser:
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes (one a core; one on a GPU)"
+    )
+    parser.add_argument(
+        "--executor",
+        default="processes",
+        metavar="{" + ",".join(EXECUTORS) + "}",
+        help="; ".join(f"{name}: {meaning}" for name, meaning in EXECUTORS.items()),
     )
     parser.add_argument(
         "--storage", metavar="URL", help="Optuna storage that gets a copy of finished trials"

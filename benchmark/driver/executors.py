@@ -1,24 +1,32 @@
-"""Where units are trained: this process, a pool of processes, or any executor of the user's."""
+"""Where units are trained: processes of this machine, this process, a cluster, or an executor of
+the user's own."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Any
 
-from benchmark.driver.units import Unit, start_worker, train_unit
-from benchmark.engine import Record
+from benchmark.driver.units import start_worker
+from benchmark.driver.workers import Workers
+from benchmark.names import UnknownName, unknown
+
+EXECUTORS = {
+    "processes": "worker processes on this machine",
+    "here": "the process of the driver, for a debugger",
+    "dask://HOST:PORT": "a Dask cluster, by the address of its scheduler",
+}
 
 
 class InThisProcess(Executor):
-    """Runs a call as soon as it is submitted; what a debugger and a single GPU want."""
+    """Runs a call as soon as it is submitted; what a debugger wants."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call ``fn`` now; its future is finished when this returns."""
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
@@ -26,78 +34,46 @@ class InThisProcess(Executor):
         return future
 
 
+@dataclass(frozen=True)
+class Workforce:
+    """An executor and how many calls it runs beside the driver, which may change while it runs.
+
+    ``warm`` starts it ahead of the first call, and ``end`` stops it at once; one that belongs to
+    the user is left alone.
+    """
+
+    executor: Executor
+    slots: Callable[[], int]
+    warm: Callable[[], None] = lambda: None
+    end: Callable[[], None] = lambda: None
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_executor(workers: int) -> Executor:
-    """A pool of ``workers`` spawned processes of one thread each, or this process for one."""
-    if workers == 1:
-        return InThisProcess()
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=spawn, initializer=start_worker)
+def recruit(choice: str | Executor, workers: int) -> Workforce:
+    """The workforce that ``choice`` stands for; ``workers`` counts processes of this machine.
 
-
-def stop(executor: Executor) -> None:
-    """End at once: pending calls are dropped, running worker processes are killed."""
-    processes = dict(getattr(executor, "_processes", None) or {})
-    executor.shutdown(wait=False, cancel_futures=True)
-    for process in processes.values():
-        process.kill()
-
-
-def train_units(
-    units: Iterable[Unit], make: Callable[[], Executor], in_flight: int
-) -> Iterator[tuple[Unit, Record]]:
-    """Train ``units``, yielding each as it finishes.
-
-    A worker that dies (killed for its memory, say) breaks the whole pool. The pool is then
-    replaced, and each unit that was in it is retried by itself; one that breaks a pool again is
-    recorded as ``failed``.
-
-    Parameters
-    ----------
-    make
-        Makes an executor; called again when one breaks.
-    in_flight
-        Most units submitted at a time.
+    Raises
+    ------
+    UnknownName
+        If it is none of `EXECUTORS`.
+    ValueError
+        If no cluster answers.
     """
-    waiting = iter(units)
-    running: dict[Future[Record], Unit] = {}
-    executor = make()
-    try:
-        while True:
-            while len(running) < in_flight and (unit := next(waiting, None)) is not None:
-                running[executor.submit(train_unit, unit)] = unit
-            if not running:
-                return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            broken = []
-            for future in finished:
-                unit = running.pop(future)
-                try:
-                    record = future.result()
-                except BrokenProcessPool:
-                    broken.append(unit)
-                else:
-                    yield unit, record
-            if broken:
-                broken += running.values()
-                running.clear()
-                stop(executor)
-                for unit in broken:
-                    yield unit, _alone(unit, make)
-                executor = make()
-    finally:
-        stop(executor)
+    if isinstance(choice, Executor):
+        return Workforce(choice, lambda: workers)
+    if choice == "here":
+        return Workforce(InThisProcess(), lambda: 0)
+    if choice == "processes":
+        pool = Workers(workers, start_worker)
+        return Workforce(pool, lambda: workers, pool.warm, pool.kill)
+    if choice.startswith("dask://"):
+        # the extra `cluster` is needed only here
+        from benchmark.driver.cluster import connect
 
-
-def _alone(unit: Unit, make: Callable[[], Executor]) -> Record:
-    executor = make()
-    try:
-        return executor.submit(train_unit, unit).result()
-    except BrokenProcessPool:
-        return unit.failed("the worker process died twice on this unit (out of memory?)")
-    finally:
-        stop(executor)
+        cluster = connect(choice.removeprefix("dask://"))
+        return Workforce(cluster, cluster.slots, end=cluster.close)
+    raise UnknownName(unknown("executor", choice, EXECUTORS))

@@ -27,7 +27,6 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
         If the folder cannot be written, or another run holds it.
     """
     trials = resolve_all(list(study.trials()))
-    mirror = Mirror(options.storage)
     bench = Bench(
         study.name,
         study.definition(),
@@ -37,7 +36,7 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
         sharpness=study.sharpness,
         expected=len(trials),
     )
-    with bench:
+    with Mirror(options.storage) as mirror, bench:
         asked = ask_for_all(
             Asked(study.name, factorial_sampler(parameters(trials)), mirror), trials
         )

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-import warnings
+import hashlib
+import logging
+import queue
+import threading
+import time
+from types import TracebackType
 
 import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
+
+from benchmark.passwords import hide_passwords
+
+JOURNAL = "journal:///"
+TRIES = 3
+PAUSE = 1.0
+"""Seconds before a copy is tried again."""
+PATIENCE = 30.0
+"""Seconds that the end of a run waits for copies that are still to be made."""
+
+log = logging.getLogger(__name__)
+
+Known = tuple[optuna.Study, set[tuple[str, str]]]
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The Optuna storage at ``url``: a database's address, or ``journal:///FILE``.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be opened; the message holds no password.
+    """
+    try:
+        if url.startswith(JOURNAL):
+            return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
+        return optuna.storages.get_storage(url)
+    except Exception as error:
+        first = hide_passwords(str(error).splitlines()[0], url)
+        shown = hide_passwords(url)
+        raise ValueError(
+            f"cannot open the storage {shown!r}: {first}; allowed: sqlite:///FILE, "
+            f"{JOURNAL}FILE, postgresql://USER@HOST/DATABASE"
+        ) from None
 
 
 class Mirror:
-    """Copies of studies in the storage at ``url``; None copies nothing.
+    """Copies of studies in the storage at ``url``, made in the background; None copies nothing.
 
     The in-memory study alone decides what is asked next, so a storage that is slow, empty or
-    out of date changes no result, and one that fails only warns.
+    out of date changes no result, and one that goes away is given up with a message. The next
+    run copies what is missing.
 
     Raises
     ------
@@ -21,35 +63,87 @@ class Mirror:
     """
 
     def __init__(self, url: str | None) -> None:
-        self._studies: dict[str, tuple[optuna.Study, set[str]]] = {}
-        self._broken = False
-        self._storage: optuna.storages.BaseStorage | None = None
+        self._url = url
+        self._studies: dict[str, Known] = {}
+        self._given_up = False
+        self._waiting: queue.SimpleQueue[tuple[str, FrozenTrial] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         if url is not None:
-            try:
-                self._storage = optuna.storages.get_storage(url)
-            except Exception as error:
-                first = str(error).splitlines()[0]
-                raise ValueError(f"cannot open the storage {url!r}: {first}") from error
+            self._storage = open_storage(url)
+            # a daemon, because a database that does not answer must not keep the run from ending
+            self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+            self._thread.start()
 
     def copy(self, name: str, trial: FrozenTrial) -> None:
-        """Add a finished ``trial`` to the stored study ``name``, once."""
-        if self._storage is None or self._broken:
+        """Add a finished ``trial`` to the stored study ``name``, once; returns at once."""
+        if self._thread is not None and not self._given_up:
+            self._waiting.put((name, trial))
+
+    def __enter__(self) -> Mirror:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """After a clean end, wait, but not for ever, until everything is copied."""
+        if self._thread is None or kind is not None:
             return
-        try:
-            if name not in self._studies:
-                study = optuna.create_study(
-                    storage=self._storage, study_name=name, load_if_exists=True
-                )
-                there = {t.user_attrs.get("trial", "") for t in study.get_trials(deepcopy=False)}
-                self._studies[name] = study, there
-            study, there = self._studies[name]
-            if trial.user_attrs["trial"] not in there:
-                study.add_trial(trial)
-                there.add(trial.user_attrs["trial"])
-        except Exception as error:
-            self._broken = True
-            warnings.warn(
-                f"the Optuna storage failed and gets no more trials; parquet has them all: {error}",
-                RuntimeWarning,
-                stacklevel=2,
+        self._waiting.put(None)
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            log.warning(
+                "the Optuna storage is slow and lacks the last trials; parquet has them all, and "
+                "the same command copies them"
             )
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None and not self._given_up:
+            for left in reversed(range(TRIES)):
+                try:
+                    self._add(*item)
+                    break
+                except Exception as error:
+                    # what is there is read anew: the copy may have arrived, and its receipt not
+                    self._studies.clear()
+                    if left:
+                        time.sleep(PAUSE)
+                        continue
+                    self._given_up = True
+                    first = hide_passwords(str(error).splitlines()[0], self._url)
+                    log.warning(
+                        "the Optuna storage failed and gets no more trials; parquet has them all, "
+                        "and the same command copies them later: %s",
+                        first,
+                    )
+
+    def _add(self, name: str, trial: FrozenTrial) -> None:
+        try:
+            self._add_to(name, trial)
+        except ValueError:
+            # a stored study allows a parameter one set of levels; a study that was widened since
+            # it was stored has others, and goes beside it
+            self._add_to(f"{name} {_levels(trial)}", trial)
+
+    def _add_to(self, name: str, trial: FrozenTrial) -> None:
+        if name not in self._studies:
+            study = optuna.create_study(storage=self._storage, study_name=name, load_if_exists=True)
+            there = {_mark(t) for t in study.get_trials(deepcopy=False)}
+            self._studies[name] = study, there
+        study, there = self._studies[name]
+        if _mark(trial) not in there:
+            study.add_trial(trial)
+            there.add(_mark(trial))
+
+
+def _levels(trial: FrozenTrial) -> str:
+    names = sorted(trial.distributions)
+    text = " ".join(f"{name} {trial.distributions[name]}" for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _mark(trial: FrozenTrial) -> tuple[str, str]:
+    # a trial that failed once and then finished is stored as both
+    return trial.user_attrs.get("trial", ""), trial.state.name

@@ -16,7 +16,6 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 from benchmark.names import UnknownName, unknown
 
@@ -72,6 +71,9 @@ def quasi_random_sampler(seed: int, trials: int, dimensions: int) -> PresetSampl
 
     Halton 1960, doi:10.1007/BF01386213; scrambling: Owen 2017, arXiv:1706.02808.
     """
+    # a slow import, which only this sampler needs
+    from scipy.stats import qmc
+
     points = qmc.Halton(dimensions, scramble=True, rng=seed).random(trials)
     columns: dict[str, int] = {}
 

@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from benchmark.driver.asking import Asked, Row, objective
+from benchmark.driver.asking import Asked, objective
 from benchmark.driver.bench import Bench, Options, resolve_all
 from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import make_sampler
+from benchmark.driver.units import trial_of
 from benchmark.engine import REGISTRIES, resolve
 from benchmark.names import find
-from benchmark.records import WHOLE_NUMBERS, Range, Search, Trial, levels_of
+from benchmark.records import Range, Search, Trial, levels_of
 from benchmark.results import load_study
 from benchmark.status import FINISHED
 
@@ -39,7 +40,11 @@ def run_search(search: Search, options: Options) -> pd.DataFrame:
     ResultsError
         If the folder cannot be written, or another run holds it.
     """
-    searches = list(_searches(search, Mirror(options.storage)))
+    with Mirror(options.storage) as mirror:
+        return _search(search, options, list(_searches(search, mirror)))
+
+
+def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]]) -> pd.DataFrame:
     check_space(search, [base for base, _ in searches])
     confirmed = len(search.confirm_seeds) * (len(searches) + len(_bases(search)))
     bench = Bench(
@@ -164,14 +169,3 @@ def best_of_grid(options: Options, base: Trial) -> Trial | None:
     trials = trials.assign(objective=[objective(r) for r in trials.to_dict("records")])
     cell = trials.groupby("cell", sort=False)["objective"].mean().idxmin()
     return trial_of(trials[trials["cell"] == cell].iloc[0].to_dict())
-
-
-def trial_of(row: Row) -> Trial:
-    """The `Trial` that a row of the results describes; strategies by name."""
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Trial):
-        value = row[field.name]
-        missing = value is None or value != value
-        whole = field.name in WHOLE_NUMBERS
-        values[field.name] = None if missing else int(value) if whole else value
-    return Trial(**values)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from benchmark.engine import Record, group_by_shape, train
-from benchmark.records import Trial
+from benchmark.records import WHOLE_NUMBERS, Trial
 from benchmark.schema import frame
 
 UNIT_SIZE = 64
@@ -33,6 +36,12 @@ class Unit:
         keys = " ".join(trial.key for trial in self.trials)
         return hashlib.sha256(keys.encode()).hexdigest()[:12]
 
+    def halves(self) -> tuple[Unit, Unit]:
+        """Two units of half the trials each."""
+        half = len(self.trials) // 2
+        first, second = self.trials[:half], self.trials[half:]
+        return dataclasses.replace(self, trials=first), dataclasses.replace(self, trials=second)
+
     def failed(self, reason: str) -> Record:
         """Rows that say that the program, not the training, failed."""
         rows = [
@@ -52,7 +61,7 @@ class Unit:
 
 def make_units(
     study: str,
-    trials: Sequence[Trial],
+    trials: Iterable[Trial],
     *,
     checkpoints: int,
     layers: bool,
@@ -71,20 +80,38 @@ def start_worker() -> None:
     torch.set_num_threads(1)
 
 
+# torch's switches and number of threads are the process's, and a cluster's may have many threads
+_one_at_a_time = threading.Lock()
+
+
 def train_unit(unit: Unit) -> Record:
     """Train ``unit``; an error of the program becomes rows with the status ``failed``.
 
-    Running out of the interpreter (an interrupt, a kill) is not an error of the program.
+    A broken device is no error of the program: its process must go, so that another can try.
     """
     try:
-        return train(
-            unit.trials,
-            device=unit.device,
-            checkpoints=unit.checkpoints,
-            layers=unit.layers,
-            sharpness=unit.sharpness,
-            study=unit.study,
-            unit=unit.id,
-        )
+        with _one_at_a_time:
+            return train(
+                unit.trials,
+                device=unit.device,
+                checkpoints=unit.checkpoints,
+                layers=unit.layers,
+                sharpness=unit.sharpness,
+                study=unit.study,
+                unit=unit.id,
+            )
+    except torch.AcceleratorError:
+        raise
     except Exception as error:
         return unit.failed(f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def trial_of(row: Mapping[Any, Any]) -> Trial:
+    """The `Trial` that a row of the results describes; strategies by name."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Trial):
+        value = row[field.name]
+        missing = value is None or value != value
+        whole = field.name in WHOLE_NUMBERS
+        values[field.name] = None if missing else int(value) if whole else value
+    return Trial(**values)

@@ -1,0 +1,139 @@
+"""One result file: written whole or not at all, and sealed with a checksum of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmark.schema import SCHEMA_VERSION, TABLES, to_arrow
+
+METADATA_KEY = b"benchmark"
+
+
+class ResultsError(Exception):
+    """A results folder or file that cannot be used; the message names it and what to do."""
+
+
+class DamagedFile(ResultsError):
+    """A file that is cut short, was altered, or is none of ours."""
+
+
+def checksum(rows: pa.Table) -> str:
+    """Sixteen hexadecimal digits, from the names and values of every column."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        missing = column.is_null()
+        digest.update(f"{name} {column.type} {rows.num_rows}".encode())
+        digest.update(missing.to_numpy().tobytes())
+        if pa.types.is_string(column.type):
+            filled = column.fill_null("")
+            digest.update(pc.binary_length(filled).to_numpy().tobytes())
+            digest.update("".join(filled.to_pylist()).encode())
+        else:
+            # what lies under a missing value is anybody's guess
+            digest.update(column.fill_null(0).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(table: str, data: pd.DataFrame, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write ``data`` to ``path`` whole or not at all.
+
+    The rows are checked against the schema, written to a temporary sibling, counted there, and
+    only then moved over ``path``.
+
+    Raises
+    ------
+    ResultsError
+        If the folder cannot be written, or the file does not read back.
+    SchemaError
+        If the rows do not keep the contract.
+    """
+    arrow = to_arrow(table, data)
+    sealed = {"schema_version": SCHEMA_VERSION, **metadata, "table": table}
+    sealed["checksum"] = checksum(arrow)
+    arrow = arrow.replace_schema_metadata({METADATA_KEY: json.dumps(sealed).encode()})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            pq.write_table(arrow, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        if pq.read_metadata(temporary).num_rows != arrow.num_rows:
+            raise ResultsError(f"{path} did not read back whole; is the disk full?")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(table: str, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows and metadata of one file; raises what `read_arrow` does."""
+    arrow, metadata = read_arrow(table, path)
+    return arrow.to_pandas(), metadata
+
+
+def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Rows and metadata of one file; a column that was added later is missing throughout.
+
+    Raises
+    ------
+    DamagedFile
+        If the file does not read, was altered since it was written, or is none of ours.
+    ResultsError
+        If it was written by another schema version.
+    FileNotFoundError
+        If there is none.
+    """
+    try:
+        arrow = pq.read_table(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        first = str(error).splitlines()[0]
+        raise DamagedFile(f"{path} is not a readable parquet file: {first}") from error
+    metadata = _metadata(path, arrow.schema.metadata or {})
+    if metadata.get("schema_version") != SCHEMA_VERSION:
+        raise ResultsError(
+            f"{path} has schema version {metadata.get('schema_version')}, this package reads "
+            f"{SCHEMA_VERSION}; give another --results folder"
+        )
+    if metadata.get("table") != table:
+        raise DamagedFile(f"{path} does not have the columns of {table}")
+    if metadata.get("checksum") != checksum(arrow):
+        raise DamagedFile(f"{path} was altered since it was written (its checksum differs)")
+    columns = TABLES[table]
+    if unknown := [name for name in arrow.column_names if name not in columns]:
+        raise ResultsError(
+            f"{path} has the unknown columns {', '.join(unknown)}; was it written by a newer "
+            "version of this package?"
+        )
+    arrays = [
+        arrow[name] if name in arrow.column_names else pa.nulls(arrow.num_rows, kind)
+        for name, kind in columns.items()
+    ]
+    return pa.table(arrays, schema=pa.schema(list(columns.items()))), metadata
+
+
+def _metadata(path: Path, raw: Mapping[bytes, bytes]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(raw[METADATA_KEY])
+    except KeyError:
+        raise DamagedFile(
+            f"{path} was not written by this benchmark (it has no metadata of ours)"
+        ) from None
+    except ValueError:
+        raise DamagedFile(f"{path} has metadata that do not read") from None
+    if not isinstance(metadata, dict):
+        raise DamagedFile(f"{path} has metadata that do not read")
+    return metadata
