@@ -243,7 +243,103 @@ def residual(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
 MINE = module_model("mine", residual)
 
 
+def reused() -> nn.Module:
+    relu, twice = nn.ReLU(), nn.Linear(8, 8)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), relu, twice, relu, twice, nn.Linear(8, 3))
+
+
+def tied() -> nn.Module:
+    first, second = nn.Linear(16, 16), nn.Linear(16, 16)
+    second.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.Tanh(), second, nn.Linear(16, 3))
+
+
+def dense(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), *layers, nn.Linear(8, 3))
+
+
+def spatial(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *layers, nn.Flatten(), nn.Linear(16, 3))
+
+
+def hooked() -> nn.Module:
+    model = dense(nn.ReLU())
+    model[1].register_forward_hook(lambda module, inputs, output: 3 * output)
+    return model
+
+
+# what a batched form of the usual layers may get wrong
+UNUSUAL = {
+    "modules used twice": reused,
+    "tied weights": tied,
+    "a hook": hooked,
+    "rows": lambda: nn.Sequential(
+        nn.Flatten(1, 2), nn.Linear(4, 3), nn.AdaptiveAvgPool2d((1, 3)), nn.Flatten()
+    ),
+    "kept rows": lambda: spatial(nn.Flatten(2), nn.Linear(4, 4)),
+    "in place": lambda: dense(nn.ReLU(inplace=True)),
+    "batch norm without scale": lambda: dense(nn.BatchNorm1d(8, affine=False)),
+    "batch norm without memory": lambda: dense(nn.BatchNorm1d(8, track_running_stats=False)),
+    "layer norm without scale": lambda: dense(nn.LayerNorm(8, elementwise_affine=False)),
+    "layer norm without shift": lambda: dense(nn.LayerNorm(8, bias=False)),
+    "layer norm of maps": lambda: spatial(nn.LayerNorm((4, 2, 2))),
+    "group norm without scale": lambda: spatial(nn.GroupNorm(2, 4, affine=False)),
+    "an unusual convolution": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1, padding_mode="circular", bias=False),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    ),
+    "nested": lambda: nn.Sequential(
+        nn.Sequential(dense(nn.BatchNorm1d(8)), nn.ReLU()), nn.Linear(3, 3)
+    ),
+}
+
+
 class TestModuleModel:
+    @pytest.mark.parametrize("together", [1, 2])
+    @pytest.mark.parametrize("build", UNUSUAL.values(), ids=UNUSUAL)
+    def test_any_module_trains_as_in_a_loop_of_torch(
+        self, toy: Dataset, build, together: int
+    ) -> None:
+        model = module_model("unusual", lambda shape, classes: build())
+        trials = [
+            Trial(
+                dataset=toy,
+                model=model,
+                initialization="own",
+                precision="float64",
+                epochs=1,
+                seed=seed,
+            )
+            for seed in range(together)
+        ]
+        rows = train(trials, device="cpu", checkpoints=4, together=together).trials
+        splits = load(toy)
+        train_images, test_images = (
+            (images.double() - splits.mean) / splits.std
+            for images in (splits.train_images, splits.test_images)
+        )
+        expected = []
+        for seed in range(together):
+            torch.manual_seed(seed)
+            module = build().double()
+            optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+            for batch in data_order(seed, 96, 0, 96).split(32):
+                optimizer.zero_grad()
+                F.cross_entropy(module(train_images[batch]), splits.train_labels[batch]).backward()
+                optimizer.step()
+            logits = module.eval()(test_images)
+            expected.append(F.cross_entropy(logits, splits.test_labels).item())
+        assert rows["test_loss"].tolist() == pytest.approx(expected, rel=1e-9)
+
+    def test_two_models_of_one_name_are_refused(self, toy: Dataset) -> None:
+        models = [module_model("mine", build) for build in (residual, lambda s, c: reused())]
+        trials = [
+            Trial(dataset=toy, model=m, initialization="own", seed=i) for i, m in enumerate(models)
+        ]
+        with pytest.raises(ValueError, match="two different model objects are named 'mine'"):
+            train(trials, device="cpu")
+
     def test_trains_as_in_a_loop_of_torch(self, toy: Dataset) -> None:
         trial = Trial(
             dataset=toy,
@@ -330,8 +426,9 @@ class TestModuleModel:
             (nn.Flatten(), r"logits \(B, 3\), but gave \(2, 16\) for B = 2"),
             (nn.Identity(), r"but gave \(2, 1, 4, 4\)"),
             (nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)), r"1: Dropout\(p=0.5"),
+            (dense(nn.BatchNorm1d(8, momentum=None)), "over all batches .* set a momentum"),
         ],
-        ids=["features", "images", "dropout"],
+        ids=["features", "images", "dropout", "cumulative"],
     )
     def test_a_module_that_cannot_be_trained_is_refused(
         self, toy: Dataset, module: nn.Module, message: str

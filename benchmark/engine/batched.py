@@ -11,6 +11,7 @@ Tensors have the trial as their first axis and the example as their second.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +30,48 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     tensors
         Parameters and buffers (K, ...) of the module by name; buffers are updated in place.
     """
-    if type(module) is nn.Sequential:
-        for name, child in module.named_children():
+    if type(module) is nn.Sequential and _is_chain(module):
+        for name, child in module._modules.items():
             prefix = f"{name}."
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             x = forward(child, own, x)
         return x
     # a subclass may do something else than its base
     layer = LAYERS.get(type(module))
-    if layer is not None:
+    if layer is not None and _is_usual(module, x):
         return layer(module, tensors, x)
     if x.shape[0] == 1:
         alone = {k: v[0] for k, v in tensors.items()}
         return functional_call(module, alone, (x[0],)).unsqueeze(0)
     return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+
+
+_CHAINS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+def _is_chain(module: nn.Sequential) -> bool:
+    """Whether its children share no tensors: each has its own under its own name."""
+    if module not in _CHAINS:
+        kinds = (module.named_parameters, module.named_buffers)
+        counts = [(len(list(k(remove_duplicate=False))), len(list(k()))) for k in kinds]
+        _CHAINS[module] = all(named == distinct for named, distinct in counts)
+    return _CHAINS[module]
+
+
+def _is_usual(module: nn.Module, x: Tensor) -> bool:
+    """Whether ``module`` is built so that its batched form here is what it does to ``x``."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
+    match module:
+        case nn.Linear():
+            return x.dim() == 3
+        case nn.Flatten():
+            return module.start_dim == 1 and module.end_dim == -1
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return module.affine and module.track_running_stats and module.momentum is not None
+        case nn.LayerNorm():
+            return x.dim() == 3
+    return True
 
 
 def linear(module: nn.Linear, tensors: Tensors, x: Tensor) -> Tensor:
@@ -134,6 +163,10 @@ def _affine(x: Tensor, tensors: Tensors, dimensions: int) -> Tensor:
     def spread(tensor: Tensor) -> Tensor:
         return tensor.reshape(*tensor.shape[:1], 1, tensor.shape[1], *[1] * (dimensions - 3))
 
+    if "weight" not in tensors:
+        return x
+    if "bias" not in tensors:
+        return x * spread(tensors["weight"])
     return torch.addcmul(spread(tensors["bias"]), x, spread(tensors["weight"]))
 
 

@@ -209,9 +209,24 @@ def group_by_shape(trials: Iterable[Trial], most: int | None = None) -> list[lis
     """Trials that can train together, in order of first appearance.
 
     They share everything but the numbers that change no tensor's shape; at most ``most`` a group.
+
+    Raises
+    ------
+    ValueError
+        If two different objects of one's own have one name: rows are told apart by name.
     """
     groups: dict[tuple[object, ...], list[Trial]] = {}
+    own: dict[tuple[str, str], object] = {}
     for trial in trials:
+        for field in REGISTRIES:
+            choice = getattr(trial, field)
+            if isinstance(choice, str):
+                continue
+            if own.setdefault((field, choice.name), choice) != choice:
+                raise ValueError(
+                    f"two different {field} objects are named {choice.name!r}; "
+                    "give each a name of its own, or use one throughout"
+                )
         row = trial.row()
         shape = tuple(v for k, v in row.items() if k not in NUMERIC_FACTORS and k != "arm")
         groups.setdefault(shape, []).append(trial)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from benchmark.models.networks import ImageShape, Model
@@ -32,8 +33,10 @@ def module_model(
     ----------
     build
         ``(image_shape (C, H, W), classes) -> module``, which maps images (B, C, H, W) to logits
-        (B, classes). A function of a module, not a lambda, where it shall reach other processes.
+        (B, classes). A function of a file, not a lambda, where it shall reach other processes.
         It must not draw numbers in its forward pass (dropout): a seed could not fix a trial then.
+        Trials that train together go through `torch.func.vmap`, which allows no ``if`` on a
+        tensor's value.
     depth, width
         Written into the rows; 0 says nothing.
 
@@ -95,6 +98,11 @@ class _Build:
                 raise ValueError(
                     f"model {self.name!r} draws numbers in its forward pass ({name}: {part}), "
                     "which a trial's seed does not fix; set p=0"
+                )
+            if isinstance(part, _NormBase) and part.track_running_stats and part.momentum is None:
+                raise ValueError(
+                    f"model {self.name!r} averages its running statistics over all batches "
+                    f"({name}: {part}), which trials trained together cannot; set a momentum"
                 )
         module.eval()
         # a lazy module gets its shapes here
