@@ -1,0 +1,21 @@
+"""The seed article's claims as data: what would show each, and what the studies say.
+
+`CLAIMS` states the fourteen claims with their parts, studies and rules; `verdicts` judges every
+comparison, and `by_claim` every claim, from the results at hand. A rule looks at effects and their
+95% intervals, never at what anyone expects: with other data it gives another verdict.
+"""
+
+from report.claims.catalogue import CLAIMS
+from report.claims.judging import by_claim, verdicts
+from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, WORDS
+
+__all__ = [
+    "CLAIMS",
+    "DEPENDS",
+    "NOT_TESTED",
+    "REFUTED",
+    "SUPPORTED",
+    "WORDS",
+    "by_claim",
+    "verdicts",
+]

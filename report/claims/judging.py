@@ -1,0 +1,178 @@
+"""From claims and studies to verdicts: the frames and sentences that the pages use."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from report import evidence, prose
+from report.claims.catalogue import CLAIMS
+from report.claims.records import (
+    DEPENDS,
+    NOT_TESTED,
+    REFUTED,
+    SUPPORTED,
+    Claim,
+    Effect,
+    Found,
+    Part,
+    Way,
+    combined,
+    nothing,
+)
+from report.evidence import Evidence
+
+Load = Callable[[str], Evidence | None]
+
+COLUMNS = (
+    *("claim", "part", "study", "comparison", "effect", "low", "high", "unit"),
+    *("verdict", "reason", "rule", "enough", "smallest"),
+)
+NEXT_SCALE = {"smoke": "quick", "quick": "standard"}
+FEW = 3
+"""Up to so many effects a sentence gives each; of more it gives the least and the greatest."""
+COUNTED = {
+    SUPPORTED: ("supports it", "support it"),
+    REFUTED: ("refutes it", "refute it"),
+    DEPENDS: ("does not decide", "do not decide"),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part of a claim with what a study said of it; without a source nothing was run."""
+
+    part: Part
+    way: Way
+    source: Evidence | None
+    found: Found
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the part."""
+        words = map(self.part.verdict_on, self.found.effects)
+        return combined(words, exists=self.part.exists)
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return self.part.rule(self.way)
+
+    @property
+    def reason(self) -> str:
+        """Effects and intervals in one sentence, or why there are none and what would test it."""
+        if not self.found.effects:
+            return _untested(self)
+        own = self.part.ways[0].study
+        stand_in = (
+            f"The study `{own}` was not run; judged on the study `{self.way.study}` instead. "
+            if self.way.study != own
+            else ""
+        )
+        return stand_in + prose.opening(_sentence(self.part, self.found.effects))
+
+
+def judge(part: Part, load: Load = evidence.load) -> Judged:
+    """Judge a part on its own study, or on the first stand-in that can where that was not run."""
+    empty: Judged | None = None
+    for way in part.ways:
+        source = load(way.study)
+        if source is None:
+            continue
+        judged = Judged(part, way, source, way.measure(source))
+        if judged.found.effects:
+            return judged
+        if way is part.ways[0]:
+            empty = judged
+            break
+    return empty or Judged(part, part.ways[0], None, nothing("it was not run"))
+
+
+def _untested(judged: Judged) -> str:
+    study = judged.way.study
+    if judged.source is None:
+        command = evidence.COMMAND.format(study=study)
+        return f"The study `{study}` was not run; `{command}` tests it."
+    reason = f"In the study `{study}` {judged.found.notes[0]}"
+    scale = NEXT_SCALE.get(judged.source.scale, "full")
+    return f"{reason}; `python studies/{study}.py --scale {scale}` may test it."
+
+
+def _sentence(part: Part, effects: Sequence[Effect]) -> str:
+    if len(effects) <= FEW:
+        return f"{part.lead} is {prose.listing(in_words(part, e) for e in effects)}."
+    ordered = sorted(effects, key=lambda effect: effect.estimate)
+    least, greatest = (in_words(part, effect) for effect in (ordered[0], ordered[-1]))
+    verdicts = [part.verdict_on(effect) for effect in effects]
+    counts = [
+        f"{amount} {COUNTED[word][amount > 1]}"
+        for word in COUNTED
+        if (amount := verdicts.count(word))
+    ]
+    # the first names what the others refer to
+    said = prose.listing(counts).replace(" it", " the claim", 1)
+    return (
+        f"{part.lead} lies, over {len(effects)} comparisons, between {least} and {greatest}; "
+        f"{said}."
+    )
+
+
+def in_words(part: Part, effect: Effect) -> str:
+    """An effect with its interval, what is compared and on how much it rests."""
+    about = f"{effect.label}; " if effect.label else ""
+    spread = part.unit.spread(effect.low, effect.high)
+    return f"{part.unit.words(effect.estimate)} ({about}95% interval {spread}; {effect.basis})"
+
+
+def of_claim(claim: Claim, load: Load = evidence.load) -> list[Judged]:
+    """Every part of a claim, judged."""
+    return [judge(part, load) for part in claim.parts]
+
+
+def claim_verdict(judged: Sequence[Judged]) -> str:
+    """One verdict of the parts': all supported, all refuted, or it depends."""
+    return combined(j.verdict for j in judged)
+
+
+@functools.cache
+def all_judged() -> list[tuple[Claim, list[Judged]]]:
+    """Every claim with its judged parts, from the chosen results folder."""
+    return [(claim, of_claim(claim)) for claim in CLAIMS]
+
+
+def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:
+    """One row an effect, in its unit; one row without an effect for a part not tested."""
+    rows = []
+    for claim, parts in judged:
+        for j in parts:
+            unit, fixed = j.part.unit, (claim.number, j.part.text, j.way.study)
+            limits = [
+                unit.scale * limit for limit in (j.part.limits.enough, j.part.limits.smallest)
+            ]
+            said = (j.reason, j.rule, *limits)
+            for e in j.found.effects:
+                figures = [unit.scale * value for value in (e.estimate, e.low, e.high)]
+                word = j.part.verdict_on(e)
+                rows.append((*fixed, e.label, *figures, unit.name, word, *said))
+            if not j.found.effects:
+                missing = [float("nan")] * 3
+                rows.append((*fixed, "", *missing, unit.name, NOT_TESTED, *said))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def verdicts() -> pd.DataFrame:
+    """Every effect with its verdict: the columns of `COLUMNS`.
+
+    Figures and thresholds are in ``unit``; ``verdict`` is that on the comparison, ``reason`` the
+    sentence on the part. A part that was not tested has one row without an effect.
+    """
+    return frame_of(all_judged())
+
+
+def by_claim() -> pd.DataFrame:
+    """Columns ``claim``, ``text``, ``verdict``: one row a claim."""
+    rows = [(claim.number, claim.text, claim_verdict(parts)) for claim, parts in all_judged()]
+    return pd.DataFrame(rows, columns=["claim", "text", "verdict"])

@@ -1,0 +1,125 @@
+"""Claims 11 to 14: what improves, scales, makes safer, and the article's own networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics import bootstrap, mean, paired
+from report import prose
+from report.claims.effects import difference
+from report.claims.frames import at_best
+from report.claims.records import Effect, Found, found, nothing
+from report.evidence import Evidence
+
+MARGIN = 10.0
+"""How many times too large a rate may be for a safe optimizer."""
+GUARDS = ("skip_step", "global_norm")
+"""Clippings that practice calls safety."""
+CHOICES = ["learning_rate", "normalization"]
+"""What every size of a network may choose for itself, on validation."""
+CONVOLUTIONAL = ("cnn", "cnn_deep")
+POINT = 0.01
+
+
+def convolutions(source: Evidence) -> Found:
+    """The most against the least complex convolutions: channels, and convolutions in a row."""
+    effects = [
+        effect
+        for model, factor in (("cnn", "width"), ("cnn_deep", "depth"))
+        for effect in _largest_against_smallest(source, model, factor)
+    ]
+    return found(effects) if effects else nothing("no convolutional network varies in size")
+
+
+def convolutions_against_dense(source: Evidence) -> Found:
+    """The CNN against the MLP, each at the best cell that validation finds."""
+    frame = source.outcomes
+    effects = []
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        if not {"mlp", "cnn"} <= set(rows["model"]):
+            continue
+        over = ["learning_rate", "normalization", "clipping", "batch_policy"]
+        best = at_best(rows, over, ["model"])
+        pairs = paired(best, "model", "cnn", "mlp", "accuracy", [*over, *OWNED])
+        if len(pairs):
+            effects.append(difference(pairs, f"{prose.name('cnn')} on {dataset}"))
+    return found(effects) if effects else nothing("there is no MLP and CNN on the same seeds")
+
+
+OWNED = ["clipping_threshold", "batch_policy_parameter"]
+
+
+def _family(source: Evidence, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows in which a model varies in ``factor`` alone, by data set."""
+    frame = source.outcomes
+    rows = frame[frame["model"] == model]
+    for dataset, group in rows.groupby("dataset", sort=False):
+        for other in ("width", "depth", "train_fraction"):
+            if other != factor and group[other].nunique() > 1:
+                # the level that goes with most levels of the factor
+                spread = group.groupby(other)[factor].nunique()
+                group = group[group[other] == spread.idxmax()]
+        if group[factor].nunique() > 1:
+            yield str(dataset), group
+
+
+def _ends(
+    source: Evidence, model: str, factor: str
+) -> Iterator[tuple[str, float, float, pd.DataFrame]]:
+    """Label, smallest and largest level, and the rows of a family at their best choices."""
+    for dataset, group in _family(source, model, factor):
+        low, high = group[factor].min(), group[factor].max()
+        words = prose.name(factor) if factor != "train_fraction" else "training-set share"
+        label = f"{words} {high:g} against {low:g}, {prose.name(model)} on {dataset}"
+        yield label, low, high, group
+
+
+def _largest_against_smallest(source: Evidence, model: str, factor: str) -> list[Effect]:
+    effects = []
+    for label, low, high, group in _ends(source, model, factor):
+        best = at_best(group, CHOICES, [factor])
+        pairs = paired(best, factor, high, low, "accuracy", CHOICES)
+        if len(pairs):
+            effects.append(difference(pairs, label))
+    return effects
+
+
+def larger_models(source: Evidence) -> Found:
+    """The largest against the smallest network of each family."""
+    families = (("mlp", "width"), ("mlp_deep", "depth"), ("cnn", "width"), ("cnn_deep", "depth"))
+    effects = [e for family in families for e in _largest_against_smallest(source, *family)]
+    return found(effects) if effects else nothing("no network varies in size")
+
+
+def more_data(source: Evidence) -> Found:
+    """The largest against the smallest share of the training set, at equal epochs."""
+    models = source.outcomes["model"].drop_duplicates()
+    effects = [
+        e for model in models for e in _largest_against_smallest(source, model, "train_fraction")
+    ]
+    return found(effects) if effects else nothing("the share of the training set does not vary")
+
+
+def cheaper_computation(source: Evidence) -> Found:
+    """Times as much work a second at the largest size as at the smallest.
+
+    Only for dense networks, whose work is parameters times examples. The trials of a unit share
+    one time, so that a normalization, trained in units of its own, gives one pair; trials that
+    broke off are left out.
+    """
+    effects = []
+    for model, factor in (("mlp", "width"), ("mlp_deep", "depth")):
+        for label, low, high, group in _ends(source, model, factor):
+            whole = group[group["status"] != "nonfinite"]
+            work = whole["parameters"].astype(float) * whole["samples"].astype(float)
+            costs = whole.assign(cost=whole["seconds"] / work)
+            means = costs.groupby(["normalization", factor])["cost"].mean().unstack()
+            logs = np.log(means[low] / means[high]).dropna().to_numpy()
+            if len(logs):
+                gain = np.exp(bootstrap(logs, np.zeros(len(logs)), mean))
+                basis = prose.count(len(logs), "pair") + " of units"
+                effects.append(Effect(label, *map(float, gain), basis))
+    return found(effects) if effects else nothing("no dense network varies in size")

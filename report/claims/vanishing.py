@@ -1,0 +1,108 @@
+"""Claim 8: what vanishing gradients do to the speed and the accuracy of training."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmark.statistics import paired
+from benchmark.status import capped_loss
+from report import prose
+from report.claims.effects import difference, ratio
+from report.claims.frames import at_best, bare, by_setting
+from report.claims.records import Found, found, nothing
+from report.evidence import Evidence
+
+VANISHED = 0.1
+"""Factor by which theory lets the error signal shrink from the last hidden layer to the first,
+from which on gradients count as vanishing."""
+EARLY = 0.25
+"""Share of the budget after which the loss is compared."""
+
+
+def _vanishing(source: Evidence) -> list[tuple[str, float, pd.DataFrame]]:
+    """Label, gain and rows, at the best rates, of each depth and gain at which gradients vanish.
+
+    Beside the gain's rows stand those of gain 1, where the networks of that gain train.
+    """
+    out = []
+    for setting, rows in by_setting(bare(source.outcomes)):
+        for depth, group in rows.groupby("depth", sort=True):
+            best = at_best(group, by=["init_gain"])
+            reference = best[best["init_gain"] == 1]
+            if reference.empty or reference["trained"].mean() < 0.5:
+                continue
+            for gain in sorted(best["init_gain"].unique()):
+                # theory: a ReLU layer multiplies the error signal by the gain
+                if gain < 1 and gain ** (depth - 1) <= VANISHED:
+                    label = f"{prose.count(int(depth), 'layer')} at gain {gain:g}, {setting}"
+                    out.append((label, float(gain), best))
+    return out
+
+
+NONE_VANISH = (
+    "no network has an initialization gain at which its gradients vanish, and trains at gain 1"
+)
+
+
+def sooner(source: Evidence) -> Found:
+    """Times as few examples to the target accuracy as at gain 1, both at their best rates."""
+    cases = _vanishing(source)
+    if not cases:
+        return nothing(NONE_VANISH)
+    effects, never = [], []
+    for label, gain, best in cases:
+        budget = best["epochs"] * best["examples"].astype(float)
+        reached = best["samples_to_target"].astype(float)
+        rows = best.assign(reached=reached, needed=reached.fillna(budget))
+        pairs = paired(rows, "init_gain", gain, 1.0, "needed", ["learning_rate"])
+        either = paired(rows, "init_gain", gain, 1.0, "reached", ["learning_rate"])
+        pairs = pairs[either[["treated", "control"]].notna().any(axis=1).to_numpy()]
+        if pairs.empty:
+            never.append(label)
+        else:
+            effects.append(ratio(pairs, label))
+    if not effects:
+        return nothing("no network reached its target accuracy, at gain 1 or below")
+    note = f"Neither side reached the target for {prose.listing(never, ';')}." if never else ""
+    return found(effects, [note])
+
+
+def early_loss(source: Evidence) -> Found:
+    """Nats by which the validation loss has fallen further than at gain 1, early on."""
+    cases = _vanishing(source)
+    if not cases:
+        return nothing(NONE_VANISH)
+    drops = _early_drop(source)
+    effects = []
+    for label, gain, best in cases:
+        rows = best.assign(drop=best["trial"].map(drops).fillna(0.0))
+        pairs = paired(rows, "init_gain", gain, 1.0, "drop", ["learning_rate"])
+        if len(pairs):
+            effects.append(difference(pairs, label))
+    return found(effects) if effects else nothing("no seeds are shared by the two gains")
+
+
+def _early_drop(source: Evidence) -> pd.Series:
+    """By trial, how far the capped validation loss has fallen at a quarter of the budget."""
+    history = source.results.history.sort_values("step")
+    start = history[history["step"] == 0].set_index("trial")["validation_loss"].astype(float)
+    budget = source.outcomes.set_index("trial")
+    budget = budget["epochs"] * budget["examples"].astype(float)
+    # one batch may be missing to a checkpoint's share of the budget
+    due = history["samples"] + history["batch_size"] > EARLY * history["trial"].map(budget)
+    later = history[due & (history["step"] > 0)].drop_duplicates("trial").set_index("trial")
+    losses = later["validation_loss"].astype(float)
+    return pd.Series(
+        {t: start[t] - capped_loss(losses[t], start[t]) for t in losses.index if t in start},
+        dtype=float,
+    )
+
+
+def cost(source: Evidence) -> Found:
+    """Points of test accuracy that vanishing gradients cost against gain 1."""
+    effects = []
+    for label, gain, best in _vanishing(source):
+        pairs = paired(best, "init_gain", gain, 1.0, "accuracy", ["learning_rate"])
+        if len(pairs):
+            effects.append(difference(pairs, label, -1))
+    return found(effects) if effects else nothing(NONE_VANISH)
