@@ -41,11 +41,11 @@ def growth(squares: pd.Series, first: int = 2) -> float:
 
 
 class TestDepthGrowth:
-    @pytest.mark.parametrize("depth", [5, 20])
+    @pytest.mark.parametrize(("depth", "seeds"), [(5, 8), (20, 4)])
     @pytest.mark.parametrize("gain", [0.5, 1.0, 1.5, 2.0])
-    def test_relu_without_normalization(self, gain: float, depth: int) -> None:
+    def test_relu_without_normalization(self, gain: float, depth: int, seeds: int) -> None:
         # sigma_w^2 / 2 with sigma_w^2 = 2 gain^2
-        assert growth(squared_errors("none", depth, 128, 8, gain)) == pytest.approx(
+        assert growth(squared_errors("none", depth, 128, seeds, gain)) == pytest.approx(
             gain**2, rel=0.02
         )
 
@@ -74,7 +74,7 @@ class TestDepthGrowth:
     def test_normalization_within_an_example_neither_explodes_nor_vanishes(
         self, normalization: str, expected: float, gain: float
     ) -> None:
-        squares = squared_errors(normalization, 10, 128, 16, gain)
+        squares = squared_errors(normalization, 10, 128, 12, gain)
         assert growth(squares) == pytest.approx(expected, rel=0.02)
 
     def test_weight_norm_starts_as_none(self) -> None:
@@ -187,7 +187,7 @@ class TestQuadratic:
             precision="float64",
             seed=3,
         )
-        return train(trial, device="cpu", checkpoints=steps, sharpness=steps == 4)
+        return train(trial, device="cpu", checkpoints=min(steps, 40), sharpness=steps == 4)
 
     @pytest.mark.parametrize(
         ("optimizer", "limit"),
@@ -216,7 +216,8 @@ class TestQuadratic:
             "nesterov": (1 + BETA - (1 + BETA) * factor, BETA * (1 - factor)),
         }[optimizer]
         root = max(abs(np.roots([1, -middle, constant])))
-        assert losses.iloc[-1] / losses.iloc[-2] == pytest.approx(root**2, rel=1e-3)
+        # a row of history is five steps
+        assert losses.iloc[-1] / losses.iloc[-2] == pytest.approx(root**10, rel=5e-3)
 
     def test_every_step_is_the_closed_form(self) -> None:
         rate, steps = 0.7 / self.LARGEST, 40
@@ -305,8 +306,8 @@ def test_estimates_of_the_noise_scale_are_unbiased(per_example: bool) -> None:
         learning_rate=1e-30,
         precision="float64",
     )
-    train([Trial(**{**vars(base), "seed": s}) for s in range(16)], device="cpu", checkpoints=count)
-    assert len(samples) == 16 * (count - 1)
+    train([Trial(**{**vars(base), "seed": s}) for s in range(8)], device="cpu", checkpoints=count)
+    assert len(samples) == 8 * (count - 1)
     # at zero weights the softmax is 1/2, and one example's gradient (1/2 - target) times (x, 1)
     x = torch.cat([standardized(images).flatten(1), torch.ones(examples, 1)], dim=1)
     residual = 0.5 - F.one_hot(labels, 2).double()
@@ -322,7 +323,7 @@ def test_estimates_of_the_noise_scale_are_unbiased(per_example: bool) -> None:
         values = np.array([getattr(sample, name) for sample in samples])
         error = values.std() / math.sqrt(len(values))
         assert values.mean() == pytest.approx(exact, abs=3 * error)
-        assert error < 0.03 * exact
+        assert error < 0.04 * exact
 
 
 def test_images_are_normalized_by_the_training_pixels() -> None:
