@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -57,7 +58,9 @@ class Workers(Executor):
         self._all: set[_Worker] = set()
         self._starting = threading.Lock()
         self._killed = False
-        # a process inherits the signal mask of the thread that starts it: Ctrl-C is the driver's
+        # a process inherits the signal mask of the thread that starts it: Ctrl-C is the driver's;
+        # the tracker runs before, because its own start would lift the mask
+        resource_tracker.ensure_running()
         self._threads = ThreadPoolExecutor(count, "worker", initializer=_block_interrupts)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
