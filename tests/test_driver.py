@@ -252,16 +252,29 @@ def test_a_mistake_is_found_before_anything_is_written(
 # Units
 
 
-def test_units_share_a_shape_and_are_the_same_wherever_they_are_made() -> None:
-    trials = [resolve(trial) for trial in STUDY.trials()]
-    made = [
-        make_units("s", trials, checkpoints=4, layers=False, sharpness=False, device=device)
-        for device in ("cpu", "cuda")
-    ]
+def units_of(*trials: Trial) -> list[Unit]:
+    resolved = [resolve(trial) for trial in trials]
+    return make_units("s", resolved, checkpoints=4, layers=False, sharpness=False, device="cpu")
 
-    assert [unit.id for unit in made[0]] == [unit.id for unit in made[1]]
-    assert sorted(t.key for u in made[0] for t in u.trials) == sorted(t.key for t in trials)
-    assert [len({(t.clipping, t.normalization) for t in u.trials}) for u in made[0]] == [1] * 4
+
+def test_units_share_a_shape_and_hold_every_trial_once() -> None:
+    trials = [resolve(trial) for trial in STUDY.trials()]
+    units = units_of(*trials)
+
+    assert [unit.id for unit in units] == [unit.id for unit in units_of(*trials)]
+    assert sorted(t.key for u in units for t in u.trials) == sorted(t.key for t in trials)
+    assert [len({(t.clipping, t.normalization) for t in u.trials}) for u in units] == [1] * 4
+
+
+def test_the_most_work_goes_first_and_in_the_smallest_units() -> None:
+    long = [Trial(model="cnn_2c2d", epochs=300, seed=seed) for seed in range(3)]
+    short = [Trial(epochs=1, seed=seed) for seed in range(70)]
+    units = units_of(*short, *long)
+
+    assert [(u.trials[0].model, len(u.trials)) for u in units] == [
+        *[("cnn_2c2d", 1)] * 3,
+        *[("mlp", 35)] * 2,
+    ]
 
 
 def test_the_halves_of_a_unit_are_its_trials() -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from benchmark.engine import Record, group_by_shape, train
+from benchmark.engine.packing import expected_work, unit_size
 from benchmark.records import WHOLE_NUMBERS, Trial
 from benchmark.schema import frame
-
-UNIT_SIZE = 64
-"""Most trials in a unit: what is lost when the power goes, and what one progress step covers."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,28 @@ def make_units(
     sharpness: bool,
     device: str,
 ) -> list[Unit]:
-    """Group resolved trials into units; the same trials give the same units on every device."""
-    return [
-        Unit(study, tuple(group), checkpoints, layers, sharpness, device)
-        for group in group_by_shape(trials, UNIT_SIZE)
-    ]
+    """Group resolved trials into units of one shape, the most work first.
+
+    A long unit that began last would keep one process busy while the others have nothing to do.
+    """
+    units = []
+    for group in group_by_shape(trials):
+        work = expected_work(group[0])
+        for part in evenly(group, unit_size(group[0], device)):
+            unit = Unit(study, tuple(part), checkpoints, layers, sharpness, device)
+            units.append((work * len(part), unit))
+    return [unit for _, unit in sorted(units, key=lambda pair: -pair[0])]
+
+
+def evenly(trials: Sequence[Trial], most: int) -> list[Sequence[Trial]]:
+    """``trials`` in as few parts of at most ``most`` as can be, of nearly the same length.
+
+    >>> [len(part) for part in evenly([Trial(seed=seed) for seed in range(5)], 2)]
+    [1, 2, 2]
+    """
+    parts = math.ceil(len(trials) / most)
+    ends = [len(trials) * i // parts for i in range(parts + 1)]
+    return [trials[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def start_worker() -> None:

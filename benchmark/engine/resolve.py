@@ -205,10 +205,10 @@ def impossible(trial: Trial, available: int) -> str | None:
     return None
 
 
-def group_by_shape(trials: Iterable[Trial], most: int | None = None) -> list[list[Trial]]:
+def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:
     """Trials that can train together, in order of first appearance.
 
-    They share everything but the numbers that change no tensor's shape; at most ``most`` a group.
+    They share everything but the numbers that change no tensor's shape.
 
     Raises
     ------
@@ -230,8 +230,4 @@ def group_by_shape(trials: Iterable[Trial], most: int | None = None) -> list[lis
         row = trial.row()
         shape = tuple(v for k, v in row.items() if k not in NUMERIC_FACTORS and k != "arm")
         groups.setdefault(shape, []).append(trial)
-    out = []
-    for group in groups.values():
-        size = most or len(group)
-        out += [group[i : i + size] for i in range(0, len(group), size)]
-    return out
+    return list(groups.values())
