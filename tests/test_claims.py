@@ -496,9 +496,16 @@ def test_the_net_share_of_explosions_prevented(
     assert (found.estimate, found.low, found.high) == pytest.approx(expected)
 
 
-def test_a_single_pair_has_no_interval() -> None:
-    assert not prevented(pairs([(0, 1)]), "").known
-    assert not difference(pairs([(0.5, 0.4)]), "").known
+def test_a_single_seed_has_no_interval() -> None:
+    same = pairs([(0.5, 0.4), (0.7, 0.4)]).assign(seed=7)
+    assert not any(effect(same, "").known for effect in (difference, ratio, prevented))
+
+
+def test_a_study_of_one_seed_tests_no_comparison() -> None:
+    rows = [row for row in trials_for(11, 1, SUPPORTED) if row["seed"] == 0]
+    found = judge(part_of(11, 1), {"learning_rate": made("learning_rate", rows)}.get)
+    assert found.verdict == NOT_TESTED
+    assert "every comparison rests on a single seed" in found.reason
 
 
 def test_differences_and_ratios_of_hand_made_pairs() -> None:

@@ -12,6 +12,9 @@ from benchmark.statistics.resampling import percentiles
 from report import prose
 from report.claims.records import Effect
 
+Ends = tuple[float, float, float]
+"""An estimate, and the lower and upper end of its interval."""
+
 
 def pairs_in_words(pairs: pd.DataFrame) -> str:
     """How many pairs there are, on how many seeds."""
@@ -19,21 +22,27 @@ def pairs_in_words(pairs: pd.DataFrame) -> str:
     return f"{prose.count(len(pairs), 'pair')}, {seeds}"
 
 
-def difference(pairs: pd.DataFrame, label: str, sign: int = 1) -> Effect:
-    """Mean of treated minus control (``sign`` -1: control minus treated) over pairs.
+def over_seeds(values: np.ndarray, strata: pd.Series, seeds: pd.Series) -> Ends:
+    """Mean and 95% interval of ``values``, seeds resampled within ``strata``.
 
-    Seeds are resampled within each stratum.
+    A single seed has no interval: what would be resampled is the choice of cells.
     """
+    if seeds.nunique() < 2:
+        return float(mean(values)), np.nan, np.nan
+    return bootstrap(values, strata.to_numpy(), mean)
+
+
+def difference(pairs: pd.DataFrame, label: str, sign: int = 1) -> Effect:
+    """Mean of treated minus control (``sign`` -1: control minus treated) over pairs."""
     values = sign * pairs["difference"].to_numpy()
-    return Effect(
-        label, *bootstrap(values, pairs["stratum"].to_numpy(), mean), pairs_in_words(pairs)
-    )
+    ends = over_seeds(values, pairs["stratum"], pairs["seed"])
+    return Effect(label, *ends, pairs_in_words(pairs))
 
 
 def ratio(pairs: pd.DataFrame, label: str) -> Effect:
     """Geometric mean of control / treated over pairs of positive values: times as little."""
     logs = np.log(pairs["control"].to_numpy()) - np.log(pairs["treated"].to_numpy())
-    estimate, low, high = np.exp(bootstrap(logs, pairs["stratum"].to_numpy(), mean))
+    estimate, low, high = np.exp(over_seeds(logs, pairs["stratum"], pairs["seed"]))
     return Effect(label, float(estimate), float(low), float(high), pairs_in_words(pairs))
 
 
@@ -45,7 +54,7 @@ def prevented(pairs: pd.DataFrame, label: str) -> Effect:
     """
     counts = pairs[["control", "treated"]].to_numpy(dtype=float)
     estimate = float(_net(counts.sum(axis=0)[None])[0])
-    if len(counts) < 2:
+    if pairs["seed"].nunique() < 2:
         return Effect(label, estimate, np.nan, np.nan, pairs_in_words(pairs))
     draws = _net(counts[resample(pairs["stratum"].to_numpy())].sum(axis=1))
     # a draw in which nothing explodes says nothing
@@ -72,8 +81,8 @@ def share_of(groups: pd.Series, noun: str, label: str) -> Effect:
 
 def share_of_trials(frame: pd.DataFrame, value: str, label: str) -> Effect:
     """Mean of a 0/1 column over the trials of a frame; seeds are resampled within cells."""
-    found = bootstrap(frame[value].to_numpy(), frame["cell"].to_numpy(), mean)
-    return Effect(label, *found, prose.count(len(frame), "trial"))
+    ends = over_seeds(frame[value].to_numpy(), frame["cell"], frame["seed"])
+    return Effect(label, *ends, prose.count(len(frame), "trial"))
 
 
 def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:

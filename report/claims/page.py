@@ -91,8 +91,8 @@ def reading() -> Markdown:
     which = prose.listing(f"`{study}`" for study, n in counts.items() if n == fewest)
     if fewest == 1:
         return Markdown(
-            f"With a single seed ({which}) nothing varies within a cell: intervals there are over "
-            "cells, and say nothing about other seeds."
+            f"With a single seed ({which}) nothing varies within a cell: paired comparisons have "
+            "no interval there, and test nothing."
         )
     least = 2.0 ** (1 - fewest)
     return Markdown(

@@ -1,4 +1,4 @@
-"""Claims 11 to 14: what improves, scales, makes safer, and the article's own networks."""
+"""Claims 11 and 12: whether complexity, size, data and efficient computation pay."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ from report.claims.frames import at_best
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
-MARGIN = 10.0
-"""How many times too large a rate may be for a safe optimizer."""
-GUARDS = ("skip_step", "global_norm")
-"""Clippings that practice calls safety."""
 CHOICES = ["learning_rate", "normalization"]
 """What every size of a network may choose for itself, on validation."""
-CONVOLUTIONAL = ("cnn", "cnn_deep")
-POINT = 0.01
+OWNED = ["clipping_threshold", "batch_policy_parameter"]
+"""What goes with a clipping and a batch policy, and is none of its own choice."""
 
 
 def convolutions(source: Evidence) -> Found:
@@ -47,9 +43,6 @@ def convolutions_against_dense(source: Evidence) -> Found:
         if len(pairs):
             effects.append(difference(pairs, f"{prose.name('cnn')} on {dataset}"))
     return found(effects) if effects else nothing("there is no MLP and CNN on the same seeds")
-
-
-OWNED = ["clipping_threshold", "batch_policy_parameter"]
 
 
 def _family(source: Evidence, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -72,7 +72,7 @@ class Effect:
 
     @property
     def known(self) -> bool:
-        """Whether it has an interval; a single run has none."""
+        """Whether it has an interval; a single seed has none."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
@@ -92,7 +92,7 @@ def found(effects: Iterable[Effect], notes: Iterable[str] = ()) -> Found:
     every = list(effects)
     known = tuple(effect for effect in every if effect.known)
     if every and not known:
-        return nothing("every comparison rests on a single run, which has no interval")
+        return nothing("every comparison rests on a single seed or timing, which has no interval")
     return Found(known, tuple(note for note in notes if note))
 
 

@@ -47,11 +47,17 @@ def normalized_sizes(source: Evidence) -> Found:
 
 
 def _undefined(source: Evidence) -> str:
-    """Batch sizes at which batch normalization cannot be run."""
+    """Batch sizes that are too small for batch normalization to be run."""
     trials = source.results.trials
-    skipped = trials[trials["status"].eq("skipped") & trials["normalization"].eq("batch")]
-    lost = prose.listing(map(str, sizes(skipped)))
-    return f"Batch normalization is not defined for batches of {lost}." if lost else ""
+    normalized = trials[trials["normalization"] == "batch"]
+    skipped = normalized["status"] == "skipped"
+    smallest = normalized.loc[~skipped, "batch_size"].min()
+    lost = [size for size in sizes(normalized[skipped]) if size < smallest]
+    return (
+        f"Batch normalization is not defined for batches of {prose.listing(map(str, lost))}."
+        if lost
+        else ""
+    )
 
 
 def normalized_explosions(source: Evidence) -> Found:

@@ -9,7 +9,7 @@ import pandas as pd
 from benchmark.statistics import paired
 from report import prose
 from report.claims.effects import difference, prevented
-from report.claims.frames import at_best, by_setting, unclipped
+from report.claims.frames import at_best, by_setting, unclipped, varying
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
@@ -20,7 +20,7 @@ MARGIN = 10.0
 def _too_large(rows: pd.DataFrame) -> pd.DataFrame:
     """The exploded share of each arm and seed at rates above its best one, up to ten times it."""
     best = at_best(rows)
-    keys = [c for c in ("optimizer", "schedule", "epochs") if c in rows]
+    keys = [c for c in varying(rows) if c != "learning_rate"]
     own = best.groupby(keys, sort=False)["learning_rate"].first().rename("best_rate").reset_index()
     above = rows.merge(own, on=keys)
     above = above[
@@ -35,6 +35,8 @@ def reliable_optimizers(source: Evidence) -> Found:
     """Points by which fewer trials explode than with SGD at up to ten times the best rate."""
     effects, out = [], []
     for setting, rows in by_setting(unclipped(source.outcomes)):
+        if rows["optimizer"].nunique() < 2:
+            continue
         over = _too_large(rows)
         for level in rows["optimizer"].drop_duplicates():
             if level == "sgd":
