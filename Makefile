@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?=
+SCALE ?= quick
 
 # Tried in this order where PYTHON is not given on the command line or in the environment.
 PYTHONS = $(PYTHON) $(if $(filter file default,$(origin PYTHON)),python3.11 python3.12 python3.13 python3.14)
@@ -17,10 +18,11 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test report lint clean
+.PHONY: help quickstart studies test report lint clean
 
 help: ## This list
 	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
+	@echo 'make studies [SCALE=quick]            every study at a scale, one after another'
 	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
 	@echo 'make test                             set up and run the tests'
 	@echo 'make lint                             ruff and mypy'
@@ -33,6 +35,15 @@ quickstart: $(FOR_REPORT)
 	$(RUN) studies/search.py --scale quick
 	@echo 'Building the report ...'
 	$(RUN) report/build.py results/quick
+
+# The grid comes first: the search trains its best cell again beside its own.
+STUDIES = grid search initialization explosion learning_rate clipping normalization \
+    batch_updates optimizers scaling article
+studies: $(FOR_REPORT)
+	@for study in $(STUDIES); do \
+	    $(RUN) studies/$$study.py --scale $(SCALE) \
+	        $(if $(RESULTS),--results "$(RESULTS)") || exit $$?; \
+	done
 
 test: $(FOR_TESTS)
 	$(RUN) -m pytest -n $$(( $(CORES) < 4 ? $(CORES) : 4 ))
