@@ -1,23 +1,25 @@
-"""Effects with their intervals, and what they cost."""
+"""Effects with their intervals, what they cost, and which factor matters."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from benchmark.figures.style import canvas, markers, palette, words
+from benchmark.figures.style import BLUE, canvas, legend_below, looks, words
 from benchmark.statistics import interval, mean
 
 
-def comparison_forest(comparisons: pd.DataFrame, unit: str, scale: float = 100.0) -> Figure:
+def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.0) -> Figure:
     """Effects against a baseline as points with 95% intervals, a row each, a facet a panel.
 
-    ``comparisons`` has the columns ``panel``, ``level``, ``baseline``, ``effect``, ``low`` and
-    ``high``, as `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into
-    ``unit``, the words on the axis.
+    ``comparisons`` has the columns ``panel``, ``level``, ``effect``, ``low`` and ``high``, as
+    `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into the unit of
+    ``label``, the words on the axis.
     """
     panels, levels = list(comparisons["panel"].unique()), list(comparisons["level"].unique())
-    colours = palette(levels)
+    styles = looks(levels)
     figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
@@ -27,60 +29,81 @@ def comparison_forest(comparisons: pd.DataFrame, unit: str, scale: float = 100.0
                 axis.errorbar(
                     effect,
                     y,
-                    xerr=[[max(effect - low, 0.0)], [max(high - effect, 0.0)]],
-                    fmt="o",
-                    color=colours[level],
+                    xerr=np.clip([[effect - low], [high - effect]], 0, None),
+                    fmt=styles[level].marker,
+                    color=styles[level].colour,
                     capsize=3,
                     markersize=5.5,
                     linewidth=1.6,
                 )
         axis.axvline(0, color="black", linewidth=0.9)
         axis.set(title=panel, ylim=(len(levels) - 0.5, -0.5))
+        axis.locator_params(axis="x", nbins=6)
         axis.grid(visible=False, axis="y")
         axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
-    baseline = words(str(comparisons["baseline"].iloc[0]))
-    figure.supxlabel(f"difference from {baseline}: {unit}", fontsize=10.5)
+    figure.supxlabel(label, fontsize=10.5)
     return figure
 
 
-def cost_against_batch_size(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
-    """Updates and seconds a trial against its final batch size, by ``factor`` and model.
+def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
+    """Updates and seconds a trial by the levels of ``factor``, models side by side.
 
     Points are means over trials with 95% bootstrap intervals. Seconds are a trial's share of the
     time of the unit that it trained in.
     """
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    colours, shapes = palette(levels), markers(models)
+    styles = looks(models)
     panels = {"steps": "updates a trial", "seconds": "time a trial (s)"}
-    figure, axes = canvas(1, 2, 2.9)
+    figure, axes = canvas(1, 2, 0.5 + 0.45 * len(levels), sharey=True)
     for axis, (value, label) in zip(axes[0], panels.items(), strict=True):
-        by = ["model", factor, "final_batch_size"]
-        summary = interval(frame, value, by, statistic=mean)
-        for row in summary.to_dict("records"):
-            level, estimate = row[factor], row["estimate"]
+        for row in interval(frame, value, ["model", factor], statistic=mean).to_dict("records"):
+            place = models.index(row["model"]) - (len(models) - 1) / 2
+            estimate = row["estimate"]
             axis.errorbar(
-                row["final_batch_size"],
                 estimate,
-                yerr=[[estimate - row["low"]], [row["high"] - estimate]],
-                fmt=shapes[row["model"]],
-                color=colours[level],
-                markersize=6,
+                levels.index(row[factor]) + 0.3 * place,
+                xerr=np.clip([[estimate - row["low"]], [row["high"] - estimate]], 0, None),
+                fmt=styles[row["model"]].marker,
+                color=styles[row["model"]].colour,
+                markersize=5.5,
                 capsize=3,
-                label=f"{words(row['model'])}, {words(level)}",
             )
-        sizes = sorted(frame["final_batch_size"].unique())
-        axis.set(xscale="log", xlabel="batch size at the end (examples)", ylabel=label)
-        axis.set_ylim(bottom=0)
-        axis.set_xticks(sizes, labels=[f"{size:g}" for size in sizes])
-        axis.minorticks_off()
-        axis.margins(x=0.2)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        list(unique.values()),
-        list(unique),
-        loc="outside lower center",
-        ncols=min(len(unique), 4),
-        frameon=False,
-    )
+        axis.set(xlabel=label, ylim=(len(levels) - 0.5, -0.5))
+        axis.set_xlim(left=0)
+        axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
+        axis.grid(visible=False, axis="y")
+    handles = [
+        Line2D([], [], color=styles[m].colour, marker=styles[m].marker, linestyle="")
+        for m in models
+    ]
+    legend_below(figure, handles, [words(model) for model in models])
+    return figure
+
+
+def importance_bars(importance: pd.DataFrame) -> Figure:
+    """Importance of each factor as a bar with its 95% interval, a facet an evaluator.
+
+    ``importance`` has the columns ``panel``, ``factor``, ``estimate``, ``low`` and ``high``, as
+    `benchmark.statistics.main_effects` and its like give them.
+    """
+    panels, factors = list(importance["panel"].unique()), list(importance["factor"].unique())
+    figure, axes = canvas(1, len(panels), 0.5 + 0.3 * len(factors), sharey=True)
+    right = 105 * float(np.nanmax(importance[["estimate", "high"]].to_numpy()))
+    for axis, panel in zip(axes[0], panels, strict=True):
+        rows = importance[importance["panel"] == panel]
+        share = 100 * rows["estimate"]
+        axis.barh(
+            [factors.index(factor) for factor in rows["factor"]],
+            share,
+            xerr=np.clip([share - 100 * rows["low"], 100 * rows["high"] - share], 0, None),
+            height=0.6,
+            color=BLUE,
+            ecolor="black",
+            capsize=2.5,
+        )
+        axis.set(title=panel, xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
+        axis.locator_params(axis="x", nbins=5)
+        axis.set_yticks(range(len(factors)), labels=[words(factor) for factor in factors])
+        axis.grid(visible=False, axis="y")
+    figure.supxlabel("importance (%)", fontsize=10.5)
     return figure

@@ -1,12 +1,17 @@
-"""Accuracy against learning rate."""
+"""Accuracy against learning rate, and how accuracies are distributed."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.figures.style import canvas, legend_below, markers, palette, rate_ticks, words
-from benchmark.statistics import interval
+from benchmark.figures.style import canvas, legend_below, looks, rate_ticks, words
+from benchmark.statistics import interval, performance_profile
+
+SHIFT = 1.06
+"""Lines that lie on each other are told apart by a shift of a few per cent along the rate."""
 
 
 def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
@@ -17,7 +22,7 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
     `benchmark.statistics.outcomes`.
     """
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    colours, shapes = palette(levels), markers(levels)
+    styles = looks(levels)
     rates = sorted(frame["learning_rate"].unique())
     summary = interval(frame, "accuracy", ["model", factor, "learning_rate"])
     figure, axes = canvas(1, len(models), 3.0, sharey=True)
@@ -25,27 +30,75 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
         for place, level in enumerate(levels):
             rows = summary[(summary["model"] == model) & (summary[factor] == level)]
             rows = rows.sort_values("learning_rate")
-            # lines that lie on each other are told apart by a shift of a few per cent
-            shift = 1.06 ** (place - (len(levels) - 1) / 2)
+            look = styles[level]
             accuracy = 100 * rows["estimate"]
             axis.errorbar(
-                rows["learning_rate"] * shift,
+                rows["learning_rate"] * SHIFT ** (place - (len(levels) - 1) / 2),
                 accuracy,
-                yerr=[accuracy - 100 * rows["low"], 100 * rows["high"] - accuracy],
-                color=colours[level],
-                marker=shapes[level],
+                # a percentile interval need not contain its estimate
+                yerr=np.clip(
+                    [accuracy - 100 * rows["low"], 100 * rows["high"] - accuracy], 0, None
+                ),
+                color=look.colour,
+                marker=look.marker,
+                linestyle=look.line,
                 markersize=4.5,
                 linewidth=1.4,
                 elinewidth=1.2,
                 capsize=2,
                 label=words(level),
             )
-        axis.axhline(100 / frame["classes"].iloc[0], color="black", linestyle=":", linewidth=1)
         axis.set(xscale="log", title=words(model), xlabel="learning rate", ylim=(0, 102))
         rate_ticks(axis, rates)
+        _draw_chance(axis, 1 / frame["classes"].iloc[0])
     axes[0][0].set_ylabel("test accuracy (%)")
-    axes[0][0].annotate(
-        "chance", (0.02, 100 / frame["classes"].iloc[0] + 1.5), xycoords=("axes fraction", "data")
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=words(factor))
+    return figure
+
+
+def _draw_chance(axis: Axes, chance: float) -> None:
+    axis.axhline(100 * chance, color="black", linestyle=":", linewidth=1)
+    axis.annotate(
+        "chance",
+        (0.02, 100 * chance),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=8.5,
     )
-    legend_below(figure, axes[0][0], len(levels), words(factor))
+
+
+def accuracy_profile(frame: pd.DataFrame, factor: str) -> Figure:
+    """Share of trials above each test accuracy, a line for each level of ``factor``.
+
+    Bands are pointwise 95% stratified bootstrap intervals; the higher the line the better.
+    ``frame`` comes from `benchmark.statistics.outcomes`.
+    """
+    models, levels = list(frame["model"].unique()), list(frame[factor].unique())
+    styles = looks(levels)
+    thresholds = np.linspace(0, 1, 101)
+    profile = performance_profile(frame, "accuracy", ["model", factor], thresholds)
+    figure, axes = canvas(1, len(models), 2.6, sharey=True)
+    for axis, model in zip(axes[0], models, strict=True):
+        for level in levels:
+            rows = profile[(profile["model"] == model) & (profile[factor] == level)]
+            look, x = styles[level], 100 * rows["threshold"]
+            axis.fill_between(
+                x, 100 * rows["low"], 100 * rows["high"], color=look.colour, alpha=0.2, linewidth=0
+            )
+            axis.plot(
+                x,
+                100 * rows["estimate"],
+                color=look.colour,
+                linestyle=look.line,
+                marker=look.marker,
+                markevery=(10, 20),
+                markersize=4.5,
+                linewidth=1.4,
+                label=words(level),
+            )
+        axis.set(title=words(model), xlabel="test accuracy (%)", xlim=(0, 100), ylim=(0, 102))
+    axes[0][0].set_ylabel("trials above it (%)")
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=words(factor))
     return figure

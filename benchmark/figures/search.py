@@ -7,35 +7,42 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.figures.style import canvas, legend_below, palette, words
+from benchmark.figures.style import canvas, legend_below, looks, words
 
 
 def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
     """Smallest validation loss so far against the number of trials, a line for each sampler.
 
     ``progress`` comes from `benchmark.statistics.best_so_far`; ``grid_best`` has the columns
-    ``model``, ``loss`` and ``trials``: the best cell of the grid, a dashed line.
+    ``model``, ``objective`` and ``trials``: the best cell of the grid, a dashed line.
     """
     models, arms = list(progress["model"].unique()), list(progress["arm"].unique())
-    colours = palette(arms)
+    styles = looks([*arms, "grid"])
     figure, axes = canvas(1, len(models), 2.8, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for arm in arms:
             rows = progress[(progress["model"] == model) & (progress["arm"] == arm)]
             axis.step(
-                rows["number"], rows["best"], where="post", color=colours[arm], label=words(arm)
+                rows["number"],
+                rows["best"],
+                where="post",
+                color=styles[arm].colour,
+                marker=styles[arm].marker,
+                markevery=(5, 10),
+                markersize=4.5,
+                label=words(arm),
             )
         best = grid_best[grid_best["model"] == model]
         if len(best):
-            loss, count = float(best["loss"].iloc[0]), int(best["trials"].iloc[0])
-            label = f"best cell of the grid ({count} trials)"
-            axis.axhline(loss, color=palette(["grid"])["grid"], linestyle="--", label=label)
+            loss, count = float(best["objective"].iloc[0]), int(best["trials"].iloc[0])
+            label = f"best cell of the grid (of {count:,} trials)"
+            axis.axhline(loss, color=styles["grid"].colour, linestyle="--", label=label)
         axis.set(title=words(model), xlabel="trials of the search", yscale="log")
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.yaxis.set_minor_locator(NullLocator())
     axes[0][0].set_ylabel("best validation loss so far (nats)")
-    legend_below(figure, axes[0][0], 2)
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=4)
     return figure
 
 
@@ -47,7 +54,7 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
     """
     models = list(summary["model"].unique())
     sources = list(summary["source"].unique())
-    colours = palette(sources)
+    styles = looks(sources)
     figure, axes = canvas(1, len(models), 0.5 + 0.4 * len(sources), sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for y, source in enumerate(sources):
@@ -58,14 +65,14 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
             estimate, low, high = (
                 100 * float(found[c].iloc[0]) for c in ("estimate", "low", "high")
             )
-            place = np.full(len(runs), y + 0.22)
-            axis.plot(100 * runs["accuracy"], place, "|", color=colours[source], markersize=8)
+            look, place = styles[source], np.full(len(runs), y + 0.24)
+            axis.plot(100 * runs["accuracy"], place, "|", color=look.colour, markersize=7)
             axis.errorbar(
                 estimate,
                 y,
-                xerr=[[estimate - low], [high - estimate]],
-                fmt="o",
-                color=colours[source],
+                xerr=np.clip([[estimate - low], [high - estimate]], 0, None),
+                fmt=look.marker,
+                color=look.colour,
                 capsize=3,
                 markersize=5,
             )

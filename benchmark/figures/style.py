@@ -1,21 +1,23 @@
-"""What all figures share: colours by level, markers, sizes and the words on axes."""
+"""What all figures share: the look of each level, sizes, ticks and the words on axes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import matplotlib as mpl
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PAGE_WIDTH = 7.6
 """Inches: the width of the text column, at which the type stays readable."""
+MOST_TICKS = 6
 
-# Okabe and Ito's palette, which stays distinct for the common colour blindnesses
-BLACK, ORANGE, SKY, GREEN = "#222222", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#9A9A9A"
+# Okabe and Ito's palette, which stays distinct for the common colour blindnesses; its yellow is
+# left out, because lines of it fade on white
+BLACK, GREY, ORANGE, SKY, GREEN = "#222222", "#666666", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 STATUS_COLOURS: dict[str, str] = {
     "stable": BLUE,
@@ -27,54 +29,92 @@ STATUS_COLOURS: dict[str, str] = {
 }
 """Colour of each status of a finished trial, in the order in which bars are stacked."""
 
-COLOURS: dict[str, str] = {
-    "none": "#666666",
-    "value": ORANGE,
-    "global_norm": BLUE,
-    "per_layer_norm": SKY,
-    "adaptive": GREEN,
-    "batch": VERMILION,
-    "layer": PURPLE,
-    "group": "#8C6D00",
-    "fixed": "#666666",
-    "accumulate": SKY,
-    "doubling": VERMILION,
-    "tpe": BLUE,
-    "random": ORANGE,
-    "quasi-random": GREEN,
-    "grid": "#666666",
-    "mlp": BLUE,
-    "cnn": VERMILION,
+
+@dataclass(frozen=True)
+class Look:
+    """How a level is drawn, in every figure: colour is never the only difference."""
+
+    colour: str
+    marker: str
+    line: Literal["-", "--"] = "-"
+
+
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+MARKERS = ("s", "^", "D", "v", "P", "X", "*")
+SOLID = tuple(map(Look, COLOURS, MARKERS))
+# dashed, and with other markers
+DASHED = tuple(Look(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[:3], strict=True))
+SPARE = SOLID + DASHED
+"""Looks in the order in which they are given out: seven colours solid, then dashed."""
+BASELINE = Look(GREY, "o")
+
+
+def _factor(*levels: str) -> dict[str, Look]:
+    return dict(zip(levels, (BASELINE, *SPARE), strict=False))
+
+
+LOOKS: dict[str, Look] = {
+    **_factor("sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"),
+    **_factor(
+        *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau", "range_test"),
+    ),
+    **_factor(
+        *("fixed", "doubling", "accumulate", "grow_instead_of_decay", "noise_scale"),
+        *("norm_test", "cabs", "dive", "full"),
+    ),
+    **_factor(
+        *("none", "batch", "layer", "group", "rms", "instance", "ghost_batch"),
+        *("weight_norm", "weight_standardization"),
+    ),
+    **_factor(
+        *("none", "global_norm", "adaptive", "per_layer_norm", "value", "zclip", "autoclip"),
+        *("adagc", "update_rms", "normalized", "skip_step", "zclip_capped"),
+    ),
+    **_factor("grid", "tpe", "random", "quasi-random"),
+    "mlp": SPARE[0],
+    "cnn": SPARE[1],
 }
-"""Colour of each level: the same one in every figure."""
-
-SPARE = (PURPLE, GREEN, ORANGE, SKY, VERMILION, BLUE)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Look of each level: the same one in every figure. The first of each factor is its baseline."""
 
 
-def palette(levels: Iterable[str]) -> dict[str, str]:
-    """Colour of each level; a level that is not known takes a spare colour, in order.
+def looks(levels: Iterable[object]) -> dict[Any, Look]:
+    """Look of each level; a level that is not known takes a spare one, in order.
 
-    >>> palette(["none"])
-    {'none': '#666666'}
+    >>> looks(["none"])["none"].colour
+    '#666666'
     """
-    unknown = [level for level in levels if level not in COLOURS]
+    found = list(levels)
+    unknown = [level for level in found if level not in LOOKS]
     spare = {level: SPARE[i % len(SPARE)] for i, level in enumerate(unknown)}
-    return {level: COLOURS.get(level, spare.get(level, BLACK)) for level in levels}
+    return {level: spare[level] if level in spare else LOOKS[str(level)] for level in found}
 
 
-def markers(levels: Sequence[str]) -> dict[str, str]:
-    """Marker of each level, so that colour is never the only difference."""
-    return {level: MARKERS[i % len(MARKERS)] for i, level in enumerate(levels)}
+NAMES = {
+    **{"mlp": "MLP", "mlp_wide": "wide MLP", "mlp_deep": "deep MLP"},
+    **{"cnn": "CNN", "cnn_2c2d": "2c2d CNN", "cnn_deep": "deep CNN"},
+    **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
+    **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
+    **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
+    **{"tpe": "TPE", "sgd": "SGD", "rms": "RMS", "cabs": "CABS", "he": "He", "glorot": "Glorot"},
+}
 
 
-def words(name: str) -> str:
-    """A column or level as a reader's words: underscores become spaces."""
-    return {"mlp": "MLP", "cnn": "CNN", "tpe": "TPE"}.get(name, name.replace("_", " "))
+def words(name: object) -> str:
+    """A column or level as a reader's words: underscores become spaces.
+
+    >>> words("global_norm"), words(0.1)
+    ('global norm', '0.1')
+    """
+    if isinstance(name, float | int):
+        return f"{name:g}"
+    return NAMES.get(str(name), str(name).replace("_", " "))
 
 
 def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
     """A figure of page width with (rows, columns) axes, ``height`` inches a row."""
+    # here, because it takes a second or two, and not every page that names a figure draws one
+    import seaborn as sns
+
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -89,16 +129,37 @@ def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figu
     return figure, axes
 
 
-def legend_below(figure: Figure, axis: Axes, columns: int, title: str = "") -> None:
-    """One legend for all facets, under them."""
-    handles, labels = axis.get_legend_handles_labels()
+def legend_below(
+    figure: Figure,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+    *,
+    title: str = "",
+    columns: int = 5,
+) -> None:
+    """One legend for all facets, under them, in rows of ``columns``."""
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, title=title
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(len(labels), columns),
+        frameon=False,
+        title=title,
     )
+
+
+def thinned(values: Sequence[float], most: int = MOST_TICKS) -> list[int]:
+    """Positions of at most ``most`` of the values, evenly spread, the first one among them.
+
+    >>> thinned([1, 2, 3, 4, 5, 6, 7])
+    [0, 2, 4, 6]
+    """
+    step = -(-len(values) // most)
+    return list(range(0, len(values), step))
 
 
 def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
     """Ticks at the learning rates that were run, written as plain numbers."""
-    shown = list(rates) if len(rates) <= 6 else list(rates)[::2]
+    shown = [rates[i] for i in thinned(rates)]
     axis.set_xticks(shown, labels=[f"{rate:g}" for rate in shown])
     axis.minorticks_off()

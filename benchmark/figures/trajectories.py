@@ -7,68 +7,91 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
-from benchmark.figures.style import canvas, palette, words
+from benchmark.figures.style import Look, canvas, legend_below, looks, thinned, words
+
+MOST_RATES = 5
+"""Columns that fit on a page."""
 
 
 def gradient_norm_trajectories(
     history: pd.DataFrame, trials: pd.DataFrame, factor: str = "clipping"
 ) -> Figure:
-    """Gradient norm over examples seen: rows are models, columns learning rates.
+    """Largest gradient norm since the last checkpoint against the examples seen.
 
-    A line for each trial in ``trials``, coloured by ``factor``: solid the median over the steps
-    since the last checkpoint, faint the maximum. A cross marks the checkpoint by which the first
-    bad step fell; a triangle at the upper edge a norm that was infinite or not a number.
+    Rows are models, columns at most five of the learning rates. For each level of ``factor`` a
+    line at the median over the trials (seeds) and a band from their least to their greatest norm.
+    A cross marks the checkpoint by which a trial's first bad step fell; a triangle at the upper
+    edge one of whose norms was infinite or not a number.
     """
-    models, rates = list(trials["model"].unique()), sorted(trials["learning_rate"].unique())
-    levels = list(trials[factor].unique())
-    colours = palette(levels)
+    models, levels = list(trials["model"].unique()), list(trials[factor].unique())
+    rates = sorted(trials["learning_rate"].unique())
+    rates = [rates[i] for i in thinned(rates, MOST_RATES)]
+    styles = looks(levels)
     columns = ["trial", "model", "learning_rate", "first_bad_step", factor]
     # the study's own learning rate, not that of the schedule at the checkpoint
     rows = history.drop(columns="learning_rate").merge(trials[columns], on="trial")
-    rows = rows[rows["step"] > 0]
-    norms = rows["gradient_norm_max"].to_numpy(dtype=float)
-    finite = norms[np.isfinite(norms) & (norms > 0)]
-    top = float(finite.max()) * 5 if len(finite) else 1.0
+    rows = rows[(rows["step"] > 0) & rows["learning_rate"].isin(rates)]
+    rows["norm"] = rows["gradient_norm_max"].astype(float)
     figure, axes = canvas(len(models), len(rates), 2.0, sharex=True, sharey="row")
     for axis_row, model in zip(axes, models, strict=True):
+        of_model = rows[rows["model"] == model]
+        top = _top(of_model["norm"])
         for axis, rate in zip(axis_row, rates, strict=True):
-            here = rows[(rows["model"] == model) & (rows["learning_rate"] == rate)]
-            for _, run in here.groupby("trial", sort=False):
-                _draw_run(axis, run, colours[run[factor].iloc[0]], top)
+            here = of_model[of_model["learning_rate"] == rate]
+            for level in levels:
+                _draw_level(axis, here[here[factor] == level], styles[level], top)
             axis.set(yscale="log")
+            axis.yaxis.set_major_locator(LogLocator(numticks=6))
+            axis.xaxis.set_major_locator(MaxNLocator(3))
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             axis.tick_params(labelsize=8)
             axis.grid(visible=False, axis="x")
         axis_row[0].set_ylabel(f"{words(model)}: gradient norm")
     for axis, rate in zip(axes[0], rates, strict=True):
         axis.set_title(f"rate {rate:g}", fontsize=10)
     axes[-1][len(rates) // 2].set_xlabel("training examples seen")
-    lines = [Line2D([], [], color=colours[v], label=words(v)) for v in levels]
+    lines = [
+        Line2D([], [], color=styles[v].colour, linestyle=styles[v].line, label=words(v))
+        for v in levels
+    ]
     marks = [
         Line2D([], [], color="black", marker="x", linestyle="", label="first bad step"),
         Line2D([], [], color="black", marker="^", linestyle="", label="not finite"),
     ]
-    columns_shown = min(len(lines + marks), 4)
-    figure.legend(
-        handles=lines + marks, loc="outside lower center", ncols=columns_shown, frameon=False
-    )
+    handles = lines + marks
+    legend_below(figure, handles, [str(h.get_label()) for h in handles], columns=6)
     return figure
 
 
-def _draw_run(axis: Axes, run: pd.DataFrame, colour: str, top: float) -> None:
-    samples = run["samples"].to_numpy(dtype=float)
-    median = run["gradient_norm_median"].to_numpy(dtype=float)
-    largest = run["gradient_norm_max"].to_numpy(dtype=float)
+def _top(norms: pd.Series) -> float:
+    """Where norms without a place on the axis are marked."""
+    finite = norms[np.isfinite(norms)]
+    return 5 * float(finite.max()) if len(finite) and finite.max() > 0 else 1.0
+
+
+def _draw_level(axis: Axes, rows: pd.DataFrame, look: Look, top: float) -> None:
     # a log axis has no place for zero, infinity or NaN
-    drawn = np.where(np.isfinite(median) & (median > 0), median, np.nan)
-    peaks = np.where(np.isfinite(largest) & (largest > 0), largest, np.nan)
-    axis.plot(samples, peaks, color=colour, alpha=0.35, linewidth=0.8)
-    axis.plot(samples, drawn, color=colour, alpha=0.9, linewidth=1.1)
-    lost = ~np.isfinite(largest) | ~np.isfinite(median)
-    axis.plot(samples[lost], np.full(lost.sum(), top), "^", color=colour, markersize=4)
-    onset = run["first_bad_step"].iloc[0]
-    after = run["step"].to_numpy() >= onset if pd.notna(onset) else np.zeros(len(run), dtype=bool)
-    if after.any():
-        first = int(after.argmax())
-        height = peaks[first] if np.isfinite(peaks[first]) else top
-        axis.plot(samples[first], height, "x", color=colour, markersize=5)
+    drawn = rows[np.isfinite(rows["norm"]) & (rows["norm"] > 0)]
+    over_trials = drawn.groupby("samples")["norm"].agg(["min", "median", "max"])
+    axis.fill_between(
+        over_trials.index,
+        over_trials["min"],
+        over_trials["max"],
+        color=look.colour,
+        alpha=0.2,
+        linewidth=0,
+    )
+    axis.plot(
+        over_trials.index,
+        over_trials["median"],
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=1.2,
+    )
+    lost = rows[~np.isfinite(rows["norm"])].drop_duplicates("trial")
+    axis.plot(lost["samples"], np.full(len(lost), top), "^", color=look.colour, markersize=4)
+    onset = rows[rows["step"] >= rows["first_bad_step"].astype(float)].drop_duplicates("trial")
+    norms = onset["norm"].where(np.isfinite(onset["norm"]), top)
+    axis.plot(onset["samples"], norms, "x", color=look.colour, markersize=5)

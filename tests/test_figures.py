@@ -1,0 +1,375 @@
+"""Figures of small frames: axes with units, legends, as many artists as the data ask for."""
+
+import functools
+import math
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from benchmark import figures
+from benchmark.figures import style
+from benchmark.records import Trial
+from benchmark.statistics import outcomes
+from benchmark.status import FINISHED
+
+MODELS = ("mlp", "cnn")
+CLIPPINGS = ("none", "value", "global_norm")
+RATES = (0.01, 0.1, 1.0)
+
+
+def grid() -> pd.DataFrame:
+    """Two models, three clippings, three rates, two seeds: every rate of 1 dies."""
+    rows = []
+    for model in MODELS:
+        for clipping in CLIPPINGS:
+            for rate in RATES:
+                for seed in (0, 1):
+                    trial = Trial(model=model, clipping=clipping, learning_rate=rate, seed=seed)
+                    dead = rate == 1.0
+                    rows.append(
+                        {
+                            **trial.row(),
+                            "trial": trial.key,
+                            "cell": trial.cell,
+                            "status": "dead" if dead else "stable",
+                            "first_bad_step": 2.0 if dead else math.nan,
+                            "classes": 10,
+                            "test_accuracy": 0.1 if dead else 0.9 + 0.01 * seed,
+                            "validation_accuracy": 0.1 if dead else 0.9,
+                            "validation_loss": 2.3 if dead else 0.3,
+                            "initial_loss": 2.3,
+                            "steps": 100,
+                            "seconds": 0.5,
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+TRIALS = grid()
+OUTCOMES = outcomes(TRIALS)
+
+
+def history() -> pd.DataFrame:
+    """Three checkpoints a trial; the dead trials' norms are 1e6, then infinite."""
+    rows = []
+    for trial in TRIALS.to_dict("records"):
+        dead = trial["status"] == "dead"
+        norms = (1.0, 1e6, math.inf) if dead else (1.0, 2.0, 3.0)
+        for checkpoint, norm in enumerate(norms):
+            rows.append(
+                {
+                    "trial": trial["trial"],
+                    "step": 10 * checkpoint,
+                    "samples": 320 * checkpoint,
+                    "learning_rate": 0.5,
+                    "gradient_norm_max": norm,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+COMPARISONS = pd.DataFrame(
+    [
+        {"panel": panel, "level": level, "effect": effect, "low": effect - 0.01, "high": high}
+        for panel in ("at the best rates", "over all rates")
+        for level, effect, high in [("value", 0.02, 0.03), ("adaptive", -0.02, -0.01)]
+    ]
+)
+PROGRESS = pd.DataFrame(
+    [
+        {"model": model, "arm": arm, "number": n, "best": 1 / n}
+        for model in MODELS
+        for arm in ("tpe", "random")
+        for n in (1, 2, 3)
+    ]
+)
+GRID_BEST = pd.DataFrame({"model": MODELS, "objective": [0.2, 0.3], "trials": [1200, 1200]})
+CONFIRMED = pd.DataFrame(
+    [
+        {"model": model, "source": source, "accuracy": 0.9 + 0.01 * seed}
+        for model in MODELS
+        for source in ("tpe", "grid")
+        for seed in range(3)
+    ]
+)
+SUMMARY = pd.DataFrame(
+    [
+        {"model": model, "source": source, "estimate": 0.91, "low": 0.90, "high": 0.92}
+        for model in MODELS
+        for source in ("tpe", "grid")
+    ]
+)
+IMPORTANCE = pd.DataFrame(
+    {
+        "panel": ["grid", "grid", "search"],
+        "factor": ["learning_rate", "clipping", "learning_rate"],
+        "estimate": [0.6, 0.1, 0.5],
+        "low": [0.5, 0.05, 0.4],
+        "high": [0.7, 0.2, 0.8],
+    }
+)
+
+DRAWINGS: dict[str, Callable[[], Figure]] = {
+    "accuracy_against_rate": lambda: figures.accuracy_against_rate(OUTCOMES, "clipping"),
+    "accuracy_profile": lambda: figures.accuracy_profile(OUTCOMES, "clipping"),
+    "comparison_forest": lambda: figures.comparison_forest(COMPARISONS, "difference (points)"),
+    "confirmed_accuracy": lambda: figures.confirmed_accuracy(CONFIRMED, SUMMARY),
+    "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
+    "gradient_norm_trajectories": lambda: figures.gradient_norm_trajectories(history(), TRIALS),
+    "importance_bars": lambda: figures.importance_bars(IMPORTANCE),
+    "search_progress": lambda: figures.search_progress(PROGRESS, GRID_BEST),
+    "status_map": lambda: figures.status_map(TRIALS),
+}
+FACETS = {
+    "accuracy_against_rate": 2,
+    "accuracy_profile": 2,
+    "comparison_forest": 2,
+    "confirmed_accuracy": 2,
+    "cost_by_level": 2,
+    "gradient_norm_trajectories": 6,
+    "importance_bars": 2,
+    "search_progress": 2,
+    "status_map": 2,
+}
+LABELS = {
+    "accuracy_against_rate": ("learning rate", "test accuracy (%)"),
+    "accuracy_profile": ("test accuracy (%)", "trials above it (%)"),
+    "comparison_forest": ("difference (points)", ""),
+    "confirmed_accuracy": ("test accuracy (%)", ""),
+    "cost_by_level": ("time a trial (s)", ""),
+    "gradient_norm_trajectories": ("training examples seen", "MLP: gradient norm"),
+    "importance_bars": ("importance (%)", ""),
+    "search_progress": ("trials of the search", "best validation loss so far (nats)"),
+    "status_map": ("learning rate", ""),
+}
+LEGENDS = {
+    "accuracy_against_rate": ["none", "value", "global norm"],
+    "accuracy_profile": ["none", "value", "global norm"],
+    "cost_by_level": ["MLP", "CNN"],
+    "gradient_norm_trajectories": [
+        *("none", "value", "global norm", "first bad step", "not finite"),
+    ],
+    "search_progress": ["TPE", "random", "best cell of the grid (of 1,200 trials)"],
+    "status_map": list(figures.STATUS_COLOURS),
+}
+
+every = pytest.mark.parametrize("name", DRAWINGS)
+
+
+def svg(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+@functools.cache
+def laid_out(name: str) -> Figure:
+    """The figure after its layout is settled; not to be changed."""
+    figure = DRAWINGS[name]()
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def errorbars(axis: Axes) -> list[ErrorbarContainer]:
+    return [c for c in axis.containers if isinstance(c, ErrorbarContainer)]
+
+
+@every
+def test_axes_are_labelled_with_units(name: str) -> None:
+    figure = laid_out(name)
+    x, y = LABELS[name]
+    shared = [text for text in (figure.get_supxlabel(), figure.get_supylabel()) if text]
+    labels_x = [axis.get_xlabel() for axis in figure.axes]
+    labels_y = [axis.get_ylabel() for axis in figure.axes]
+    assert x in labels_x + shared
+    assert y in labels_y
+
+
+@every
+def test_a_facet_for_each_panel(name: str) -> None:
+    assert len(laid_out(name).axes) == FACETS[name]
+
+
+@pytest.mark.parametrize("name", LEGENDS)
+def test_one_legend_names_every_level(name: str) -> None:
+    (legend,) = laid_out(name).legends
+    assert [text.get_text() for text in legend.get_texts()] == LEGENDS[name]
+
+
+@every
+def test_the_same_data_give_the_same_bytes(name: str) -> None:
+    assert svg(DRAWINGS[name]()) == svg(DRAWINGS[name]())
+
+
+@every
+def test_nothing_is_fetched_by_a_figure(name: str) -> None:
+    text = svg(DRAWINGS[name]()).decode()
+    assert 'href="http' not in text
+    assert "url(http" not in text
+
+
+@every
+def test_every_text_lies_within_the_page(name: str) -> None:
+    figure = laid_out(name)
+    # ticks beyond the limits of an axis are made but not drawn
+    extents = [axis.get_tightbbox() for axis in figure.axes]
+    extents += [artist.get_window_extent() for artist in (*figure.legends, *figure.texts)]
+    page = figure.bbox.expanded(1.002, 1.002)
+    assert [box.extents for box in extents if not page.contains(box.x0, box.y0)] == []
+    assert [box.extents for box in extents if not page.contains(box.x1, box.y1)] == []
+
+
+@pytest.mark.parametrize("name", LEGENDS)
+def test_a_legend_covers_no_axes(name: str) -> None:
+    figure = laid_out(name)
+    (legend,) = figure.legends
+    others = [axis.get_tightbbox() for axis in figure.axes]
+    others += [text.get_window_extent() for text in figure.texts]
+    assert not any(legend.get_window_extent().overlaps(other) for other in others)
+
+
+def test_a_line_and_interval_for_each_level() -> None:
+    figure = figures.accuracy_against_rate(OUTCOMES, "clipping")
+    assert [len(errorbars(axis)) for axis in figure.axes] == [3, 3]
+    line = errorbars(figure.axes[0])[0].lines[0]
+    assert line.get_ydata().tolist() == pytest.approx([90.5, 90.5, 10.0])
+    # the lines are shifted apart along the rate, the middle one not at all
+    middle = errorbars(figure.axes[0])[1].lines[0]
+    assert middle.get_xdata().tolist() == pytest.approx(list(RATES))
+
+
+def test_chance_is_drawn_where_the_classes_put_it() -> None:
+    figure = figures.accuracy_against_rate(OUTCOMES, "clipping")
+    dotted = [line for line in figure.axes[1].lines if line.get_linestyle() == ":"]
+    assert [list(line.get_ydata()) for line in dotted] == [[10.0, 10.0]]
+
+
+def test_a_profile_counts_trials_above_each_accuracy() -> None:
+    figure = figures.accuracy_profile(OUTCOMES, "clipping")
+    line = figure.axes[0].lines[0]
+    shares = dict(zip(np.round(line.get_xdata()), line.get_ydata(), strict=True))
+    # four of six trials are above one half, two of them above 90%
+    assert [shares[0], shares[50], shares[90]] == pytest.approx([100, 200 / 3, 100 / 3])
+
+
+def test_effects_stand_in_the_unit_of_the_axis() -> None:
+    figure = figures.comparison_forest(COMPARISONS, "difference (points)")
+    points = [bar.lines[0].get_xdata()[0] for bar in errorbars(figure.axes[0])]
+    assert points == pytest.approx([2.0, -2.0])
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["value", "adaptive"]
+
+
+def test_status_bars_fill_their_cells_with_the_shares() -> None:
+    figure = figures.status_map(TRIALS)
+    bars = [p for p in figure.axes[0].patches if isinstance(p, Rectangle)]
+    assert len(bars) == 9, "no bar for a status that did not occur"
+    colours = [to_hex(bar.get_facecolor()) for bar in bars if bar.get_x() > 1.5]
+    assert colours == [figures.STATUS_COLOURS["dead"].lower()] * 3
+    assert {round(bar.get_width(), 6) for bar in bars} == {0.92}
+
+
+def test_a_status_map_with_a_row_for_each_level_of_the_facet() -> None:
+    figure = figures.status_map(TRIALS, "clipping", "normalization")
+    assert figure.axes[0].get_title() == "MLP, normalization: none"
+
+
+def test_many_rates_do_not_crowd_the_axis() -> None:
+    rates = [10 ** (k / 2) for k in range(-6, 5)]
+    many = pd.concat([TRIALS.assign(learning_rate=rate) for rate in rates])
+    ticks = figures.status_map(many).axes[0].get_xticklabels()
+    assert [t.get_text() for t in ticks] == ["0.001", "0.01", "0.1", "1", "10", "100"]
+
+
+def test_trajectories_mark_onsets_and_lost_norms() -> None:
+    figure = figures.gradient_norm_trajectories(history(), TRIALS)
+    calm, exploding = figure.axes[0], figure.axes[2]
+    assert calm.get_title() == "rate 0.01"
+    marks = {
+        marker: sum(
+            len(line.get_xdata()) for line in exploding.lines if line.get_marker() == marker
+        )
+        for marker in ("x", "^")
+    }
+    # three clippings, two seeds
+    assert marks == {"x": 6, "^": 6}
+    assert sum(len(line.get_xdata()) for line in calm.lines if line.get_marker() == "x") == 0
+    line = next(line for line in calm.lines if line.get_marker() == "None")
+    assert line.get_ydata().tolist() == [2.0, 3.0]
+
+
+def test_trajectories_show_at_most_five_rates() -> None:
+    rates = np.geomspace(0.001, 100, 11)
+    parts = [TRIALS.assign(learning_rate=r, trial=TRIALS["trial"] + str(r)) for r in rates]
+    steps = [history().assign(trial=history()["trial"] + str(r)) for r in rates]
+    figure = figures.gradient_norm_trajectories(pd.concat(steps), pd.concat(parts))
+    assert len(figure.axes) == 2 * 4
+
+
+def test_the_grid_is_a_dashed_line_beside_the_search() -> None:
+    figure = figures.search_progress(PROGRESS, GRID_BEST)
+    dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
+    assert [line.get_ydata()[0] for line in dashed] == [0.3]
+    alone = figures.search_progress(PROGRESS, GRID_BEST.iloc[:0])
+    assert [line for line in alone.axes[0].lines if line.get_linestyle() == "--"] == []
+
+
+def test_every_confirmed_seed_has_a_tick() -> None:
+    figure = figures.confirmed_accuracy(CONFIRMED, SUMMARY)
+    ticks = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
+    assert [len(line.get_xdata()) for line in ticks[:1]] == [3]
+
+
+def test_an_interval_that_is_missing_is_not_drawn() -> None:
+    lone = SUMMARY.assign(low=math.nan, high=math.nan)
+    assert svg(figures.confirmed_accuracy(CONFIRMED, lone))
+
+
+def test_bars_are_as_long_as_the_importance() -> None:
+    figure = figures.importance_bars(IMPORTANCE)
+    widths = [patch.get_width() for patch in figure.axes[0].patches]
+    assert widths == pytest.approx([60.0, 10.0])
+    assert figure.axes[0].get_xlim() == pytest.approx((0.0, 84.0))
+    assert figure.axes[1].get_xlim() == figure.axes[0].get_xlim()
+
+
+def test_costs_are_means_of_the_level() -> None:
+    figure = figures.cost_by_level(OUTCOMES, "clipping")
+    steps = [bar.lines[0].get_xdata()[0] for bar in errorbars(figure.axes[0])]
+    assert steps == [100.0] * 6
+
+
+@pytest.mark.parametrize("factor", ["clipping", "normalization", "batch_policy", "optimizer"])
+def test_levels_of_a_factor_are_told_apart(factor: str) -> None:
+    registered = {
+        "clipping": ["none", "value", "global_norm", "per_layer_norm", "adaptive", "autoclip"],
+        "normalization": ["none", "batch", "layer", "group", "rms", "instance"],
+        "batch_policy": ["fixed", "accumulate", "doubling", "noise_scale", "cabs", "dive"],
+        "optimizer": ["sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"],
+    }[factor]
+    looks = list(figures.looks(registered).values())
+    assert len({(look.colour, look.line) for look in looks}) == len(registered)
+    assert len({(look.marker, look.line) for look in looks}) == len(registered)
+
+
+def test_a_level_looks_the_same_in_every_company() -> None:
+    alone = figures.looks(["value"])["value"]
+    assert figures.looks(["none", "adaptive", "value"])["value"] == alone
+
+
+def test_unknown_levels_take_spare_looks() -> None:
+    looks = figures.looks(["none", "my_own", "mine_too"])
+    assert looks["my_own"] != looks["mine_too"]
+    assert looks["none"] == style.BASELINE
+
+
+def test_every_status_of_a_finished_trial_has_a_colour() -> None:
+    assert set(figures.STATUS_COLOURS) == set(FINISHED)
