@@ -60,6 +60,8 @@ def build(folder: Path, output: Path) -> int:
         # one thread a kernel: the pages already run side by side
         "OMP_NUM_THREADS": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        # optuna's progress bars would like a widget, of which a page on paper has no use
+        "PYTHONWARNINGS": "ignore:IProgress not found",
     }
     book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     commands = [

@@ -16,11 +16,19 @@ from benchmark.status import TRAINED
 from report import prose
 from report.display import figure, needs
 from report.evidence import Evidence
-from report.prose import Row, name
+from report.prose import Row, name, opening, phrase
 
 BASELINES = {"clipping": "none", "normalization": "none", "batch_policy": "fixed"}
-AT_BEST = "each at its best rate"
+AT_BEST = "at the best rates"
 OVER_ALL = "over all rates"
+IN_TABLE = {AT_BEST: "the best", OVER_ALL: "all"}
+PLACES = {
+    AT_BEST: "with every configuration at its best learning rate",
+    OVER_ALL: "over all learning rates of the grid",
+}
+LEVEL_OF_TEST = 0.05
+GOOD = 0.9
+"""Accuracy at which the profiles are put into words."""
 
 
 def configuration(source: Evidence) -> list[str]:
@@ -34,7 +42,7 @@ def at_best_rate(source: Evidence) -> pd.DataFrame:
 
 
 def compare(source: Evidence, factor: str, value: str = "accuracy") -> pd.DataFrame:
-    """Every level of ``factor`` against its baseline: at the best rate, and over all rates.
+    """Every level of ``factor`` against its baseline: at the best rates, and over all rates.
 
     The columns of `paired_comparison`, and ``panel``. Empty where there is no pair.
     """
@@ -55,53 +63,80 @@ def winner(rows: pd.DataFrame) -> Row | None:
 
 
 def verdict(source: Evidence, factor: str) -> str:
-    """Which level is best, and against what, in two sentences."""
+    """Which level gains most over the baseline, at the best rates and over all."""
     compared = compare(source, factor)
     if compared.empty:
         return f"This study has one level of {name(factor)}, so it compares none."
+    baseline = phrase(factor, BASELINES[factor])
+    panels = compared.groupby("panel", sort=False)
+    best = {str(panel): winner(rows) for panel, rows in panels}
+    levels = {panel: row and row["level"] for panel, row in best.items()}
+    if set(levels.values()) == {None}:
+        return (
+            f"Neither {PLACES[AT_BEST]} nor {PLACES[OVER_ALL]} does any other {name(factor)} gain "
+            f"test accuracy over {baseline}."
+        )
+    if len(set(levels.values())) == 1:
+        gains = prose.listing(f"{points_of(row)} {PLACES[p]}" for p, row in best.items() if row)
+        level = phrase(factor, levels[AT_BEST])
+        return f"**{opening(level)}** gains most test accuracy over {baseline}: {gains}."
     sentences = []
-    for panel, rows in compared.groupby("panel", sort=False):
-        best = winner(rows)
-        baseline = name(BASELINES[factor])
-        place = "With each arm at its best learning rate"
-        place = place if panel == AT_BEST else "Averaged over all learning rates of the grid"
-        if best is None:
-            sentences.append(
-                f"{place}, no {name(factor)} has a higher test accuracy than {baseline}."
-            )
-        else:
-            sentences.append(
-                f"{place}, the best {name(factor)} is **{name(best['level'])}**: "
-                f"{points_over(best)} {baseline}."
-            )
+    for panel, row in best.items():
+        place = opening(PLACES[panel])
+        sentences.append(
+            f"{place}, nothing gains test accuracy over {baseline}."
+            if row is None
+            else f"{place}, **{phrase(factor, row['level'])}** gains most test accuracy over "
+            f"{baseline}: {points_of(row)}."
+        )
     return " ".join(sentences)
 
 
-def points_over(row: Row) -> str:
-    """An effect with its interval, ready to be followed by the baseline."""
-    spread = prose.spread(row["low"], row["high"])
-    return f"{prose.points(row['effect'])} of test accuracy ({spread}) over"
+def points_of(row: Row) -> str:
+    """An effect with its interval."""
+    return f"{prose.points(row['effect'])} ({prose.spread(row['low'], row['high'])})"
+
+
+def disagreements(compared: pd.DataFrame, factor: str) -> str:
+    """Where the interval of the mean and the test of the ranks say different things."""
+    differ = (compared["p_holm"] < LEVEL_OF_TEST) != (compared.apply(prose.sign, axis=1) != 0)
+    if not differ.any():
+        return ""
+    parts = [
+        f"{phrase(factor, row['level'])} {row['panel']}"
+        for row in compared[differ].to_dict("records")
+    ]
+    return (
+        f"The interval of the mean and the Wilcoxon test of the ranks disagree for "
+        f"{prose.listing(parts)}: a few large differences and many small ones point different ways."
+    )
 
 
 @needs("grid")
 def summary(source: Evidence, factor: str) -> str:
-    """The verdict, and one sentence for each level and way of comparing."""
+    """The verdict, and a table of every level and way of comparing."""
     compared = compare(source, factor)
-    lines = [verdict(source, factor), ""]
-    for level, rows in compared.groupby("level", sort=False):
-        parts = [
-            f"{row['panel']} it is {prose.against(row)}: {prose.effect(row)}"
-            for row in rows.to_dict("records")
-        ]
-        lines.append(f"- **{name(str(level))}**: " + "; ".join(parts) + ".")
-        tests = rows[(rows["p_holm"] >= 0.05) & (rows.apply(prose.sign, axis=1) != 0)]
-        if len(tests):
-            where = prose.listing(tests["panel"])
-            lines[-1] += (
-                f" The interval and the Wilcoxon test disagree ({where}): the mean moves, "
-                "but not most pairs."
-            )
-    return "\n".join(lines)
+    if compared.empty:
+        return verdict(source, factor)
+    rows = pd.DataFrame(
+        {
+            name(factor): compared["level"].map(name),
+            "rates": compared["panel"].map(IN_TABLE),
+            "pairs": compared["pairs"],
+            "difference": compared["effect"].map(prose.signed),
+            "95% interval": prose.intervals(compared),
+            "p (Holm)": compared["p_holm"].map(lambda p: prose.p_value(p).removeprefix("p = ")),
+            "P(better)": compared["improvement"].map(lambda share: f"{share:.2f}"),
+        }
+    ).sort_values("rates", ascending=False, kind="stable")
+    rows["p (Holm)"] = rows["p (Holm)"].str.replace("p < ", "< ")
+    baseline = phrase(factor, BASELINES[factor])
+    explained = (
+        f"Differences in test accuracy from {baseline}, in percentage points; P(better) is the "
+        f"probability that a run beats one with {baseline}."
+    )
+    parts = [verdict(source, factor), prose.table(rows), explained]
+    return "\n\n".join(filter(None, [*parts, disagreements(compared, factor)]))
 
 
 @needs("grid")
@@ -114,14 +149,16 @@ def forest(source: Evidence, factor: str) -> str:
         f"{prose.count(int(rows['pairs'].max()), 'pair')} {panel}"
         for panel, rows in compared.groupby("panel", sort=False)
     )
+    baseline = phrase(factor, BASELINES[factor])
     caption = (
-        f"Paired differences in test accuracy from {name(BASELINES[factor])} by {name(factor)} "
-        f"(up to {pairs}); points are means, bars 95% stratified bootstrap intervals. Note that "
-        "the panels have scales of their own."
+        f"Paired differences in test accuracy from {baseline}. Points are means over up to "
+        f"{pairs}, bars 95% stratified bootstrap intervals. The panels have scales of their own."
     )
     alt = f"Forest plot. {verdict(source, factor).replace('**', '')}"
-    drawing = figures.comparison_forest(compared, "test accuracy (points)")
-    return figure(source, f"forest-{factor.replace('_', '-')}", drawing, caption, alt)
+    drawing = figures.comparison_forest(
+        compared, f"difference in test accuracy from {baseline} (percentage points)"
+    )
+    return figure(source, f"forest-{_slug(factor)}", drawing, caption, alt)
 
 
 @needs("grid")
@@ -131,15 +168,34 @@ def accuracy_by_rate(source: Evidence, factor: str) -> str:
     caption = (
         f"Test accuracy against learning rate by {name(factor)}. Points are interquartile means "
         "over all other factors and seeds, bars 95% bootstrap intervals over seeds; exploded "
-        "trials count at chance."
+        "trials without a finite result count at chance."
     )
     best = stable_range(frame, ["model", factor]).to_dict("records")
     rates = prose.listing(
-        f"{name(r['model'])} with {name(r[factor])} at {r['best_rate']:g}" for r in best
+        f"{name(r['model'])} with {phrase(factor, r[factor])} at {r['best_rate']:g}" for r in best
     )
     alt = f"Line plot of test accuracy against learning rate. Best learning rates: {rates}."
     drawing = figures.accuracy_against_rate(frame, factor)
-    return figure(source, f"accuracy-{factor.replace('_', '-')}", drawing, caption, alt)
+    return figure(source, f"accuracy-{_slug(factor)}", drawing, caption, alt)
+
+
+@needs("grid")
+def profile(source: Evidence, factor: str) -> str:
+    """How the accuracies of all trials are distributed, by ``factor``."""
+    frame = source.outcomes
+    caption = (
+        f"Performance profiles: the share of all trials, over all learning rates, whose test "
+        f"accuracy exceeds the value on the axis, by {name(factor)}. Bands are pointwise 95% "
+        "stratified bootstrap intervals; higher is better."
+    )
+    good = (frame["accuracy"] > GOOD).groupby([frame["model"], frame[factor]], sort=False).mean()
+    shares = prose.listing(
+        f"{name(model)} with {phrase(factor, level)} {prose.percent(share)}"
+        for (model, level), share in good.items()
+    )
+    alt = f"Performance profiles. Share of trials above {prose.percent(GOOD, 0)}: {shares}."
+    drawing = figures.accuracy_profile(frame, factor)
+    return figure(source, f"profile-{_slug(factor)}", drawing, caption, alt)
 
 
 @needs("grid")
@@ -151,44 +207,56 @@ def robustness(source: Evidence, factor: str) -> str:
     trained = largest_stable_rate(frame, by, TRAINED).rename(columns={"largest_rate": "trained"})
     joined = joined.merge(trained, on=by)
     joined = joined.merge(learning_rate_sensitivity(frame, by), on=by)
+    ends = zip(joined["low_rate"], joined["high_rate"], strict=True)
+    joined["range"] = [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in ends]
     for column in by:
         joined[column] = joined[column].map(name)
-    chosen = [*by, "best_rate", "decades", "largest_rate", "trained", "sensitivity"]
+    joined["sensitivity"] = joined["sensitivity"].map(lambda nats: f"{nats:.2f}")
+    chosen = [*by, "best_rate", "range", "largest_rate", "trained", "sensitivity"]
     headings = [
         "model",
         name(factor),
         "best rate",
-        "within 1 point (decades)",
-        "largest rate, all stable",
-        "largest rate, all trained",
+        "rates within 1 point",
+        "all stable up to",
+        "all trained up to",
         "sensitivity (nats)",
     ]
-    return prose.table(joined[chosen], headings)
+    text = prose.table(joined[chosen], headings)
+    about = (
+        "Learning rates: the best one by validation accuracy, those about it that are within one "
+        "point, and the largest at which every trial was stable, or ended trained"
+    )
+    none = joined[["largest_rate", "trained"]].isna().any(axis=None)
+    return f"{text}\n\n{about}{' (–: at no rate of the grid)' if none else ''}."
 
 
 @needs("grid")
 def explosions(source: Evidence, factor: str) -> str:
     """How ``factor`` changes the share of trials that explode, and of those that train."""
-    lines = []
-    for value, verb in (("exploded", "explode"), ("trained", "end up trained")):
-        rows = paired_comparison(source.outcomes, factor, BASELINES[factor], value)
-        baseline = source.outcomes[source.outcomes[factor] == BASELINES[factor]][value].mean()
-        if rows.empty or baseline != baseline:
+    baseline = BASELINES[factor]
+    paragraphs = []
+    for value, verb in (("exploded", "explode"), ("trained", "end trained")):
+        rows = paired_comparison(source.outcomes, factor, baseline, value)
+        share = source.outcomes[source.outcomes[factor] == baseline][value].mean()
+        if rows.empty or share != share:
             continue
         parts = [
-            f"with {name(row['level'])} the share is {prose.against(row)} "
-            f"({prose.points(row['effect'])}, {prose.spread(row['low'], row['high'])})"
+            f"{phrase(factor, row['level'])} {prose.change(row, 'that share')}"
             for row in rows.to_dict("records")
         ]
-        lines.append(
-            f"With {name(BASELINES[factor])}, {prose.percent(baseline)} of the trials {verb}; "
-            + prose.listing(parts)
-            + "."
+        paragraphs.append(
+            f"With {phrase(factor, baseline)}, {prose.percent(share)} of the trials {verb}. "
+            f"{opening(prose.listing(parts, ';'))}."
         )
-    return " ".join(lines)
+    return "\n\n".join(paragraphs)
 
 
 @needs("grid")
 def short(source: Evidence, factor: str) -> str:
-    """The verdict on a factor, and how it changes explosions."""
+    """The verdict on a factor."""
     return verdict(source, factor)
+
+
+def _slug(factor: str) -> str:
+    return factor.replace("_", "-")

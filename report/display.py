@@ -40,23 +40,36 @@ def figure(
     caption: str,
     alt: str,
     tables: Sequence[str] = ("trials",),
+    also: Sequence[Evidence] = (),
 ) -> str:
-    """A numbered figure: ``drawing`` saved as SVG, its caption followed by where it comes from."""
+    """A numbered figure of ``tables`` of ``source``, and of those of every study in ``also``."""
+    origins = "; ".join(origin(study, tables) for study in (source, *also))
+    return drawn(label, drawing, caption, alt, origins)
+
+
+def origin(source: Evidence, tables: Sequence[str] = ("trials",)) -> str:
+    """Where a figure comes from: study, files, commit and command."""
+    files = ", ".join(f"`{source.file(name)}`" for name in tables)
+    return (
+        f"Study `{source.study}`; data {files}; commit {source.commit}; made by `{source.command}`"
+    )
+
+
+def drawn(label: str, drawing: Figure, caption: str, alt: str, origins: str) -> str:
+    """``drawing`` saved as SVG and shown with its caption; ``origins`` say where it comes from."""
     FIGURES.mkdir(exist_ok=True)
     path = FIGURES / f"{label}.svg"
     # no date in the file: the same data give the same bytes
     drawing.savefig(path, metadata={"Date": None})
-    files = prose.listing(f"`{source.file(name)}`" for name in tables)
-    origin = (
-        f"Study `{source.study}`; data {files}; commit {source.commit}; made by `{source.command}`."
-    )
     lines = [
         f"```{{figure}} {path.as_posix()}",
         f":name: fig-{label}",
         f":alt: {' '.join(alt.split())}",
         ":width: 100%",
         "",
-        f"{caption} {origin}",
+        caption,
+        "",
+        origins,
         "```",
     ]
     return "\n".join(lines)

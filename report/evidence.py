@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,17 @@ from benchmark.statistics import completeness, outcomes
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "BENCHMARK_RESULTS"
 COMMAND = "python studies/{study}.py --scale quick"
+DEFAULT_SCALE = "quick"
+"""Of a study script, where its command line names none."""
+
+OWNERS = {
+    "depth": "model",
+    "width": "model",
+    "clipping_threshold": "clipping",
+    "batch_policy_parameter": "batch_policy",
+    "batch_size": "batch_policy",
+}
+"""Factors that have a level of their own only within one of another's."""
 
 
 def default_folder() -> Path:
@@ -67,19 +80,38 @@ class Evidence:
         return f"{commit} with local changes" if self.metadata.get("dirty") else commit
 
     @property
+    def scale(self) -> str:
+        """The scale that the command asked for; ``unknown`` where it was no study script."""
+        words = shlex.split(self.command)
+        named = re.search(r"--scale[ =](\S+)", self.command)
+        if named:
+            return named.group(1)
+        return DEFAULT_SCALE if any(word.startswith("studies/") for word in words) else "unknown"
+
+    @property
     def question(self) -> str:
         """The question that the study asks."""
         return str(self.metadata.get("study", {}).get("question", ""))
 
     def varies(self, factor: str) -> bool:
         """Whether the finished trials have more than one level of ``factor``."""
-        return self.outcomes[factor].nunique() > 1
+        return self.outcomes[factor].nunique(dropna=False) > 1
 
     @property
     def factors(self) -> list[str]:
-        """The factors that vary among the finished trials, the seed and the arm apart."""
-        derived = {"seed", "arm", "depth", "clipping_threshold", "batch_policy_parameter"}
-        return [c for c in CONFIGURATION if c not in derived and self.varies(c)]
+        """The factors that vary among the finished trials, the seed and the arm apart.
+
+        A number that another factor brings with it (the default threshold of a clipping, the depth
+        of a model) is none of its own.
+        """
+        return [c for c in CONFIGURATION if c not in ("seed", "arm") and self._varies_alone(c)]
+
+    def _varies_alone(self, column: str) -> bool:
+        frame = self.outcomes
+        if column not in OWNERS:
+            return self.varies(column)
+        within = frame.groupby(OWNERS[column], dropna=False)[column].nunique()
+        return bool((within > 1).any())
 
     def file(self, table: str) -> str:
         """Name of a table's file as the pages write it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from IPython.display import Markdown
 
 from benchmark.schema import SCHEMA_VERSION, TABLES
@@ -12,6 +13,12 @@ from report.searching import verdict as search_verdict
 
 KNOWN = ("grid", "search")
 """Studies that the pages are about."""
+FOUND = {
+    claims.SUPPORTED: "support {}",
+    claims.REFUTED: "refute {}",
+    claims.DEPENDS: "find {} to depend on the setting",
+    claims.NOT_TESTED: "do not test {}",
+}
 SOFTWARE = ("python", "torch", "optuna", "numpy", "pandas", "pyarrow")
 
 
@@ -22,52 +29,55 @@ def abstract() -> Markdown:
     if grid is not None:
         frame = grid.outcomes
         parts.append(
-            f"We train {prose.count(len(frame), 'network')} "
+            f"When does training explode, and what prevents it? We train "
+            f"{prose.count(len(frame), 'network')} "
             f"({prose.listing(prose.name(m) for m in frame['model'].unique())}) on "
             f"{prose.listing(frame['dataset'].unique())} in a full factorial of "
-            f"{prose.listing(prose.name(f) for f in grid.factors)}. "
-            f"{prose.percent(frame['exploded'].mean())} of the trials explode."
+            f"{prose.listing(prose.name(f) for f in grid.factors)}, with "
+            f"{prose.count(frame['seed'].nunique(), 'seed')} a cell. Explosion is an outcome, not "
+            f"a failure: {prose.percent(frame['exploded'].mean())} of the trials explode, "
+            f"{prose.percent(frame['trained'].mean())} end trained."
         )
-        parts += [verdict(grid, factor) for factor in ("clipping", "normalization")]
+        parts += [
+            verdict(grid, factor)
+            for factor in ("clipping", "normalization", "batch_policy")
+            if grid.varies(factor)
+        ]
     else:
         parts.append("The grid was not run, so its comparisons are missing here.")
     if search is not None and len(rows := differences(search)):
         parts.append(search_verdict(rows))
-    words = claims.verdicts()["verdict"].value_counts()
-    counted = prose.listing(f"{n} {word}" for word, n in words.items())
+    words = claims.by_claim()["verdict"].value_counts()
+    counted = [said.format(words[word]) for word, said in FOUND.items() if word in words]
     parts.append(
-        f"Of the {len(claims.CLAIMS)} claims of the seed article, the data leave {counted}."
+        f"Of the {len(claims.CLAIMS)} claims of the article that prompted this study, the data "
+        f"{prose.listing(counted)}."
     )
-    return Markdown(" ".join(parts))
+    return Markdown("\n\n".join(parts))
 
 
 def built_from() -> Markdown:
     """What this book was built from: folder, studies, commits, devices, versions and counts."""
-    lines = [f"Built from the results in `{evidence.shown(evidence.default_folder())}`.", ""]
     counts = evidence.completeness_of_all().set_index("study")
-    rows = ["| | " + " | ".join(f"`{e.study}`" for e in evidence.all_studies()) + " |"]
-    rows.append("| --- |" + " --- |" * len(evidence.all_studies()))
-
-    def add(label: str, values: list[str]) -> None:
-        rows.append(f"| {label} | " + " | ".join(values) + " |")
-
-    found = evidence.all_studies()
-    add("question", [e.question for e in found])
-    add("trials expected", [f"{counts.loc[e.study, 'expected']:,}" for e in found])
-    add("trials present", [f"{counts.loc[e.study, 'present']:,}" for e in found])
-    add("commit", [e.commit for e in found])
-    add("device", [str(e.metadata.get("device", "unknown")) for e in found])
-    add("made by", [f"`{e.command}`" for e in found])
-    add("finished", [str(e.metadata.get("created", "unknown")) for e in found])
-    for package in SOFTWARE:
-        add(package, [str(e.metadata.get(package, "unknown")) for e in found])
-    lines += rows
-    for study in KNOWN:
-        if evidence.load(study) is None:
-            lines += ["", prose.not_run(study)]
-    missing = int(counts["missing"].sum())
-    lines += ["", _whole(missing)]
-    return Markdown("\n".join(lines))
+    rows = [
+        (
+            f"`{e.study}`",
+            e.question,
+            f"{counts.loc[e.study, 'present']:,} of {counts.loc[e.study, 'expected']:,}",
+            e.scale,
+            e.commit,
+            str(e.metadata.get("device", "unknown")),
+        )
+        for e in evidence.all_studies()
+    ]
+    columns = ["study", "question", "trials", "scale", "commit", "device"]
+    lines = [
+        f"Built from the results in `{evidence.shown(evidence.default_folder())}`.",
+        prose.table(pd.DataFrame(rows, columns=columns)),
+        *(prose.not_run(study) for study in KNOWN if evidence.load(study) is None),
+        _whole(int(counts["missing"].sum())),
+    ]
+    return Markdown("\n\n".join(lines))
 
 
 def _whole(missing: int) -> str:
@@ -88,6 +98,7 @@ def completeness() -> Markdown:
     text = _whole(missing) + (
         f" {prose.count(failed, 'trial')} failed." if failed else " No trial failed."
     )
+    rows["arm"] = rows["arm"].str.replace(":", " ").map(prose.name)
     return Markdown(f"{text}\n\n{prose.table(rows)}")
 
 
@@ -118,27 +129,29 @@ def hashes() -> Markdown:
     for source in evidence.all_studies():
         for row in source.hashes().to_dict("records"):
             lines.append(f"{row['sha256']}  {row['file']}")
-    return Markdown("```text\n" + "\n".join(lines) + "\n```")
+    return Markdown("```{code-block} text\n:class: hashes\n\n" + "\n".join(lines) + "\n```")
 
 
 def environment() -> Markdown:
-    """Platform and versions of every study."""
-    lines = ["| study | platform | package | schema |", "| --- | --- | --- | --- |"]
-    for e in evidence.all_studies():
-        data = e.metadata
-        lines.append(
-            f"| `{e.study}` | {data.get('platform', 'unknown')} | {data.get('package', 'unknown')} "
-            f"| {data.get('schema_version', 'unknown')} |"
+    """When, on what and with which versions every study ran."""
+    rows = [
+        (
+            f"`{e.study}`",
+            str(e.metadata.get("created", "unknown")).replace("T", " ").replace("+00:00", " UTC"),
+            ", ".join(f"{p} {e.metadata.get(p, 'unknown')}" for p in SOFTWARE),
+            str(e.metadata.get("platform", "unknown")),
         )
-    return Markdown("\n".join(lines))
+        for e in evidence.all_studies()
+    ]
+    columns = ["study", "last run begun", "versions", "platform"]
+    return Markdown(prose.table(pd.DataFrame(rows, columns=columns)))
 
 
 def schema() -> Markdown:
     """Columns of every table."""
-    lines = [f"Schema version {SCHEMA_VERSION}.", ""]
-    for table, columns in TABLES.items():
-        lines += [f"`{table}`", ":   " + ", ".join(f"`{c}`" for c in columns), ""]
-    return Markdown("\n".join(lines))
+    lines = [f"Schema version {SCHEMA_VERSION}."]
+    lines += [f"**{table}**: {', '.join(columns)}." for table, columns in TABLES.items()]
+    return Markdown("\n\n".join(lines).replace("_", "\\_"))
 
 
 def claims_list() -> Markdown:
@@ -147,17 +160,19 @@ def claims_list() -> Markdown:
 
 
 def claims_table() -> Markdown:
-    """The claims with their verdicts and reasons."""
-    rows = claims.verdicts()
+    """The claims with their verdicts."""
+    rows = claims.by_claim()
     rows["verdict"] = "**" + rows["verdict"] + "**"
-    return Markdown(prose.table(rows, ["", "claim", "verdict", "why"]))
+    return Markdown(prose.table(rows, ["", "claim", "verdict"]))
 
 
 def headline() -> Markdown:
-    """How many claims got which verdict."""
-    rows = claims.verdicts()
+    """Which claims got which verdict."""
+    rows = claims.by_claim()
     parts = []
-    for word, group in rows.groupby("verdict", sort=False):
-        numbers = prose.listing(str(n) for n in group["claim"])
-        parts.append(f"**{word}**: {numbers}")
-    return Markdown("Verdicts by claim: " + "; ".join(parts) + ".")
+    for word in claims.WORDS:
+        numbers = [str(n) for n in rows.loc[rows["verdict"] == word, "claim"]]
+        if numbers:
+            noun = "claim" if len(numbers) == 1 else "claims"
+            parts.append(f"**{word}**: {noun} {prose.listing(numbers)}")
+    return Markdown(prose.opening("; ".join(parts)) + ".")

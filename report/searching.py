@@ -6,8 +6,17 @@ import pandas as pd
 
 from benchmark import figures
 from benchmark.records import CONFIGURATION
-from benchmark.statistics import best_so_far, bootstrap, interval, mean, paired, wilcoxon
+from benchmark.statistics import (
+    best_so_far,
+    bootstrap,
+    holm,
+    interval,
+    mean,
+    paired,
+    wilcoxon,
+)
 from report import evidence, prose
+from report.comparisons import LEVEL_OF_TEST
 from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name
@@ -15,16 +24,19 @@ from report.prose import name
 CONFIRM = "confirm:"
 ANY = [c for c in CONFIGURATION if c not in ("dataset", "model", "seed", "arm")]
 """What two winners may differ in: everything that was searched."""
+GRID_BEST = "the grid's best cell"
 
 
 def grid_best() -> pd.DataFrame:
-    """Columns ``model``, ``loss``, ``trials``: the grid's best cell by its mean objective."""
+    """Columns ``model``, ``objective``, ``trials``: the grid's best cell by its mean objective."""
     grid = evidence.load("grid")
     if grid is None:
-        return pd.DataFrame({"model": [], "loss": [], "trials": []})
-    losses = grid.outcomes.groupby(["model", "cell"])["loss"].mean()
+        return pd.DataFrame({"model": [], "objective": [], "trials": []})
+    losses = grid.outcomes.groupby(["model", "cell"])["objective"].mean()
     counts = grid.outcomes.groupby("model").size()
-    return pd.DataFrame({"loss": losses.groupby("model").min(), "trials": counts}).reset_index()
+    return pd.DataFrame(
+        {"objective": losses.groupby("model").min(), "trials": counts}
+    ).reset_index()
 
 
 def confirmed(source: Evidence) -> pd.DataFrame:
@@ -45,8 +57,8 @@ def progress(source: Evidence) -> str:
     )
     caption = (
         "Smallest validation loss so far (capped at the loss at initialization) against the "
-        "number of trials, by sampler; dashed, the best cell of the grid, mean over its seeds. A "
-        "search sees one seed, so its line is optimistic: the next figure is the fair comparison."
+        "number of trials, by sampler. Dashed: the best cell of the grid, its mean over seeds. A "
+        "search sees a single seed, so its line is optimistic; the next figure compares fairly."
     )
     drawing = figures.search_progress(rows, best)
     return figure(source, "progress", drawing, caption, f"{alt} nats.")
@@ -54,21 +66,28 @@ def progress(source: Evidence) -> str:
 
 @needs("search")
 def winners(source: Evidence) -> str:
-    """The configurations that were confirmed."""
-    rows = confirmed(source).drop_duplicates(["model", "source"])
+    """The configurations that were confirmed, and what they came to."""
+    rows = confirmed(source)
     if rows.empty:
         return "No winner has been confirmed yet."
-    shown = rows.assign(
-        threshold=[
-            "" if pd.isna(t) else f"{t:.3g}" for t in rows["clipping_threshold"].astype(float)
-        ],
-        learning_rate=rows["learning_rate"].map(lambda rate: f"{rate:.3g}"),
-        **{c: rows[c].map(name) for c in ("model", "source")},
-        **{c: rows[c].map(name) for c in ("clipping", "normalization", "batch_policy")},
+    found = interval(rows, "accuracy", ["model", "source"], statistic=mean)
+    first = rows.drop_duplicates(["model", "source"]).merge(found, on=["model", "source"])
+    shown = first.assign(
+        **{c: first[c].map(name) for c in ("model", "source", "normalization")},
+        accuracy=[f"{100 * a:.1f}" for a in first["estimate"]],
+        rate=first["learning_rate"].map(prose.number),
+        clipping=_with_number(first, "clipping", "clipping_threshold"),
+        policy=_with_number(first, "batch_policy", "batch_policy_parameter"),
     )
-    columns = ["model", "source", "learning_rate", "clipping", "threshold"]
-    columns += ["normalization", "batch_policy"]
-    return prose.table(shown[columns], [name(c) for c in columns])
+    columns = ["model", "source", "accuracy", "rate", "clipping", "normalization", "policy"]
+    headings = ["model", "winner of", "test accuracy (%)", "rate", "clipping, threshold"]
+    return prose.table(shown[columns], [*headings, "normalization", "batch policy, parameter"])
+
+
+def _with_number(rows: pd.DataFrame, named: str, number: str) -> list[str]:
+    """Each row's strategy, followed by its number where it has one."""
+    pairs = zip(rows[named], rows[number].astype(float), strict=True)
+    return [name(n) if pd.isna(x) else f"{name(n)}, {prose.number(x)}" for n, x in pairs]
 
 
 @needs("search")
@@ -94,7 +113,8 @@ def confirmed_figure(source: Evidence) -> str:
 def differences(source: Evidence) -> pd.DataFrame:
     """Each sampler's winner against the grid's, by model, paired by fresh seed.
 
-    Columns ``model``, ``level``, ``baseline``, ``effect``, ``low``, ``high``, ``p``, ``pairs``.
+    Columns ``model``, ``level``, ``effect``, ``low``, ``high``, ``p_holm`` (corrected for all
+    comparisons), ``pairs``.
     """
     out = []
     for model, rows in confirmed(source).groupby("model", sort=False):
@@ -105,9 +125,10 @@ def differences(source: Evidence) -> pd.DataFrame:
             if len(pairs):
                 gap = pairs["difference"].to_numpy()
                 found = bootstrap(gap, pairs["stratum"].to_numpy(), mean)
-                out.append((model, level, "grid", *found, wilcoxon(gap), len(pairs)))
-    columns = ["model", "level", "baseline", "effect", "low", "high", "p", "pairs"]
-    return pd.DataFrame(out, columns=columns)
+                out.append((model, level, *found, wilcoxon(gap), len(pairs)))
+    columns = ["model", "level", "effect", "low", "high", "p_holm", "pairs"]
+    rows = pd.DataFrame(out, columns=columns)
+    return rows.assign(p_holm=holm(rows["p_holm"].to_numpy(dtype=float)))
 
 
 @needs("search")
@@ -119,23 +140,30 @@ def summary(source: Evidence) -> str:
             "The best cell of the grid was not trained again beside the winners, so the search "
             "has nothing to be compared with. Run the grid first: `python studies/grid.py`."
         )
-    lines = [verdict(rows), ""]
-    for model, each in rows.groupby("model", sort=False):
-        parts = [
-            f"{name(r['level'])} is {prose.against(r)} ({prose.points(r['effect'])}, "
-            f"{prose.spread(r['low'], r['high'])}; {prose.p_value(r['p'])})"
-            for r in each.to_dict("records")
-        ]
-        lines.append(f"- **{name(str(model))}**: {prose.listing(parts)}.")
+    table = pd.DataFrame(
+        {
+            "model": rows["model"].map(name),
+            "winner of": rows["level"].map(name),
+            "pairs": rows["pairs"],
+            "difference": rows["effect"].map(prose.signed),
+            "95% interval": prose.intervals(rows),
+            "p (Holm)": rows["p_holm"].map(lambda p: f"{p:.3f}"),
+        }
+    )
+    lines = [
+        verdict(rows),
+        prose.table(table),
+        f"Differences in test accuracy of each search's winner from {GRID_BEST}, in percentage "
+        "points, paired by fresh seed.",
+    ]
     pairs = int(rows["pairs"].min())
-    if pairs < 6:
-        smallest = 2 / 2**pairs
-        lines += [
-            "",
-            f"With {pairs} pairs the smallest p-value that the Wilcoxon test can give is "
-            f"{smallest:.3f}, so only the intervals can decide here.",
-        ]
-    return "\n".join(lines)
+    if 2 / 2**pairs > LEVEL_OF_TEST:
+        lines.append(
+            f"With {pairs} pairs the Wilcoxon test cannot give a p-value below "
+            f"{prose.number(2 / 2**pairs)}, even without the correction, so only the intervals can "
+            "decide here."
+        )
+    return "\n\n".join(lines)
 
 
 def verdict(rows: pd.DataFrame) -> str:
@@ -144,15 +172,15 @@ def verdict(rows: pd.DataFrame) -> str:
     better, worse = int((signs > 0).sum()), int((signs < 0).sum())
     total = len(rows)
     if better > worse:
-        judged = "a search finds better training than the grid's best cell"
+        judged = f"a search finds better training than {GRID_BEST}"
     elif worse > better:
-        judged = "the grid's best cell is not beaten by the searches"
+        judged = f"the searches do not beat {GRID_BEST}"
     else:
         judged = "searches and grid find training of much the same accuracy"
     return (
-        f"On fresh seeds, **{judged}**: of {prose.count(total, 'comparison')} (samplers by models) "
-        f"the search's winner has the higher test accuracy in {better}, the lower in {worse}, and "
-        f"is not distinguishable in {total - better - worse}."
+        f"On fresh seeds, **{judged}**: in {prose.count(total, 'comparison')} (samplers by models) "
+        f"the search's winner is more accurate in {better:,}, less accurate in {worse:,} and not "
+        f"distinguishable in {total - better - worse:,}."
     )
 
 
@@ -161,17 +189,20 @@ def counted(source: Evidence) -> str:
     """How many trials each search made, and how many were impossible or exploded."""
     trials = source.results.trials
     rows = trials[~trials["arm"].str.startswith(CONFIRM)]
-    skipped = (rows["status"] == "skipped").sum()
+    skipped = int((rows["status"] == "skipped").sum())
     part = source.outcomes[~source.outcomes["arm"].str.startswith(CONFIRM)]
-    lines = [
-        f"{prose.percent(r['exploded'])} for {name(r['arm'])}"
-        for r in part.groupby("arm", sort=False)["exploded"].mean().reset_index().to_dict("records")
-    ]
+    shares = part.groupby("arm", sort=False)["exploded"].mean()
+    lines = [f"{prose.percent(share)} of {name(arm)}" for arm, share in shares.items()]
     per = rows.groupby(["model", "arm"]).size()
+    impossible = (
+        f"{prose.count(skipped, 'trial')} asked for an impossible combination and "
+        f"{'was' if skipped == 1 else 'were'} skipped"
+        if skipped
+        else "none asked for an impossible combination"
+    )
     return (
-        f"Each search made {listing_of_sizes(per)}; {prose.count(int(skipped), 'trial')} asked for "
-        f"an impossible combination and {'was' if skipped == 1 else 'were'} skipped. The share of "
-        f"trials that exploded was {prose.listing(lines)}."
+        f"Each search made {listing_of_sizes(per)}; {impossible}. Of the "
+        f"trials, by sampler, {prose.listing(lines)} search exploded."
     )
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from benchmark import figures
 from benchmark.statistics import (
+    clipping_facts,
     explosion_onset,
+    fanova,
     main_effects,
+    paired_ratio,
+    ped_anova,
     stable_range,
     status_shares,
 )
 from benchmark.status import STATUSES, TRAINED
-from report import prose
+from report import evidence, prose
 from report.display import figure, needs
 from report.evidence import Evidence
-from report.prose import name
+from report.prose import name, opening, phrase
 
-PRACTICAL_CLIPPED = 0.5
-"""Share of clipped steps above which practice calls clipping extremely aggressive."""
+EARLY = 10
+"""Steps within which an explosion counts as early."""
+MAIN_EFFECTS, FANOVA, PED_ANOVA = "main effects, grid", "fANOVA, search", "PED-ANOVA, search"
+UNTAUGHT = ("random", "quasi-random")
+"""Samplers that do not learn from their trials, which importance needs."""
 
 
 @needs("grid")
@@ -26,28 +34,27 @@ def endings(source: Evidence) -> str:
     """How many trials ended how, and what the exploded ones came to."""
     shares = status_shares(source.results.trials, ["study"])
     total = int(shares["count"].sum())
-    occurred = shares[shares["count"] > 0]
-    parts = [
-        f"{row['status']} {prose.percent(row['share'])} ({STATUSES[row['status']]})"
-        for row in occurred.to_dict("records")
-    ]
-    exploded = source.outcomes["exploded"]
-    back = source.outcomes.loc[exploded == 1, "trained"]
+    exploded = source.outcomes[source.outcomes["exploded"] == 1]
     lines = [
-        f"Of {prose.count(total, 'finished trial')}, {prose.percent(exploded.mean())} exploded at "
-        f"some step. By status: {'; '.join(parts)}."
+        f"Of {prose.count(total, 'finished trial')}, "
+        f"{prose.percent(len(exploded) / total)} exploded at some step."
     ]
-    if len(back):
-        losses = source.outcomes.loc[exploded == 1, "status"].eq("nonfinite")
+    if len(exploded):
+        nonfinite = exploded["status"].eq("nonfinite").mean()
         lines.append(
-            f"Of the exploded trials {prose.percent(back.mean())} trained all the same, and only "
-            f"{prose.percent(losses.mean())} ended with a number that was not finite: a test for "
-            "NaN alone would have counted the others as ordinary runs."
-            if losses.mean() < 0.5
-            else f"Of the exploded trials {prose.percent(back.mean())} trained all the same, and "
-            f"{prose.percent(losses.mean())} ended with a number that was not finite."
+            f"Of these {prose.percent(exploded['trained'].mean())} ended trained all the same, and "
+            f"{prose.percent(nonfinite)} ended with a number that was not finite: a test for NaN "
+            f"alone would have missed {prose.percent(1 - nonfinite)} of the explosions."
         )
-    return " ".join(lines)
+    table = shares.assign(
+        share=shares["share"].map(prose.percent), meaning=shares["status"].map(STATUSES)
+    )
+    columns = ["status", "meaning", "count", "share"]
+    return (
+        " ".join(lines)
+        + "\n\n"
+        + prose.table(table[columns], ["status", "meaning", "trials", "share"])
+    )
 
 
 @needs("grid")
@@ -56,29 +63,42 @@ def by_rate(source: Evidence) -> str:
     frame = source.outcomes[source.outcomes["clipping"] == "none"]
     if frame.empty:
         return "Every trial of this grid clips its gradients."
+    others = [f for f in source.factors if f not in ("learning_rate", "clipping", "model")]
+    over = f", averaged over {prose.listing(map(name, others))}" if others else ""
     lines = []
-    rates = sorted(frame["learning_rate"].unique())
     for row in stable_range(frame, ["model"]).to_dict("records"):
         rows = frame[frame["model"] == row["model"]]
         shares = rows.groupby("learning_rate")["exploded"].mean()
-        reached = [rate for rate in rates if shares.get(rate, 0.0) > 0.5]
         text = (
             f"Without clipping, the {name(row['model'])} is most accurate at the learning rate "
-            f"{row['best_rate']:g} (chosen on validation, averaged over normalization and batch "
-            "policy)"
+            f"{row['best_rate']:g} (chosen on validation{over})"
         )
-        if reached:
-            above = reached[0] / row["best_rate"]
+        broken = breaking_rate(shares)
+        if broken is None:
+            text += "; at the largest rate of the grid no more than half of its trials explode."
+        elif broken > row["best_rate"]:
             text += (
-                f"; more than half of its trials explode from {reached[0]:g} on, "
-                f"{prose.number(above)} times the best rate."
-                if above > 1
-                else f"; more than half of its trials explode already at {reached[0]:g}."
+                f"; from {broken:g} on, {prose.number(broken / row['best_rate'])} times that rate, "
+                "more than half of its trials explode."
             )
         else:
-            text += "; at no rate of the grid do more than half of its trials explode."
+            text += f", although from {broken:g} on more than half of its trials explode."
         lines.append(text)
     return " ".join(lines)
+
+
+def breaking_rate(shares: pd.Series) -> float | None:
+    """Smallest rate from which on more than half of the trials explode.
+
+    ``shares`` are shares of exploded trials, indexed by learning rate; None where at most half
+    explode at the largest rate.
+    """
+    broken = None
+    for rate, share in shares.sort_index(ascending=False).items():
+        if share <= 0.5:
+            break
+        broken = float(rate)
+    return broken
 
 
 @needs("grid")
@@ -90,12 +110,17 @@ def status_figure(source: Evidence, facet: str | None) -> str:
     if rows.empty:
         return ""
     shares = status_shares(rows, [factor])
-    trained = shares[shares["status"].isin(TRAINED)].groupby(factor)["share"].sum()
-    extremes = prose.listing(f"{name(level)} {prose.percent(s)}" for level, s in trained.items())
+    trained = shares[shares["status"].isin(TRAINED)].groupby(factor, sort=False)["share"].sum()
+    extremes = prose.listing(
+        f"{phrase(factor, level)} {prose.percent(s)}" for level, s in trained.items()
+    )
+    inside = [f for f in source.factors if f not in ("model", "learning_rate", factor, facet)]
+    inside = [f for f in inside if rows[f].nunique() > 1]
+    within = prose.listing([*(name(f) for f in inside), "seed"])
     which = "" if facet else " without clipping"
     caption = (
-        f"How trials{which} end, by learning rate and {factor}: each bar is one cell of the "
-        "figure, divided into the shares of its trials (batch policies and seeds) by status."
+        f"How trials{which} end, by learning rate and {name(factor)}. Each bar is one cell of the "
+        f"map, divided into the shares of its trials (which differ in {within}) by status."
     )
     alt = f"Status map. Share of trials that end trained (stable or recovered): {extremes}."
     label = f"status-{factor}"
@@ -109,15 +134,16 @@ def onset(source: Evidence) -> str:
     rows = rows[rows["exploded"] > 0]
     if rows.empty:
         return "No trial had a bad step."
-    lines = []
+    lines = ["A bad step is one that spikes or is not finite; steps are counted from 1."]
     for row in rows.to_dict("records"):
         of_model = source.outcomes[source.outcomes["model"] == row["model"]]
-        early = (of_model["first_bad_step"].dropna() <= 10).mean()
+        early = (of_model["first_bad_step"].dropna() <= EARLY).mean()
         lines.append(
             f"In the {name(row['model'])}, {prose.count(row['exploded'], 'trial')} of "
-            f"{row['finished']:,} had a bad step; the first came at step {row['median']:g} in the "
-            f"median (from {row['first']:g} to {row['last']:g}), and within the first ten steps "
-            f"in {prose.percent(early)} of them."
+            f"{row['finished']:,} had one. Their first came at step {row['median']:g} in the "
+            f"median, at the earliest at step {row['first']:g} and at the latest at step "
+            f"{row['last']:g}; in {prose.percent(early)} of them it came within the first {EARLY} "
+            "steps."
         )
     return " ".join(lines)
 
@@ -135,13 +161,14 @@ def trajectories(source: Evidence) -> str:
     lost = int((~np.isfinite(norms.dropna())).sum())
     caption = (
         "Gradient norm before clipping over the course of training, by clipping, without "
-        "normalization and with a fixed batch size: one line a seed, strong the median and faint "
-        "the maximum over the steps since the last checkpoint. A cross marks the checkpoint of "
-        "the first bad step, a triangle at the upper edge a norm that was not finite."
+        "normalization and with a fixed batch size: the largest norm since the last checkpoint, "
+        "lines at the median over seeds, bands from the least to the greatest. A cross marks the "
+        "checkpoint of a trial's first bad step, a triangle at the upper edge the first norm of a "
+        "trial that was not finite, after which it is trained no further."
     )
     alt = (
         f"Log-scale line plots for each learning rate and model; the largest finite norm is "
-        f"{finite.max():.1e}, and {prose.count(lost, 'checkpoint')} had an infinite one."
+        f"{prose.number(finite.max())}, and {prose.count(lost, 'checkpoint')} had an infinite one."
     )
     drawing = figures.gradient_norm_trajectories(history, chosen)
     return figure(source, "trajectories", drawing, caption, alt, ("history", "trials"))
@@ -151,20 +178,64 @@ def trajectories(source: Evidence) -> str:
 def importance(source: Evidence) -> str:
     """Which factor decides the accuracy, by the variance that it explains."""
     effects = main_effects(source.outcomes, source.factors, "accuracy")
-    effects = effects.sort_values("estimate", ascending=False).to_dict("records")
-    if not effects:
+    effects = effects.sort_values("estimate", ascending=False)
+    if effects.empty:
         return "No factor varies."
+    rows = effects.to_dict("records")
     parts = [
         f"{name(r['factor'])} {prose.percent(r['estimate'])} "
-        f"(95% interval {prose.percent(r['low'])} to {prose.percent(r['high'])})"
-        for r in effects
+        f"({prose.percent(r['low'])} to {prose.percent(r['high'])})"
+        for r in rows
     ]
-    rest = 1 - sum(r["estimate"] for r in effects)
+    rest = max(1 - effects["estimate"].sum(), 0.0)
     return (
-        f"On the grid, **{name(effects[0]['factor'])}** explains the largest share of the variance "
-        f"of test accuracy: {prose.listing(parts)}. Interactions and seeds share the remaining "
-        f"{prose.percent(max(rest, 0.0))}."
+        f"On the grid, **{name(rows[0]['factor'])}** explains the largest share of the variance of "
+        f"test accuracy. Shares with 95% intervals: {prose.listing(parts)}. Interactions of the "
+        f"factors, and seeds, share the remaining {prose.percent(rest)}."
     )
+
+
+@needs("grid")
+def importance_figure(source: Evidence) -> str:
+    """Importance by every evaluator that the data allow."""
+    effects = main_effects(source.outcomes, source.factors, "accuracy")
+    effects = effects.sort_values("estimate", ascending=False)
+    if effects.empty:
+        return ""
+    parts = [effects.assign(panel=MAIN_EFFECTS)]
+    caption = (
+        "Importance of each factor for test accuracy, with 95% bootstrap intervals. On the grid: "
+        "the main-effect share of variance, exact."
+    )
+    search = evidence.load("search")
+    rows = pd.DataFrame() if search is None else searched_untaught(search)
+    factors = [f for f in source.factors if f in rows and rows[f].nunique() > 1]
+    if factors:
+        parts.append(fanova(rows, factors, "error").assign(panel=FANOVA))
+        parts.append(ped_anova(rows, factors, "error").assign(panel=PED_ANOVA))
+        caption += (
+            f" On the {prose.count(len(rows), 'trial')} of the random and quasi-random searches, "
+            "by Optuna's evaluators: fANOVA, the share of variance by a random forest, and "
+            "PED-ANOVA, what the best tenth of trials has in common, as a share of the sum."
+        )
+    bars = pd.concat(parts, ignore_index=True)
+    alt = "Bar plot. " + "; ".join(
+        f"{panel}: "
+        + prose.listing(
+            f"{name(r['factor'])} {prose.percent(r['estimate'], 0)}"
+            for r in part.to_dict("records")
+        )
+        for panel, part in bars.groupby("panel", sort=False)
+    )
+    also = [search] if search is not None and factors else []
+    drawing = figures.importance_bars(bars)
+    return figure(source, "importance", drawing, caption, f"{alt}.", also=also)
+
+
+def searched_untaught(search: Evidence) -> pd.DataFrame:
+    """Outcomes of the samplers that do not learn, with ``error`` = 1 - test accuracy."""
+    rows = search.outcomes[search.outcomes["arm"].isin(UNTAUGHT)]
+    return rows.assign(error=1 - rows["accuracy"])
 
 
 @needs("grid")
@@ -175,25 +246,33 @@ def clipped_steps(source: Evidence) -> str:
     if acting.empty:
         return "No trial of this grid clips."
     lines = []
-    for level, rows in acting.groupby("clipping", sort=False):
-        often = rows["clipped_fraction"] > PRACTICAL_CLIPPED
+    for row in clipping_facts(acting).to_dict("records"):
+        rows = acting[acting["clipping"] == row["clipping"]]
         thresholds = prose.listing(f"{t:g}" for t in sorted(rows["clipping_threshold"].unique()))
         lines.append(
-            f"- **{name(str(level))}** (threshold {thresholds}) changes the gradient in "
-            f"{prose.percent(rows['clipped_fraction'].median())} of the steps in the median trial, "
-            f"and in more than half of the steps in {prose.percent(often.mean())} of the trials."
+            f"- **{opening(phrase('clipping', row['clipping']))}** (threshold {thresholds}) "
+            f"changes the gradient in {prose.percent(row['clipped'])} of the steps of the median "
+            f"trial, and in more than half of the steps in {prose.percent(row['aggressive'])} of "
+            "the trials."
         )
+    return "\n".join([*lines, *filter(None, [_percentile_fact(frame)])])
+
+
+def _percentile_fact(frame: pd.DataFrame) -> str:
     quiet = frame[(frame["clipping"] == "none") & (frame["status"] == "stable")]
-    history = source.results.history
-    norms = history[history["trial"].isin(quiet["trial"]) & (history["step"] > 0)]
-    if len(norms):
-        ninety = norms["gradient_norm_median"].quantile(0.9)
-        lines.append(
-            f"- The 90th percentile of the gradient norms of stable trials without clipping "
-            f"(medians between checkpoints), which practice suggests as the threshold of global "
-            f"norm, is {prose.number(ninety)}."
-        )
-    return "\n".join(lines)
+    norms = quiet["gradient_norm_p90"].dropna().astype(float)
+    if norms.empty:
+        return ""
+    text = (
+        "- The 90th percentile of the gradient norms, which practice suggests as the threshold of "
+        f"global-norm clipping, is {prose.number(norms.median())} in the median stable trial "
+        f"without clipping, and lies between {prose.number(norms.min())} and "
+        f"{prose.number(norms.max())} in all of them"
+    )
+    used = frame.loc[frame["clipping"] == "global_norm", "clipping_threshold"].unique()
+    if len(used) == 1:
+        text += f"; the threshold that was run is {prose.number(used[0] / norms.median())} times it"
+    return f"{text}."
 
 
 @needs("grid")
@@ -202,17 +281,18 @@ def cost(source: Evidence) -> str:
     frame = source.outcomes[source.outcomes["trained"] == 1]
     if frame.empty:
         return "No trial trained, so there is no cost to compare."
-    means = frame.groupby(["model", "batch_policy"])[["steps", "seconds"]].mean()
+    means = frame.groupby(["model", "batch_policy"], sort=False)[["steps", "seconds"]].mean()
     caption = (
-        "Updates and time of a trained trial against its batch size at the end of training, by "
-        "model and batch policy; all trials see the same number of examples. Means with 95% "
-        "bootstrap intervals; the time is a trial's share of that of the trials trained together."
+        "Updates and time of a trained trial, by model and batch policy; all trials see the same "
+        "number of examples. Points are means, bars 95% bootstrap intervals (often narrower than "
+        "the point). The time is a trial's share of that of the trials trained together with it."
     )
     alt = "Updates and seconds: " + "; ".join(
-        f"{name(model)} with {name(policy)} {row['steps']:.0f} updates in {row['seconds']:.2f} s"
+        f"{name(model)} with {phrase('batch_policy', policy)} {row['steps']:.0f} updates in "
+        f"{row['seconds']:.2f} s"
         for (model, policy), row in means.iterrows()
     )
-    return figure(source, "cost", figures.cost_against_batch_size(frame), caption, f"{alt}.")
+    return figure(source, "cost", figures.cost_by_level(frame), caption, f"{alt}.")
 
 
 @needs("grid")
@@ -221,14 +301,14 @@ def cost_sentences(source: Evidence) -> str:
     frame = source.outcomes[source.outcomes["trained"] == 1]
     lines = []
     for model, rows in frame.groupby("model", sort=False):
-        means = rows.groupby("batch_policy", sort=False)[["steps", "seconds"]].mean()
-        if "fixed" not in means.index:
-            continue
-        for policy, ratio in (means / means.loc["fixed"]).drop(index="fixed").iterrows():
-            faster = "less" if ratio["seconds"] < 1 else "more"
+        ratios = [
+            paired_ratio(rows, "batch_policy", "fixed", value) for value in ("steps", "seconds")
+        ]
+        for steps, seconds in zip(*(r.to_dict("records") for r in ratios), strict=True):
             lines.append(
-                f"- {name(str(model))}, {name(str(policy))}: {prose.number(ratio['steps'])} times "
-                f"the updates and {prose.number(ratio['seconds'])} times the time of a fixed batch "
-                f"size ({faster} time)."
+                f"- {name(model)}: {phrase('batch_policy', steps['level'])} takes "
+                f"{steps['ratio']:.2f} times the updates of a fixed batch size, and "
+                f"{seconds['ratio']:.2f} times the time (95% interval over cells "
+                f"{seconds['low']:.2f} to {seconds['high']:.2f})."
             )
     return "\n".join(lines) or "There is no trained trial with a fixed batch size to compare with."
