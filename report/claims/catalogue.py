@@ -192,7 +192,7 @@ BATCH_NORMALIZATION = Claim(
     (
         Part(
             "every batch size is as accurate as the best",
-            "the difference of the worst batch size from the best",
+            "the difference in test accuracy of the worst batch size from the best",
             WITHIN_ONE_POINT,
             ways(
                 f"{SIZE_IS_SETTLED}Measured: test accuracy of the worst size with batch "
@@ -217,7 +217,7 @@ DYNAMIC_BATCHES = Claim(
     (
         Part(
             "they are as accurate as the best fixed size",
-            "the difference from the best fixed size",
+            "the difference in test accuracy from the best fixed size",
             WITHIN_ONE_POINT,
             ways(
                 "For each policy that changes the size during training: test accuracy, paired by "
@@ -244,7 +244,7 @@ MINI_BATCHES_SOLVE = Claim(
     (
         Part(
             "they are more accurate than the full batch",
-            "the gain over the full batch",
+            "the gain in test accuracy over the full batch",
             ONE_POINT,
             ways(
                 "Test accuracy at the mini-batch size that validation chooses minus that of the "
@@ -257,7 +257,7 @@ MINI_BATCHES_SOLVE = Claim(
         ),
         Part(
             "every mini-batch size is as accurate as the best",
-            "the difference of the worst mini-batch size from the best",
+            "the difference in test accuracy of the worst mini-batch size from the best",
             WITHIN_ONE_POINT,
             ways(
                 f"{SIZE_IS_SETTLED}Measured: test accuracy of the worst mini-batch size minus "

@@ -130,7 +130,7 @@ def _table_of(part: Part, effects: Sequence[Effect]) -> str:
         )
         for effect in effects
     ]
-    columns = ["comparison", f"effect ({part.unit.name})", "from", "to", "on", "verdict"]
+    columns = ["comparison", f"effect ({part.unit.name})", "95% low", "95% high", "on", "verdict"]
     return prose.table(pd.DataFrame(rows, columns=columns))
 
 
