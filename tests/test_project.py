@@ -1,5 +1,6 @@
 """What stands around the package: the README's commands, pinned versions, links."""
 
+import importlib
 import importlib.metadata
 import re
 import runpy
@@ -92,7 +93,7 @@ def test_the_readme_explains_every_scale_and_status():
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    notebook, reading, strategy = blocks("python")
+    notebook, reading, strategy, checking = blocks("python")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(notebook.replace("trials = [Trial(", "trials = [Trial(epochs=0.5, "), names)
@@ -106,13 +107,15 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     exec(reading, names)
     assert len(names["results"].trials) == 4
 
-    Path("smooth.py").write_text(strategy)
-    study = runpy.run_path("smooth.py")["study"]
+    Path("root_norm.py").write_text(strategy)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("root_norm")
+    exec(checking, vars(own))
     given = ["--scale", "smoke", "--only", "epochs=0.5", "--only", "seed=0", "--device", "cpu"]
-    assert commandline.run(study, [*given, "--workers", "1"]) == 0
-    trials = load_study("results/smoke", "smooth_clipping").trials
-    assert set(trials["clipping"]) == {"none", "global_norm", "smooth"}
-    assert (trials.loc[trials["clipping"] == "smooth", "clipped_fraction"] > 0).any()
+    assert commandline.run(own.study, [*given, "--executor", "here"]) == 0
+    trials = load_study("results/smoke", "root_norm").trials
+    assert set(trials["clipping"]) == {"none", "global_norm", "root_norm"}
+    assert (trials.loc[trials["clipping"] == "root_norm", "clipped_fraction"] > 0).any()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
