@@ -18,7 +18,7 @@ LAYERS = (
             *("benchmark.layout", "benchmark.measurements"),
         ),
     ),
-    ("engine", ("benchmark.engine", "benchmark.contracts")),
+    ("engine", ("benchmark.engine",)),
     ("contracts", ("benchmark.contracts",)),
     ("driver", ("benchmark.driver", "benchmark.__main__")),
 )
