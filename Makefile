@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .PHONY: help quickstart studies test report lint clean
 
-help: ## This list
+help:
 	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
 	@echo 'make studies [SCALE=quick]            every study at a scale, one after another'
 	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
