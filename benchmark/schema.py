@@ -124,15 +124,54 @@ LAYERS = {
 }
 """One row a trial, checkpoint and layer; backprop_norm is norm(dL/dh) at the pre-activation."""
 
+MEASUREMENTS = {
+    "what": TEXT,
+    "workload": TEXT,
+    "data": TEXT,
+    "factor": TEXT,
+    "arm": TEXT,
+    "trials_together": WHOLE,
+    "processes": WHOLE,
+    "threads": WHOLE,
+    "repeat": WHOLE,
+    "trials": WHOLE,
+    "steps": WHOLE,
+    "operations": REAL,
+    "seconds": REAL,
+    "cpu_seconds": REAL,
+    "baseline_steps": WHOLE,
+    "baseline_seconds": REAL,
+    "baseline_cpu_seconds": REAL,
+    "accuracy": REAL,
+    "accuracy_deviation": REAL,
+    "evaluated": WHOLE,
+    "peak_bytes": WHOLE,
+    "device": TEXT,
+}
+"""One row a timing of `studies/throughput.py`; it belongs to no study of trials.
+
+``what`` says what was timed: ``trials`` (an arm of a workload), ``machine`` (matrix products),
+``strategies``, ``diagnostics``, ``driver`` or ``start-up``. ``trials`` counts those of all
+``processes`` together, ``steps`` those of one trial, ``operations`` the floating-point operations
+of all in products and convolutions; ``seconds`` is wall time, ``cpu_seconds`` that of all
+processors. The baseline's numbers are of what was timed in turns with it. ``accuracy`` is the mean
+over the trials of the accuracy on ``evaluated`` validation examples, ``peak_bytes`` the most memory
+of a process."""
+
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "plan": PLAN,
     "trials": TRIALS,
     "history": HISTORY,
     "layers": LAYERS,
+    "measurements": MEASUREMENTS,
 }
 
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "layers": ["trial", "step", "layer"]}
+KEYS["measurements"] = [
+    *("what", "workload", "factor", "arm", "trials_together", "processes", "threads", "repeat"),
+    "trials",
+]
 
 assert set(_CONFIGURATION) | set(_ADDED) == set(CONFIGURATION)
 

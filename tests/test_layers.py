@@ -21,6 +21,7 @@ LAYERS = (
     ("engine", ("benchmark.engine",)),
     ("contracts", ("benchmark.contracts",)),
     ("driver", ("benchmark.driver", "benchmark.__main__")),
+    ("timing", ("benchmark.timing",)),
 )
 """Each layer may import itself and those before it. The longest prefix of a module's name decides,
 so that a new module directly in the package is plain (no torch) unless it is named here."""

@@ -1,0 +1,275 @@
+"""What timings come to: medians over repeats, and ratios of what was timed side by side.
+
+Frames in, frames out; a frame of timings is the table ``measurements`` of `benchmark.schema`.
+Ratios pair the timings of one repeat, because these were taken one after another under the same
+load. Wall time is what a user waits for; processor time is what the work itself took, and hardly
+depends on who else uses the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.resampling import CONFIDENCE
+
+TIMES_ORDINARY = {"mlp_fashion": 4.5, "cnn_fashion": 3.5, "mlp_digits": 15.0}
+"""How many times the ordinary way's trials an hour the engine is to train on a CPU."""
+TIMES_TENSORS = {"mlp_fashion": 25.0, "cnn_fashion": 8.0}
+"""The same on a GPU, against a plain loop with its tensors on that GPU."""
+SHARE, SHARE_OF = 0.70, "mlp_fashion"
+"""Share of the machine's own product rate to reach, and on which workload."""
+DIAGNOSTICS = 0.10
+"""Most of a unit's time that its measurements may take."""
+DRIVER_SECONDS, DRIVER_GROWTH = 0.002, 1.25
+"""Most of the driver's time a trial on the largest grid, and over that on the smallest."""
+START_UP_SECONDS = 10.0
+AGREEMENT = 4.0
+"""Standard errors that the mean accuracies of two arms may differ by: beyond it their work is not
+the same. Wide, because dozens of pairs are looked at."""
+
+WAY = ["workload", "arm", "trials_together", "processes", "threads"]
+"""What tells one way of training from another."""
+COMPARED = ["what", "workload", "factor", "arm", "trials_together"]
+
+
+def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """The median, and two order statistics that hold the true one with at least 95% confidence.
+
+    Whatever the distribution; with fewer than six values they are the least and the greatest, and
+    hold it with confidence 1 - 2 / 2^n. NaN without values.
+
+    >>> median_interval([3.0, 1.0, 2.0])
+    (2.0, 1.0, 3.0)
+    >>> median_interval(range(1, 10))
+    (5.0, 2.0, 8.0)
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    ordered = ordered[~np.isnan(ordered)]
+    n = len(ordered)
+    if not n:
+        return math.nan, math.nan, math.nan
+    # the k-th from either end fails where fewer than k values lie on one side of the median
+    tail, k = 0.5**n, 1
+    while 2 * (tail + math.comb(n, k) * 0.5**n) <= 1 - CONFIDENCE:
+        tail += math.comb(n, k) * 0.5**n
+        k += 1
+    return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k])
+
+
+def _summary(groups: pd.api.typing.DataFrameGroupBy, value: str, name: str) -> pd.DataFrame:
+    """Columns ``name``, ``name_low`` and ``name_high`` of each group's ``value``."""
+    columns = [name, f"{name}_low", f"{name}_high"]
+    ends = [median_interval(some.to_numpy()) for _, some in groups[value]]
+    found = pd.DataFrame(ends, columns=columns)
+    # the groups' own index, as names of groups may be missing
+    found.index = groups.size().index
+    return found
+
+
+def throughput(timings: pd.DataFrame) -> pd.DataFrame:
+    """Trials an hour of each way of training, and how it compares with the ordinary one.
+
+    Columns: `WAY`, ``data``, ``an_hour``; ``seconds`` and ``cpu_seconds`` a trial; ``times``, the
+    ordinary way's seconds a trial over these; ``times_alike``, the same against the ordinary way
+    in as many processes; ``times_tensors``, against the loop with tensors; ``cpu_times``, of
+    processor seconds; ``share``, of the machine's rate of square products in as many processes;
+    ``own_share``, of the rate of the network's own products; ``cpu_share`` and ``cpu_own_share``,
+    of the rates a processor second; ``accuracy``; ``peak_bytes``. All but the last two and the
+    first are medians with ``_low`` and ``_high``. The ordinary way is one trial at a time, in one
+    thread or in several, whichever is faster.
+    """
+    rows = timings[timings["what"] == "trials"].copy()
+    for column in ("seconds", "cpu_seconds"):
+        rows[column] /= rows["trials"]
+    rows["rate"] = rows["operations"] / rows["trials"] / rows["seconds"]
+    rows["cpu_rate"] = rows["operations"] / rows["trials"] / rows["cpu_seconds"]
+    rows = _with_machine(_with_times(rows), timings)
+    groups = rows.groupby(WAY, sort=False)
+    values = ["seconds", "cpu_seconds", "times", "times_alike", "times_tensors", "cpu_times"]
+    values += ["share", "own_share", "cpu_share", "cpu_own_share"]
+    found = pd.concat([_summary(groups, v, v) for v in values], axis=1)
+    found["an_hour"] = 3600 / found["seconds"]
+    found["data"] = groups["data"].first()
+    found["peak_bytes"] = groups["peak_bytes"].max()
+    weighted = rows.assign(total=rows["accuracy"] * rows["trials"]).groupby(WAY, sort=False)
+    found["accuracy"] = weighted["total"].sum() / weighted["trials"].sum()
+    return found.reset_index()
+
+
+def _with_times(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the ratios to the seconds of other ways in the same workload and repeat."""
+    plain = rows[rows["threads"] == 1]
+    ordinary, tensors = (plain[plain["arm"] == arm] for arm in ("ordinary", "tensors"))
+    single = rows[(rows["arm"] == "ordinary") & (rows["processes"] == 1)]
+    medians = single.groupby(["workload", "threads"])["seconds"].median().reset_index()
+    fastest = medians.loc[medians.groupby("workload")["seconds"].idxmin(), ["workload", "threads"]]
+    alone, shared = ["workload", "repeat"], ["workload", "repeat", "processes"]
+    references = {
+        "times": (single.merge(fastest, on=["workload", "threads"]), "seconds", alone),
+        "times_alike": (ordinary, "seconds", shared),
+        "times_tensors": (tensors[tensors["processes"] == 1], "seconds", alone),
+        "cpu_times": (ordinary[ordinary["processes"] == 1], "cpu_seconds", alone),
+    }
+    for name, (reference, value, by) in references.items():
+        slower = reference[[*by, value]].rename(columns={value: "reference"})
+        rows = rows.merge(slower, on=by, how="left")
+        rows[name] = rows.pop("reference") / rows[value]
+    return rows
+
+
+def _with_machine(rows: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
+    """With the shares of the machine's rates in the same repeat and as many processes."""
+    machine = timings[timings["what"] == "machine"].copy()
+    machine["machine_rate"] = machine["operations"] / machine["seconds"]
+    machine["machine_cpu_rate"] = machine["operations"] / machine["cpu_seconds"]
+    by = ["workload", "processes", "repeat"]
+    for arm, name in {"square": "share", "products": "own_share"}.items():
+        rates = machine.loc[machine["arm"] == arm, [*by, "machine_rate", "machine_cpu_rate"]]
+        rows = rows.merge(rates, on=by, how="left")
+        rows[name] = rows["rate"] / rows["machine_rate"]
+        rows[f"cpu_{name}"] = rows["cpu_rate"] / rows["machine_cpu_rate"]
+        rows = rows.drop(columns=["machine_rate", "machine_cpu_rate"])
+    return rows
+
+
+def best_ways(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of `throughput`'s rows, the engine's fastest of each workload over all processes."""
+    engine = summary[summary["arm"] == "engine"]
+    most = engine[engine["processes"] == engine["processes"].max()]
+    return most.loc[most.groupby("workload", sort=False)["seconds"].idxmin()]
+
+
+def agreement(timings: pd.DataFrame) -> pd.DataFrame:
+    """Whether every way of training comes to the accuracy of the ordinary one, within noise.
+
+    Columns: `WAY` but threads, ``accuracy``, ``difference`` from the ordinary way, ``error`` (its
+    standard error, from the spread over trials within the ways, plus one evaluated example),
+    ``agrees``: at most `AGREEMENT` such errors.
+    """
+    rows = timings[(timings["what"] == "trials") & (timings["threads"] == 1)]
+    by = ["arm", "trials_together", "processes"]
+    found = []
+    for workload, group in rows.groupby("workload", sort=False):
+        ways = {way: _moments(some) for way, some in group.groupby(by, sort=False)}
+        freedom = sum(count - 1 for count, _, _ in ways.values())
+        spread = sum(squares for _, _, squares in ways.values()) / max(freedom, 1)
+        first_count, first_mean, _ = ways["ordinary", 1, 1]
+        example = 1 / group["evaluated"].iloc[0]
+        for way, (count, average, _) in ways.items():
+            error = math.sqrt(spread * (1 / count + 1 / first_count)) + example
+            found.append(
+                {
+                    "workload": workload,
+                    **dict(zip(by, way, strict=True)),
+                    "accuracy": average,
+                    "difference": average - first_mean,
+                    "error": error,
+                    "agrees": abs(average - first_mean) <= AGREEMENT * error,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def _moments(rows: pd.DataFrame) -> tuple[int, float, float]:
+    """Number of trials, mean accuracy, and sum of squared deviations from it."""
+    count, average = rows["trials"], rows["accuracy"]
+    mean = float((count * average).sum() / count.sum())
+    within = ((count - 1) * rows["accuracy_deviation"].fillna(0.0) ** 2).sum()
+    between = (count * (average - mean) ** 2).sum()
+    return int(count.sum()), mean, float(within + between)
+
+
+def overheads(timings: pd.DataFrame, what: str) -> pd.DataFrame:
+    """How much more time than without: of a step, and of the same number of examples.
+
+    Columns: `COMPARED`, and ``step`` and ``examples``, the ratios less 1, with ``_low`` and
+    ``_high``; from processor time, as only that is the work's own.
+    """
+    rows = timings[timings["what"] == what].copy()
+    rows["examples"] = rows["cpu_seconds"] / rows["baseline_cpu_seconds"] - 1
+    fewer = rows["baseline_steps"] / rows["steps"]
+    rows["step"] = (rows["examples"] + 1) * fewer - 1
+    groups = rows.groupby(COMPARED, sort=False, dropna=False)
+    found = pd.concat([_summary(groups, v, v) for v in ("step", "examples")], axis=1)
+    return found.reset_index()
+
+
+def diagnostics_share(timings: pd.DataFrame) -> pd.DataFrame:
+    """Share of the time that all measurements add, evaluation apart, by workload and width.
+
+    Columns ``share`` and ``share_with_layers``, where a study asks for every layer at every
+    checkpoint.
+    """
+    parts = overheads(timings, "diagnostics")
+    by = ["workload", "trials_together"]
+    found = parts.pivot_table("examples", by, "arm", sort=False)
+    always = found["norms"] + found["noise scale"]
+    return pd.DataFrame(
+        {
+            "share": always + found["checkpoints"],
+            "share_with_layers": always + found["all that can be turned off"],
+        }
+    ).reset_index()
+
+
+def driver_cost(timings: pd.DataFrame) -> pd.DataFrame:
+    """The driver's ``seconds`` and ``cpu_seconds`` a trial against the number of ``cells``."""
+    rows = timings[timings["what"] == "driver"].copy()
+    for column in ("seconds", "cpu_seconds"):
+        rows[column] /= rows["trials"]
+    groups = rows.groupby("trials", sort=True)
+    found = pd.concat([_summary(groups, v, v) for v in ("seconds", "cpu_seconds")], axis=1)
+    return found.reset_index().rename(columns={"trials": "cells"})
+
+
+def targets(timings: pd.DataFrame) -> pd.DataFrame:
+    """Every target beside what was measured.
+
+    Columns ``target``, ``wanted``, ``measured``, ``low``, ``high`` and ``met``. A GPU has others
+    than a CPU.
+    """
+    rows: list[tuple[str, float, float, float, float, bool]] = []
+
+    def add(name: str, wanted: float, found: Sequence[float], at_least: bool) -> None:
+        measured, low, high = found
+        met = measured >= wanted if at_least else measured <= wanted
+        rows.append((name, wanted, measured, low, high, bool(met)))
+
+    best = best_ways(throughput(timings)).set_index("workload")
+    on_cpu = timings.loc[timings["what"] == "trials", "device"].eq("cpu").all()
+    times, against = ("times", "the ordinary way") if on_cpu else ("times_tensors", "a plain loop")
+    for workload, wanted in (TIMES_ORDINARY if on_cpu else TIMES_TENSORS).items():
+        label = f"{workload}: times the trials an hour of {against}"
+        add(label, wanted, _span(best, workload, times), True)
+    if on_cpu:
+        for name, of in (("share", "square products"), ("own_share", "its own products")):
+            label = f"{SHARE_OF}: share of the machine's rate of {of}"
+            add(label, SHARE, _span(best, SHARE_OF, name), True)
+    shares = diagnostics_share(timings)
+    for row in shares[shares["trials_together"] > 1].to_dict("records"):
+        label = f"{row['workload']}: diagnostics over a unit's time"
+        add(label, DIAGNOSTICS, (row["share"], math.nan, math.nan), False)
+        every = (row["share_with_layers"], math.nan, math.nan)
+        add(f"{label}, every layer too", DIAGNOSTICS, every, False)
+    cost = driver_cost(timings).set_index("cells")
+    few, many = int(cost.index.min()), int(cost.index.max())
+    label = f"driver: seconds a trial at {many:,} cells"
+    add(label, DRIVER_SECONDS, _span(cost, many, "seconds"), False)
+    label = f"driver: that over its seconds a trial at {few:,} cells"
+    growth = cost["seconds"][many] / cost["seconds"][few]
+    add(label, DRIVER_GROWTH, (growth, math.nan, math.nan), False)
+    started = timings.loc[timings["what"] == "start-up", "seconds"]
+    if len(started):
+        start = median_interval(started.to_numpy())
+        add("start-up: seconds to the first finished unit", START_UP_SECONDS, start, False)
+    return pd.DataFrame(rows, columns=["target", "wanted", "measured", "low", "high", "met"])
+
+
+def _span(summary: pd.DataFrame, row: object, name: str) -> tuple[float, float, float]:
+    found = summary.loc[[row], [name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
+    middle, low, high = found[0].tolist()
+    return middle, low, high

@@ -1,0 +1,223 @@
+"""How many trials an hour does the engine train, against the ordinary way, and what does it cost?
+
+Four arms train the same trials in one run, one after another, so that whatever else the machine
+does hits all alike: (a) an Optuna objective with a `DataLoader`, as one writes it first; (b) the
+same with its data as tensors on the device; (c) the engine, one trial at a time; (d) the engine in
+units of several. The machine's own rate of matrix products is measured between them. Then follow
+the time of each strategy over doing without it, the measurements' share, the driver's time a trial
+and the start-up of a study script. The times are printed beside what was aimed at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, one_of, refuse
+from benchmark.driver.executors import cores, recruit
+from benchmark.engine.devices import DEVICES, choose_device, describe_device
+from benchmark.parquet import write
+from benchmark.provenance import provenance
+from benchmark.schema import frame
+from benchmark.statistics import speed
+from benchmark.timing import Lab, Plan, comparison, diagnostics, driving, plan, strategies
+from benchmark.timing.stopwatch import Row
+
+QUESTION = (__doc__ or "").splitlines()[0]
+PATH = Path("throughput") / "measurements.parquet"
+
+
+def measure(chosen: Plan, lab: Lab) -> list[Row]:
+    """All of it: the arms, the strategies, the diagnostics, the driver."""
+    jobs = [
+        *comparison(chosen, lab),
+        *strategies(chosen, lab),
+        *diagnostics(chosen, lab),
+        *driving(chosen, lab),
+    ]
+    bar = tqdm(jobs, desc="throughput", unit="timing", dynamic_ncols=True)
+    return [row for job in bar for row in job()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write and print; the exit status is 1 where the arms' accuracies differ."""
+    options = read_options(arguments)
+    try:
+        if options.workers is not None and options.workers < 1:
+            raise ValueError(f"--workers must be at least 1, but got {options.workers}")
+        device = choose_device(options.device)
+        on_cpu = device.type == "cpu"
+        processes = options.workers or (cores() if on_cpu else 1)
+        chosen = plan(options.scale)
+        print(QUESTION, flush=True)
+        force = recruit("processes", processes)
+        try:
+            rows = measure(chosen, Lab(force.executor, processes, device.type))
+        finally:
+            force.end()
+        timings = frame("measurements", rows)
+        path = (options.results or Path("results") / options.scale) / PATH
+        write("measurements", timings, path, provenance(device=describe_device(device)))
+    except USER_ERRORS as error:
+        return refuse(error)
+    print(report(timings))
+    print(path)
+    return 0 if speed.agreement(timings)["agrees"].all() else 1
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=QUESTION)
+    parser.add_argument("--scale", type=one_of("scale", SCALES), default="quick", metavar="SCALE")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results/SCALE unless given")
+    parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; one a core")
+    return parser.parse_args(arguments)
+
+
+def report(timings: pd.DataFrame) -> str:
+    """What was measured, as text."""
+    return "\n\n".join(
+        [
+            "Trials an hour, by arm\n" + arms_table(timings) + NOTES,
+            accuracy_line(timings),
+            machine_line(timings),
+            "Time a step over doing without, processor time (%)\n" + strategies_table(timings),
+            "Diagnostics, processor time over a training without (%)\n" + shares_table(timings),
+            "Driver, ms a trial\n" + driver_table(timings),
+            "Targets\n" + targets_table(timings),
+        ]
+    )
+
+
+ARMS = {"ordinary": "(a) DataLoader", "tensors": "(b) tensors", "engine": "(c) engine, K = 1"}
+
+
+NOTES = """
+times (a): against (a) in one process, one trial at a time, as a user runs it, in one thread or in
+  all, whichever is faster; the engine's rows with more processes use that many cores
+a process: against (a) in as many processes of one thread; cpu: (a)'s processor time a trial over
+  this one's, the ratio of one core
+peak %, own %: counted operations over the machine's rate of square products, and of the network's
+  own, in as many processes; peak cpu %: the same a processor second
+medians over repeats (a 95% interval of the median, or lowest to highest of fewer than six)"""
+
+
+def arms_table(timings: pd.DataFrame) -> str:
+    """One line for each way of training."""
+    rows = speed.throughput(timings)
+    names = [
+        f"(d) engine, K = {k:.0f}" if arm == "engine" and k > 1 else ARMS[arm]
+        for arm, k in zip(rows["arm"], rows["trials_together"], strict=True)
+    ]
+    return text(
+        pd.DataFrame(
+            {
+                "workload": rows["workload"],
+                "data": rows["data"],
+                "arm": names,
+                "processes": rows["processes"],
+                "threads": rows["threads"],
+                "trials/h": rows["an_hour"].map("{:,.0f}".format),
+                "s/trial": rows["seconds"].map("{:.3f}".format),
+                "cpu s": rows["cpu_seconds"].map("{:.3f}".format),
+                "times (a)": spans(rows, "times"),
+                "a process": spans(rows, "times_alike"),
+                "cpu": spans(rows, "cpu_times"),
+                "peak %": spans(rows, "share", 100, 0),
+                "own %": spans(rows, "own_share", 100, 0),
+                "peak cpu %": spans(rows, "cpu_share", 100, 0),
+                "accuracy": rows["accuracy"].map("{:.3f}".format),
+                "MiB": (rows["peak_bytes"] / 2**20).map("{:.0f}".format),
+            }
+        )
+    )
+
+
+def accuracy_line(timings: pd.DataFrame) -> str:
+    """Whether all arms did the same work as well."""
+    rows = speed.agreement(timings)
+    if rows["agrees"].all():
+        worst = rows["difference"].abs().max()
+        return f"All arms agree in accuracy within noise (largest difference {worst:.3f})."
+    differing = rows[~rows["agrees"]].drop(columns="agrees")
+    return "ACCURACIES DIFFER: the arms do not do the same work\n" + text(differing.round(4))
+
+
+def machine_line(timings: pd.DataFrame) -> str:
+    """The machine's own rates."""
+    rows = timings[timings["what"] == "machine"]
+    rates = rows["operations"] / rows["seconds"] / 1e9
+    cpu_rates = rows["operations"] / rows["cpu_seconds"] / 1e9
+    by = ["workload", "arm", "processes"]
+    table = rows.assign(rate=rates, cpu_rate=cpu_rates).groupby(by, sort=False)
+    medians = table[["rate", "cpu_rate"]].median().round(1).reset_index()
+    medians.columns = pd.Index([*by, "Gflop/s", "a cpu second"])
+    return "This machine's float32 products\n" + text(medians)
+
+
+def strategies_table(timings: pd.DataFrame) -> str:
+    """Each strategy's time a step over its baseline's, alone and in a unit."""
+    rows = speed.overheads(timings, "strategies")
+    return text(
+        rows[["workload", "factor", "arm"]].assign(
+            K=rows["trials_together"],
+            step=spans(rows, "step", 100, 0),
+            examples=spans(rows, "examples", 100, 0),
+        )
+    )
+
+
+def shares_table(timings: pd.DataFrame) -> str:
+    """Each measurement's share."""
+    rows = speed.overheads(timings, "diagnostics")
+    shown = rows[["workload", "arm"]].assign(
+        K=rows["trials_together"], share=spans(rows, "examples", 100, 1)
+    )
+    return text(shown)
+
+
+def driver_table(timings: pd.DataFrame) -> str:
+    """The driver's time against the number of cells."""
+    rows = speed.driver_cost(timings)
+    columns = {"wall": spans(rows, "seconds", 1e3), "cpu": spans(rows, "cpu_seconds", 1e3)}
+    return text(rows[["cells"]].assign(**columns))
+
+
+def targets_table(timings: pd.DataFrame) -> str:
+    """What was aimed at, and what was measured."""
+    rows = speed.targets(timings)
+    measured = spans(rows.rename(columns={"low": "measured_low", "high": "measured_high"}))
+    met = rows["met"].map({True: "yes", False: "no"})
+    return text(rows[["target", "wanted"]].assign(measured=measured, met=met))
+
+
+def spans(
+    rows: pd.DataFrame, name: str = "measured", scale: float = 1.0, digits: int = 2
+) -> list[str]:
+    """Medians with their intervals: ``1.50 (1.41-1.62)``; without an interval where there is none.
+
+    >>> spans(pd.DataFrame({"x": [2.0], "x_low": [1.0], "x_high": [3.0]}), "x")
+    ['2.00 (1.00-3.00)']
+    """
+    out = []
+    for middle, low, high in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float):
+        shown = f"{scale * middle:.{digits}f}"
+        if low < high:
+            shown += f" ({scale * low:.{digits}f}-{scale * high:.{digits}f})"
+        out.append("-" if shown == "nan" else shown)
+    return out
+
+
+def text(rows: pd.DataFrame) -> str:
+    """A frame as aligned columns; whole numbers as such, though a column with gaps holds reals."""
+    return rows.convert_dtypes().to_string(index=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
