@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.schema import SCHEMA_VERSION, TABLES, to_arrow
@@ -31,24 +30,28 @@ def checksum(rows: pa.Table) -> str:
     """Sixteen hexadecimal digits, from the names and values of every column."""
     digest = hashlib.blake2b(digest_size=8)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        missing = column.is_null()
         digest.update(f"{name} {column.type} {rows.num_rows}".encode())
-        digest.update(missing.to_numpy().tobytes())
         if pa.types.is_string(column.type):
-            filled = column.fill_null("")
-            digest.update(pc.binary_length(filled).to_numpy().tobytes())
-            digest.update("".join(filled.to_pylist()).encode())
+            digest.update(repr(column.to_pylist()).encode())
         else:
-            # what lies under a missing value is anybody's guess
-            digest.update(column.fill_null(0).to_numpy().tobytes())
+            # a missing number becomes NaN, whatever lies under it
+            digest.update(column.to_numpy().tobytes())
     return digest.hexdigest()
 
 
-def write(table: str, data: pd.DataFrame, path: Path, metadata: Mapping[str, Any]) -> None:
+def write(
+    table: str,
+    data: pd.DataFrame,
+    path: Path,
+    metadata: Mapping[str, Any],
+    *,
+    durable: bool = True,
+) -> None:
     """Write ``data`` to ``path`` whole or not at all.
 
     The rows are checked against the schema, written to a temporary sibling, counted there, and
-    only then moved over ``path``.
+    only then moved over ``path``. With ``durable``, it is on the disk when this returns, and not
+    only on its way there.
 
     Raises
     ------
@@ -67,7 +70,8 @@ def write(table: str, data: pd.DataFrame, path: Path, metadata: Mapping[str, Any
         with temporary.open("wb") as file:
             pq.write_table(arrow, file, compression="zstd")
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if pq.read_metadata(temporary).num_rows != arrow.num_rows:
             raise ResultsError(f"{path} did not read back whole; is the disk full?")
         os.replace(temporary, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -133,15 +134,14 @@ class Trial:
 
     def row(self) -> dict[str, Any]:
         """The configuration as plain values, one a column."""
-        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {k: v.name if isinstance(v, Named) else v for k, v in row.items()}
+        return {name: _plain(getattr(self, name)) for name in CONFIGURATION}
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Twelve hexadecimal digits that identify this trial in every file and on every machine."""
         return _digest(self.row())
 
-    @property
+    @functools.cached_property
     def cell(self) -> str:
         """Identifies the configuration without its seed."""
         row = self.row()
@@ -387,7 +387,8 @@ def _narrowed(blocks: Sequence[Levels], name: str, chosen: list[Any]) -> list[Le
 
 
 def _plain(level: Any) -> Any:
-    return level.name if isinstance(level, Named) else level
+    # not isinstance: to check a protocol takes longer than all else that is done with a trial
+    return getattr(level, "name", level)
 
 
 def _chosen(name: str, texts: Sequence[str], own: Own) -> list[Any]:

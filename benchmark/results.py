@@ -132,10 +132,13 @@ class StudyFolder:
     def append(
         self, unit: str, tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any]
     ) -> None:
-        """Land one finished unit in ``parts/``: all of it, or nothing that counts."""
+        """Land one finished unit in ``parts/``: all of it, or nothing that counts.
+
+        A part that a power failure catches on its way to the disk shows damage, and runs again.
+        """
         for table in OUTCOME_TABLES:
             if len(tables[table]):
-                write(table, tables[table], self.part(unit, table), metadata)
+                write(table, tables[table], self.part(unit, table), metadata, durable=False)
 
     def load(self, *, repair: bool = False) -> Results:
         """Every row of the study, merged or not.

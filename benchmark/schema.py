@@ -199,10 +199,9 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
         raise SchemaError(f"{table} lacks the columns {', '.join(missing)}")
     if extra := [c for c in data if c not in columns]:
         raise SchemaError(f"{table} has the unknown columns {', '.join(map(str, extra))}")
+    schema = pa.schema(list(columns.items()))
     try:
-        arrays = [
-            pa.array(data[name], type=kind, from_pandas=True) for name, kind in columns.items()
-        ]
+        rows = pa.Table.from_pandas(data, schema, preserve_index=False, nthreads=1)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SchemaError(f"{table} has a value of the wrong type: {error}") from error
     if data.duplicated(KEYS[table]).any():
@@ -210,4 +209,5 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
         raise SchemaError(f"{table} has two rows for {row[KEYS[table]].to_dict()}")
     if table == "trials" and (bad := set(data["status"]) - set(STATUSES)):
         raise SchemaError(f"unknown status {sorted(map(str, bad))}; allowed: {', '.join(STATUSES)}")
-    return pa.table(arrays, schema=pa.schema(list(columns.items())))
+    # pandas' own note on its columns would make equal rows unequal files
+    return rows.replace_schema_metadata()

@@ -277,6 +277,30 @@ def test_the_most_work_goes_first_and_in_the_smallest_units() -> None:
     ]
 
 
+@pytest.mark.parametrize("done", range(4))
+def test_trials_that_were_planned_together_stay_together(
+    done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 14 in units of at most 4 are cut 3, 4, 3, 4; the 11 that are left after the first would be
+    # cut 3, 4, 4, and round otherwise
+    monkeypatch.setattr(units, "unit_size", lambda trial, device: 4)
+    made = units_of(*(Trial(epochs=1, seed=seed) for seed in range(14)))
+    planned = {trial.key: unit.id for unit in made for trial in unit.trials}
+    left = made[:done] + made[done + 1 :]
+    again = make_units(
+        "s",
+        [resolve(Trial(epochs=1, seed=20)), *(t for unit in left for t in unit.trials)],
+        checkpoints=4,
+        layers=False,
+        sharpness=False,
+        device="cpu",
+        planned=planned,
+    )
+
+    assert {unit.id for unit in left} < {unit.id for unit in again}
+    assert [len(u.trials) for u in again if u.trials[0].seed == 20] == [1]
+
+
 def test_the_halves_of_a_unit_are_its_trials() -> None:
     unit = Unit("s", tuple(Trial(seed=s) for s in range(5)), 4, False, False, "cpu")
     first, second = unit.halves()

@@ -17,11 +17,11 @@ from benchmark.status import FINISHED, capped_loss
 Row = Mapping[Any, Any]
 """Column -> value. The keys are text; pandas only promises that they are hashable."""
 
-TOLD = (
-    *("status", "first_bad_step", "seed", "validation_accuracy"),
-    *("validation_loss", "initial_loss"),
-)
-"""Columns of a trial's row that Optuna is told of, or that the objective is made from."""
+SHOWN = ("status", "first_bad_step", "seed", "validation_accuracy")
+"""Columns of a trial's row that a dashboard shows beside its parameters."""
+
+TOLD = (*SHOWN, "validation_loss", "initial_loss")
+"""Columns that are shown, or that the objective is made from."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -59,8 +59,9 @@ class Asked:
         while self.pending and self.pending[0][1].key in rows:
             asked, trial = self.pending.popleft()
             row = rows[trial.key]
-            for name in ("status", "first_bad_step", "seed", "validation_accuracy"):
-                asked.set_user_attr(name, _plain(row[name]))
+            if self._mirror.copies:
+                for name in SHOWN:
+                    asked.set_user_attr(name, _plain(row[name]))
             if row["status"] in FINISHED:
                 value = objective(row)
                 self.told.append((trial, value))

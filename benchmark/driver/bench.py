@@ -123,6 +123,7 @@ class Bench:
         self.metadata |= {"expected": expected, "earlier_studies": []}
         self.rows: dict[str, Row] = {}
         self._rank: dict[str, int] = {}
+        self._planned: dict[str, str] = {}
         self._asked: set[str] = set()
         self._plan: pd.DataFrame | None = None
         self._bar: tqdm[Any] | None = None
@@ -142,6 +143,8 @@ class Bench:
             self._open = stack.pop_all()
         self._plan = found.plan
         self._rank = {trial: i for i, trial in enumerate(found.plan["trial"])}
+        if found.plan_metadata.get("device") == self.metadata["device"]:
+            self._planned = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
         self._add_rows(found.trials[found.trials["status"] != "failed"])
         if self.options.progress and (question := self.metadata["study"].get("question")):
             print(question, flush=True)
@@ -205,6 +208,7 @@ class Bench:
             layers=self.layers,
             sharpness=self.sharpness,
             device=self.options.device,
+            planned=self._planned,
         )
         unit_of = {trial.key: unit.id for unit in units for trial in unit.trials}
         self._extend_plan([wanted[key] for key in new], unit_of)
@@ -224,7 +228,11 @@ class Bench:
             self._bar.update(len(unit.trials))
 
     def _add_rows(self, trials: pd.DataFrame) -> None:
-        self.rows |= {row["trial"]: row for row in trials[["trial", *TOLD]].to_dict("records")}
+        told = zip(*(trials[name].tolist() for name in TOLD), strict=True)
+        self.rows |= {
+            trial: dict(zip(TOLD, row, strict=True))
+            for trial, row in zip(trials["trial"].tolist(), told, strict=True)
+        }
 
     def settle(self, expected: int) -> None:
         """Say how many trials there will be, once it is known exactly."""

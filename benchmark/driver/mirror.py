@@ -74,6 +74,11 @@ class Mirror:
             self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
             self._thread.start()
 
+    @property
+    def copies(self) -> bool:
+        """Whether there is a storage."""
+        return self._thread is not None
+
     def copy(self, name: str, trial: FrozenTrial) -> None:
         """Add a finished ``trial`` to the stored study ``name``, once; returns at once."""
         if self._thread is not None and not self._given_up:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import math
@@ -30,7 +31,7 @@ class Unit:
     sharpness: bool
     device: str
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits, from the keys of the trials."""
         keys = " ".join(trial.key for trial in self.trials)
@@ -67,18 +68,34 @@ def make_units(
     layers: bool,
     sharpness: bool,
     device: str,
+    planned: Mapping[str, str] | None = None,
 ) -> list[Unit]:
     """Group resolved trials into units of one shape, the most work first.
 
     A long unit that began last would keep one process busy while the others have nothing to do.
+
+    Parameters
+    ----------
+    planned
+        The unit in which a trial was to be trained, by its key: those of one unit stay together,
+        because a trial's neighbours decide how it is rounded.
     """
-    units = []
+    known = planned or {}
+    together: dict[str, list[Trial]] = {}
+    new: list[Trial] = []
+    work: dict[str, float] = {}
     for group in group_by_shape(trials):
-        work = expected_work(group[0])
-        for part in evenly(group, unit_size(group[0], device)):
-            unit = Unit(study, tuple(part), checkpoints, layers, sharpness, device)
-            units.append((work * len(part), unit))
-    return [unit for _, unit in sorted(units, key=lambda pair: -pair[0])]
+        work |= dict.fromkeys((trial.key for trial in group), expected_work(group[0]))
+        for trial in group:
+            if trial.key in known:
+                together.setdefault(known[trial.key], []).append(trial)
+            else:
+                new.append(trial)
+    parts: list[Sequence[Trial]] = list(together.values())
+    for group in group_by_shape(new):
+        parts += evenly(group, unit_size(group[0], device))
+    units = [Unit(study, tuple(part), checkpoints, layers, sharpness, device) for part in parts]
+    return sorted(units, key=lambda unit: -work[unit.trials[0].key] * len(unit.trials))
 
 
 def evenly(trials: Sequence[Trial], most: int) -> list[Sequence[Trial]]:
