@@ -1,9 +1,20 @@
 """The report's figures: each takes frames and returns a matplotlib `Figure`."""
 
+from benchmark.figures.batches import (
+    batch_size_over_training,
+    costs_by_batch_size,
+    rates_by_batch_size,
+)
 from benchmark.figures.claims import VERDICT_LOOKS, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
+from benchmark.figures.curves import curves
+from benchmark.figures.depth import growth_against_gain, norms_by_layer
+from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
+from benchmark.figures.phases import norms_at_onset, phase_diagram
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
 from benchmark.figures.search import confirmed_accuracy, search_progress
+from benchmark.figures.sizes import size_curves
+from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
 from benchmark.figures.style import STATUS_COLOURS, looks, words
 from benchmark.figures.trajectories import gradient_norm_trajectories
@@ -12,15 +23,30 @@ __all__ = [
     "STATUS_COLOURS",
     "VERDICT_LOOKS",
     "accuracy_against_rate",
+    "accuracy_against_threshold",
     "accuracy_profile",
+    "batch_size_over_training",
     "claims_forest",
+    "clipped_against_accuracy",
     "comparison_forest",
     "confirmed_accuracy",
     "cost_by_level",
+    "costs_by_batch_size",
+    "curves",
     "gradient_norm_trajectories",
+    "growth_against_gain",
+    "heat_maps",
     "importance_bars",
     "looks",
+    "norms_at_onset",
+    "norms_by_layer",
+    "phase_diagram",
+    "range_tests",
+    "rates_by_batch_size",
     "search_progress",
+    "sharpness_against_bound",
+    "size_curves",
+    "span_chart",
     "status_map",
     "words",
 ]

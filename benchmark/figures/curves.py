@@ -1,0 +1,146 @@
+"""Estimates with intervals along a number: what most questions come down to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from benchmark.figures.style import BLACK, canvas, legend_below, looks, rate_ticks, words
+
+SHIFT = 1.05
+"""Lines that lie on each other are told apart by a shift of a few per cent along a log axis."""
+MOST_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column as an axis: its words with the unit, what turns it into that unit, its scale."""
+
+    column: str
+    label: str
+    factor: float = 1.0
+    log: bool = False
+
+
+RATE = Measure("learning_rate", "learning rate", log=True)
+BATCH_SIZE = Measure("batch_size", "batch size (examples)", log=True)
+ACCURACY = Measure("accuracy", "test accuracy (%)", factor=100)
+EXPLODED = Measure("exploded", "exploded trials (%)", factor=100)
+SECONDS = Measure("seconds", "time a trial (s)", log=True)
+
+
+def curves(
+    summary: pd.DataFrame,
+    x: Measure,
+    y: Measure,
+    line: str,
+    facet: str,
+    reference: float | None = None,
+) -> Figure:
+    """``y`` against ``x`` with its intervals, a line for each level of ``line``.
+
+    A facet for each level of the column ``facet``, at most three a row. ``summary`` has the
+    columns ``line``, ``facet``, that of ``x``, and ``estimate``, ``low`` and ``high`` of ``y``, as
+    `benchmark.statistics.interval` gives them; ``reference`` is a dotted line, in the unit of y.
+    """
+    facets = list(summary[facet].drop_duplicates())
+    figure, axes = facet_axes(len(facets), 2.7)
+    for axis, level in zip(axes, facets, strict=True):
+        draw_lines(axis, summary[summary[facet] == level], x, y, list(summary[line].unique()), line)
+        if len(facets) > 1 or facet == "model":
+            axis.set_title(words(level))
+        if reference is not None:
+            axis.axhline(reference, color=BLACK, linestyle=":", linewidth=1)
+    for axis in leftmost(axes):
+        axis.set_ylabel(y.label)
+    legend_of(figure, axes, words(line))
+    return figure
+
+
+def facet_axes(count: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` axes in rows of at most three; what is left over stays empty."""
+    # two by two rather than three and one
+    columns = 2 if count == 4 else min(count, MOST_COLUMNS)
+    figure, grid = canvas(-(-count // columns), columns, height, sharey=sharey)
+    axes = list(grid.flat)
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def leftmost(axes: Sequence[Axes]) -> list[Axes]:
+    """The first axes of each row."""
+    return [axis for axis in axes if _spec(axis).is_first_col()]
+
+
+def lowest(axes: Sequence[Axes]) -> list[Axes]:
+    """The last axes of each column."""
+    return list({_spec(axis).colspan.start: axis for axis in axes}.values())
+
+
+def _spec(axis: Axes) -> SubplotSpec:
+    spec = axis.get_subplotspec()
+    assert spec is not None
+    return spec
+
+
+def legend_of(figure: Figure, axes: Sequence[Axes], title: str) -> None:
+    """One legend for all axes: each label once."""
+    found: dict[str, object] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    legend_below(figure, list(found.values()), list(found), title=title, columns=4)
+
+
+def draw_lines(
+    axis: Axes, rows: pd.DataFrame, x: Measure, y: Measure, levels: Sequence[object], line: str
+) -> None:
+    """Lines with error bars, one for each of ``levels`` that ``rows`` has."""
+    styles = looks(levels)
+    for place, level in enumerate(levels):
+        here = rows[rows[line] == level].sort_values(x.column)
+        if here.empty:
+            continue
+        look = styles[level]
+        shift = SHIFT ** (place - (len(levels) - 1) / 2) if x.log and len(levels) < 5 else 1.0
+        estimate = y.factor * here["estimate"]
+        # a percentile interval need not contain its estimate
+        ends = [estimate - y.factor * here["low"], y.factor * here["high"] - estimate]
+        axis.errorbar(
+            x.factor * here[x.column] * shift,
+            estimate,
+            yerr=np.clip(ends, 0, None),
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            markersize=4.5,
+            linewidth=1.4,
+            elinewidth=1.1,
+            capsize=2,
+            label=words(level),
+        )
+    axis.set_xlabel(x.label)
+    values = sorted(x.factor * value for value in rows[x.column].unique())
+    if x.log:
+        axis.set_xscale("log")
+        rate_ticks(axis, values)
+    if y.log:
+        plain_log(axis)
+
+
+def plain_log(axis: Axes) -> None:
+    """A logarithmic y axis with plain numbers."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    subs = (1, 2, 5) if high / low < 100 else (1,)
+    axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())

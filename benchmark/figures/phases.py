@@ -1,0 +1,129 @@
+"""Phase diagrams of how trials end, and what gradients do before they explode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.figures.curves import facet_axes, leftmost, lowest
+from benchmark.figures.style import (
+    BLACK,
+    GREY,
+    STATUS_COLOURS,
+    canvas,
+    legend_below,
+    thinned,
+    words,
+)
+from benchmark.statistics import status_shares
+
+SIZE = 0.94
+"""Of a cell, in units of the distance between cells."""
+THIN = {"nonfinite": GREY}
+"""Colours of the thin lines, where the black median would not be seen over the status's own."""
+
+
+def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figure:
+    """Learning rate by ``y``; each cell is divided into the shares of its trials' statuses.
+
+    Facets: a row for each level of the column ``rows``, a column for each of ``columns``.
+    """
+    levels = {c: sorted(trials[c].unique()) for c in (y, "learning_rate", rows)}
+    levels[columns] = list(trials[columns].unique())
+    shares = status_shares(trials, [rows, columns, y, "learning_rate"])
+    figure, axes = canvas(
+        len(levels[rows]),
+        len(levels[columns]),
+        0.45 + 0.3 * len(levels[y]),
+        sharex=True,
+        sharey=True,
+    )
+    for axis_row, row in zip(axes, levels[rows], strict=True):
+        for axis, column in zip(axis_row, levels[columns], strict=True):
+            part = shares[(shares[rows] == row) & (shares[columns] == column)]
+            _draw_cells(axis, part, y, levels)
+            axis.set_title(f"{words(rows)} {words(row)}, {words(columns)} {words(column)}")
+            axis.title.set_fontsize(9.5)
+        axis_row[0].set_ylabel("gain" if y == "init_gain" else words(y))
+    for axis in axes[-1]:
+        axis.set_xlabel("learning rate")
+    handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
+    legend_below(figure, handles, list(STATUS_COLOURS), columns=6)
+    return figure
+
+
+def _draw_cells(axis: Axes, part: pd.DataFrame, y: str, levels: dict[str, list]) -> None:
+    rates, heights = levels["learning_rate"], levels[y]
+    for (height, rate), cell in part.groupby([y, "learning_rate"]):
+        left = rates.index(rate) - SIZE / 2
+        share = cell.set_index("status")["share"]
+        for status, colour in STATUS_COLOURS.items():
+            width = SIZE * share[status]
+            if width:
+                corner = (left, heights.index(height) - SIZE / 2)
+                axis.add_patch(Rectangle(corner, width, SIZE, color=colour, linewidth=0))
+            left += width
+    axis.set(xlim=(-0.55, len(rates) - 0.45), ylim=(-0.55, len(heights) - 0.45))
+    axis.grid(visible=False)
+    places = thinned(rates)
+    axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
+    axis.set_yticks(range(len(heights)), labels=[f"{height:g}" for height in heights])
+    axis.minorticks_off()
+
+
+def norms_at_onset(aligned: pd.DataFrame, window: int) -> Figure:
+    """Gradient norms in the checkpoints about the first bad step, a facet a ``status``.
+
+    ``aligned`` comes from `benchmark.statistics.onset.aligned_at_onset`, with the column
+    ``status``. Thin lines are trials, the thick one their median; a triangle at the upper edge
+    counts the trials whose norm was not finite.
+    """
+    found = set(aligned["status"])
+    levels = [status for status in STATUS_COLOURS if status in found]
+    rows = aligned[aligned["offset"].between(-window, window)]
+    finite = rows["norm"][np.isfinite(rows["norm"]) & (rows["norm"] > 0)]
+    top = 10 * float(finite.max()) if len(finite) else 10.0
+    figure, axes = facet_axes(len(levels), 2.6)
+    for axis, level in zip(axes, levels, strict=True):
+        here = rows[rows["status"] == level]
+        drawn = here[np.isfinite(here["norm"]) & (here["norm"] > 0)]
+        for _, trial in drawn.groupby("trial"):
+            axis.plot(
+                trial["offset"],
+                trial["norm"],
+                color=THIN.get(level, STATUS_COLOURS[level]),
+                linewidth=0.6,
+                alpha=0.5,
+            )
+        median = here.groupby("offset")["norm"].median()
+        median = median[np.isfinite(median)]
+        axis.plot(median.index, median, color=BLACK, linewidth=2)
+        _mark_lost(axis, here, top)
+        axis.axvline(0, color=BLACK, linestyle=":", linewidth=1)
+        axis.set(yscale="log", xlim=(-window - 0.4, window + 0.4))
+        axis.set_title(f"{level} ({here['trial'].nunique():,} trials)")
+        axis.title.set_fontsize(10)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for axis in lowest(axes):
+        axis.set_xlabel("checkpoints from the first bad step", fontsize=9)
+    for axis in leftmost(axes):
+        axis.set_ylabel("largest gradient norm")
+    return figure
+
+
+def _mark_lost(axis: Axes, rows: pd.DataFrame, top: float) -> None:
+    lost = rows[~np.isfinite(rows["norm"])].groupby("offset").size()
+    axis.plot(lost.index, np.full(len(lost), top), "^", color=BLACK, markersize=5)
+    for offset, count in lost.items():
+        axis.annotate(
+            f"{count:,}",
+            (float(offset), top),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
