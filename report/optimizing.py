@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.figures import comparison_forest
-from benchmark.figures.curves import ACCURACY, EXPLODED, RATE, curves
+from benchmark.figures.curves import ACCURACY, EXPLODED, RATE, interval_lines
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison, stable_range
 from report import prose
 from report.display import figure, needs
@@ -126,7 +126,7 @@ def rate_figure(source: Evidence, value: str) -> str:
             f"{name(optimizer)} {prose.percent(share)}" for optimizer, share in shares.items()
         )
         reference = None
-    drawing = curves(summary, RATE, measure, "optimizer", "panel", reference)
+    drawing = interval_lines(summary, RATE, measure, "optimizer", "panel", reference)
     return figure(source, f"optimizers-{value}", drawing, caption, f"{alt}.")
 
 

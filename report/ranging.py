@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmark.figures.curves import ACCURACY, RATE, curves
+from benchmark.figures.curves import ACCURACY, RATE, interval_lines
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.statistics import interval, mean, paired_comparison
 from benchmark.statistics.spans import rate_spans
@@ -224,7 +224,7 @@ def schedule_figure(source: Evidence) -> str:
         "are means over seeds, bars 95% bootstrap intervals; dotted: chance."
     )
     chance = 100 / float(rows["classes"].iloc[0])
-    drawing = curves(summary, RATE, ACCURACY, "schedule", "panel", chance)
+    drawing = interval_lines(summary, RATE, ACCURACY, "schedule", "panel", chance)
     return figure(source, "schedules", drawing, caption, f"{alt}.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.figures.curves import ACCURACY, BATCH_SIZE, Measure, curves
+from benchmark.figures.curves import ACCURACY, BATCH_SIZE, Measure, interval_lines
 from benchmark.figures.spans import span_chart
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from benchmark.statistics.spans import rate_spans
@@ -98,7 +98,7 @@ def accuracy_figure(source: Evidence) -> str:
         "validation chooses for it at that size. Points are means over seeds, bars 95% bootstrap "
         "intervals. All trials see the same number of examples, so small batches make more updates."
     )
-    drawing = curves(summary, BATCH_SIZE, ACCURACY, "normalization", "model")
+    drawing = interval_lines(summary, BATCH_SIZE, ACCURACY, "normalization", "model")
     return figure(source, "small-batches", drawing, caption, f"{alt}.")
 
 
@@ -119,7 +119,7 @@ def difference_figure(source: Evidence) -> str:
         "Difference in test accuracy from no normalization at the same batch size, paired by "
         "seed, each at its best learning rate; bars are 95% bootstrap intervals."
     )
-    drawing = curves(summary, BATCH_SIZE, DIFFERENCE, "normalization", "model", 0.0)
+    drawing = interval_lines(summary, BATCH_SIZE, DIFFERENCE, "normalization", "model", 0.0)
     return figure(source, "small-batches-difference", drawing, caption, alt)
 
 

@@ -7,7 +7,7 @@ from benchmark.figures.batches import (
 )
 from benchmark.figures.claims import VERDICT_LOOKS, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
-from benchmark.figures.curves import curves
+from benchmark.figures.curves import interval_lines
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
 from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
 from benchmark.figures.phases import norms_at_onset, phase_diagram
@@ -32,11 +32,11 @@ __all__ = [
     "confirmed_accuracy",
     "cost_by_level",
     "costs_by_batch_size",
-    "curves",
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",
     "importance_bars",
+    "interval_lines",
     "looks",
     "norms_at_onset",
     "norms_by_layer",

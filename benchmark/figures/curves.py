@@ -36,7 +36,7 @@ EXPLODED = Measure("exploded", "exploded trials (%)", factor=100)
 SECONDS = Measure("seconds", "time a trial (s)", log=True)
 
 
-def curves(
+def interval_lines(
     summary: pd.DataFrame,
     x: Measure,
     y: Measure,
