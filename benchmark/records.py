@@ -236,6 +236,11 @@ class Study:
 
         A value that some block has keeps the trials with it; one that none has is set in all.
 
+        Raises
+        ------
+        ValueError
+            If a number is none, or the arm is named, which only a search has.
+
         >>> study = Study(
         ...     name="demo",
         ...     question="Which threshold?",
@@ -244,16 +249,15 @@ class Study:
         >>> [trial.clipping for trial in study.only({"clipping": ["value"]}).trials()]
         ['value']
         """
+        if "arm" in selection:
+            raise ValueError(f"`arm` narrows a search, but {self.name!r} has no arms")
         blocks = self.blocks()
         own = own_objects(blocks)
         for name, texts in selection.items():
             if name != "seed":
                 blocks = _narrowed(blocks, name, _chosen(name, texts, own))
-        return dataclasses.replace(
-            self,
-            factors=blocks,
-            seeds=tuple(int(s) for s in selection.get("seed", self.seeds)),
-        )
+        seeds = _typed("seed", selection["seed"]) if "seed" in selection else self.seeds
+        return dataclasses.replace(self, factors=blocks, seeds=tuple(seeds))
 
     def definition(self) -> dict[str, Any]:
         """The whole study as plain values, for the metadata of its files."""

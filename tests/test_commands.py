@@ -48,6 +48,8 @@ def status_of(command, arguments):
         (["--only", "learning_rate=fast"], ["learning_rate", "'fast'", "numbers"]),
         (["--only", "learning_rate=-1"], ["learning_rate", "-1", "positive"]),
         (["--only", "batch_size=2.5"], ["batch_size", "'2.5'", "whole numbers"]),
+        (["--only", "seed=a"], ["seed", "'a'", "whole numbers"]),
+        (["--only", "arm=tpe"], ["`arm`", "'grid'"]),
         (
             ["--only", "clipping=value", "--only", "clipping_threshold=7"],
             ["clipping_threshold", "'value'", "0.0001..1", "7"],
