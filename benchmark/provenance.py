@@ -20,8 +20,8 @@ from benchmark.schema import SCHEMA_VERSION
 MAKER = ("package", "code", "commit", "dirty", "python", "torch", "numpy", "platform", "device")
 """What tells one maker of rows from another."""
 
-DECISIVE = ("code", "torch", "numpy", "platform", "device")
-"""Where these are equal, the same trials give the same bits."""
+DECISIVE = ("code", "torch", "numpy", "platform")
+"""Where these and the device of each row are equal, the same unit gives the same bits."""
 
 TRAINING = (
     *("data", "engine", "models", "strategies"),

@@ -50,7 +50,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     """
     parser = make_parser(make("quick").question)
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="note: %(message)s", handlers=[_BesideTheBar()])
+    show_notes()
     try:
         study = make(options.scale)
         if selection := read_selection(options.only):
@@ -89,6 +89,11 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             "The same command retries them."
         )
     return 1 if failed else 0
+
+
+def show_notes() -> None:
+    """Print what the package has to say beside results, one line each."""
+    logging.basicConfig(format="note: %(message)s", handlers=[_BesideTheBar()])
 
 
 class _BesideTheBar(logging.Handler):

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.driver.commandline import USER_ERRORS, Parser, one_of, refuse
+from benchmark.driver.commandline import USER_ERRORS, Parser, one_of, refuse, show_notes
 from benchmark.driver.search import TUNABLE
+from benchmark.driver.verifying import add_verify
 from benchmark.engine import REGISTRIES
 from benchmark.records import Range
-from benchmark.results import StudyFolder, read, studies_in
+from benchmark.results import StudyFolder, studies_in
 from benchmark.statistics import completeness
 from benchmark.status import EXPLODED
 
@@ -36,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="What there is to choose from, and how far studies have got.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_list, add_status):
+    for add in (add_list, add_status, add_verify):
         add(commands)
     options = parser.parse_args(arguments)
+    show_notes()
     try:
         return options.run(options)
     except USER_ERRORS as error:
@@ -111,8 +113,8 @@ def progress(folder: Path) -> Progress:
         If a file is damaged or was written by another schema version.
     """
     results = StudyFolder(folder)
-    plan, metadata = read("plan", results.file("plan"))
-    trials = results.load().trials
+    found = results.load()
+    plan, metadata, trials = found.plan, found.plan_metadata, found.trials
     counted = completeness(plan, trials).iloc[0]
     # a search that was stopped has not planned all that it will ask for
     expected = max(len(plan), int(metadata.get("expected", 0)))

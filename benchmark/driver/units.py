@@ -141,11 +141,14 @@ def train_unit(unit: Unit) -> Record:
 
 
 def trial_of(row: Mapping[Any, Any]) -> Trial:
-    """The `Trial` that a row of the results describes; strategies by name."""
+    """The `Trial` that a row of the results describes; strategies by name.
+
+    What the row lacks has its default, as had a field that was added since it was written.
+    """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(Trial):
         value = row[field.name]
         missing = value is None or value != value
         whole = field.name in WHOLE_NUMBERS
-        values[field.name] = None if missing else int(value) if whole else value
+        values[field.name] = field.default if missing else int(value) if whole else value
     return Trial(**values)

@@ -1,0 +1,256 @@
+"""Training a random sample of finished trials again, and comparing: ``python -m benchmark verify``.
+
+On the same device, versions and sources a whole unit is trained as it was, and every number must
+be the same, bit for bit, timings aside. Otherwise each trial is trained alone and compared within
+tolerances: rounding differs, and training magnifies it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.driver.bench import Options
+from benchmark.driver.commandline import one_of
+from benchmark.driver.dispatch import train_units
+from benchmark.driver.executors import recruit
+from benchmark.driver.stopping import Stopping
+from benchmark.driver.units import Unit, trial_of
+from benchmark.engine import REGISTRIES, Record, resolve
+from benchmark.engine.devices import DEVICES, choose_device, describe_device
+from benchmark.provenance import DECISIVE, provenance
+from benchmark.results import Results, ResultsError, StudyFolder, studies_in
+from benchmark.status import TRAINED
+
+SAMPLE = 5
+ACCURACY_TOLERANCE = 0.05
+"""Difference of final validation accuracies that is laid to rounding, for trials that trained."""
+INITIAL_LOSS_TOLERANCE = {"float32": 1e-4}
+REDUCED_PRECISION_TOLERANCE = 1e-2
+"""Relative difference of losses before the first update that is laid to rounding, by precision:
+nothing has been magnified yet. It is all that is compared of a trial that exploded, whose end is
+chaotic."""
+SHOWN = 5
+"""Differences of a trial that are printed."""
+
+
+log = logging.getLogger(__name__)
+
+Row = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit to train again, what it came to before, and how the two are compared."""
+
+    unit: Unit
+    before: Record
+    exact: bool
+
+
+def verify(
+    options: Options, *, sample: int = SAMPLE, seed: int = 0
+) -> Iterator[tuple[Task, str, list[str]]]:
+    """Train ``sample`` finished trials again, and what stood in their units.
+
+    ``options.results`` is a folder of studies or one study's. Yields for every trial that is
+    trained its task, its key, and how it differs, which is nowhere where all is well.
+
+    Raises
+    ------
+    ResultsError
+        If there is no finished trial of registered strategies, models and data sets.
+    """
+    results = options.results
+    alone = (results / "plan.parquet").is_file()
+    folders = [results] if alone else studies_in(results)
+    loaded = {folder.name: StudyFolder(folder).load() for folder in folders}
+    finished = [(name, trial) for name, found in loaded.items() for trial in repeatable(found)]
+    if not finished:
+        raise ResultsError(f"{str(results)!r} holds no finished trial that can be trained again")
+    drawn = np.random.default_rng(seed).permutation(len(finished))[:sample]
+    tasks: dict[str, Task] = {}
+    for i in sorted(drawn):
+        name, trial = finished[i]
+        task = task_of(name, loaded[name], trial, options.device)
+        tasks.setdefault(f"{name}/{task.unit.id}", task)
+    force = recruit(options.executor, min(options.processes, len(tasks)))
+    try:
+        by_unit = {task.unit.id: task for task in tasks.values()}
+        units = [task.unit for task in tasks.values()]
+        for unit, now in train_units(units, force, Stopping()):
+            # a worker that died is replaced, and its unit may come back in parts
+            task = by_unit.get(unit.id) or next(
+                t for t in by_unit.values() if set(unit.trials) <= set(t.unit.trials)
+            )
+            for trial in unit.trials:
+                yield task, trial.key, differences(task, now, trial.key)
+    finally:
+        force.end()
+
+
+def repeatable(results: Results) -> list[str]:
+    """Keys of the finished trials all of whose parts are registered; of the others, a row has only
+    the name."""
+    finished = results.trials[results.trials["status"] != "failed"]
+    known = pd.Series(True, index=finished.index)
+    for field, registry in REGISTRIES.items():
+        known &= finished[field].isin(list(registry))
+    if not known.all():
+        log.warning("%d trials have parts of one's own, and are left out", (~known).sum())
+    return finished.loc[known, "trial"].tolist()
+
+
+def task_of(study: str, results: Results, trial: str, device: str) -> Task:
+    """How to train ``trial`` again: in its unit where that can give the same bits, or alone."""
+    rows = results.trials.set_index("trial", drop=False)
+    here = describe_device(choose_device(device))
+    order = {key: i for i, key in enumerate(results.plan["trial"])}
+    beside = rows[rows["unit"] == rows.loc[trial, "unit"]]
+    beside = beside.loc[sorted(beside.index, key=lambda key: order.get(key, len(order)))]
+    whole = _unit(study, results, beside, device)
+    exact = (
+        whole.id == rows.loc[trial, "unit"]
+        and same_maker(results.metadata)
+        and bool(rows.loc[trial, "device"] == here)
+    )
+    unit = whole if exact else _unit(study, results, rows.loc[[trial]], device)
+    keys = {t.key for t in unit.trials}
+    tables = {
+        name: getattr(results, name)[getattr(results, name)["trial"].isin(keys)]
+        for name in ("trials", "history", "layers")
+    }
+    return Task(unit, Record(**tables), exact)
+
+
+def _unit(study: str, results: Results, rows: pd.DataFrame, device: str) -> Unit:
+    definition = results.metadata["study"]
+    trials = []
+    for row in rows.to_dict("records"):
+        trial = trial_of(row)
+        if resolve(trial).key != row["trial"]:
+            raise ResultsError(
+                f"trial {row['trial']} of {study} has another key in this version of the package; "
+                "verify it with the version that made it"
+            )
+        trials.append(trial)
+    return Unit(
+        study,
+        tuple(trials),
+        checkpoints=definition["checkpoints"],
+        layers=definition.get("layers", False),
+        sharpness=definition.get("sharpness", False),
+        device=device,
+    )
+
+
+def same_maker(metadata: Mapping[str, Any]) -> bool:
+    """Whether this process would give the same bits as all that made these rows."""
+    here = provenance()
+    makers = [metadata, *metadata.get("earlier_makers", ())]
+    return all(made.get(name) == here[name] for made in makers for name in DECISIVE)
+
+
+def differences(task: Task, now: Record, trial: str) -> list[str]:
+    """How a trial that was trained again differs from what it was."""
+    if not task.exact:
+        before, again = (
+            r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now)
+        )
+        return rough_differences(before, again)
+    found = []
+    for table in ("trials", "history", "layers"):
+        before, again = (
+            frame[frame["trial"] == trial].reset_index(drop=True)
+            for frame in (getattr(task.before, table), getattr(now, table))
+        )
+        found += exact_differences(table, before, again)
+    return found
+
+
+def exact_differences(table: str, before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    """Every value that is not the same, timings aside."""
+    if len(before) != len(now):
+        return [f"{table}: {len(before)} rows, now {len(now)}"]
+    found = []
+    for name in [name for name in before if not str(name).endswith("seconds")]:
+        same = (before[name] == now[name]) | (before[name].isna() & now[name].isna())
+        for i in np.flatnonzero(~same):
+            step = f" at step {before['step'].iloc[i]}" if "step" in before else ""
+            found.append(f"{name}{step}: {before[name].iloc[i]}, now {now[name].iloc[i]}")
+    return found
+
+
+def rough_differences(before: Row, now: Row) -> list[str]:
+    """What cannot be laid to rounding."""
+    found = []
+    if now["status"] in ("failed", "skipped") or before["status"] == "skipped":
+        if now["status"] != before["status"]:
+            found.append(f"status: {before['status']}, now {now['status']} {now['status_reason']}")
+        return found
+    tolerance = INITIAL_LOSS_TOLERANCE.get(before["precision"], REDUCED_PRECISION_TOLERANCE)
+    losses = before["initial_loss"], now["initial_loss"]
+    if not np.isclose(*losses, rtol=tolerance, atol=0.0, equal_nan=True):
+        found.append(f"initial_loss: {losses[0]}, now {losses[1]}")
+    if before["status"] != "stable":
+        return found
+    if now["status"] not in TRAINED:
+        found.append(f"status: stable, now {now['status']}")
+    elif abs(before["validation_accuracy"] - now["validation_accuracy"]) > ACCURACY_TOLERANCE:
+        found.append(
+            f"validation_accuracy: {before['validation_accuracy']}, "
+            f"now {now['validation_accuracy']}"
+        )
+    return found
+
+
+def add_verify(commands: Any) -> None:
+    """``verify DIR``: train a sample again."""
+    about = "train a random sample of finished trials again and compare"
+    parser = commands.add_parser(
+        "verify",
+        help=about,
+        description=f"{about.capitalize()}: with the units they stood in and bit for bit, timings "
+        "aside, on the same device, versions and sources; otherwise alone, with "
+        f"the initial loss to 1 part in {1 / INITIAL_LOSS_TOLERANCE['float32']:,.0f} (float32) or "
+        f"{1 / REDUCED_PRECISION_TOLERANCE:,.0f} (less precise), and the final accuracy of stable "
+        f"trials within {ACCURACY_TOLERANCE}. Exit status: 0 all agree, 1 some differ, 2 bad "
+        "input.",
+    )
+    parser.add_argument("results", type=Path, metavar="DIR", help="results/SCALE, or one study")
+    parser.add_argument(
+        "--trials", type=int, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    if options.trials < 1:
+        raise ValueError(f"--trials must be at least 1, but got {options.trials}")
+    counts = {True: 0, False: 0}
+    differing = 0
+    where = Options(options.results, device=options.device)
+    checked = verify(where, sample=options.trials, seed=options.seed)
+    for task, trial, found in checked:
+        counts[task.exact] += 1
+        differing += bool(found)
+        if found:
+            more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+            print(
+                f"{task.unit.study} {trial} differs: {'; '.join(found[:SHOWN])}{more}", flush=True
+            )
+    print(
+        f"{sum(counts.values())} trials trained again, {counts[True]} compared bit for bit and "
+        f"{counts[False]} within tolerances: "
+        + (f"{differing} differ" if differing else "all agree")
+    )
+    return 1 if differing else 0
