@@ -9,6 +9,7 @@ HIDDEN = "***"
 
 # the user's part ends at the last @ before the path, because a password may hold one unquoted
 _IN_USER = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):([^\s]*)@")
+_IN_ADDRESS = re.compile(r"\w[\w+.-]*://[^:/@]*:(.*)@", re.DOTALL)
 _IN_QUERY = re.compile(r"(?i)\b((?:\w*password|passwd|pwd|sslkey|token)=)([^\s&'\"]+)")
 
 
@@ -31,7 +32,8 @@ def hide_passwords(text: str, address: str | None = None) -> str:
 
 
 def _passwords(address: str) -> list[str]:
-    found = [match.group(2) for match in _IN_USER.finditer(address)]
+    # alone, an address may even hold blanks
+    found = [match.group(1) for match in _IN_ADDRESS.finditer(address)]
     found += [match.group(2) for match in _IN_QUERY.finditer(address)]
     found += [unquote(secret) for secret in found]
     # the longest first: one may be part of another

@@ -61,7 +61,7 @@ def command() -> str:
     script, *arguments = sys.argv or [""]
     path = Path(script)
     name = f"python studies/{path.name}" if path.parent.name == "studies" else path.name
-    return hide_passwords(" ".join([name, *map(shlex.quote, arguments)]))
+    return " ".join([name, *(shlex.quote(hide_passwords(a, a)) for a in arguments)])
 
 
 def _version(package: str) -> str:
