@@ -195,7 +195,7 @@ class Study:
     layers
         Whether per-layer rows are recorded at every checkpoint.
     sharpness
-        Whether the largest Hessian eigenvalue is measured at every checkpoint.
+        Whether the largest Hessian eigenvalue is measured at each quarter of the checkpoints.
 
     >>> study = Study(name="demo", question="Which rate?", factors={"learning_rate": [0.1, 1.0]})
     >>> len(list(study.trials()))

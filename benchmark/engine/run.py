@@ -24,7 +24,10 @@ from benchmark.strategies.batch_policies import GradientSample, Observation, sta
 CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
 PROBED_EXAMPLES = 256
-"""Training examples on which layers and sharpness are measured."""
+"""Training examples on which layers are measured."""
+SHARPNESS_EXAMPLES = 128
+"""Training examples on which sharpness is measured, at initialization and at each quarter of the
+checkpoints: a power iteration costs as much as dozens of steps."""
 SAMPLED_EXAMPLES = 128
 """Most examples of which single gradients are taken for a policy that asks for them."""
 STEPS_PER_SAMPLE = 40
@@ -71,6 +74,7 @@ class Run:
         )
         probed = min(PROBED_EXAMPLES, examples)
         self.probed = self._images(splits.train_images[:probed]), splits.train_labels[:probed]
+        self.sharpness_on = tuple(tensor[:SHARPNESS_EXAMPLES] for tensor in self.probed)
         first = program.parts.batch_policy.first
         self.logs = [Log(t, self.scale, first(t.batch_size, examples)) for t in trials]
         self.trials = trials
@@ -88,8 +92,7 @@ class Run:
         self._record_start()
         finals: dict[int, dict[str, float]] = {}
         for checkpoint in range(1, count + 1):
-            target = self.scale.budget * checkpoint // count
-            self._advance(target, last=checkpoint == count)
+            self._advance(checkpoint)
             if checkpoint < count:
                 self._decide(checkpoint)
             finals |= self._retire(last=checkpoint == count)
@@ -121,11 +124,10 @@ class Run:
         loss, accuracy = self.program.evaluate(self.population, images, labels, at_once)
         return loss.tolist(), accuracy.tolist()
 
-    def _advance(self, target: int, last: bool) -> None:
-        """Steps up to ``target`` examples, trials of equal batch size and position together.
-
-        After the ``last`` no decision follows, and so no gradients are sampled for one.
-        """
+    def _advance(self, checkpoint: int) -> None:
+        """Steps up to ``checkpoint``, trials of equal batch size and position together."""
+        count = self.settings.checkpoints
+        target = self.scale.budget * checkpoint // count
         groups: dict[tuple[int, int], list[int]] = {}
         for place, k in enumerate(self.alive):
             log = self.logs[k]
@@ -140,7 +142,8 @@ class Run:
             part = self.population if whole else self.population.take(places)
             if batch_size:
                 logs = [self.logs[self.alive[p]] for p in places]
-                part, previous = self._segment(part, logs, target, sample=not last)
+                # after the last no decision follows, and so no gradients are sampled for one
+                part, previous = self._segment(part, logs, target, sample=checkpoint < count)
                 before = before.clone() if before is self.population.parameters else before
                 before[places] = previous
             moved.append(part)
@@ -165,7 +168,8 @@ class Run:
                 validation_loss=loss[place] if finite else nan,
                 validation_accuracy=accuracy[place] if finite else nan,
             )
-        self._record_sharpness(stepped)
+        if checkpoint % (count // 4) == 0:
+            self._record_sharpness(stepped)
         self._record_layers(stepped, delta)
 
     def _segment(
@@ -223,7 +227,7 @@ class Run:
     def _record_sharpness(self, places: list[int]) -> None:
         if not self.settings.sharpness:
             return
-        values = self.program.sharpness(self.population, *self.probed).tolist()
+        values = self.program.sharpness(self.population, *self.sharpness_on).tolist()
         for place in places:
             self.logs[self.alive[place]].add_checkpoint(sharpness=values[place])
 

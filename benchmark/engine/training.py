@@ -56,7 +56,7 @@ def train(
     layers
         Whether to measure every layer at every checkpoint.
     sharpness
-        Whether to measure the Hessian's largest eigenvalue at every checkpoint.
+        Whether to measure the Hessian's largest eigenvalue at each quarter of the checkpoints.
     together
         Most trials to train together; by default chosen by the device and the work in a step.
     study, unit
