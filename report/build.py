@@ -22,8 +22,10 @@ if str(ROOT) not in sys.path:
 
 from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
 from report.evidence import VARIABLE, default_folder  # noqa: E402
+from report.running import PageError, cores, run_pages  # noqa: E402
 
-JOBS = 2
+MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
+"""What lies in each folder of a book, and tells it from a folder of someone else's."""
 
 
 def check(folder: Path) -> None:
@@ -35,40 +37,58 @@ def check(folder: Path) -> None:
         raise ResultsError(f"{str(folder)!r} holds no finished trial; run a study first")
 
 
-def stage(output: Path) -> Path:
-    """Copy the pages to ``output``, so that building leaves the sources as they are."""
-    pages = output / "pages"
-    shutil.rmtree(pages, ignore_errors=True)
-    shutil.rmtree(output / "html", ignore_errors=True)
+def clear(output: Path) -> None:
+    """Remove an earlier book from ``output``, and nothing else.
+
+    Raises
+    ------
+    ResultsError
+        If a folder in the way is none of a book's.
+    """
+    for name, mark in MARKS.items():
+        folder = output / name
+        if folder.exists() and any(folder.iterdir()) and not (folder / mark).exists():
+            raise ResultsError(
+                f"{str(folder)!r} is in the way and was not built by this command; give another "
+                "--output"
+            )
+    for name in (*MARKS, "cache", "doctrees"):
+        shutil.rmtree(output / name, ignore_errors=True)
+
+
+def stage(pages: Path) -> None:
+    """Copy the pages to ``pages``, so that building leaves the sources as they are."""
     pages.mkdir(parents=True)
     for pattern in ("*.md", "*.bib", "_*.yml"):
         for path in SOURCE.glob(pattern):
             shutil.copy(path, pages)
     for folder in ("_ext", "_static"):
         shutil.copytree(SOURCE / folder, pages / folder, ignore=shutil.ignore_patterns("__*"))
-    return pages
 
 
 def build(folder: Path, output: Path) -> int:
     """Build the book about ``folder`` in ``output``/html; returns the exit status."""
-    pages, html = stage(output), output / "html"
+    clear(output)
+    pages, html, cache = output / "pages", output / "html", output / "cache"
+    stage(pages)
+    try:
+        run_pages(pages, folder.resolve(), cache)
+    except PageError as error:
+        print(error, file=sys.stderr)
+        return 1
     paths = [str(ROOT), str(pages / "_ext"), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
         VARIABLE: str(folder.resolve()),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        # one thread a kernel: the pages already run side by side
-        "OMP_NUM_THREADS": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        # optuna's progress bars would like a widget, of which a page on paper has no use
-        "PYTHONWARNINGS": "ignore:IProgress not found",
     }
     book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     commands = [
         [*book, "config", "sphinx", str(pages)],
         [
             *[sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"],
-            *["-j", str(JOBS), "-d", str(output / "doctrees"), str(pages), str(html)],
+            *["-D", "nb_execution_mode=cache", "-D", f"nb_execution_cache_path={cache}"],
+            *["-j", str(cores()), "-d", str(output / "doctrees"), str(pages), str(html)],
         ],
     ]
     for command in commands:
@@ -85,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Build the report from a folder of results.", allow_abbrev=False
     )
+    # one thread a process: the pages already run side by side
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     parser.add_argument("--output", type=Path, default=SOURCE / "_build", metavar="DIR")
     options = parser.parse_args(arguments)
