@@ -14,12 +14,12 @@ from benchmark.records import Study
 
 LEARNING_RATES = {
     "smoke": (0.1, 100.0),
-    "quick": (0.01, 0.1, 1.0, 10.0, 100.0),
+    "quick": (0.01, 0.1, 1.0, 10.0),
     "standard": (0.003, 0.03, 0.3, 3.0, 30.0),
     "full": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
 }
 SEEDS = {"smoke": 2, "quick": 3, "standard": 3, "full": 3}
-EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 2}
+EPOCHS = {"smoke": 0.5, "quick": 3, "standard": 1, "full": 2}
 SMALL = {
     "clipping": ("none", "value", "global_norm", "adaptive"),
     "normalization": ("none", "batch", "layer"),

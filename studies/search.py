@@ -16,10 +16,10 @@ from benchmark.strategies.batch_policies import BATCH_POLICIES
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.normalization import NORMALIZATIONS
 
-TRIALS = {"smoke": 4, "quick": 30, "standard": 30, "full": 200}
-GENERATION = {"smoke": 2, "quick": 10, "standard": 10, "full": 20}
+TRIALS = {"smoke": 4, "quick": 24, "standard": 30, "full": 200}
+GENERATION = {"smoke": 2, "quick": 8, "standard": 10, "full": 20}
 CONFIRM = {"smoke": 2, "quick": 5, "standard": 5, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 1, "full": 2}
+EPOCHS = {"smoke": 0.5, "quick": 3, "standard": 1, "full": 2}
 
 
 def search(scale: str) -> Search:
