@@ -17,7 +17,7 @@ from benchmark.driver import Options, run_study
 from benchmark.results import load_study
 
 SCRIPT = Path(__file__).with_name("tiny.py")
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def command(results: Path, *more: str) -> list[str]:

@@ -162,7 +162,7 @@ def break_after(
             raise Gone("server closed the connection; password=hunter2\nsecond line")
 
     monkeypatch.setattr(optuna.Study, "add_trial", add_trial)
-    monkeypatch.setattr(mirror, "PAUSE", 0.0)
+    monkeypatch.setattr(mirror, "PAUSES", (0.0, 0.0))
 
 
 def test_a_storage_that_goes_away_does_not_stop_the_study(

@@ -17,9 +17,8 @@ from optuna.trial import FrozenTrial
 from benchmark.passwords import hide_passwords
 
 JOURNAL = "journal:///"
-TRIES = 3
-PAUSE = 1.0
-"""Seconds before a copy is tried again."""
+PAUSES = (1.0, 5.0, 20.0)
+"""Seconds before a copy is tried again, and again, for as long as a database takes to restart."""
 PATIENCE = 30.0
 """Seconds that the end of a run waits for copies that are still to be made."""
 
@@ -41,12 +40,27 @@ def open_storage(url: str) -> BaseStorage:
             return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
         return optuna.storages.get_storage(url)
     except Exception as error:
-        first = hide_passwords(str(error).splitlines()[0], url)
+        first = hide_passwords(_first_line(error), url)
         shown = hide_passwords(url)
         raise ValueError(
             f"cannot open the storage {shown!r}: {first}; allowed: sqlite:///FILE, "
             f"{JOURNAL}FILE, postgresql://USER@HOST/DATABASE"
         ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    # Optuna wraps what a database says in a guess of its own
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Give a database's connections back."""
+    # what `get_storage` gives wraps the one that has the engine
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)
+    if engine is not None:
+        engine.dispose()
 
 
 class Mirror:
@@ -105,24 +119,34 @@ class Mirror:
             )
 
     def _work(self) -> None:
+        try:
+            self._copy_all()
+        finally:
+            close_storage(self._storage)
+
+    def _copy_all(self) -> None:
         while (item := self._waiting.get()) is not None and not self._given_up:
-            for left in reversed(range(TRIES)):
-                try:
-                    self._add(*item)
-                    break
-                except Exception as error:
-                    # what is there is read anew: the copy may have arrived, and its receipt not
-                    self._studies.clear()
-                    if left:
-                        time.sleep(PAUSE)
-                        continue
-                    self._given_up = True
-                    first = hide_passwords(str(error).splitlines()[0], self._url)
-                    log.warning(
-                        "the Optuna storage failed and gets no more trials; parquet has them all, "
-                        "and the same command copies them later: %s",
-                        first,
-                    )
+            if error := self._copied(*item):
+                self._given_up = True
+                log.warning(
+                    "the Optuna storage failed and gets no more trials; parquet has them all, "
+                    "and the same command copies them later: %s",
+                    hide_passwords(_first_line(error), self._url),
+                )
+
+    def _copied(self, name: str, trial: FrozenTrial) -> Exception | None:
+        """Copy a trial, more than once if need be; the error if that did not help."""
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                self._add(name, trial)
+                return None
+            except Exception as error:
+                # what is there is read anew: the copy may have arrived, and its receipt not
+                self._studies.clear()
+                if (pause := next(pauses, None)) is None:
+                    return error
+                time.sleep(pause)
 
     def _add(self, name: str, trial: FrozenTrial) -> None:
         try:
