@@ -18,13 +18,14 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart studies test report lint clean
+.PHONY: help quickstart studies test torture report lint clean
 
 help:
 	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
 	@echo 'make studies [SCALE=quick]            every study at a scale, one after another'
 	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
 	@echo 'make test                             set up and run the tests'
+	@echo 'make torture                          kill a study 20 times; it must end with the same rows'
 	@echo 'make lint                             ruff and mypy'
 	@echo 'make clean                            remove .venv, the built report and caches; results stay'
 	@echo
@@ -47,6 +48,9 @@ studies: $(FOR_REPORT)
 
 test: $(FOR_TESTS)
 	$(RUN) -m pytest -n $$(( $(CORES) < 4 ? $(CORES) : 4 ))
+
+torture: $(FOR_TESTS)
+	$(RUN) tests/torture.py
 
 report: $(FOR_REPORT)
 	$(RUN) report/build.py $(if $(RESULTS),"$(RESULTS)")
