@@ -275,21 +275,22 @@ OPTIMIZER = {
 }
 
 
-def summed(logits, labels):
-    return nn.functional.cross_entropy(logits, labels, reduction="sum")
+def averaged(logits, labels):
+    return nn.functional.cross_entropy(logits, labels)
 
 
-def each(logits, labels):
-    return nn.functional.cross_entropy(logits, labels, reduction="none")
+def of_the_batch(logits, labels):
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    return each / each.detach().mean().clamp(min=1e-12)
 
 
 def exponential(logits, labels):
-    return logits.exp().mean()
+    return torch.logsumexp(logits.exp(), dim=1)
 
 
 LOSS = {
-    "a sum": (changed(LOSSES, "cross_entropy", value=summed), "mean over the batch"),
-    "many numbers": (changed(LOSSES, "cross_entropy", value=each), "scalar"),
+    "a mean": (changed(LOSSES, "cross_entropy", value=averaged), "a number an example"),
+    "of the batch": (changed(LOSSES, "cross_entropy", value=of_the_batch), "by itself"),
     "an overflow": (changed(LOSSES, "cross_entropy", value=exponential), "must be finite"),
 }
 

@@ -519,7 +519,7 @@ def test_fanova_agrees_with_the_exact_effects_on_a_grid() -> None:
     found = statistics.fanova(frame, ["learning_rate", "clipping", "model"], "y", resamples=3)
     # a decade counts as much as another, and a factor of one level is left out
     assert found["factor"].tolist() == ["learning_rate", "clipping"]
-    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5], abs=0.06)
     assert (found["low"] <= found["high"]).all()
 
 
