@@ -113,18 +113,25 @@ def performance_profile(
     number of seeds; the intervals are pointwise, from one stratified bootstrap
     (Agarwal et al. 2021, 2108.13264, eq. 1).
     """
+    levels = np.asarray(thresholds, dtype=float)
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        values = group[value].to_numpy(dtype=float)
+        above = group[value].to_numpy(dtype=float)[:, None] > levels
         labels = group[strata]
         weights = (1 / labels.map(labels.value_counts()) / labels.nunique()).to_numpy()
-        # a row is drawn from its own stratum, so a position keeps its weight
-        draws = values[resample(labels.to_numpy())]
-        for threshold in thresholds:
-            low, high = percentiles((draws > threshold) @ weights)
-            share = float((values > threshold) @ weights)
-            rows.append((*key, threshold, share, float(low), float(high)))
+        # a row is drawn only from its own stratum, so it counts by how often it is drawn
+        draws = (_times_drawn(resample(labels.to_numpy())) * weights) @ above
+        low, high = percentiles(draws)
+        for found in zip(levels, weights @ above, low, high, strict=True):
+            rows.append((*key, *map(float, found)))
     return pd.DataFrame(rows, columns=[*by, "threshold", "estimate", "low", "high"])
+
+
+def _times_drawn(positions: np.ndarray) -> np.ndarray:
+    """How often each of n rows is among the ``positions`` (resamples, n) of a resample."""
+    resamples, n = positions.shape
+    flat = positions + n * np.arange(resamples)[:, None]
+    return np.bincount(flat.ravel(), minlength=resamples * n).reshape(resamples, n)
 
 
 def proportion(successes: int, total: int) -> tuple[float, float, float]:
