@@ -25,8 +25,16 @@ from benchmark.parquet import write
 from benchmark.provenance import provenance
 from benchmark.schema import frame
 from benchmark.statistics import speed
-from benchmark.timing import Lab, Plan, comparison, diagnostics, driving, plan, strategies
-from benchmark.timing.stopwatch import Row
+from benchmark.timing import (
+    Lab,
+    Plan,
+    Row,
+    arm_jobs,
+    diagnostic_jobs,
+    driver_jobs,
+    plan_of,
+    strategy_jobs,
+)
 
 QUESTION = (__doc__ or "").splitlines()[0]
 PATH = Path("throughput") / "measurements.parquet"
@@ -35,10 +43,10 @@ PATH = Path("throughput") / "measurements.parquet"
 def measure(chosen: Plan, lab: Lab) -> list[Row]:
     """All of it: the arms, the strategies, the diagnostics, the driver."""
     jobs = [
-        *comparison(chosen, lab),
-        *strategies(chosen, lab),
-        *diagnostics(chosen, lab),
-        *driving(chosen, lab),
+        *arm_jobs(chosen, lab),
+        *strategy_jobs(chosen, lab),
+        *diagnostic_jobs(chosen, lab),
+        *driver_jobs(chosen, lab),
     ]
     bar = tqdm(jobs, desc="throughput", unit="timing", dynamic_ncols=True)
     return [row for job in bar for row in job()]
@@ -53,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = choose_device(options.device)
         on_cpu = device.type == "cpu"
         processes = options.workers or (cores() if on_cpu else 1)
-        chosen = plan(options.scale)
+        chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
         force = recruit("processes", processes)
         try:

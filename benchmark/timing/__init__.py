@@ -1,20 +1,20 @@
 """How fast trials are trained, against the ordinary way, and where the time goes."""
 
-from benchmark.timing.comparison import comparison
-from benchmark.timing.diagnostics import diagnostics
-from benchmark.timing.driving import driving
-from benchmark.timing.plans import Plan, plan
+from benchmark.timing.comparison import arm_jobs
+from benchmark.timing.diagnostics import diagnostic_jobs
+from benchmark.timing.driving import driver_jobs
+from benchmark.timing.plans import Plan, plan_of
 from benchmark.timing.stopwatch import Job, Lab, Row
-from benchmark.timing.strategies import strategies
+from benchmark.timing.strategies import strategy_jobs
 
 __all__ = [
     "Job",
     "Lab",
     "Plan",
     "Row",
-    "comparison",
-    "diagnostics",
-    "driving",
-    "plan",
-    "strategies",
+    "arm_jobs",
+    "diagnostic_jobs",
+    "driver_jobs",
+    "plan_of",
+    "strategy_jobs",
 ]

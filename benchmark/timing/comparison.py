@@ -51,7 +51,7 @@ class Condition:
     threads: int = 1
 
 
-def comparison(plan: Plan, lab: Lab) -> Iterator[Job]:
+def arm_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every arm of every workload, repeat after repeat, with the machine's own rate between."""
     for workload in plan.workloads:
         conditions = _conditions(plan, workload, lab)

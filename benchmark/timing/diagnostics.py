@@ -32,7 +32,7 @@ HARDLY_EVALUATED = 8
 """Examples in validation and test of a training whose evaluations cost next to nothing."""
 
 
-def diagnostics(plan: Plan, lab: Lab) -> Iterator[Job]:
+def diagnostic_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every measurement's share of the time, alone and in a unit."""
     for name, widths in SETTINGS.items():
         workload = plan.workload(name)

@@ -32,7 +32,7 @@ PATIENCE = 300.0
 LOOK = 0.02
 
 
-def driving(plan: Plan, lab: Lab) -> Iterator[Job]:
+def driver_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """The driver's time against the number of cells, and the start-up of a study script."""
     for repeat in range(min(plan.repeats, 3)):
         for cells in plan.cells:

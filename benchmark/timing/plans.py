@@ -183,7 +183,7 @@ def _workloads(
 POWERS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def plan(scale: str) -> Plan:
+def plan_of(scale: str) -> Plan:
     """The plan of ``scale``."""
     if scale == "smoke":
         few = {"mlp_fashion": (2, 2), "cnn_fashion": (2, 2)}

@@ -41,7 +41,7 @@ POLICY_EPOCHS, POLICY_CHECKPOINTS, POLICY_EVALUATED = 2, 8, 16
 WARM_STEPS = 3
 
 
-def strategies(plan: Plan, lab: Lab) -> Iterator[Job]:
+def strategy_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every level of every factor beside its baseline, alone and in a unit."""
     for name, (widths, factors) in SETTINGS.items():
         workload = plan.workload(name)
