@@ -12,6 +12,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, number, phrase
 from report.quantities import magnitude, unbroken
+from report.remembering import once
 
 EARLY = 10
 """Steps within which an explosion counts as early."""
@@ -138,6 +139,7 @@ def _first_rate(rows: pd.DataFrame) -> str:
     return "–" if reached.empty else f"{reached.index[0]:g}"
 
 
+@once
 def ahead(source: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Checkpoints about the first bad step with how it ended, and the growth ahead of it."""
     aligned = aligned_at_onset(source.results.history, source.outcomes)

@@ -15,6 +15,7 @@ from report import evidence, prose
 from report.display import figure
 from report.evidence import ROOT, Evidence
 from report.prose import name
+from report.remembering import once
 
 EXAMPLE = ROOT / "docs" / "examples" / "own_strategies.py"
 COMMAND = "python docs/examples/own_strategies.py --scale quick"
@@ -156,6 +157,7 @@ def _study(source: Evidence) -> str:
     return "\n\n".join([*text, _forest(source, compared), _table(source, compared)])
 
 
+@once
 def compare(source: Evidence) -> pd.DataFrame:
     """Every level of every factor against its baseline, paired, within each data set.
 

@@ -14,6 +14,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, number, phrase
 from report.quantities import magnitude, unbroken, with_error
+from report.remembering import once
 
 GROUPS = ["model", "normalization", "initialization", "init_gain", "width", "depth"]
 VARIANCE = {"he": 2.0, "orthogonal": 2.0, "glorot": 1.0, "torch": 1 / 3}
@@ -35,6 +36,7 @@ def theory(normalization: str, initialization: str, gain: float) -> float:
     return rate * VARIANCE.get(initialization, math.nan) / VARIANCE["he"]
 
 
+@once
 def growths(source: Evidence) -> pd.DataFrame:
     """Growth rate of every group of draws, with the columns ``theory`` and ``ratio``."""
     rows = depth_growth(source.results.layers, source.results.trials, GROUPS)
@@ -146,6 +148,7 @@ def growth_figure(source: Evidence, factor: str) -> str:
     return figure(source, f"growth-{factor}", drawing, caption, f"{alt}.", ("layers", "trials"))
 
 
+@once
 def profiles(source: Evidence) -> pd.DataFrame:
     """Norms by layer of the deepest dense He networks, divided by the last hidden layer's.
 

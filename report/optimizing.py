@@ -12,6 +12,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, phrase
 from report.quantities import rates, unbroken
+from report.remembering import once
 
 GUARDS = ("skip_step", "global_norm")
 
@@ -45,6 +46,7 @@ def _optimizers(source: Evidence) -> str:
     )
 
 
+@once
 def guard_effects(source: Evidence, value: str) -> pd.DataFrame:
     """Each guard against no clipping, all optimizers together: `paired_comparison`."""
     return paired_comparison(source.outcomes, "clipping", "none", value)
@@ -58,6 +60,7 @@ def _guards(source: Evidence) -> str:
     return f"Of the guards, {prose.listing(parts, ';')}." if parts else ""
 
 
+@once
 def longer(source: Evidence, value: str) -> prose.Row | None:
     """The longest budget against the shortest, paired; None where there is one."""
     frame = source.outcomes

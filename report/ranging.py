@@ -14,6 +14,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, phrase
 from report.quantities import rates, with_error
+from report.remembering import once
 
 RANGE_TEST = "range_test"
 NEAR = 0.5
@@ -27,6 +28,7 @@ OTHERS = {
 """What stays at its baseline while a factor is compared."""
 
 
+@once
 def compared(source: Evidence, factor: str) -> pd.DataFrame:
     """The trials that differ in ``factor`` alone, apart from rate and seed; the baseline first."""
     frame = source.outcomes
@@ -37,6 +39,7 @@ def compared(source: Evidence, factor: str) -> pd.DataFrame:
     return frame.assign(_first=first).sort_values("_first", kind="stable").drop(columns="_first")
 
 
+@once
 def spans(source: Evidence, factor: str, model: str) -> pd.DataFrame:
     """Stable range and sensitivity of every level of ``factor`` with one model."""
     rows = compared(source, factor)
@@ -131,6 +134,7 @@ def table(source: Evidence) -> str:
     return prose.table(pd.DataFrame(out, columns=headings).drop_duplicates())
 
 
+@once
 def range_test_rows(source: Evidence) -> pd.DataFrame:
     """History of the range tests, with the factor that each differs in and its level."""
     frame = source.outcomes
@@ -248,6 +252,7 @@ def schedules(source: Evidence) -> str:
     return "\n".join(lines) or "The study has one schedule only."
 
 
+@once
 def edges(source: Evidence) -> pd.DataFrame:
     """History of plain trials with sharpness, and ``edge`` = sharpness times rate / 2."""
     frame = compared(source, "normalization")

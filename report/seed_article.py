@@ -13,6 +13,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, phrase
 from report.quantities import unbroken
+from report.remembering import once
 
 REMEDIES = (
     *("learning_rate", "schedule", "clipping", "normalization", "batch_size"),
@@ -50,6 +51,7 @@ def own(source: Evidence) -> pd.DataFrame:
     return frame[~differs(frame).any(axis=1)]
 
 
+@once
 def remedies(source: Evidence, value: str = "accuracy") -> pd.DataFrame:
     """Every remedy against the article's own settings, paired by seed.
 

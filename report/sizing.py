@@ -15,6 +15,7 @@ from report import prose
 from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, number, phrase
+from report.remembering import once
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ DIMENSIONS = (
 )
 
 
+@once
 def sizes(source: Evidence) -> pd.DataFrame:
     """The trials of every dimension at the rate that validation chooses for each size.
 
@@ -76,6 +78,7 @@ def sizes(source: Evidence) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
+@once
 def largest_against_smallest(source: Evidence) -> pd.DataFrame:
     """What the largest size of every dimension gains over the smallest, paired by seed.
 

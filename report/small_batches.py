@@ -13,16 +13,19 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, phrase
 from report.quantities import rates, unbroken
+from report.remembering import once
 
 ARM = ["model", "normalization", "batch_size"]
 DIFFERENCE = Measure("effect", "difference (points)", factor=100)
 
 
+@once
 def at_best_rate(source: Evidence) -> pd.DataFrame:
     """Every network, normalization and batch size at the rate that validation chooses for it."""
     return best_per_arm(source.outcomes, ARM)
 
 
+@once
 def against_none(source: Evidence) -> pd.DataFrame:
     """Each normalization against none at every batch size, paired by seed, at the best rates.
 

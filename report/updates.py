@@ -18,6 +18,7 @@ from report.display import figure, needs
 from report.evidence import Evidence
 from report.prose import name, number, phrase
 from report.quantities import magnitude, rates, unbroken
+from report.remembering import once
 
 FIXED = "fixed"
 
@@ -28,11 +29,13 @@ def fixed(source: Evidence) -> pd.DataFrame:
     return frame[frame["batch_policy"] == FIXED]
 
 
+@once
 def costs(source: Evidence) -> pd.DataFrame:
     """What the target costs at each batch size, at the rate that gets there soonest."""
     return cheapest(fixed(source), ["model", "batch_size"], ["learning_rate"])
 
 
+@once
 def knees(source: Evidence) -> pd.DataFrame:
     """Columns ``model``, ``knee``, ``noise``, ``noise_low``, ``noise_high``.
 
@@ -52,6 +55,7 @@ def knees(source: Evidence) -> pd.DataFrame:
     return pd.DataFrame(out, columns=["model", "knee", "noise", "noise_low", "noise_high"])
 
 
+@once
 def rules(source: Evidence) -> pd.DataFrame:
     """Best rate at each batch size and what the linear and square-root rules say."""
     ranges = stable_range(fixed(source), ["model", "batch_size"])
@@ -59,6 +63,7 @@ def rules(source: Evidence) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+@once
 def arms(source: Evidence) -> pd.DataFrame:
     """Every policy, and the fixed size, at the settings that validation chooses for it."""
     frame = source.outcomes
@@ -67,6 +72,7 @@ def arms(source: Evidence) -> pd.DataFrame:
     return best_per_arm(filled, ["model", "batch_policy"], over)
 
 
+@once
 def against_fixed(source: Evidence) -> pd.DataFrame:
     """Each policy's best against the best fixed size, paired by seed.
 

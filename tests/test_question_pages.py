@@ -1,0 +1,368 @@
+"""The pages about single questions: every block says something sound of whatever data there are.
+
+The studies are the real ones; what came out of their trials is made up, so that nothing is trained.
+"""
+
+import ast
+import dataclasses
+import re
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from benchmark.engine import resolve
+from benchmark.provenance import provenance
+from benchmark.records import Study, Trial
+from benchmark.results import write
+from benchmark.schema import frame
+from report import (
+    evidence,
+    exploding,
+    extending,
+    initializing,
+    prose,
+    ranging,
+    threshold,
+    updates,
+)
+from report.quantities import magnitude
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {
+    "initialization": "initialization",
+    "explosion": "explosion",
+    "rates": "learning_rate",
+    "thresholds": "clipping",
+    "small_batches": "normalization",
+    "batch_updates": "batch_updates",
+    "optimizers": "optimizers",
+    "scaling": "scaling",
+    "article": "article",
+}
+"""Each page and its study."""
+CHECKPOINTS, STEPS = 4, 40
+Fate = Callable[[Trial, np.random.Generator], str]
+
+
+def mixed(trial: Trial, draw: np.random.Generator) -> str:
+    """Large rates end badly in every way there is."""
+    if trial.learning_rate < 0.5:
+        return "stable"
+    if trial.learning_rate < 5:
+        return str(draw.choice(["stable", "recovered", "collapsed"]))
+    return str(draw.choice(["dead", "nonfinite"]))
+
+
+def calm(trial: Trial, draw: np.random.Generator) -> str:
+    """Nothing explodes."""
+    return "stable"
+
+
+def wrecked(trial: Trial, draw: np.random.Generator) -> str:
+    """Nothing stays finite."""
+    return "nonfinite"
+
+
+def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
+    """Made-up rows of one trial, from its key alone."""
+    draw = np.random.default_rng(int(trial.key, 16))
+    status = "stalled" if trial.epochs == 0 else fate(trial, draw)
+    good, finite = status in ("stable", "recovered"), status != "nonfinite"
+    accuracy = (0.8 + 0.15 * draw.random() if good else 0.1) if finite else np.nan
+    key = {"study": "made up", "trial": trial.key}
+    samples = STEPS * trial.batch_size
+    outcome = {
+        "status": status,
+        "first_bad_step": None if status in ("stable", "stalled") else int(draw.integers(1, STEPS)),
+        "steps": STEPS,
+        "samples": samples,
+        "initial_loss": 2.3,
+        "validation_loss": 1 - accuracy,
+        "test_accuracy": accuracy,
+        "validation_accuracy": accuracy,
+        "gradient_norm_p90": float(draw.lognormal()) if finite else np.nan,
+        "clipped_fraction": None if trial.clipping == "none" else float(draw.random()),
+        "samples_to_target": samples // 2 if good else None,
+        "steps_to_target": STEPS // 2 if good else None,
+        "seconds": 0.1 + draw.random(),
+        "classes": 10,
+        "parameters": 1000,
+        "examples": 1000,
+    }
+    history = [
+        {
+            **key,
+            "step": STEPS * i // CHECKPOINTS,
+            "samples": samples * i // CHECKPOINTS,
+            "learning_rate": trial.learning_rate * 10.0 ** (6 * (i / CHECKPOINTS - 1)),
+            "batch_size": trial.batch_size * (1 + i),
+            "train_loss": 2.3 / (1 + i) if finite else np.nan,
+            "gradient_norm_max": float(draw.lognormal()) if finite else np.inf,
+            "noise_scale": float(draw.normal(20, 15)),
+            "sharpness": float(draw.lognormal()) if finite else np.nan,
+        }
+        for i in range(CHECKPOINTS + 1)
+    ]
+    depth = trial.depth or 1
+    own = [
+        {
+            **key,
+            "step": 0,
+            "layer": str(i),
+            "layer_kind": "linear",
+            "layer_index": i,
+            "backprop_norm": trial.init_gain ** (depth - i) * draw.uniform(0.9, 1.1),
+            "gradient_norm": draw.uniform(0.9, 1.1),
+        }
+        for i in range(1, depth + 2)
+    ]
+    row = {**key, "cell": trial.cell, "unit": trial.key, **trial.row()}
+    return {
+        "plan": [row],
+        "trials": [row | outcome],
+        "history": history,
+        "layers": own if layers else [],
+    }
+
+
+def made_up(folder: Path, study: Study, fate: Fate, keep: int = 1) -> None:
+    """Results of ``study`` in ``folder``; of the trials only one in ``keep`` has come to an end."""
+    tables: dict[str, list[dict]] = {"plan": [], "trials": [], "history": [], "layers": []}
+    # a size that is the model's own is the same trial whether it is asked for or not
+    trials = {trial.key: trial for trial in map(resolve, study.trials())}
+    for number, trial in enumerate(trials.values()):
+        rows = rows_of(trial, fate, study.layers)
+        for table in tables if number % keep == 0 else ("plan",):
+            tables[table] += rows[table]
+    metadata = provenance(device="none", study=study.definition())
+    metadata |= {"command": f"python studies/{study.name}.py --scale quick"}
+    for table, rows in tables.items():
+        write(table, frame(table, rows), folder / study.name / f"{table}.parquet", metadata)
+
+
+def real_study(name: str, scale: str) -> Study:
+    return runpy.run_path(str(ROOT / "studies" / f"{name}.py"))["study"](scale)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty results folder that the pages read."""
+    monkeypatch.setenv(evidence.VARIABLE, str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    evidence.load.cache_clear()
+    yield tmp_path / "results"
+    evidence.load.cache_clear()
+
+
+def blocks_of(page: str) -> list[str]:
+    """What every code cell of a page shows, as Markdown."""
+    text = (ROOT / "report" / f"{page}.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    shown = []
+    for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", text, re.DOTALL):
+        tree = ast.parse(cell)
+        last = tree.body.pop()
+        assert isinstance(last, ast.Expr)
+        exec(compile(tree, page, "exec"), names)
+        shown.append(eval(compile(ast.Expression(last.value), page, "eval"), names).data)
+    return shown
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not rendered, which takes most of the time."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+
+
+def assert_sound(page: str) -> list[str]:
+    """Run a page's cells and check what they show."""
+    blocks = blocks_of(page)
+    text = "\n\n".join(blocks)
+    assert len(blocks) >= 3
+    assert blocks[1].strip()
+    assert not re.search(r"\b(nan|NaN (points|times)|None(?! of)|inf)\b", text), text
+    sentences = re.sub(r"(?m)^( +|\|.*)", "", text)
+    assert "  " not in sentences
+    assert ".." not in sentences
+    for figure in re.findall(r"```\{figure\} (\S+)\n", text):
+        assert Path(figure).stat().st_size > 0
+    for alt in re.findall(r":alt: (.*)", text):
+        assert alt.endswith(".")
+    labels = re.findall(r":name: (\S+)", text)
+    assert len(labels) == len(set(labels))
+    return blocks
+
+
+@pytest.mark.parametrize(("page", "study"), PAGES.items(), ids=PAGES)
+class TestEveryPage:
+    def test_with_a_whole_study(self, page: str, study: str, folder: Path) -> None:
+        whole = real_study(study, "quick")
+        made_up(folder, dataclasses.replace(whole, seeds=(0, 1)), mixed)
+        assert any(block.startswith("```{figure}") for block in assert_sound(page))
+
+    @pytest.mark.usefixtures("unrendered")
+    @pytest.mark.parametrize("fate", [mixed, calm, wrecked], ids=lambda fate: fate.__name__)
+    def test_with_a_single_seed_of_few_trials(
+        self, page: str, study: str, folder: Path, fate: Fate
+    ) -> None:
+        made_up(folder, real_study(study, "smoke"), fate)
+        assert_sound(page)
+
+    @pytest.mark.usefixtures("unrendered")
+    def test_with_half_of_the_trials_missing(self, page: str, study: str, folder: Path) -> None:
+        made_up(folder, real_study(study, "smoke"), mixed, keep=2)
+        assert "without a row" in assert_sound(page)[0]
+
+    def test_without_its_study(self, page: str, study: str, folder: Path) -> None:
+        command = f"python studies/{study}.py --scale quick"
+        blocks = blocks_of(page)
+        assert command in blocks[0]
+        assert not any("figure" in block for block in blocks)
+
+
+# what the sentences say
+
+
+def says(block: object) -> str:
+    return block.data  # type: ignore[attr-defined]
+
+
+def test_a_growth_rate_that_is_as_theory_says_is_said_to_be_so(folder: Path) -> None:
+    made_up(folder, real_study("initialization", "quick").only({"seed": ["0", "1"]}), mixed)
+    text = says(initializing.answer())
+    # made up as gain to the power of the layers, squared: theory itself, give or take a tenth
+    assert re.search(r"over 16 combinations .* 0\.\d\d to 1\.\d\d times that", text)
+
+
+@pytest.mark.parametrize(
+    ("cell", "rate"),
+    [
+        (("none", "he", 2.0), 4.0),
+        (("none", "glorot", 2.0), 2.0),
+        (("none", "torch", 3.0), 1.5),
+        (("weight_norm", "orthogonal", 2.0), 4.0),
+        (("batch", "torch", 5.0), np.pi / (np.pi - 1)),
+    ],
+)
+def test_theory_by_hand(cell: tuple[str, str, float], rate: float) -> None:
+    assert initializing.theory(*cell) == pytest.approx(rate)
+
+
+def test_explosions_that_end_in_finite_numbers_are_counted_as_missed(folder: Path) -> None:
+    made_up(folder, real_study("explosion", "smoke"), mixed)
+    source = evidence.load("explosion")
+    assert source is not None
+    exploded = source.outcomes[source.outcomes["exploded"] == 1]
+    missed = prose.percent((exploded["status"] != "nonfinite").mean())
+    assert f"would have missed {missed} of the explosions" in says(exploding.answer())
+
+
+def test_no_explosion_is_said_to_be_none(folder: Path) -> None:
+    made_up(folder, real_study("explosion", "smoke"), calm)
+    assert says(exploding.answer()) == "None of 8 trials exploded."
+
+
+def test_cells_of_one_product_are_found(folder: Path) -> None:
+    def clipped(trial: Trial, draw: np.random.Generator) -> str:
+        return "stable"
+
+    study = Study(
+        name="clipping",
+        question="?",
+        factors=[
+            {
+                "clipping": ("global_norm", "normalized"),
+                "clipping_threshold": (0.1, 1.0),
+                "learning_rate": (0.1, 1.0),
+            }
+        ],
+        checkpoints=4,
+    )
+    made_up(folder, study, clipped)
+    path = folder / "clipping" / "trials.parquet"
+    trials = pd.read_parquet(path).assign(clipped_fraction=1.0)
+    write("trials", trials, path, provenance(device="none", study=study.definition()))
+    source = evidence.load("clipping")
+    assert source is not None
+    found = threshold.same_products(source)
+    # of 0.01, 0.1 (twice for each rule) and 1 all have two cells, 0.1 has four
+    assert dict(zip(found["product"], found["cells"], strict=True)) == {0.01: 2, 0.1: 4, 1.0: 2}
+
+
+def test_the_range_test_is_no_level_of_a_comparison(folder: Path) -> None:
+    made_up(folder, real_study("learning_rate", "smoke"), mixed)
+    source = evidence.load("learning_rate")
+    assert source is not None
+    rows = ranging.compared(source, "clipping")
+    assert set(rows["schedule"]) == {"constant"}
+    assert set(rows["normalization"]) == {"none"}
+    assert list(rows["clipping"].unique()) == ["none", "global_norm"]
+
+
+def test_policies_are_paired_with_the_best_fixed_size(folder: Path) -> None:
+    made_up(folder, real_study("batch_updates", "quick").only({"seed": ["0", "1", "2"]}), mixed)
+    source = evidence.load("batch_updates")
+    assert source is not None
+    rows = updates.against_fixed(source).set_index("level")
+    chosen = updates.arms(source)
+    gap = [
+        float(chosen.loc[chosen["batch_policy"] == policy, "accuracy"].mean())
+        for policy in ("doubling", "fixed")
+    ]
+    assert rows.loc["doubling", "pairs"] == 3
+    assert rows.loc["doubling", "effect"] == pytest.approx(gap[0] - gap[1])
+
+
+def test_a_study_of_ones_own_is_compared_on_its_page(folder: Path) -> None:
+    study = Study(
+        name="mine",
+        question="Is it any good?",
+        factors={"clipping": ("none", "value"), "learning_rate": (0.1, 0.2)},
+        seeds=(0, 1),
+        checkpoints=4,
+    )
+    made_up(folder, study, calm)
+    text = says(extending.results())
+    assert "### Mine" in text
+    assert "*Is it any good?* 8 trials: 8 stable." in text
+    assert re.search(r"\| digits \| clipping: value \| 4 \|", text)
+
+
+def test_without_a_study_of_ones_own_the_page_gives_the_command(folder: Path) -> None:
+    made_up(folder, real_study("explosion", "smoke"), calm)
+    assert extending.COMMAND in says(extending.results())
+
+
+def test_lines_of_code_are_counted_without_comments_and_docstrings(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""A file."""\n\n'
+        "def helper(x):\n"
+        '    """Twice x.\n\n    And more.\n    """\n'
+        "    # a comment\n\n"
+        "    return 2 * x\n\n\n"
+        "def rule(x):\n"
+        "    return helper(x)\n\n\n"
+        "def unused(x):\n"
+        "    return x\n\n\n"
+        "MINE = Schedule(\n"
+        '    "mine",\n'
+        "    rule,\n"
+        ")\n",
+        encoding="utf-8",
+    )
+    (row,) = extending.counted(path).to_dict("records")
+    assert row == {"kind": "schedule", "name": "mine", "lines": 8}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.81e8, "2.8 × 10⁸"), (1e-5, "1.0 × 10⁻⁵"), (12.3, "12.3"), (np.inf, "∞"), (np.nan, "–")],
+)
+def test_numbers_of_any_size(value: float, text: str) -> None:
+    assert magnitude(value).replace("\N{NO-BREAK SPACE}", " ") == text
