@@ -17,6 +17,10 @@ from benchmark.schema import SCHEMA_VERSION, TABLES, to_arrow
 
 METADATA_KEY = b"benchmark"
 
+SMALL = {"compression": "zstd"}
+QUICK = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+"""How to encode a file that is kept, and one that is merged into another soon."""
+
 
 class ResultsError(Exception):
     """A results folder or file that cannot be used; the message names it and what to do."""
@@ -41,17 +45,17 @@ def checksum(rows: pa.Table) -> str:
 
 def write(
     table: str,
-    data: pd.DataFrame,
+    data: pd.DataFrame | pa.Table,
     path: Path,
     metadata: Mapping[str, Any],
     *,
-    durable: bool = True,
+    passing: bool = False,
 ) -> None:
     """Write ``data`` to ``path`` whole or not at all.
 
-    The rows are checked against the schema, written to a temporary sibling, counted there, and
-    only then moved over ``path``. With ``durable``, it is on the disk when this returns, and not
-    only on its way there.
+    The rows are checked against the schema (a table of arrow's has been, by `to_arrow`), written
+    to a temporary sibling, counted there, and only then moved over ``path``. The file is small and
+    on the disk when this returns; a ``passing`` one is neither, but quickly written.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def write(
     SchemaError
         If the rows do not keep the contract.
     """
-    arrow = to_arrow(table, data)
+    arrow = data if isinstance(data, pa.Table) else to_arrow(table, data)
     sealed = {"schema_version": SCHEMA_VERSION, **metadata, "table": table}
     sealed["checksum"] = checksum(arrow)
     arrow = arrow.replace_schema_metadata({METADATA_KEY: json.dumps(sealed).encode()})
@@ -68,9 +72,9 @@ def write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            pq.write_table(arrow, file, compression="zstd")
+            pq.write_table(arrow, file, **(QUICK if passing else SMALL))
             file.flush()
-            if durable:
+            if not passing:
                 os.fsync(file.fileno())
         if pq.read_metadata(temporary).num_rows != arrow.num_rows:
             raise ResultsError(f"{path} did not read back whole; is the disk full?")
@@ -100,7 +104,8 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
         If there is none.
     """
     try:
-        arrow = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            arrow = file.read(use_threads=False)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -122,11 +127,16 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
             f"{path} has the unknown columns {', '.join(unknown)}; was it written by a newer "
             "version of this package?"
         )
-    arrays = [
-        arrow[name] if name in arrow.column_names else pa.nulls(arrow.num_rows, kind)
-        for name, kind in columns.items()
-    ]
-    return pa.table(arrays, schema=pa.schema(list(columns.items()))), metadata
+    arrow = arrow.replace_schema_metadata()
+    schema = pa.schema(list(columns.items()))
+    if not arrow.schema.equals(schema):
+        there = set(arrow.column_names)
+        arrays = [
+            arrow[name] if name in there else pa.nulls(arrow.num_rows, kind)
+            for name, kind in columns.items()
+        ]
+        arrow = pa.table(arrays, schema=schema)
+    return arrow, metadata
 
 
 def _metadata(path: Path, raw: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class StudyFolder:
             raise ResultsError(f"cannot write in {self.path}: {error.strerror or error}") from error
 
     def append(
-        self, unit: str, tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any]
+        self, unit: str, tables: Mapping[str, pd.DataFrame | pa.Table], metadata: Mapping[str, Any]
     ) -> None:
         """Land one finished unit in ``parts/``: all of it, or nothing that counts.
 
@@ -138,7 +138,7 @@ class StudyFolder:
         """
         for table in OUTCOME_TABLES:
             if len(tables[table]):
-                write(table, tables[table], self.part(unit, table), metadata, durable=False)
+                write(table, tables[table], self.part(unit, table), metadata, passing=True)
 
     def load(self, *, repair: bool = False) -> Results:
         """Every row of the study, merged or not.

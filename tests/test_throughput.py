@@ -280,8 +280,9 @@ def test_the_making_of_rows_is_not_the_driver_s_time():
     untrained = Untrained()
     trials = tuple(resolve(trial) for trial in grid(20).trials())
     future = untrained.submit(train_unit, Unit("s", trials, 4, False, False, "cpu"))
-    assert set(future.result().trials["status"]) == {"stable"}
-    assert len(future.result().history) == 20 * 5
+    record = future.result().record()
+    assert set(record.trials["status"]) == {"stable"}
+    assert len(record.history) == 20 * 5
     assert untrained.seconds > 0
 
 

@@ -20,7 +20,7 @@ from benchmark.driver import Options, dispatch, run_study, units
 from benchmark.driver.dispatch import LostExecutor, train_units
 from benchmark.driver.executors import InThisProcess, Workforce, recruit
 from benchmark.driver.stopping import PATIENCE, Stopped, Stopping, signals
-from benchmark.driver.units import Unit, train_unit
+from benchmark.driver.units import Outcome, Unit, train_unit
 from benchmark.driver.workers import CannotStart, WorkerDied, Workers
 from benchmark.engine import Record
 from benchmark.names import UnknownName
@@ -189,8 +189,8 @@ def unit_of(count: int) -> Unit:
 
 def all_rows(executor: Executor, *made: Unit) -> pd.DataFrame:
     force = Workforce(executor, lambda: 1)
-    records = [record.trials for _, record in train_units(made, force, Stopping())]
-    return pd.concat(records).set_index("seed").sort_index()
+    rows = [o.record().trials for _, o in train_units(made, force, Stopping())]
+    return pd.concat(rows).set_index("seed").sort_index()
 
 
 def test_a_unit_whose_worker_dies_is_retried_whole() -> None:
@@ -268,9 +268,8 @@ def test_a_broken_device_ends_its_process_and_an_error_does_not(
     with pytest.raises(torch.AcceleratorError):
         train_unit(unit_of(1))
     monkeypatch.setattr(units, "train", broken(torch.OutOfMemoryError("out of memory")))
-    assert (
-        train_unit(unit_of(1)).trials["status_reason"].item() == "OutOfMemoryError: out of memory"
-    )
+    rows = train_unit(unit_of(1)).record().trials
+    assert rows["status_reason"].item() == "OutOfMemoryError: out of memory"
 
 
 @pytest.mark.parametrize("choice", ["procceses", "dask:", ""])
@@ -281,7 +280,7 @@ def test_an_unknown_executor_is_named(choice: str) -> None:
         recruit(choice, 1)
 
 
-def kill_worker_once(unit: Unit) -> Record:
+def kill_worker_once(unit: Unit) -> Outcome:
     """Train ``unit``; on the first call on this machine, die in the middle instead."""
     marker = Path(os.environ["KILL_ONCE"])
     if marker.exists():

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from tqdm import tqdm
 
 from benchmark.data import load
@@ -20,13 +21,13 @@ from benchmark.driver.asking import TOLD, Row
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import Workforce, cores, recruit
 from benchmark.driver.stopping import Stopping
-from benchmark.driver.units import Unit, make_units
-from benchmark.engine import Record, resolve
+from benchmark.driver.units import Outcome, Unit, make_units
+from benchmark.engine import resolve
 from benchmark.engine.devices import choose_device, describe_device
 from benchmark.provenance import provenance
 from benchmark.records import Trial
 from benchmark.results import ResultsError, StudyFolder, write
-from benchmark.schema import frame
+from benchmark.schema import frame, to_arrow
 
 WIDENS = {
     "study": frozenset({"question", "factors", "seeds"}),
@@ -145,7 +146,8 @@ class Bench:
         self._rank = {trial: i for i, trial in enumerate(found.plan["trial"])}
         if found.plan_metadata.get("device") == self.metadata["device"]:
             self._planned = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
-        self._add_rows(found.trials[found.trials["status"] != "failed"])
+        done = found.trials[found.trials["status"] != "failed"]
+        self._add_rows(to_arrow("trials", done))
         if self.options.progress and (question := self.metadata["study"].get("question")):
             print(question, flush=True)
         return self
@@ -215,24 +217,20 @@ class Bench:
         self._show_progress(len(wanted) - len(missing))
         if not units:
             return
-        for unit, record in train_units(units, self._force, self.options.stopping):
-            self._land(unit, record)
+        for unit, outcome in train_units(units, self._force, self.options.stopping):
+            self._land(unit, outcome)
             if after_unit is not None:
                 after_unit()
 
-    def _land(self, unit: Unit, record: Record) -> None:
-        tables = {name: getattr(record, name) for name in ("trials", "history", "layers")}
-        self.folder.append(unit.id, tables, self.metadata)
-        self._add_rows(record.trials)
+    def _land(self, unit: Unit, outcome: Outcome) -> None:
+        self.folder.append(unit.id, outcome.tables, self.metadata)
+        self._add_rows(outcome.tables["trials"])
         if self._bar is not None:
             self._bar.update(len(unit.trials))
 
-    def _add_rows(self, trials: pd.DataFrame) -> None:
-        told = zip(*(trials[name].tolist() for name in TOLD), strict=True)
-        self.rows |= {
-            trial: dict(zip(TOLD, row, strict=True))
-            for trial, row in zip(trials["trial"].tolist(), told, strict=True)
-        }
+    def _add_rows(self, trials: pa.Table) -> None:
+        for row in trials.select(["trial", *TOLD]).to_pylist():
+            self.rows[row.pop("trial")] = row
 
     def settle(self, expected: int) -> None:
         """Say how many trials there will be, once it is known exactly."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from benchmark.driver.executors import Workforce
 from benchmark.driver.stopping import Stopped, Stopping
-from benchmark.driver.units import Unit, train_unit
+from benchmark.driver.units import Outcome, Unit, train_unit
 from benchmark.driver.workers import CannotStart
-from benchmark.engine import Record
 
 LOOK = 0.5
 """Seconds between two looks at whether a stop was asked for."""
@@ -31,7 +30,7 @@ class _Attempt:
     unit: Unit
     lives: int = 2
 
-    def after_death(self, reason: str) -> Record | list[_Attempt]:
+    def after_death(self, reason: str) -> Outcome | list[_Attempt]:
         """What to do next, or the rows that say that this trial kills its worker."""
         if self.lives > 1:
             return [_Attempt(self.unit, self.lives - 1)]
@@ -43,7 +42,7 @@ class _Attempt:
 
 def train_units(
     units: Iterable[Unit], force: Workforce, stopping: Stopping
-) -> Iterator[tuple[Unit, Record]]:
+) -> Iterator[tuple[Unit, Outcome]]:
     """Train ``units``, yielding each as it finishes.
 
     A unit whose worker dies (killed for its memory, say) is retried, then split in halves down to
@@ -59,7 +58,7 @@ def train_units(
     """
     waiting = (_Attempt(unit) for unit in units)
     again: deque[_Attempt] = deque()
-    running: dict[Future[Record], _Attempt] = {}
+    running: dict[Future[Outcome], _Attempt] = {}
     try:
         while True:
             # one more than can run, so that none waits while results are written
@@ -79,7 +78,7 @@ def train_units(
             for future in [future for future in running if future.done()]:
                 attempt = running.pop(future)
                 outcome = _outcome(future, attempt)
-                if isinstance(outcome, Record):
+                if isinstance(outcome, Outcome):
                     yield attempt.unit, outcome
                 elif outcome is None and stopping.asked:
                     again.append(attempt)
@@ -98,14 +97,14 @@ def train_units(
             future.cancel()
 
 
-def _submit(force: Workforce, unit: Unit) -> Future[Record]:
+def _submit(force: Workforce, unit: Unit) -> Future[Outcome]:
     try:
         return force.executor.submit(train_unit, unit)
     except RuntimeError as error:
         raise LostExecutor(f"the executor takes no more work: {error}") from error
 
 
-def _outcome(future: Future[Record], attempt: _Attempt) -> Record | list[_Attempt] | None:
+def _outcome(future: Future[Outcome], attempt: _Attempt) -> Outcome | list[_Attempt] | None:
     """Rows, what to try next, or None for a call that was cancelled."""
     try:
         return future.result()

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from benchmark.engine import Record, group_by_shape, train
 from benchmark.engine.packing import expected_work, unit_size
 from benchmark.records import WHOLE_NUMBERS, Trial
-from benchmark.schema import frame
+from benchmark.schema import frame, to_arrow
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Unit:
         first, second = self.trials[:half], self.trials[half:]
         return dataclasses.replace(self, trials=first), dataclasses.replace(self, trials=second)
 
-    def failed(self, reason: str) -> Record:
+    def failed(self, reason: str) -> Outcome:
         """Rows that say that the program, not the training, failed."""
         rows = [
             {
@@ -57,7 +58,34 @@ class Unit:
             }
             for trial in self.trials
         ]
-        return Record(frame("trials", rows), frame("history", []), frame("layers", []))
+        return Outcome.of(Record(frame("trials", rows), frame("history", []), frame("layers", [])))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a unit, as it is written: a typed table for each name.
+
+    It is made where the unit was trained, because the driver, of which there is one, has to be
+    quick.
+    """
+
+    tables: dict[str, pa.Table]
+
+    @classmethod
+    def of(cls, record: Record) -> Outcome:
+        """The rows of ``record``.
+
+        Raises
+        ------
+        SchemaError
+            If they do not keep the contract of the tables.
+        """
+        names = ("trials", "history", "layers")
+        return cls({name: to_arrow(name, getattr(record, name)) for name in names})
+
+    def record(self) -> Record:
+        """The rows as data frames."""
+        return Record(**{name: table.to_pandas() for name, table in self.tables.items()})
 
 
 def make_units(
@@ -118,14 +146,14 @@ def start_worker() -> None:
 _one_at_a_time = threading.Lock()
 
 
-def train_unit(unit: Unit) -> Record:
+def train_unit(unit: Unit) -> Outcome:
     """Train ``unit``; an error of the program becomes rows with the status ``failed``.
 
     A broken device is no error of the program: its process must go, so that another can try.
     """
     try:
         with _one_at_a_time:
-            return train(
+            record = train(
                 unit.trials,
                 device=unit.device,
                 checkpoints=unit.checkpoints,
@@ -134,6 +162,7 @@ def train_unit(unit: Unit) -> Record:
                 study=unit.study,
                 unit=unit.id,
             )
+        return Outcome.of(record)
     except torch.AcceleratorError:
         raise
     except Exception as error:

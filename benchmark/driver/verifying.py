@@ -85,7 +85,8 @@ def verify(
     try:
         by_unit = {task.unit.id: task for task in tasks.values()}
         units = [task.unit for task in tasks.values()]
-        for unit, now in train_units(units, force, Stopping()):
+        for unit, outcome in train_units(units, force, Stopping()):
+            now = outcome.record()
             # a worker that died is replaced, and its unit may come back in parts
             task = by_unit.get(unit.id) or next(
                 t for t in by_unit.values() if set(unit.trials) <= set(t.unit.trials)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -153,16 +154,40 @@ def build_model(parts: Parts, trial: Trial) -> nn.Module:
     ImpossiblePair
         If the model, the normalization and the images do not go together.
     """
-    data = parts.dataset
-    assert trial.depth is not None
-    assert trial.width is not None
+    return _build(parts.dataset, parts.model, parts.normalization, trial.depth, trial.width)
+
+
+def _build(
+    data: Dataset,
+    model: Model,
+    normalization: Normalization,
+    depth: int | None,
+    width: int | None,
+) -> nn.Module:
+    assert depth is not None
+    assert width is not None
     try:
-        return parts.model.build(
-            data.image_shape, data.classes, trial.depth, trial.width, parts.normalization
-        )
+        return model.build(data.image_shape, data.classes, depth, width, normalization)
     except ImpossiblePair as error:
         shape = "x".join(map(str, data.image_shape))
-        raise ImpossiblePair(f"{error} ({parts.model.name} on {shape} images)") from None
+        raise ImpossiblePair(f"{error} ({model.name} on {shape} images)") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def _misfit(
+    data: Dataset,
+    model: Model,
+    normalization: Normalization,
+    depth: int | None,
+    width: int | None,
+) -> str | None:
+    """Why there is no such network; cached, because a grid asks it for each of its shapes."""
+    try:
+        with torch.device("meta"):
+            _build(data, model, normalization, depth, width)
+    except ImpossiblePair as error:
+        return str(error)
+    return None
 
 
 def examples_used(trial: Trial, available: int) -> int:
@@ -197,12 +222,7 @@ def impossible(trial: Trial, available: int) -> str | None:
             f"{policy.name} needs the gradient of each example, which {normalization.name} "
             "normalization does not define"
         )
-    try:
-        with torch.device("meta"):
-            build_model(parts, trial)
-    except ImpossiblePair as error:
-        return str(error)
-    return None
+    return _misfit(parts.dataset, parts.model, normalization, trial.depth, trial.width)
 
 
 def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:

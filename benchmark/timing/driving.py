@@ -17,7 +17,7 @@ from benchmark.data import load
 from benchmark.driver.bench import Options
 from benchmark.driver.grid import run_study
 from benchmark.driver.inspecting import STUDIES
-from benchmark.driver.units import Unit
+from benchmark.driver.units import Outcome, Unit
 from benchmark.engine import REGISTRIES, Record
 from benchmark.records import Study
 from benchmark.schema import frame
@@ -111,7 +111,7 @@ def _answer(sent: bytes) -> bytes:
     return pickle.dumps(finished(unit))
 
 
-def finished(unit: Unit) -> Record:
+def finished(unit: Unit) -> Outcome:
     """Rows that say that every trial of ``unit`` ended well."""
     trials, history = [], []
     for trial in unit.trials:
@@ -134,7 +134,8 @@ def finished(unit: Unit) -> Record:
         )
         steps = [STEPS * i // unit.checkpoints for i in range(unit.checkpoints + 1)]
         history += [{**mark, "step": step, "samples": step, **figures} for step in steps]
-    return Record(frame("trials", trials), frame("history", history), frame("layers", []))
+    record = Record(frame("trials", trials), frame("history", history), frame("layers", []))
+    return Outcome.of(record)
 
 
 def _start_up(repeat: int, lab: Lab) -> list[Row]:
