@@ -76,6 +76,9 @@ def connect(address: str) -> DaskCluster:
             f"the executor dask://{address} needs the extra 'cluster': "
             "pip install 'gradient-stability-benchmark[cluster]'"
         ) from error
+    # dask logs the stack of every call that a lost scheduler cancels; the driver says it in one line
+    for name in ("client", "utils"):
+        logging.getLogger(f"distributed.{name}").addFilter(_without_stack)
     try:
         client = Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -90,6 +93,10 @@ def connect(address: str) -> DaskCluster:
         client.close()
         raise ValueError(f"the cluster at {address!r} cannot train this study: {error}") from error
     return DaskCluster(client)
+
+
+def _without_stack(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 def versions() -> dict[str, Any]:
