@@ -1,12 +1,12 @@
-"""Do strategies and data of one's own stand up to the built-in ones?
+"""Do strategies of one's own stand up to the built-in ones?
 
-One file, outside the package: a clipping, a normalization, a batch-size policy, a schedule and a
-data set, and a study of them. To run it, and to build a report from what came out:
+One file, outside the package: a clipping, a normalization, a batch-size policy,
+a schedule and a data set, and a study of them. To run it, and to see the report:
 
     python docs/examples/own_strategies.py --scale smoke
     python report/build.py results/smoke
 
-`benchmark.contracts.check(SIGN)` tells whether a strategy keeps the rules that all others keep.
+`benchmark.contracts.check(SIGN)` tells whether it keeps the rules of the others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmark.driver.commandline import run
 
 
 def sign(gradient: Tensor, state: Any, threshold: Tensor, context: Any) -> Any:
-    """c times the sign of each element; NaN stays NaN, so that an explosion is not hidden."""
+    """c times the sign; NaN stays NaN, so that an explosion is not hidden."""
     signs = torch.where(gradient.isnan(), gradient, gradient.sign())
     return threshold * signs, state, (gradient.abs() > threshold).any()
 
@@ -48,7 +48,7 @@ SIGN = Clipping(
 
 
 class MeanAbsolute(nn.Module):
-    """Divide each example by the mean absolute value of its features (and positions)."""
+    """Divide each example by the mean absolute value of its features."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, with a mean absolute value of 1 for each example."""
@@ -69,7 +69,7 @@ MEAN_ABSOLUTE = Normalization(
 
 
 def grow_steadily(observation: Observation, parameter: float) -> Decision:
-    """B = B_first (1 + k progress): a line from the first size to 1 + k times it."""
+    """B = B_first (1 + k progress)."""
     size = observation.first_batch_size * (1 + parameter * observation.progress)
     return Decision(min(round(size), observation.examples))
 
@@ -92,7 +92,7 @@ LINE = Schedule("line", line, reference="one's own", summary="a line to zero")
 
 
 def stripes(examples: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Images of 8 x 8 with stripes in one of six directions, under noise; and the direction."""
+    """Images of stripes under noise, and which of six directions they have."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(examples) % 6
     angles = (labels * math.pi / 6).view(-1, 1, 1)
@@ -124,7 +124,7 @@ def study(scale: str) -> Study:
     }
     return Study(
         name="own_strategies",
-        question="Do strategies and data of one's own stand up to the built-in ones?",
+        question="Do strategies of one's own stand up to the built-in ones?",
         factors=[
             common | {"clipping": ("none", "global_norm", SIGN)},
             common | {"normalization": ("none", "layer", MEAN_ABSOLUTE)},
