@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Markdown
 
-from benchmark.figures import comparison_forest
+from benchmark.figures.effects import effect_rows
 from benchmark.statistics import interval, mean, paired_comparison, status_shares
 from benchmark.status import FINISHED
 from report import evidence, prose
@@ -189,9 +189,8 @@ def _forest(source: Evidence, compared: pd.DataFrame) -> str:
         f"Forest plot. The largest difference: {name(best['factor'])} {name(best['level'])} on "
         f"{best['panel']}, {prose.points(best['effect'])}."
     )
-    drawing = comparison_forest(
-        compared.assign(level=_labels(compared)), "difference in test accuracy (percentage points)"
-    )
+    rows = compared.assign(row=[name(level) for level in compared["level"]])
+    drawing = effect_rows(rows, "factor", "difference in test accuracy (percentage points)")
     return figure(source, f"own-{source.study.replace('_', '-')}", drawing, caption, alt)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.figures import comparison_forest
 from benchmark.figures.curves import ACCURACY, EXPLODED, RATE, interval_lines
+from benchmark.figures.effects import effect_rows
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison, stable_range
 from report import prose
 from report.display import figure, needs
@@ -26,8 +26,7 @@ def bare(source: Evidence) -> pd.DataFrame:
 @needs("optimizers")
 def answer(source: Evidence) -> str:
     """Which optimizer explodes least, and what guards, epochs and schedules do to that."""
-    parts = (_optimizers(source), _guards(source), _epochs(source), _schedules(source))
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, (_optimizers(source), _safety(source))))
 
 
 def _optimizers(source: Evidence) -> str:
@@ -38,26 +37,42 @@ def _optimizers(source: Evidence) -> str:
     best = best_per_arm(rows, ["model", "optimizer", "epochs"])
     accuracy = best.groupby("optimizer", sort=False)["accuracy"].mean().sort_values()
     return (
-        f"Over all learning rates, without a guard, {name(shares.index[0])} explodes least "
+        f"Over all learning rates and without a guard, {name(shares.index[0])} explodes least "
         f"({prose.percent(shares.iloc[0])} of its trials) and {name(shares.index[-1])} most "
-        f"({prose.percent(shares.iloc[-1])}); at its best rate **{name(accuracy.index[-1])}** is "
-        f"the most accurate ({prose.percent(accuracy.iloc[-1])}, the least "
-        f"{name(accuracy.index[0])} with {prose.percent(accuracy.iloc[0])})."
+        f"({prose.percent(shares.iloc[-1])}); each at its best rate, "
+        f"**{name(accuracy.index[-1])}** is the most accurate ({prose.percent(accuracy.iloc[-1])}) "
+        f"and {name(accuracy.index[0])} the least ({prose.percent(accuracy.iloc[0])})."
     )
+
+
+def _safety(source: Evidence) -> str:
+    """What everything else does to the share of explosions, in one sentence."""
+    parts = [
+        f"{phrase('clipping', row['level'])} by {_points(row)}"
+        for row in guard_effects(source, "exploded").to_dict("records")
+    ]
+    if (row := longer(source, "exploded")) is not None:
+        parts.append(f"{row['level']:g} epochs in place of {row['baseline']:g} by {_points(row)}")
+    parts += [
+        f"the {name(row['level'])} schedule by {_points(row)}"
+        for row in paired_comparison(source.outcomes, "schedule", "constant", "exploded").to_dict(
+            "records"
+        )
+    ]
+    text = f"The share of explosions is changed: {prose.listing(parts, ';')}." if parts else ""
+    if (row := longer(source, "accuracy")) is not None:
+        text += f" The longer budget {prose.change(row, 'test accuracy')}."
+    return text
+
+
+def _points(row: prose.Row) -> str:
+    return f"{prose.points(row['effect'])} ({prose.spread(row['low'], row['high'])})"
 
 
 @once
 def guard_effects(source: Evidence, value: str) -> pd.DataFrame:
     """Each guard against no clipping, all optimizers together: `paired_comparison`."""
     return paired_comparison(source.outcomes, "clipping", "none", value)
-
-
-def _guards(source: Evidence) -> str:
-    parts = [
-        f"{phrase('clipping', row['level'])} {prose.change(row, 'the share of explosions')}"
-        for row in guard_effects(source, "exploded").to_dict("records")
-    ]
-    return f"Of the guards, {prose.listing(parts, ';')}." if parts else ""
 
 
 @once
@@ -70,26 +85,6 @@ def longer(source: Evidence, value: str) -> prose.Row | None:
     ends = frame[frame["epochs"].isin([budgets[0], budgets[-1]])]
     rows = paired_comparison(ends, "epochs", budgets[0], value)
     return rows.iloc[0].to_dict() if len(rows) else None
-
-
-def _epochs(source: Evidence) -> str:
-    exploded, accuracy = longer(source, "exploded"), longer(source, "accuracy")
-    if exploded is None or accuracy is None:
-        return ""
-    return (
-        f"{exploded['level']:g} epochs in place of {exploded['baseline']:g} "
-        f"{prose.change(exploded, 'the share of explosions')} and "
-        f"{prose.change(accuracy, 'test accuracy')}."
-    )
-
-
-def _schedules(source: Evidence) -> str:
-    exploded = paired_comparison(source.outcomes, "schedule", "constant", "exploded")
-    parts = [
-        f"the {name(row['level'])} schedule {prose.change(row, 'the share of explosions')}"
-        for row in exploded.to_dict("records")
-    ]
-    return f"{prose.opening(prose.listing(parts, ';'))}." if parts else ""
 
 
 def _facets(rows: pd.DataFrame) -> pd.DataFrame:
@@ -141,8 +136,7 @@ def guard_figure(source: Evidence) -> str:
     for value, panel in (("exploded", "share of explosions"), ("accuracy", "test accuracy")):
         for optimizer, rows in frame.groupby("optimizer", sort=False):
             found = paired_comparison(rows, "clipping", "none", value)
-            labels = [f"{name(optimizer)}, {name(level)}" for level in found["level"]]
-            parts.append(found.assign(panel=panel, level=labels))
+            parts.append(found.assign(panel=panel, row=optimizer, clipping=found["level"]))
     compared = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if compared.empty:
         return "The study has no guard to set beside no clipping."
@@ -153,10 +147,11 @@ def guard_figure(source: Evidence) -> str:
         "more accurate."
     )
     exploded = compared[compared["panel"] == "share of explosions"]
-    alt = "Forest plot of guards. Change of the share of explosions: " + prose.listing(
-        f"{row['level']} {prose.points(row['effect'])}" for row in exploded.to_dict("records")
+    alt = "Effects of guards. Change of the share of explosions: " + prose.listing(
+        f"{name(row['row'])} with {phrase('clipping', row['level'])} {prose.points(row['effect'])}"
+        for row in exploded.to_dict("records")
     )
-    drawing = comparison_forest(compared, "difference (percentage points)")
+    drawing = effect_rows(compared, "clipping", "difference (percentage points)")
     return figure(source, "guards", drawing, caption, f"{alt}.")
 
 

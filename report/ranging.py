@@ -17,6 +17,8 @@ from report.quantities import rates, with_error
 from report.remembering import once
 
 RANGE_TEST = "range_test"
+TWICE = ("normalization", "none")
+"""The plain trial, which is a level of clipping too."""
 NEAR = 0.5
 """Decades within which the rate of a range test counts as having found the grid's best."""
 BASELINES = {"clipping": "none", "normalization": "none", "schedule": "constant"}
@@ -78,14 +80,16 @@ def _widest(source: Evidence, factor: str, model: str) -> str:
     if top["decades"] > base["decades"]:
         text += (
             f"**{_level(factor, top[factor])}** has the widest range, {top['decades']:.1f} decades "
-            f"({rates(top['low_rate'], top['high_rate'])}), and "
+            f"({rates(top['low_rate'], top['high_rate'])})"
         )
     else:
-        text += "no other level has a wider range, and "
-    return (
-        f"{text}{_level(factor, calm[factor])} is the least sensitive to the rate of the others "
-        f"({calm['sensitivity']:.2f} against {base['sensitivity']:.2f} nats)."
-    )
+        text += f"no other {name(factor)} has a wider range"
+    if calm["sensitivity"] < base["sensitivity"]:
+        return (
+            f"{text}, and {_level(factor, calm[factor])} is least sensitive to the rate "
+            f"({calm['sensitivity']:.2f} against {base['sensitivity']:.2f} nats)."
+        )
+    return f"{text} or is less sensitive to the rate ({base['sensitivity']:.2f} nats)."
 
 
 def _level(factor: str, level: object) -> str:
@@ -135,70 +139,65 @@ def table(source: Evidence) -> str:
 
 
 @once
-def range_test_rows(source: Evidence) -> pd.DataFrame:
-    """History of the range tests, with the factor that each differs in and its level."""
+def range_test_rows(source: Evidence, factor: str) -> pd.DataFrame:
+    """History of the range tests that differ in ``factor`` alone; empty without any."""
     frame = source.outcomes
     tests = frame[frame["schedule"] == RANGE_TEST]
-    parts = []
-    for factor, other in (("clipping", "normalization"), ("normalization", "clipping")):
-        chosen = tests[tests[other] == "none"]
-        if chosen[factor].nunique() > 1:
-            level = chosen[factor].map(name)
-            parts.append(chosen[["trial", "model"]].assign(level=level, by=f"by {factor}"))
-    if not parts:
-        return pd.DataFrame()
-    rows = source.results.history.merge(pd.concat(parts), on="trial")
+    for other in OTHERS[factor]:
+        if other != "schedule":
+            tests = tests[tests[other] == BASELINES[other]]
+    rows = source.results.history.merge(tests[["trial", "model", factor]], on="trial")
     return rows[rows["step"] > 0]
 
 
 @needs("learning_rate")
-def range_test_figure(source: Evidence) -> str:
-    """Loss against rate within a run of rising rate."""
-    rows = range_test_rows(source)
+def range_test_figure(source: Evidence, factor: str) -> str:
+    """Loss against rate within a run of rising rate, by ``factor``."""
+    rows = range_test_rows(source, factor)
     if rows.empty:
         return "The study has no range test."
-    turning = _turning(rows)
+    turning = _turning(rows, factor)
     caption = (
-        "Range tests: the learning rate rises through six decades within one run. Lines are the "
-        "mean training loss since the checkpoint before, medians over seeds; a triangle at the "
-        "upper edge marks the rate at which a loss first was not finite."
+        f"Range tests by {name(factor)}: the learning rate rises through six decades within one "
+        "run. Lines are the mean training loss since the checkpoint before, medians over seeds, "
+        "cut at ten times the first; a triangle at the upper edge marks the rate at which a loss "
+        "first was not finite."
     )
     alt = "Loss against rate. Rate of the least loss: " + prose.listing(
-        f"{level} {rate:.2g}" for level, rate in turning.items()
+        f"{name(level)} {rate:.2g}" for level, rate in turning.items()
     )
-    drawing = range_tests(rows.rename(columns={"level": "strategy"}), "strategy", "by")
-    return figure(source, "range-tests", drawing, caption, f"{alt}.", ("history", "trials"))
+    drawing = range_tests(rows, factor)
+    return figure(
+        source, f"range-test-{factor}", drawing, caption, f"{alt}.", ("history", "trials")
+    )
 
 
-def _turning(rows: pd.DataFrame) -> pd.Series:
+def _turning(rows: pd.DataFrame, factor: str) -> pd.Series:
     """Rate at which each level's median loss is least."""
     finite = rows[np.isfinite(rows["train_loss"].astype(float))]
-    losses = finite.groupby(["level", "learning_rate"], sort=False)["train_loss"].median()
+    losses = finite.groupby([factor, "learning_rate"], sort=False)["train_loss"].median()
     least = losses.reset_index().sort_values("train_loss", kind="stable")
-    return least.drop_duplicates("level").set_index("level")["learning_rate"]
+    return least.drop_duplicates(factor).set_index(factor)["learning_rate"]
 
 
 @needs("learning_rate")
 def range_test_rule(source: Evidence) -> str:
     """Whether the range test finds the rate that the grid finds."""
-    rows = range_test_rows(source)
-    if rows.empty:
-        return ""
     model = models(source)[0]
-    turning = _turning(rows[rows["model"] == model])
-    found = {
-        name(row[factor]): row["best_rate"]
-        for factor in ("clipping", "normalization")
-        for row in spans(source, factor, model).to_dict("records")
-    }
-    both = [level for level in turning.index if level in found]
-    if not both:
+    ratios = []
+    for factor in ("clipping", "normalization"):
+        rows = range_test_rows(source, factor)
+        turning = _turning(rows[rows["model"] == model], factor)
+        best = spans(source, factor, model).set_index(factor)["best_rate"]
+        # no clipping and no normalization are one and the same
+        both = [lv for lv in turning.index if lv in best.index and (factor, lv) != TWICE]
+        ratios += [turning[level] / best[level] for level in both]
+    if not ratios:
         return ""
-    ratios = np.array([turning[level] / found[level] for level in both])
     near = int((np.abs(np.log10(ratios)) <= NEAR).sum())
     return (
         "The rate at which a range test's loss is least lies within half a decade of the best rate "
-        f"of the grid for {near} of the {len(both)} strategies tried; in the median it is "
+        f"of the grid for {near} of the {len(ratios)} strategies tried; in the median it is "
         f"{float(np.median(ratios)):.2g} times that ({name(model)})."
     )
 
@@ -236,20 +235,19 @@ def schedule_figure(source: Evidence) -> str:
 def schedules(source: Evidence) -> str:
     """Every schedule against the constant rate: explosions and accuracy over all rates."""
     rows = compared(source, "schedule")
-    lines = []
-    for row in paired_comparison(rows, "schedule", "constant", "accuracy").to_dict("records"):
-        exploded = paired_comparison(
-            rows[rows["schedule"].isin(["constant", row["level"]])],
-            "schedule",
-            "constant",
-            "exploded",
-        ).to_dict("records")[0]
-        fewer = prose.change(exploded, "the share of explosions")
-        lines.append(
-            f"- The {name(row['level'])} schedule {fewer}, and "
-            f"{prose.change(row, 'test accuracy')}."
-        )
-    return "\n".join(lines) or "The study has one schedule only."
+    columns = {}
+    for value, label in (("exploded", "explosions (points)"), ("accuracy", "accuracy (points)")):
+        found = paired_comparison(rows, "schedule", "constant", value)
+        columns["schedule"] = found["level"].map(name)
+        columns["pairs"] = found["pairs"]
+        columns[label] = found["effect"].map(prose.signed)
+        columns[f"95% interval{' ' * (value == 'accuracy')}"] = prose.intervals(found)
+    if not len(columns["schedule"]):
+        return "The study has one schedule only."
+    return (
+        "Each schedule against the constant rate, over all rates, without clipping and "
+        f"normalization:\n\n{prose.table(pd.DataFrame(columns))}"
+    )
 
 
 @once

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.figures import comparison_forest
+from benchmark.figures.effects import effect_rows
 from benchmark.statistics import interval, mean, paired_comparison, status_shares
 from report import prose
 from report.display import figure, needs
@@ -87,20 +87,24 @@ def answer(source: Evidence) -> str:
     frame = own(source)
     if frame.empty:
         return "The study has no trial at the article's own settings."
-    sentences = []
-    for (model, dataset), rows in frame.groupby(["model", "dataset"], sort=False):
-        counts = rows["status"].value_counts()
-        ends = prose.listing(
-            f"{counts[status]:,} {words}"
-            for status, words in STATUS_WORDS.items()
-            if status in counts
-        )
-        sentences.append(
-            f"With the article's settings the {name(model)} on {dataset} reaches "
-            f"{prose.percent(rows['accuracy'].mean())} of test accuracy (of "
-            f"{prose.count(len(rows), 'run')} {ends})."
-        )
-    return " ".join([*sentences, _helping(source)])
+    parts = [
+        f"the {name(model)} on {dataset} reaches {prose.percent(rows['accuracy'].mean())} of test "
+        f"accuracy ({_ends(rows)})"
+        for (model, dataset), rows in frame.groupby(["model", "dataset"], sort=False)
+    ]
+    return f"With the article's settings {prose.listing(parts)}. {_helping(source)}"
+
+
+def _ends(rows: pd.DataFrame) -> str:
+    counts = rows["status"].value_counts()
+    if len(counts) == 1:
+        all_of_them = "its one run" if len(rows) == 1 else f"all {len(rows)} runs"
+        return f"{all_of_them} {STATUS_WORDS[str(counts.index[0])]}"
+    return prose.listing(
+        f"{counts[status]:,} of {len(rows):,} runs {words}"
+        for status, words in STATUS_WORDS.items()
+        if status in counts
+    )
 
 
 def _helping(source: Evidence) -> str:
@@ -149,14 +153,16 @@ def forest(source: Evidence) -> str:
     if rows.empty:
         return ""
     labels = [label(f, level) for f, level in zip(rows["factor"], rows["level"], strict=True)]
-    shown = rows.assign(level=labels)
+    shown = rows.assign(row=labels, changed=rows["factor"])
     caption = (
         "Paired differences in test accuracy from the article's own settings (Adam, rate 0.01, "
         "batches of 128, 100 steps), one change at a time. Points are means over "
-        f"{prose.count(int(rows['pairs'].max()), 'pair')} of seeds, bars 95% bootstrap intervals."
+        f"{prose.count(int(rows['pairs'].max()), 'pair')} of seeds, bars 95% bootstrap intervals. "
+        "The axis is linear up to one point and logarithmic beyond."
     )
     alt = "Forest plot of remedies. " + _helping(source).replace("**", "")
-    drawing = comparison_forest(shown, "difference in test accuracy (percentage points)")
+    label_of_axis = "difference in test accuracy (percentage points)"
+    drawing = effect_rows(shown, "changed", label_of_axis, symlog=True)
     return figure(source, "article", drawing, caption, alt)
 
 

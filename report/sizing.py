@@ -51,10 +51,10 @@ DIMENSIONS = (
     ),
     Dimension("convolutions, CNN", "depth", "convolutions", lambda f: f["model"] == "cnn_deep"),
     Dimension(
-        "data, MLP", "used", "training examples", lambda f: (f["model"] == "mlp") & _usual(f)
+        "data, MLP", "examples", "training examples", lambda f: (f["model"] == "mlp") & _usual(f)
     ),
     Dimension(
-        "data, CNN", "used", "training examples", lambda f: (f["model"] == "cnn") & _usual(f)
+        "data, CNN", "examples", "training examples", lambda f: (f["model"] == "cnn") & _usual(f)
     ),
 )
 
@@ -63,11 +63,10 @@ DIMENSIONS = (
 def sizes(source: Evidence) -> pd.DataFrame:
     """The trials of every dimension at the rate that validation chooses for each size.
 
-    Adds ``dimension``, ``size`` and ``used`` (training examples); a dimension with one size is
+    Adds ``dimension`` and ``size``; a dimension with one size is
     left out.
     """
     frame = source.outcomes
-    frame = frame.assign(used=(frame["examples"] * frame["train_fraction"]).round())
     parts = []
     for dimension in DIMENSIONS:
         rows = frame[dimension.chosen(frame)]

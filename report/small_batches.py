@@ -59,25 +59,16 @@ def _of_model(model: str, rows: pd.DataFrame) -> str:
     small, large = (rows[rows["batch_size"] == size] for size in (sizes[0], sizes[-1]))
     worse = small[small["high"] < 0].sort_values("effect")
     better = large[large["low"] > 0].sort_values("effect", ascending=False)
-    text = f"In the {name(model)} at batches of {sizes[0]}, "
-    text += (
-        f"{prose.listing(_effect(row) for row in worse.to_dict('records'))} lies below no "
-        "normalization"
-        if len(worse)
-        else "nothing lies measurably below no normalization"
-    )
+    text = f"In the {name(model)}, measurably below no normalization at batches of {sizes[0]}: "
+    text += prose.listing(map(_effect, worse.to_dict("records"))) or "nothing"
     if len(sizes) > 1:
-        text += f"; at batches of {sizes[-1]}, " + (
-            f"{prose.listing(_effect(row) for row in better.to_dict('records'))} lies above it"
-            if len(better)
-            else "nothing lies measurably above it"
-        )
-    fallen = set(worse["level"]) & set(better["level"])
+        text += f"; above it at batches of {sizes[-1]}: "
+        text += prose.listing(map(_effect, better.to_dict("records"))) or "nothing"
+    fallen = sorted(set(worse["level"]) & set(better["level"]))
     if fallen:
-        text += (
-            f": **{prose.listing(phrase('normalization', level) for level in sorted(fallen))}** "
-            "needs its batch"
-        )
+        levels = prose.listing(phrase("normalization", level) for level in fallen)
+        lose, gain = ("loses", "it gains") if len(fallen) == 1 else ("lose", "they gain")
+        text += f". **{prose.opening(levels)}** {lose} with small batches what {gain} with large"
     return f"{text}."
 
 

@@ -10,6 +10,7 @@ from benchmark.figures.heat import (
     clipped_against_accuracy,
     heat_maps,
 )
+from benchmark.figures.style import thinned
 from benchmark.statistics import clipping_facts, interval, mean, percentile_rule
 from report import prose
 from report.display import figure, needs
@@ -20,6 +21,8 @@ from report.remembering import once
 
 HALF = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
+MOST_RATES = 4
+"""Columns that a table has room for."""
 ALWAYS = 0.9
 """Share of clipped steps from which on a rule counts as always acting."""
 BOUNDING = ("global_norm", "normalized")
@@ -148,6 +151,7 @@ def best_table(source: Evidence) -> str:
     best = best_cells(source)
     best = best[best["clipping"] != "none"]
     rates = sorted(best["learning_rate"].unique())
+    rates = [rates[i] for i in thinned(rates, MOST_RATES)]
     several = best["model"].nunique() > 1
     out = []
     for (model, clipping), rows in best.groupby(["model", "clipping"], sort=False):
@@ -157,15 +161,16 @@ def best_table(source: Evidence) -> str:
         out.append((label, *found))
     text = prose.table(pd.DataFrame(out, columns=["clipping", *(f"rate {r:g}" for r in rates)]))
     return (
-        f"{text}\n\nThreshold that validation chooses: its test accuracy, and in brackets the "
-        "share of steps that it clips."
+        f"{text}\n\nThreshold that validation chooses: its test accuracy (%), and in brackets the "
+        "percentage of steps that it clips."
     )
 
 
 def _best_cell(row: prose.Row) -> str:
     clipped = row["clipped_fraction"]
-    share = "" if pd.isna(clipped) else f" ({100 * clipped:.0f}%)"
-    text = f"{row['clipping_threshold']:.3g}: {100 * row['accuracy']:.1f}{share}"
+    share = "" if pd.isna(clipped) else f" ({100 * clipped:.0f})"
+    rounded = float(f"{row['clipping_threshold']:.2g}")
+    text = f"{rounded:g}: {100 * row['accuracy']:.1f}{share}"
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 

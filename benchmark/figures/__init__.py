@@ -9,6 +9,7 @@ from benchmark.figures.claims import VERDICT_LOOKS, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
 from benchmark.figures.curves import interval_lines
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
+from benchmark.figures.effects import effect_rows
 from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
 from benchmark.figures.phases import norms_at_onset, phase_diagram
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
@@ -32,6 +33,7 @@ __all__ = [
     "confirmed_accuracy",
     "cost_by_level",
     "costs_by_batch_size",
+    "effect_rows",
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",

@@ -54,7 +54,7 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     return figure
 
 
-def range_tests(history: pd.DataFrame, factor: str, facet: str) -> Figure:
+def range_tests(history: pd.DataFrame, factor: str, facet: str = "model") -> Figure:
     """Training loss against the learning rate of range tests, a line for each level of ``factor``.
 
     ``history`` has the rows of range tests with the columns ``factor`` and ``facet`` of their
@@ -62,7 +62,7 @@ def range_tests(history: pd.DataFrame, factor: str, facet: str) -> Figure:
     at the upper edge marks where a level's first loss stopped being finite.
     """
     facets = list(history[facet].drop_duplicates())
-    figure, axes = facet_axes(len(facets), 3.2)
+    figure, axes = facet_axes(len(facets), 2.9)
     levels = list(history[factor].drop_duplicates())
     styles = looks(levels)
     start = history.groupby("trial")["train_loss"].first().median()

@@ -1,0 +1,71 @@
+"""Many effects at once: a row each, coloured by what was changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from benchmark.figures.curves import legend_of
+from benchmark.figures.style import BLACK, canvas, looks, words
+
+LINEAR = 1.0
+"""Points up to which the axis is linear; beyond it is logarithmic either way."""
+TICKS = (-100, -10, -1, 0, 1, 10, 100)
+APART = 0.3
+"""Of the distance between rows, by which the series of one row are set apart."""
+
+
+def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool = False) -> Figure:
+    """Effects with 95% intervals, a row for each ``row``, a facet for each ``panel``.
+
+    ``effects`` has the columns ``panel``, ``row``, ``series`` (its colour, named by a legend; those
+    of one row stand side by side), ``effect``, ``low`` and ``high``, shown in percentage points.
+    With ``symlog`` small effects are told apart beside large ones.
+    """
+    panels, rows = list(effects["panel"].unique()), list(effects["row"].unique())
+    levels = list(effects[series].unique())
+    styles = looks(levels)
+    shared = effects.groupby(["panel", "row"])[series].nunique().max() > 1
+    height = (0.36 if shared else 0.24) * len(rows)
+    figure, axes = canvas(1, len(panels), 0.7 + height, sharey=True)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        here = effects[effects["panel"] == panel]
+        for place, level in enumerate(levels):
+            points = here[here[series] == level]
+            shift = APART * (place - (len(levels) - 1) / 2) if shared else 0.0
+            effect, low, high = (
+                100 * points[column].to_numpy(float) for column in ("effect", "low", "high")
+            )
+            # an effect of a single seed has no interval
+            ends = [effect - low, high - effect]
+            axis.errorbar(
+                effect,
+                [rows.index(row) + shift for row in points["row"]],
+                xerr=np.clip(np.nan_to_num(ends), 0, None),
+                fmt=styles[level].marker,
+                color=styles[level].colour,
+                fillstyle="full" if styles[level].line == "-" else "none",
+                markersize=5,
+                capsize=2.5,
+                linewidth=1.4,
+                label=words(level),
+            )
+        axis.axvline(0, color=BLACK, linewidth=0.9)
+        axis.set(title=panel, ylim=(len(rows) - 0.5, -0.5))
+        if symlog:
+            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
+            low, high = axis.get_xlim()
+            ticks = [tick for tick in TICKS if low <= tick <= high]
+            axis.xaxis.set_major_locator(FixedLocator(ticks))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            axis.locator_params(axis="x", nbins=6)
+        axis.grid(visible=False, axis="y")
+        axis.set_yticks(range(len(rows)), labels=[words(row) for row in rows])
+        axis.tick_params(axis="y", labelsize=8.5)
+        axis.set_xlabel(label if len(panels) == 1 else "percentage points")
+    legend_of(figure, list(axes[0]), words(series))
+    return figure
