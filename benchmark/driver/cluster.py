@@ -76,7 +76,7 @@ def connect(address: str) -> DaskCluster:
             f"the executor dask://{address} needs the extra 'cluster': "
             "pip install 'gradient-stability-benchmark[cluster]'"
         ) from error
-    # dask logs the stack of every call that a lost scheduler cancels; the driver says it in one line
+    # dask logs the stack of each call that a lost scheduler cancels; the driver says it in a line
     for name in ("client", "utils"):
         logging.getLogger(f"distributed.{name}").addFilter(_without_stack)
     try:
