@@ -69,5 +69,7 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warned)
+        if device.type == "cuda":
+            # not on a CPU, where it would import torch's compiler: a second of each process
+            torch.use_deterministic_algorithms(deterministic, warn_only=warned)
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
