@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, one_of, refuse
 from benchmark.driver.executors import cores, recruit
+from benchmark.driver.workers import Workers
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.parquet import write
 from benchmark.provenance import provenance
@@ -34,6 +35,7 @@ from benchmark.timing import (
     driver_jobs,
     plan_of,
     strategy_jobs,
+    unprepared,
 )
 
 QUESTION = (__doc__ or "").splitlines()[0]
@@ -64,10 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
         force = recruit("processes", processes)
+        plain = Workers(processes, unprepared)
         try:
-            rows = measure(chosen, Lab(force.executor, processes, device.type))
+            rows = measure(chosen, Lab(force.executor, plain, processes, device.type))
         finally:
             force.end()
+            plain.kill()
         timings = frame("measurements", rows)
         path = (options.results or Path("results") / options.scale) / PATH
         write("measurements", timings, path, provenance(device=describe_device(device)))

@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 
 from benchmark.engine import Record, group_by_shape, train
+from benchmark.engine.allocator import keep_freed_memory
 from benchmark.engine.packing import expected_work, unit_size
 from benchmark.records import WHOLE_NUMBERS, Trial
 from benchmark.schema import frame, to_arrow
@@ -138,8 +139,9 @@ def evenly(trials: Sequence[Trial], most: int) -> list[Sequence[Trial]]:
 
 
 def start_worker() -> None:
-    """Prepare a worker process: one thread each, one process a core."""
+    """Prepare a worker process: one thread each, one process a core, its memory kept."""
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 # torch's switches and number of threads are the process's, and a cluster's may have many threads

@@ -248,13 +248,19 @@ class Program:
     def _gradient_at_once(
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
+        losses, gradients = self._gradients(population, images, labels)
+        return losses, self.layout.join(gradients, batch_dims=1)
+
+    def _gradients(
+        self, population: Population, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensors]:
+        """Mean loss (K,) and its gradient by name (K, ...)."""
         leaves = self._leaves(population)
         # batch normalization updates the trials' running statistics in place
         logits = self._logits(leaves, population.buffers, images)
         losses = self._losses(logits, labels).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        by_name = dict(zip(leaves, gradients, strict=True))
-        return losses.detach(), self.layout.join(by_name, batch_dims=1)
+        return losses.detach(), dict(zip(leaves, gradients, strict=True))
 
     @torch.no_grad()
     def evaluate(
@@ -262,15 +268,14 @@ class Program:
     ) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy (K,) in evaluation mode on examples (N, C, H, W), (N,).
 
-        ``at_once`` examples go through the network together, counted over all trials.
+        ``at_once`` examples of each trial go through the network together.
         """
         self.model.eval()
         trials = population.parameters.shape[0]
         weights = self.layout.split(population.parameters)
         loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
-        size = max(1, at_once // trials)
-        for x, y in zip(images.split(size), labels.split(size), strict=True):
+        for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
             logits = self._logits(weights, population.buffers, x.expand(trials, *x.shape))
             targets = y.expand(trials, *y.shape)
             loss = loss + self._losses(logits, targets).sum(dim=1)
@@ -306,16 +311,17 @@ class Program:
         kept = dataclasses.replace(
             population, buffers={k: v.clone() for k, v in population.buffers.items()}
         )
-        sampled = [
-            self._gradient_at_once(
-                kept, images[:, i * size : (i + 1) * size], labels[:, i * size : (i + 1) * size]
-            )
-            for i in range(pieces)
-        ]
-        losses, gradients = zip(*sampled, strict=True)
-        small = torch.stack([g.square().sum(dim=1) for g in gradients]).mean(dim=0)
-        big = torch.stack(gradients).mean(dim=0).square().sum(dim=1)
-        return size, pieces * size, torch.stack([small, big, torch.stack(losses).mean(dim=0)])
+        small = torch.zeros(labels.shape[0], dtype=self.dtype, device=self.device)
+        loss = torch.zeros_like(small)
+        total: Tensors = {}
+        for i in range(pieces):
+            piece = slice(i * size, (i + 1) * size)
+            losses, gradients = self._gradients(kept, images[:, piece], labels[:, piece])
+            small = small + _squared_norm(gradients)
+            loss = loss + losses
+            total = {k: total[k] + g for k, g in gradients.items()} if total else gradients
+        big = _squared_norm(total) / pieces**2
+        return size, pieces * size, torch.stack([small / pieces, big, loss / pieces])
 
     def _sample_examples(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         trials, count = labels.shape
@@ -367,3 +373,9 @@ class Program:
             value = (vector * image).sum(dim=1)
             vector = image
         return value.detach()
+
+
+def _squared_norm(tensors: Tensors) -> Tensor:
+    """Of all tensors (K, ...) together: (K,)."""
+    norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors.values()]
+    return torch.stack(norms).square().sum(dim=0)

@@ -4,7 +4,7 @@ from benchmark.timing.comparison import arm_jobs
 from benchmark.timing.diagnostics import diagnostic_jobs
 from benchmark.timing.driving import driver_jobs
 from benchmark.timing.plans import Plan, plan_of
-from benchmark.timing.stopwatch import Job, Lab, Row
+from benchmark.timing.stopwatch import Job, Lab, Row, unprepared
 from benchmark.timing.strategies import strategy_jobs
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "driver_jobs",
     "plan_of",
     "strategy_jobs",
+    "unprepared",
 ]

@@ -72,14 +72,16 @@ def _conditions(plan: Plan, workload: Workload, lab: Lab) -> list[Condition]:
 
 
 def _warm_up(workload: Workload, lab: Lab) -> list[Row]:
-    lab.at_once(_run_a_little, [(workload, lab.device)] * lab.processes)
+    for plain, arms in ((True, ("ordinary", "tensors")), (False, ("engine",))):
+        arguments = [(workload, arms, lab.device)] * lab.processes
+        lab.at_once(_run_a_little, arguments, plain=plain)
     return []
 
 
-def _run_a_little(workload: Workload, device: str) -> None:
+def _run_a_little(workload: Workload, arms: Sequence[str], device: str) -> None:
     load(workload.trial.dataset)
     little = workload.with_examples(2 * workload.trial.batch_size, 100)
-    for arm in ("ordinary", "tensors", "engine"):
+    for arm in arms:
         _accuracies(little, [0], Condition(arm), device)
 
 
@@ -121,7 +123,9 @@ def _measure(workload: Workload, condition: Condition, lab: Lab, repeat: int) ->
     first = REPEAT_SEEDS * repeat
     seeds = [range(first + i * each, first + (i + 1) * each) for i in range(condition.processes)]
     done = lab.at_once(
-        _accuracies, [(workload.trial, some, condition, lab.device) for some in seeds]
+        _accuracies,
+        [(workload.trial, some, condition, lab.device) for some in seeds],
+        plain=condition.arm != "engine",
     )
     accuracies = [accuracy for part in done.value for accuracy in part]
     return [

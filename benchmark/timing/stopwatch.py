@@ -80,11 +80,19 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def unprepared() -> None:
+    """What is done in a process before an ordinary training: nothing."""
+
+
 @dataclass(frozen=True)
 class Lab:
-    """Where calls are timed: worker processes of one thread each, as studies use them."""
+    """Where calls are timed: worker processes of one thread each, as studies use them.
+
+    ``plain`` has processes that are not prepared as a study's are, for the ordinary way.
+    """
 
     executor: Executor
+    plain: Executor
     processes: int
     device: str
 
@@ -92,13 +100,16 @@ class Lab:
         """``call(*arguments)`` in one worker while the others rest."""
         return self.executor.submit(call, *arguments).result()
 
-    def at_once(self, call: Callable[..., T], each: Iterable[tuple[Any, ...]]) -> Timed[list[T]]:
+    def at_once(
+        self, call: Callable[..., T], each: Iterable[tuple[Any, ...]], *, plain: bool = False
+    ) -> Timed[list[T]]:
         """``timed(call, *arguments)`` in a process for each of ``each``; all begin together.
 
         The wall time is from here to here, handing over included.
         """
+        executor = self.plain if plain else self.executor
         began = time.perf_counter()
-        futures = [self.executor.submit(timed, call, *arguments) for arguments in each]
+        futures = [executor.submit(timed, call, *arguments) for arguments in each]
         parts = [future.result() for future in futures]
         return Timed(
             value=[part.value for part in parts],
