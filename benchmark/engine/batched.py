@@ -130,7 +130,9 @@ def flatten(module: nn.Flatten, tensors: Tensors, x: Tensor) -> Tensor:
 def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, x: Tensor) -> Tensor:
     """The features of all trials are so many features of one batch."""
     trials, features = x.shape[0], x.shape[2]
-    folded = x.transpose(0, 1).flatten(1, 2)
+    # outputs of a dense layer lie as (K, features, B) in memory: nothing is moved
+    dense = x.dim() == 3
+    folded = x.mT.flatten(0, 1).unsqueeze(0) if dense else x.transpose(0, 1).flatten(1, 2)
     normalized = F.batch_norm(
         folded,
         # views of contiguous buffers, so that they are updated
@@ -144,6 +146,8 @@ def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, x: Ten
     )
     if module.training and "num_batches_tracked" in tensors:
         tensors["num_batches_tracked"].add_(1)
+    if dense:
+        return normalized.squeeze(0).unflatten(0, (trials, features)).mT
     return normalized.unflatten(1, (trials, features)).transpose(0, 1)
 
 

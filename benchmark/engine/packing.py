@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,17 @@ from benchmark.data import load
 from benchmark.engine.devices import choose_device
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
 from benchmark.records import Trial
+from benchmark.strategies.batch_policies import stay
 
-CPU_TOGETHER = 16
-"""Most trials that a CPU trains together: more no longer fit in its caches."""
-BATCHED_WORK = 2.5e6
-"""Multiply-adds a step and linear map up to which a CPU gains from training trials together."""
+CPU_TOGETHER = {"dense": 64, "convolutional": 16}
+"""Most trials that a CPU trains together."""
+CPU_PARAMETERS = 1_700_000
+"""Most parameters of all trials that a CPU trains together: more no longer fit in its caches."""
+CPU_PIXELS = 30_000_000
+"""Most pixels in the batches of all trials that a CPU trains together: their memory."""
+CONVOLVED_WORK = 2.5e6
+"""Multiply-adds a step and linear map up to which a CPU gains from training networks with
+convolutions together: these run one after the other, and share no more than the overhead."""
 CPU_UNIT_WORK = 1e12
 """Multiply-adds, forward and backward, of a unit on a CPU: half a minute of one core."""
 CPU_UNIT = 64
@@ -24,9 +32,17 @@ GPU_UNIT = 1024
 what does not fit in a GPU's memory is halved there."""
 
 
+class _Size(NamedTuple):
+    """A network in numbers; ``multiply_adds`` are those of one example's forward pass."""
+
+    multiply_adds: int
+    maps: int
+    parameters: int
+    convolves: bool
+
+
 @functools.lru_cache(maxsize=256)
-def _counted(shape: Trial) -> tuple[int, int]:
-    """Multiply-adds of one example's forward pass, and linear maps."""
+def _measured(shape: Trial) -> _Size:
     parts = parts_of(shape)
     # not on meta, and not with torch's own counter, both of which import its compiler: a second and
     # a half of each process
@@ -43,18 +59,23 @@ def _counted(shape: Trial) -> tuple[int, int]:
     with torch.no_grad():
         # two examples, for a module of one's own that needs them
         model(torch.zeros(2, *parts.dataset.image_shape))
-    return sum(counts), max(len(maps), 1)
+    return _Size(
+        multiply_adds=sum(counts),
+        maps=max(len(maps), 1),
+        parameters=sum(p.numel() for p in model.parameters()),
+        convolves=any(isinstance(m, nn.Conv2d) for m in maps),
+    )
 
 
-def _count(trial: Trial) -> tuple[int, int]:
-    # what the count depends on; a normalization adds no linear map
+def _size(trial: Trial) -> _Size:
+    # what it depends on; a normalization adds no linear map, and few parameters
     fields = ("dataset", "model", "depth", "width")
-    return _counted(Trial(**{name: getattr(trial, name) for name in fields}))
+    return _measured(Trial(**{name: getattr(trial, name) for name in fields}))
 
 
 def multiply_adds(trial: Trial) -> int:
     """Multiply-adds of one example's forward pass through a resolved trial's network."""
-    return _count(trial)[0]
+    return _size(trial).multiply_adds
 
 
 def expected_work(trial: Trial) -> float:
@@ -79,10 +100,23 @@ def unit_size(trial: Trial, device: str) -> int:
 def trained_together(trial: Trial, device: torch.device) -> int:
     """Most trials of this shape in one batched program on ``device``.
 
-    On a GPU the whole unit. On a CPU a step of little work is mostly overhead, which trials that
-    train together share; a step of much work is as fast alone.
+    On a GPU the whole unit. On a CPU, trials that train together share the overhead of a step, as
+    long as what they all have to keep is small; convolutions of much work are as fast alone.
     """
     if device.type == "cuda":
         return GPU_UNIT
-    work, maps = _count(trial)
-    return CPU_TOGETHER if work * trial.batch_size / maps < BATCHED_WORK else 1
+    size = _size(trial)
+    if size.convolves and size.multiply_adds * trial.batch_size / size.maps >= CONVOLVED_WORK:
+        return 1
+    most = CPU_TOGETHER["convolutional" if size.convolves else "dense"]
+    fit = CPU_PARAMETERS // max(size.parameters, 1), CPU_PIXELS // _pixels(trial)
+    return max(1, min(most, *fit))
+
+
+def _pixels(trial: Trial) -> int:
+    """Of the largest batch that a trial may come to."""
+    parts = parts_of(trial)
+    examples = examples_used(trial, len(load(trial.dataset).train_labels))
+    policy = parts.batch_policy
+    batch = policy.first(trial.batch_size, examples) if policy.decide is stay else examples
+    return batch * math.prod(parts.dataset.image_shape)
