@@ -15,7 +15,7 @@ def magnitude(value: float) -> str:
     """A number of any size: as `report.prose.number` writes it, or with a power of ten.
 
     >>> magnitude(2.81e8), magnitude(0.334)
-    ('2.8 × 10⁸', '0.334')
+    ('2.8\\xa0×\\xa010⁸', '0.334')
     """
     if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e5:
         return prose.number(value)
