@@ -39,7 +39,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "package": _version("gradient-stability-benchmark"),
-        **_commit(),
+        **_commit(Path(__file__).resolve().parent),
         "code": _code(),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("torch", "optuna", "numpy", "pandas", "pyarrow")},
@@ -72,15 +72,17 @@ def _version(package: str) -> str:
 
 
 @functools.cache
-def _commit() -> dict[str, Any]:
+def _commit(package: Path) -> dict[str, Any]:
+    """The commit of the repository that holds ``package``, and whether its files are others."""
+
     def git(*arguments: str) -> str:
-        root = Path(__file__).resolve().parent
-        run = ["git", "-C", str(root), *arguments]
+        run = ["git", "-C", str(package), *arguments]
         return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        # results may change while the sources do not: only tracked files make a tree dirty
-        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+        # a study writes into results, of which some are tracked: they make nothing else
+        paths = ":/", ":(top,exclude)results"
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", *paths))
         return {"commit": git("rev-parse", "HEAD"), "dirty": dirty}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": False}

@@ -40,16 +40,20 @@ def knees(source: Evidence) -> pd.DataFrame:
     """Columns ``model``, ``knee``, ``noise``, ``noise_low``, ``noise_high``.
 
     The noise scale's median and quarters over all checkpoints of the trials at the cheapest rate
-    of each batch size; estimates that are not positive say nothing.
+    of each batch size. An estimate that is not positive could not tell the mean gradient from its
+    noise: the scale is then larger than could be measured, and counts as infinite.
     """
     found, frame = costs(source), fixed(source)
     chosen = frame.merge(found[["model", "batch_size", "learning_rate"]])[["trial", "model"]]
     rows = source.results.history.merge(chosen, on="trial")
-    rows = rows[rows["noise_scale"] > 0]
+    rows = rows[rows["noise_scale"].notna()]
     out = []
     for model, group in found.groupby("model", sort=False):
         noise = rows.loc[rows["model"] == model, "noise_scale"].astype(float)
-        quarters = noise.quantile([0.25, 0.5, 0.75]) if len(noise) else [np.nan] * 3
+        noise = noise.where(noise > 0, np.inf)
+        # the nearest, because between a number and infinity there is none
+        at = [0.25, 0.5, 0.75]
+        quarters = noise.quantile(at, interpolation="nearest") if len(noise) else [np.nan] * 3
         low, middle, high = quarters
         out.append((model, knee(group), middle, low, high))
     return pd.DataFrame(out, columns=["model", "knee", "noise", "noise_low", "noise_high"])
@@ -118,10 +122,19 @@ def _knee(source: Evidence) -> str:
 def _noise(row: prose.Row) -> str:
     if np.isnan(row["noise"]):
         return ""
+    if np.isinf(row["noise"]):
+        return (
+            ", and at most checkpoints the noise scale is too large to be told (its lower quarter "
+            f"is {_scale(row['noise_low'])})"
+        )
     return (
-        f", and over training the noise scale is {number(row['noise'])} in the median (quarters "
-        f"{number(row['noise_low'])} and {number(row['noise_high'])})"
+        f", and over training the noise scale is {_scale(row['noise'])} in the median (quarters "
+        f"{_scale(row['noise_low'])} and {_scale(row['noise_high'])})"
     )
+
+
+def _scale(value: float) -> str:
+    return "beyond measure" if np.isinf(value) else magnitude(value)
 
 
 def _breaking(source: Evidence) -> str:
@@ -344,9 +357,9 @@ def noise_table(source: Evidence) -> str:
         {
             "model": found["model"].map(unbroken),
             "knee": found["knee"].map(number),
-            "noise scale": found["noise"].map(magnitude),
+            "noise scale": found["noise"].map(_scale),
             "quarters": [
-                f"{magnitude(low)} to {magnitude(high)}"
+                f"{_scale(low)} to {_scale(high)}"
                 for low, high in zip(found["noise_low"], found["noise_high"], strict=True)
             ],
         }

@@ -271,6 +271,30 @@ def test_sampling_gradients_changes_nothing(toy: Dataset, monkeypatch: pytest.Mo
     )
 
 
+@pytest.mark.parametrize(
+    ("policy", "batch_size", "expected"),
+    [("fixed", 4, 128), ("fixed", 48, 144), ("fixed", 160, 160), ("noise_scale", 16, 16)],
+)
+def test_small_batches_are_sampled_together_unless_a_policy_decides_on_them(
+    monkeypatch: pytest.MonkeyPatch, policy: str, batch_size: int, expected: int
+) -> None:
+    seen: list[int] = []
+    sample = Program.sample_gradients
+
+    def watched(self: Program, population: Any, images: Any, labels: Any) -> Any:
+        seen.append(labels.shape[1])
+        return sample(self, population, images, labels)
+
+    monkeypatch.setattr(Program, "sample_gradients", watched)
+    monkeypatch.setattr("benchmark.engine.run.STEPS_PER_SAMPLE", 1)
+    train(
+        Trial(batch_policy=policy, batch_size=batch_size, epochs=1),
+        device="cpu",
+        checkpoints=4,
+    )
+    assert seen[0] == expected
+
+
 def test_per_example_policies_are_impossible_with_batch_statistics(toy: Dataset) -> None:
     row = run(Trial(dataset=toy, normalization="batch", batch_policy="cabs")).iloc[0]
     assert row["status"] == "skipped"

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from benchmark import provenance as sources
 from benchmark import results
 from benchmark.parquet import DamagedFile, checksum
-from benchmark.provenance import provenance
+from benchmark.provenance import _commit, provenance
 from benchmark.records import Study, Trial
 from benchmark.results import ResultsError, StudyFolder, load_study, read, studies_in, write
 from benchmark.schema import SCHEMA_VERSION, TABLES, frame
@@ -295,6 +295,31 @@ def test_provenance_names_the_commit_of_the_sources() -> None:
 
     assert provenance()["commit"] == expected
     assert isinstance(provenance()["dirty"], bool)
+
+
+def test_changed_sources_make_a_tree_dirty_and_new_results_do_not(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=me", "-c", "user.email=me@localhost"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    source = tmp_path / "package" / "source.py"
+    tracked = tmp_path / "results" / "reference" / "trials.parquet"
+    for file in (source, tracked):
+        file.parent.mkdir(parents=True)
+        file.write_text("as it was")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "all")
+
+    def dirty() -> bool:
+        _commit.cache_clear()
+        return _commit(source.parent)["dirty"]
+
+    assert not dirty()
+    tracked.write_text("trained again")
+    assert not dirty()
+    source.write_text("changed")
+    assert dirty()
 
 
 def test_the_command_is_recorded_without_the_readers_folders(monkeypatch: Any) -> None:

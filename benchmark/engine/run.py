@@ -30,6 +30,9 @@ SHARPNESS_EXAMPLES = 128
 checkpoints: a power iteration costs as much as dozens of steps."""
 SAMPLED_EXAMPLES = 128
 """Most examples of which single gradients are taken for a policy that asks for them."""
+NOISE_EXAMPLES = 128
+"""Least examples on which the noise scale is measured where no policy asks: smaller batches are
+taken together, because a few examples hardly tell the mean gradient from its noise."""
 STEPS_PER_SAMPLE = 40
 """Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
 costs about as much as four steps, so a tenth of them at most."""
@@ -207,9 +210,16 @@ class Run:
             rate = log.trial.learning_rate * own[j] * factors[-1]
             log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
         if sample and self._wants_sample(first):
-            most = SAMPLED_EXAMPLES if parts.batch_policy.per_example else size
-            self._sample(part, logs, images[:, :most], self.splits.train_labels[index[:, :most]])
+            self._sample(part, logs, self._sampled(order))
         return part, before
+
+    def _sampled(self, order: Tensor) -> Tensor:
+        """Which of the examples (K, steps, B) of a segment gradients are sampled on: (K, n)."""
+        policy, size = self.program.parts.batch_policy, order.shape[2]
+        if policy.samples:
+            # a policy asks about the batch that it decides on
+            return order[:, -1, : SAMPLED_EXAMPLES if policy.per_example else size]
+        return order[:, -math.ceil(NOISE_EXAMPLES / size) :].flatten(1)
 
     def _rate_factor(self, log: Log) -> float:
         """What a trial's own past multiplies its learning rate by."""
@@ -218,12 +228,15 @@ class Run:
         return log.rate_factor * scaling * parts.schedule.feedback(log.validation_losses)
 
     def _wants_sample(self, log: Log) -> bool:
-        if self.program.pieces(log.batch_size) < 2:
-            return False
-        since = log.steps - log.sampled_step
-        return self.program.parts.batch_policy.samples or since >= STEPS_PER_SAMPLE
+        if self.program.parts.batch_policy.samples:
+            return self.program.pieces(log.batch_size) > 1
+        return log.steps - log.sampled_step >= STEPS_PER_SAMPLE
 
-    def _sample(self, part: Population, logs: list[Log], images: Tensor, labels: Tensor) -> None:
+    def _sample(self, part: Population, logs: list[Log], index: Tensor) -> None:
+        if self.program.pieces(index.shape[1]) < 2:
+            return
+        images = self._images(self.splits.train_images[index])
+        labels = self.splits.train_labels[index]
         small, big, measured = self.program.sample_gradients(part, images, labels)
         values = measured.double().cpu().numpy()
         for log, (small_norm, big_norm, loss) in zip(logs, values.T.tolist(), strict=True):

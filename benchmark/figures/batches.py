@@ -55,10 +55,11 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
     for row in knees.to_dict("records"):
         colour = styles[row["model"]].colour
         axes[1].axvline(row["knee"], color=colour, linestyle="--", linewidth=1.2, label="knee")
-        if np.isfinite([row["noise_low"], row["noise_high"]]).all():
+        if np.isfinite(row["noise_low"]):
             axes[1].axvspan(
                 row["noise_low"],
-                row["noise_high"],
+                # beyond measure is beyond the largest size
+                min(row["noise_high"], max(2 * max(sizes), row["noise_low"])),
                 color=colour,
                 alpha=0.12,
                 linewidth=0,

@@ -32,6 +32,9 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
     figure, axes = canvas(1, len(panels), 0.7 + height, sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         here = effects[effects["panel"] == panel]
+        if symlog:
+            # before anything is drawn, so that the margins are of this scale
+            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
         for place, level in enumerate(levels):
             points = here[here[series] == level]
             shift = APART * (place - (len(levels) - 1) / 2) if shared else 0.0
@@ -55,7 +58,6 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
         axis.axvline(0, color=BLACK, linewidth=0.9)
         axis.set(title=panel, ylim=(len(rows) - 0.5, -0.5))
         if symlog:
-            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
             low, high = axis.get_xlim()
             ticks = [tick for tick in TICKS if low <= tick <= high]
             axis.xaxis.set_major_locator(FixedLocator(ticks))
