@@ -2,21 +2,26 @@
 
 import dataclasses
 import math
+import os
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from benchmark import Trial, train
 from benchmark.data import Dataset, load, tensor_dataset
-from benchmark.engine import training
+from benchmark.engine import packing, training
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
-from benchmark.models import INITIALIZATIONS, MODELS, initialize
+from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
 from benchmark.strategies.batch_policies import BATCH_POLICIES
@@ -520,6 +525,47 @@ def test_what_does_not_fit_in_memory_is_halved(
 
 def test_only_numbers_differ_within_a_unit() -> None:
     assert {"learning_rate", "clipping_threshold", "init_gain", "seed"} == NUMERIC_FACTORS
+
+
+def test_counting_a_networks_work_leaves_nothing_on_it(toy: Dataset) -> None:
+    # a builder of one's own may give the same module each time
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    mine = module_model("mine", lambda shape, classes: module)
+    trial = resolve(Trial(dataset=toy, model=mine))
+    assert packing.multiply_adds(trial) == 48
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+FAULTS = """
+import resource, torch
+from benchmark.engine.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        step = [torch.empty(2 << 20).fill_(1.0) for _ in range(8)]
+        del step
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+given_back = faults()
+keep_freed_memory()
+faults()
+print(given_back, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's allocator")
+def test_freed_memory_is_kept_and_not_taken_from_the_system_anew() -> None:
+    # with glibc's own moving limits it is a matter of luck what a process keeps
+    limits = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    command = [sys.executable, "-c", FAULTS]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | limits
+    )
+    given_back, kept = map(int, run.stdout.split())
+    # ten times 64 MiB are 163,840 pages of 4 KiB
+    assert kept < given_back / 10
 
 
 @pytest.mark.gpu

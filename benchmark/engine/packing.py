@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from typing import NamedTuple
@@ -54,9 +55,10 @@ def _measured(shape: Trial) -> _Size:
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         counts.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
 
-    for layer in maps:
-        layer.register_forward_hook(count)
-    with torch.no_grad():
+    # a model of one's own may give the same module each time: leave nothing on it
+    with contextlib.ExitStack() as hooks, torch.no_grad():
+        for layer in maps:
+            hooks.callback(layer.register_forward_hook(count).remove)
         # two examples, for a module of one's own that needs them
         model(torch.zeros(2, *parts.dataset.image_shape))
     return _Size(

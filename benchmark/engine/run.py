@@ -23,8 +23,8 @@ from benchmark.strategies.batch_policies import GradientSample, Observation, sta
 
 CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
-PROBED_EXAMPLES = 256
-"""Training examples on which layers are measured."""
+PROBED_EXAMPLES = 128
+"""Training examples on which layers are measured: a step's worth, at every checkpoint."""
 SHARPNESS_EXAMPLES = 128
 """Training examples on which sharpness is measured, at initialization and at each quarter of the
 checkpoints: a power iteration costs as much as dozens of steps."""
