@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 
 from benchmark import Trial, module_model, train
 from benchmark.data import DATASETS, Dataset, load
+from benchmark.engine.batched import forward
 from benchmark.engine.order import data_order
 from benchmark.layout import Layout
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, initialize
@@ -293,6 +294,32 @@ UNUSUAL = {
         nn.Sequential(dense(nn.BatchNorm1d(8)), nn.ReLU()), nn.Linear(3, 3)
     ),
 }
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize(
+    ("pooling", "pixels"),
+    [
+        (nn.MaxPool2d(2), (6, 6)),
+        (nn.MaxPool2d((2, 2), stride=(2, 2)), (2, 4)),
+        (nn.MaxPool2d(2), (6, 7)),
+        (nn.MaxPool2d(2), (7, 6)),
+        (nn.MaxPool2d(2, ceil_mode=True), (7, 7)),
+        (nn.MaxPool2d(3), (6, 6)),
+        (nn.MaxPool2d(2, stride=1), (6, 6)),
+        (nn.MaxPool2d(2, padding=1), (6, 6)),
+        (nn.MaxPool2d(2, dilation=2), (6, 6)),
+    ],
+    ids=str,
+)
+def test_pooling_several_trials_is_pooling_each(
+    pooling: nn.MaxPool2d, pixels: tuple[int, int], gradient: bool
+) -> None:
+    images = torch.randn(3, 4, 2, *pixels, generator=torch.Generator().manual_seed(0))
+    images[0, 0, 0, 1, 1] = torch.nan
+    expected = torch.stack([pooling(some) for some in images])
+    found = forward(pooling, {}, images.requires_grad_(gradient))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
 class TestModuleModel:

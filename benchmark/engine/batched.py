@@ -41,9 +41,15 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     if layer is not None and _is_usual(module, x):
         return layer(module, tensors, x)
     if x.shape[0] == 1:
-        alone = {k: v[0] for k, v in tensors.items()}
-        return functional_call(module, alone, (x[0],)).unsqueeze(0)
+        return _alone(module, tensors, x)
     return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+
+
+def _alone(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+    """``module`` itself, for a single trial."""
+    # not `v[0]`, whose gradient is copied into zeros
+    alone = {k: v.squeeze(0) for k, v in tensors.items()}
+    return functional_call(module, alone, (x.squeeze(0),)).unsqueeze(0)
 
 
 _CHAINS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
@@ -93,13 +99,15 @@ def convolution(module: nn.Conv2d, tensors: Tensors, x: Tensor) -> Tensor:
     """
     if x.device.type != "cpu" and x.shape[0] > 1:
         return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+    if x.shape[0] == 1:
+        bias = tensors["bias"].squeeze(0) if "bias" in tensors else None
+        weight = _channels_last(tensors["weight"].squeeze(0))
+        return module._conv_forward(_channels_last(x.squeeze(0)), weight, bias).unsqueeze(0)
     biases = tensors["bias"] if "bias" in tensors else [None] * x.shape[0]
     maps = [
         module._conv_forward(_channels_last(images), _channels_last(weight), bias)
         for images, weight, bias in zip(x, tensors["weight"], biases, strict=True)
     ]
-    if len(maps) == 1:
-        return maps[0].unsqueeze(0)
     # stacked with the channels last, or the next layer would get them first
     return torch.stack([m.permute(0, 2, 3, 1) for m in maps]).permute(0, 1, 4, 2, 3)
 
@@ -120,6 +128,30 @@ def over_examples(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     """What treats every example alike takes the trials' examples for one batch."""
     out = module(x.flatten(0, 1))
     return out.unflatten(0, x.shape[:2])
+
+
+def max_pool(module: nn.MaxPool2d, tensors: Tensors, x: Tensor) -> Tensor:
+    """On a CPU, an evaluation by two times two pixels takes the larger of two, twice.
+
+    torch's own also finds the index of each maximum, which only a gradient needs.
+    """
+    if x.requires_grad or x.device.type != "cpu" or not _is_by_twos(module, x):
+        return over_examples(module, tensors, x)
+    columns = torch.maximum(*x.unflatten(4, (-1, 2)).unbind(5))
+    return torch.maximum(*columns.unflatten(3, (-1, 2)).unbind(4))
+
+
+def _is_by_twos(module: nn.MaxPool2d, x: Tensor) -> bool:
+    def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+        return (size, size) if isinstance(size, int) else tuple(size)
+
+    return (
+        pair(module.kernel_size) == pair(module.stride) == (2, 2)
+        and pair(module.padding) == (0, 0)
+        and pair(module.dilation) == (1, 1)
+        and not module.return_indices
+        and x.shape[3] % 2 == x.shape[4] % 2 == 0
+    )
 
 
 def flatten(module: nn.Flatten, tensors: Tensors, x: Tensor) -> Tensor:
@@ -153,12 +185,16 @@ def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, x: Ten
 
 def layer_norm(module: nn.LayerNorm, tensors: Tensors, x: Tensor) -> Tensor:
     """Each example by itself, then each trial's own scale and shift."""
+    if x.shape[0] == 1:
+        return _alone(module, tensors, x)
     normalized = F.layer_norm(x, module.normalized_shape, eps=module.eps)
     return _affine(normalized, tensors, x.dim())
 
 
 def group_norm(module: nn.GroupNorm, tensors: Tensors, x: Tensor) -> Tensor:
     """Each group of each example by itself, then each trial's own scale and shift."""
+    if x.shape[0] == 1:
+        return _alone(module, tensors, x)
     normalized = F.group_norm(x.flatten(0, 1), module.num_groups, eps=module.eps)
     return _affine(normalized.unflatten(0, x.shape[:2]), tensors, x.dim())
 
@@ -182,7 +218,7 @@ LAYERS: dict[type[nn.Module], Layer] = {
     nn.Tanh: elementwise,
     nn.Sigmoid: elementwise,
     nn.GELU: elementwise,
-    nn.MaxPool2d: over_examples,
+    nn.MaxPool2d: max_pool,
     nn.AvgPool2d: over_examples,
     nn.Flatten: flatten,
     nn.BatchNorm1d: batch_norm,
