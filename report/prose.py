@@ -141,6 +141,15 @@ def listing(parts: Iterable[str], separator: str = ",") -> str:
     return f"{separator} ".join(texts[:-1]) + last + texts[-1]
 
 
+def names(column: pd.Series) -> str:
+    """The levels that a column has, in the order of their appearance.
+
+    >>> names(pd.Series(["cnn", "mlp", "cnn"]))
+    'CNN and MLP'
+    """
+    return listing(map(name, column.unique()))
+
+
 def sign(row: Row) -> int:
     """1 or -1 where the interval of an effect excludes 0, else 0."""
     return 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0

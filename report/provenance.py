@@ -31,8 +31,8 @@ def abstract() -> Markdown:
         parts.append(
             f"When does training explode, and what prevents it? We train "
             f"{prose.count(len(frame), 'network')} "
-            f"({prose.listing(prose.name(m) for m in frame['model'].unique())}) on "
-            f"{prose.listing(frame['dataset'].unique())} in a full factorial of "
+            f"({prose.names(frame['model'])}) on "
+            f"{prose.names(frame['dataset'])} in a full factorial of "
             f"{prose.listing(prose.name(f) for f in grid.factors)}, with "
             f"{prose.count(frame['seed'].nunique(), 'seed')} a cell. Explosion is an outcome, not "
             f"a failure: {prose.percent(frame['exploded'].mean())} of the trials explode, "

@@ -6,7 +6,6 @@ from IPython.display import Markdown
 
 from report import evidence, prose
 from report.evidence import Evidence
-from report.prose import name
 from report.settings import held_fixed
 
 
@@ -23,7 +22,7 @@ def trials_of(source: Evidence) -> str:
     frame, plan = source.outcomes, source.results.plan
     text = (
         f"{prose.opening(prose.count(len(frame), 'trial'))} on "
-        f"{prose.listing(map(str, frame['dataset'].unique()))}, "
+        f"{prose.names(frame['dataset'])}, "
         f"{prose.count(frame['seed'].nunique(), 'seed')} a cell."
     )
     missing = len(set(plan["trial"]) - set(source.results.trials["trial"]))
@@ -41,8 +40,8 @@ def limits(study: str, *notes: str) -> Markdown:
     low, high = int(frame["parameters"].min()), int(frame["parameters"].max())
     size = f"{high:,}" if low == high else f"{low:,} to {high:,}"
     sentences = [
-        f"These results are for {prose.listing(map(str, frame['dataset'].unique()))} and for "
-        f"networks ({prose.listing(name(m) for m in frame['model'].unique())}) of {size} "
+        f"These results are for {prose.names(frame['dataset'])} and for "
+        f"networks ({prose.names(frame['model'])}) of {size} "
         f"parameters, at the scale `{source.scale}`.",
         f"Not varied: {prose.listing(held_fixed(source))}.",
         "Intervals cover the choice of the seed and nothing else.",

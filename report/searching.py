@@ -171,12 +171,14 @@ def verdict(rows: pd.DataFrame) -> str:
     signs = rows.apply(prose.sign, axis=1)
     better, worse = int((signs > 0).sum()), int((signs < 0).sum())
     total = len(rows)
-    if better > worse:
+    if better and worse:
+        judged = f"it depends on the model and the sampler whether a search beats {GRID_BEST}"
+    elif better:
         judged = f"a search finds better training than {GRID_BEST}"
-    elif worse > better:
+    elif worse:
         judged = f"the searches do not beat {GRID_BEST}"
     else:
-        judged = "searches and grid find training of much the same accuracy"
+        judged = "searches and grid find training whose accuracies cannot be told apart"
     return (
         f"On fresh seeds, **{judged}**: in {prose.count(total, 'comparison')} (samplers by models) "
         f"the search's winner is more accurate in {better:,}, less accurate in {worse:,} and not "

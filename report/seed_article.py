@@ -67,7 +67,7 @@ def remedies(source: Evidence, value: str = "accuracy") -> pd.DataFrame:
         rows = frame[~apart.drop(columns=factor).any(axis=1)]
         for (model, dataset), group in rows.groupby(keys, sort=False):
             found = paired_comparison(group, factor, OWN[factor], value)
-            panel = f"{name(model)} on {dataset}" if several else name(model)
+            panel = f"{name(model)} on {name(dataset)}" if several else name(model)
             parts.append(found.assign(panel=panel, factor=factor))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -88,8 +88,8 @@ def answer(source: Evidence) -> str:
     if frame.empty:
         return "The study has no trial at the article's own settings."
     parts = [
-        f"the {name(model)} on {dataset} reaches {prose.percent(rows['accuracy'].mean())} of test "
-        f"accuracy ({_ends(rows)})"
+        f"the {name(model)} on {name(dataset)} reaches "
+        f"{prose.percent(rows['accuracy'].mean())} of test accuracy ({_ends(rows)})"
         for (model, dataset), rows in frame.groupby(["model", "dataset"], sort=False)
     ]
     return f"With the article's settings {prose.listing(parts)}. {_helping(source)}"
@@ -139,7 +139,9 @@ def endings(source: Evidence) -> str:
     ).reset_index()
     accuracy = interval(rows, "accuracy", ["model", "dataset"], statistic=mean)
     wide = wide.merge(accuracy, on=["model", "dataset"])
-    shown = pd.DataFrame({"model": wide["model"].map(unbroken), "data": wide["dataset"]})
+    shown = pd.DataFrame(
+        {"model": wide["model"].map(unbroken), "data": wide["dataset"].map(unbroken)}
+    )
     for status in STATUS_WORDS:
         shown[status] = wide[status].map(lambda count: f"{count:.0f}")
     shown["test accuracy (%)"] = [f"{100 * a:.1f}" for a in wide["estimate"]]

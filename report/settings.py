@@ -62,7 +62,7 @@ def limits(source: Evidence) -> str:
     """What the data cannot say, from what did not vary."""
     frame = source.outcomes
     return (
-        f"These results hold for {prose.listing(frame['dataset'].unique())}, for networks of up to "
+        f"These results hold for {prose.names(frame['dataset'])}, for networks of up to "
         f"{int(frame['parameters'].max()):,} parameters, and for "
         f"{prose.count(frame['seed'].nunique(), 'seed')} a cell. Not varied in the grid: "
         f"{prose.listing(held_fixed(source))}. Intervals cover the choice of the seed and nothing "

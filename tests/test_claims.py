@@ -782,7 +782,7 @@ def test_reasons_are_sentences_with_interval_unit_and_basis(number: int, place: 
     assert found.reason[0].isupper()
     assert "95% interval" in found.reason
     assert "on digits" in found.reason
-    assert "on mnist" in found.reason
+    assert "on MNIST" in found.reason
     assert found.part.unit.suffix.strip() in found.reason
     assert not any(bad in found.reason for bad in ("nan", "None", "  ", "_"))
 

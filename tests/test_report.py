@@ -739,7 +739,7 @@ def confirmations(gain: float) -> pd.DataFrame:
     [
         (0.1, "a search finds better training than the grid's best cell"),
         (-0.1, "the searches do not beat the grid's best cell"),
-        (0.0, "searches and grid find training of much the same accuracy"),
+        (0.0, "searches and grid find training whose accuracies cannot be told apart"),
     ],
 )
 def test_the_verdict_on_the_search_follows_the_data(
@@ -750,6 +750,14 @@ def test_the_verdict_on_the_search_follows_the_data(
     assert f"**{expected}**" in text
     assert f"| MLP | TPE | 5 | {prose.signed(gain)} |" in text
     assert "With 5 pairs the Wilcoxon test cannot give a p-value below 0.0625" in text
+
+
+def test_a_search_that_wins_here_and_loses_there_depends() -> None:
+    rows = pd.DataFrame({"effect": [0.1, -0.1, 0.0], "low": [0.05, -0.2, -0.1]})
+    rows["high"] = rows["low"] + 0.15
+    text = searching.verdict(rows)
+    assert "**it depends on the model and the sampler whether a search beats" in text
+    assert "more accurate in 1, less accurate in 1 and not distinguishable in 1" in text
 
 
 def test_a_search_without_a_grid_has_nothing_to_beat(monkeypatch: pytest.MonkeyPatch) -> None:

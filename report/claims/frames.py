@@ -19,7 +19,7 @@ NOT_DYNAMIC = (*STILL, "accumulate")
 def by_setting(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each model and data set, with their name in a sentence."""
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
-        yield f"{prose.name(model)} on {dataset}", rows
+        yield f"{prose.name(model)} on {prose.name(dataset)}", rows
 
 
 def unclipped(frame: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def convolutions_against_dense(source: Evidence) -> Found:
         best = at_best(rows, over, ["model"])
         pairs = paired(best, "model", "cnn", "mlp", "accuracy", [*over, *OWNED])
         if len(pairs):
-            effects.append(difference(pairs, f"{prose.name('cnn')} on {dataset}"))
+            effects.append(difference(pairs, f"{prose.name('cnn')} on {prose.name(dataset)}"))
     return found(effects) if effects else nothing("there is no MLP and CNN on the same seeds")
 
 
@@ -66,7 +66,8 @@ def _ends(
     for dataset, group in _family(source, model, factor):
         low, high = group[factor].min(), group[factor].max()
         words = prose.name(factor) if factor != "train_fraction" else "training-set share"
-        label = f"{words} {high:g} against {low:g}, {prose.name(model)} on {dataset}"
+        network = f"{prose.name(model)} on {prose.name(dataset)}"
+        label = f"{words} {high:g} against {low:g}, {network}"
         yield label, low, high, group
 
 
