@@ -16,6 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmark.engine import resolve
+from benchmark.engine.run import PROBED_EXAMPLES
 from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
 from benchmark.results import write
@@ -237,6 +238,11 @@ def test_a_growth_rate_that_is_as_theory_says_is_said_to_be_so(folder: Path) -> 
     text = says(initializing.answer())
     # made up as gain to the power of the layers, squared: theory itself, give or take a tenth
     assert re.search(r"over 16 combinations .* 0\.\d\d to 1\.\d\d times that", text)
+
+
+def test_the_page_says_on_how_many_images_layers_are_measured() -> None:
+    text = (ROOT / "report" / "initialization.md").read_text(encoding="utf-8")
+    assert f"of one batch of at most {PROBED_EXAMPLES} images" in text
 
 
 @pytest.mark.parametrize(
