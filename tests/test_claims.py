@@ -905,3 +905,15 @@ def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:
     assert [to_hex(p.get_color()) for p in points] == [
         to_hex(figures.VERDICT_LOOKS[word].colour) for word in first["verdict"]
     ]
+
+
+def test_ratios_stand_on_a_logarithmic_axis_with_plain_numbers(mixed: Any) -> None:
+    rows = frame_of(mixed).iloc[:2]
+    rows = rows.assign(unit="ratio", effect=[0.8, 2.1], low=[0.76, 2.09], high=[0.86, 2.11])
+    (axis,) = figures.claims_forest(rows.assign(enough=1.1, smallest=1.1)).axes
+    axis.figure.canvas.draw()
+    low, high = axis.get_xlim()
+    shown = [t.get_text() for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert axis.get_xscale() == "log"
+    assert {"1", "2"} <= set(shown)
+    assert not any(label.get_text() for label in axis.get_xticklabels(minor=True))

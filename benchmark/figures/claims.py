@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.figures.curves import plain_log
 from benchmark.figures.style import BLUE, GREY, ORANGE, VERMILION, Look, canvas, legend_below
 
 VERDICT_LOOKS = {
@@ -86,7 +87,7 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
 def _scale(axis: Axes, unit: str) -> str:
     """Set the scale that suits a unit; returns what is to be said of it."""
     if unit == "ratio":
-        axis.set_xscale("log")
+        plain_log(axis, "x")
         return ", logarithmic"
     if unit == "percentage points":
         # thresholds of a point, and effects of half a hundred

@@ -136,11 +136,12 @@ def draw_lines(
         plain_log(axis)
 
 
-def plain_log(axis: Axes) -> None:
-    """A logarithmic y axis with plain numbers."""
-    axis.set_yscale("log")
-    low, high = axis.get_ylim()
+def plain_log(axis: Axes, along: str = "y") -> None:
+    """Make the axis ``along`` ("x" or "y") logarithmic, with plain numbers."""
+    axis.set(**{f"{along}scale": "log"})
+    scale = getattr(axis, f"{along}axis")
+    low, high = scale.get_view_interval()
     subs = (1, 2, 5) if high / low < 100 else (1,)
-    axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_locator(NullLocator())
+    scale.set_major_locator(LogLocator(subs=subs, numticks=9))
+    scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    scale.set_minor_locator(NullLocator())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from benchmark.figures.curves import plain_log
 from benchmark.figures.style import canvas, legend_below, looks, words
 
 
@@ -37,10 +37,8 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
             loss, count = float(best["objective"].iloc[0]), int(best["trials"].iloc[0])
             label = f"best cell of the grid (of {count:,} trials)"
             axis.axhline(loss, color=styles["grid"].colour, linestyle="--", label=label)
-        axis.set(title=words(model), xlabel="trials of the search", yscale="log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_minor_locator(NullLocator())
+        axis.set(title=words(model), xlabel="trials of the search")
+        plain_log(axis)
     axes[0][0].set_ylabel("best validation loss so far (nats)")
     legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=4)
     return figure

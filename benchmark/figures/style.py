@@ -96,15 +96,8 @@ NAMES = {
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
-    **{
-        "tpe": "TPE",
-        "sgd": "SGD",
-        "rms": "RMS",
-        "cabs": "CABS",
-        "dive": "DIVE",
-        "he": "He",
-        "glorot": "Glorot",
-    },
+    **{"tpe": "TPE", "sgd": "SGD", "rms": "RMS", "cabs": "CABS", "dive": "DIVE"},
+    **{"he": "He", "glorot": "Glorot"},
 }
 
 
