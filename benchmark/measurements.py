@@ -8,6 +8,7 @@ the probe is dL/dh.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
@@ -185,12 +186,12 @@ def summarize_steps(losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray) 
     """
     with np.errstate(invalid="ignore"):
         finite = norms[~np.isnan(norms)]
-        none = not len(finite)
+        ordered = np.sort(finite)
         return {
             "train_loss": float(np.mean(losses)) if len(losses) else float("nan"),
             "train_loss_max": float(_greatest(losses)),
-            "gradient_norm_median": float("nan") if none else _quantile(finite, 0.5),
-            "gradient_norm_p90": float("nan") if none else _quantile(finite, 0.9),
+            "gradient_norm_median": _quantile(ordered, 0.5),
+            "gradient_norm_p90": _quantile(ordered, 0.9),
             "gradient_norm_max": float(_greatest(norms)),
             "clipped_fraction": float(np.mean(clipped)) if len(clipped) else float("nan"),
         }
@@ -201,9 +202,12 @@ def _greatest(values: np.ndarray) -> float:
     return float(known.max()) if len(known) else float("nan")
 
 
-def _quantile(values: np.ndarray, q: float) -> float:
-    # an interpolation between a number and infinity would be NaN: take an observed value
-    return float(np.quantile(values, q, method="inverted_cdf"))
+def _quantile(ordered: np.ndarray, q: float) -> float:
+    """The smallest observed value that a share ``q`` or more does not exceed; NaN of none."""
+    # an interpolation between a number and infinity would be NaN; and np.quantile's own
+    # "inverted_cdf" takes 60 us a call, which many trials and checkpoints feel
+    rank = math.ceil(len(ordered) * q)
+    return float(ordered[max(rank, 1) - 1]) if len(ordered) else float("nan")
 
 
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_HISTORY = 100, 7.0, 10

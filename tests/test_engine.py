@@ -433,6 +433,25 @@ def test_the_same_unit_gives_the_same_bits(toy: Dataset) -> None:
     )
 
 
+def test_training_leaves_the_images_as_they_were(toy: Dataset) -> None:
+    # batches are normalized where they lie, and these images have a batch's type already
+    before = load(toy).train_images.clone()
+    assert before.dtype == torch.float32
+    train(three(toy, batch_policy="noise_scale"), device="cpu", checkpoints=4)
+    assert torch.equal(load(toy).train_images, before)
+
+
+def test_of_equal_logits_the_first_is_the_prediction(toy: Dataset) -> None:
+    trial = resolve(Trial(dataset=toy))
+    program = Program(parts_of(trial), trial, torch.device("cpu"))
+    population = program.start([trial, trial])
+    population.parameters.zero_()
+    images = load(toy).train_images
+    labels = (torch.arange(len(images)) % 4 > 0).long()
+    _, accuracy = program.evaluate(population, images, labels, at_once=10)
+    assert accuracy.tolist() == [0.25, 0.25]
+
+
 def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> None:
     trial = Trial(dataset=toy, batch_size=8, epochs=2, schedule="step")
     history = train(trial, device="cpu", checkpoints=8).history

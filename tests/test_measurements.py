@@ -180,6 +180,13 @@ class TestSummarizeSteps:
         assert row["gradient_norm_median"] == 2.0
         assert row["gradient_norm_max"] == INF
 
+    @pytest.mark.parametrize("steps", [*range(1, 41), 1000])
+    def test_quantiles_are_observed_values_as_numpy_chooses_them(self, steps: int) -> None:
+        norms = np.random.default_rng(steps).lognormal(size=steps)
+        row = summarize_steps(norms, norms, np.zeros(steps))
+        expected = np.quantile(norms, [0.5, 0.9], method="inverted_cdf")
+        assert [row["gradient_norm_median"], row["gradient_norm_p90"]] == expected.tolist()
+
     def test_no_step_is_nan(self) -> None:
         none = np.array([])
         assert all(math.isnan(v) for v in summarize_steps(none, none, none).values())

@@ -91,6 +91,13 @@ class Run:
     def _images(self, images: Tensor) -> Tensor:
         return (images.to(self.program.dtype) - self.splits.mean) / self.splits.std
 
+    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Training images, normalized, and labels at ``index`` (K, B)."""
+        # copies whole images, where `images[index]` goes number by number: a tenth of the time
+        images = self.splits.train_images.index_select(0, index.flatten()).to(self.program.dtype)
+        images.sub_(self.splits.mean).div_(self.splits.std)
+        return images.unflatten(0, index.shape), self.splits.train_labels[index]
+
     def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         """Train until every trial's budget is used or the trial is broken; rows and logs."""
         began = time.perf_counter()
@@ -199,10 +206,8 @@ class Run:
         measured = []
         before = part.parameters
         for i in range(steps):
-            index = order[:, i]
-            images = self._images(self.splits.train_images[index])
             before = part.parameters
-            part, *step = self.program.step(part, images, self.splits.train_labels[index], rates[i])
+            part, *step = self.program.step(part, *self._batch(order[:, i]), rates[i])
             measured.append(torch.stack([t.to(dtype) for t in step]))
         # the one moment when the host waits for the device
         losses, norms, clipped = torch.stack(measured, dim=1).double().cpu().numpy()
@@ -235,9 +240,7 @@ class Run:
     def _sample(self, part: Population, logs: list[Log], index: Tensor) -> None:
         if self.program.pieces(index.shape[1]) < 2:
             return
-        images = self._images(self.splits.train_images[index])
-        labels = self.splits.train_labels[index]
-        small, big, measured = self.program.sample_gradients(part, images, labels)
+        small, big, measured = self.program.sample_gradients(part, *self._batch(index))
         values = measured.double().cpu().numpy()
         for log, (small_norm, big_norm, loss) in zip(logs, values.T.tolist(), strict=True):
             if math.isfinite(small_norm) and math.isfinite(loss):
