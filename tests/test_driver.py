@@ -283,7 +283,7 @@ def test_trials_that_were_planned_together_stay_together(
 ) -> None:
     # 14 in units of at most 4 are cut 3, 4, 3, 4; the 11 that are left after the first would be
     # cut 3, 4, 4, and round otherwise
-    monkeypatch.setattr(units, "unit_size", lambda trial, device: 4)
+    monkeypatch.setattr(units, "unit_size", lambda trial, device, checkpoints: 4)
     made = units_of(*(Trial(epochs=1, seed=seed) for seed in range(14)))
     planned = {trial.key: unit.id for unit in made for trial in unit.trials}
     left = made[:done] + made[done + 1 :]

@@ -555,6 +555,27 @@ def test_counting_a_networks_work_leaves_nothing_on_it(toy: Dataset) -> None:
     assert not any(part._forward_hooks for part in module.modules())
 
 
+def test_work_is_that_of_training_and_of_evaluating(
+    toy: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = module_model(
+        "mine", lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    )
+
+    def work(**changes: Any) -> float:
+        return packing.expected_work(resolve(Trial(dataset=toy, model=mine, **changes)), 20)
+
+    # 48 products an example; 96 to train on, 48 in each of validation and test
+    assert work(epochs=0) == 48 * 48
+    assert work(epochs=2) == 48 * (3 * 2 * 96 + 21 * 48 + 2 * 48)
+    assert work(epochs=2, train_fraction=0.5) == 48 * (3 * 96 + 21 * 48 + 2 * 48)
+    assert work(epochs=2, batch_size=200) == 0  # a batch that the data do not fill
+
+    trial = resolve(Trial(dataset=toy, model=mine, epochs=2, train_fraction=0.5))
+    monkeypatch.setattr(packing, "CPU_UNIT_WORK", 3.5 * work(epochs=2, train_fraction=0.5))
+    assert packing.unit_size(trial, "cpu", 20) == 3
+
+
 FAULTS = """
 import resource, torch
 from benchmark.engine.allocator import keep_freed_memory

@@ -114,7 +114,7 @@ def make_units(
     new: list[Trial] = []
     work: dict[str, float] = {}
     for group in group_by_shape(trials):
-        work |= dict.fromkeys((trial.key for trial in group), expected_work(group[0]))
+        work |= dict.fromkeys((trial.key for trial in group), expected_work(group[0], checkpoints))
         for trial in group:
             if trial.key in known:
                 together.setdefault(known[trial.key], []).append(trial)
@@ -122,7 +122,7 @@ def make_units(
                 new.append(trial)
     parts: list[Sequence[Trial]] = list(together.values())
     for group in group_by_shape(new):
-        parts += evenly(group, unit_size(group[0], device))
+        parts += evenly(group, unit_size(group[0], device, checkpoints))
     units = [Unit(study, tuple(part), checkpoints, layers, sharpness, device) for part in parts]
     return sorted(units, key=lambda unit: -work[unit.trials[0].key] * len(unit.trials))
 

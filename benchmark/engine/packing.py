@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmark.data import load
 from benchmark.engine.devices import choose_device
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
+from benchmark.engine.run import CHECKED_EXAMPLES
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import stay
 
@@ -26,7 +27,7 @@ CONVOLVED_WORK = 2.5e6
 """Multiply-adds a step and linear map up to which a CPU gains from training networks with
 convolutions together: these run one after the other, and share no more than the overhead."""
 CPU_UNIT_WORK = 1e12
-"""Multiply-adds, forward and backward, of a unit on a CPU: half a minute of one core."""
+"""Multiply-adds of a unit on a CPU, its evaluations too: half a minute of one core."""
 CPU_UNIT = 64
 GPU_UNIT = 1024
 """Most trials in a unit: what is lost when the power goes, and what a progress bar shows at once;
@@ -80,22 +81,29 @@ def multiply_adds(trial: Trial) -> int:
     return _size(trial).multiply_adds
 
 
-def expected_work(trial: Trial) -> float:
-    """Multiply-adds of a resolved trial's whole training: one pass forward and two back.
+def expected_work(trial: Trial, checkpoints: int) -> float:
+    """Multiply-adds of a resolved trial's training and of its evaluations.
 
-    0 for a trial that is skipped.
+    A pass forward and two back for every example trained on; a pass forward for those evaluated at
+    initialization and ``checkpoints`` times more, and for all that are held out, at the end. 0 for
+    a trial that is skipped.
     """
-    available = len(load(trial.dataset).train_labels)
+    splits = load(trial.dataset)
+    available, held_out = len(splits.train_labels), len(splits.validation_labels)
     if impossible(trial, available) is not None:
         return 0.0
-    return 3.0 * multiply_adds(trial) * trial.epochs * examples_used(trial, available)
+    trained = trial.epochs * examples_used(trial, available)
+    evaluated = checked = min(CHECKED_EXAMPLES, held_out)
+    if trained:
+        evaluated += checkpoints * checked + held_out + len(splits.test_labels)
+    return multiply_adds(trial) * (3.0 * trained + evaluated)
 
 
-def unit_size(trial: Trial, device: str) -> int:
+def unit_size(trial: Trial, device: str, checkpoints: int) -> int:
     """Most trials of this shape in one unit on ``device`` (auto, cpu or cuda)."""
     if choose_device(device).type == "cuda":
         return GPU_UNIT
-    work = expected_work(trial)
+    work = expected_work(trial, checkpoints)
     return CPU_UNIT if work == 0 else max(1, min(CPU_UNIT, int(CPU_UNIT_WORK / work)))
 
 
