@@ -20,8 +20,9 @@ from benchmark.schema import SCHEMA_VERSION
 MAKER = ("package", "code", "commit", "dirty", "python", "torch", "numpy", "platform", "device")
 """What tells one maker of rows from another."""
 
-DECISIVE = ("code", "torch", "numpy", "platform")
-"""Where these and the device of each row are equal, the same unit gives the same bits."""
+VERSIONS = ("torch", "numpy", "platform")
+SOURCES = ("code",)
+"""Where both and the device of each row are equal, the same unit gives the same bits."""
 
 TRAINING = (
     *("data", "engine", "models", "strategies"),

@@ -11,7 +11,7 @@ import pytest
 from conftest import TOY
 
 from benchmark import Study
-from benchmark.data import DATASETS
+from benchmark.data import DATASETS, DataError
 from benchmark.driver import Options, inspecting, run_study, verifying
 from benchmark.driver.executors import InThisProcess, Workforce
 from benchmark.driver.verifying import exact_differences, rough_differences, verify
@@ -78,22 +78,22 @@ def shifted(column: str, by: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
 def test_what_was_not_touched_agrees_bit_for_bit(made: Path) -> None:
     checked = list(verify(Options(made, device="cpu"), sample=8))
 
-    assert {key for _, key, _ in checked} == {t.key for t in map(resolve, STUDY.trials())}
-    assert all(task.exact for task, _, _ in checked)
-    assert not [found for _, _, found in checked if found]
+    assert {c.trial for c in checked} == {t.key for t in map(resolve, STUDY.trials())}
+    assert all(c.exact for c in checked)
+    assert not [c for c in checked if c.differences]
 
 
 def test_one_trial_is_verified_with_the_unit_it_stood_in(made: Path) -> None:
     checked = list(verify(Options(made / "tiny", device="cpu"), sample=1))
 
     assert len(checked) == 4
-    assert len({task.unit.id for task, _, _ in checked}) == 1
+    assert len({c.task.unit.id for c in checked}) == 1
 
 
 def test_a_seed_draws_the_same_sample(made: Path) -> None:
     options = Options(made, device="cpu")
     drawn = [
-        [task.unit.id for task, _, _ in verify(options, sample=1, seed=seed)]
+        [c.task.unit.id for c in verify(options, sample=1, seed=seed)]
         for seed in (*(0, 0), *range(1, 8))
     ]
 
@@ -129,7 +129,7 @@ def test_one_altered_number_is_found(
 
 def test_a_row_of_history_that_is_gone_is_found(copied: StudyFolder) -> None:
     rewrite(copied, "history", lambda rows: rows.iloc[1:])
-    found = [text for _, _, texts in verify(Options(copied.path), sample=8) for text in texts]
+    found = [text for c in verify(Options(copied.path), sample=8) for text in c.differences]
 
     assert len(found) == 1
     assert re.fullmatch(r"history: \d rows, now \d", found[0])
@@ -141,7 +141,7 @@ def test_the_time_it_took_is_no_difference(copied: StudyFolder) -> None:
     assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
 
 
-@pytest.mark.parametrize("what", ["code", "torch", "numpy", "platform"])
+@pytest.mark.parametrize("what", ["torch", "numpy", "platform"])
 def test_results_of_another_maker_are_compared_within_tolerances(
     what: str, copied: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,23 +153,55 @@ def test_results_of_another_maker_are_compared_within_tolerances(
     assert inspecting.main(["verify", str(copied.path), "--trials", "3"]) == 1
 
 
+def test_other_sources_are_held_to_the_bits_where_they_keep_them_and_else_to_tolerances(
+    copied: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(copied, "trials", code="another")
+    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
+    assert "8 compared bit for bit and 0 within tol" in capsys.readouterr().out
+
+    rewrite(copied, "trials", shifted("validation_accuracy", 0.01))
+    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
+    said = capsys.readouterr().out
+    assert "compared bit for bit and 0" not in said  # those that broke have no accuracy
+    assert "all agree" in said
+
+    rewrite(copied, "trials", shifted("initial_loss", 0.01))
+    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 1
+    assert "0 compared bit for bit and 8 within tolerances: 8 differ" in capsys.readouterr().out
+
+
+def test_a_data_set_that_is_not_to_be_had_is_said_and_is_no_difference(
+    copied: StudyFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(dataset: object) -> None:
+        raise DataError("no toys here")
+
+    monkeypatch.setattr(verifying, "load", missing)
+    assert inspecting.main(["verify", str(copied.path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "no toys here" in captured.err
+    assert "differs" not in captured.out
+
+
 def test_rows_that_an_earlier_maker_made_count_as_such(copied: StudyFolder) -> None:
-    earlier = [{"code": "another", "torch": "1"}]
+    earlier = [{"torch": "1"}]
     rewrite(copied, "trials", earlier_makers=earlier)
 
-    assert not any(task.exact for task, _, _ in verify(Options(copied.path), sample=2))
+    assert not any(c.exact for c in verify(Options(copied.path), sample=2))
 
 
 def test_rows_of_another_device_are_compared_within_tolerances(copied: StudyFolder) -> None:
     rewrite(copied, "trials", lambda rows: rows.assign(device="NVIDIA H100"))
 
-    assert not any(task.exact for task, _, _ in verify(Options(copied.path), sample=2))
+    assert not any(c.exact for c in verify(Options(copied.path), sample=2))
 
 
 def test_a_unit_that_is_not_whole_is_not_compared_bit_for_bit(copied: StudyFolder) -> None:
     rewrite(copied, "trials", lambda rows: rows[rows["seed"] == 0])
 
-    assert not any(task.exact for task, _, _ in verify(Options(copied.path), sample=2))
+    assert not any(c.exact for c in verify(Options(copied.path), sample=2))
 
 
 STABLE = {"status": "stable", "initial_loss": 2.0, "validation_accuracy": 0.8}
