@@ -2,8 +2,8 @@
 
 On the same device and versions a whole unit is trained as it was, and every number must be the
 same, bit for bit, timings aside. Otherwise each trial is trained alone and compared within
-tolerances: rounding differs, and training magnifies it. Where only the sources of this package are
-others, numbers that are not the same are held to the tolerances too: a change may round otherwise.
+tolerances: rounding differs, and training magnifies it. Where the sources of this package, the
+system or the processor are others, numbers that are not the same are held to the tolerances too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
-from benchmark.provenance import SOURCES, VERSIONS, provenance
+from benchmark.provenance import DECISIVE, VERSIONS, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, studies_in
 from benchmark.status import TRAINED
 
@@ -55,16 +55,16 @@ class Task:
     Parameters
     ----------
     whole
-        Whether it holds all that stood in the unit, on the same device and versions: it can come
+        Whether it holds all that stood in the unit, on the same device and versions: it may come
         out bit for bit.
-    same_sources
-        Whether the same sources of this package made it, so that it has to.
+    same_maker
+        Whether sources, system and processor are the same too, so that it has to.
     """
 
     unit: Unit
     before: Record
     whole: bool
-    same_sources: bool
+    same_maker: bool
 
 
 class Checked(NamedTuple):
@@ -153,7 +153,7 @@ def task_of(study: str, results: Results, trial: str, device: str) -> Task:
         name: getattr(results, name)[getattr(results, name)["trial"].isin(keys)]
         for name in ("trials", "history", "layers")
     }
-    return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, SOURCES))
+    return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, DECISIVE))
 
 
 def _unit(study: str, results: Results, rows: pd.DataFrame, device: str) -> Unit:
@@ -194,7 +194,7 @@ def check(task: Task, now: Record, trial: str) -> Checked:
                 for frame in (getattr(task.before, table), getattr(now, table))
             )
             found += exact_differences(table, before, again)
-        if task.same_sources or not found:
+        if task.same_maker or not found:
             return Checked(task, trial, True, found)
     row, again_row = (r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now))
     return Checked(task, trial, False, rough_differences(row, again_row))
@@ -246,8 +246,9 @@ def add_verify(commands: Any) -> None:
         "stood in and bit for bit, timings aside; elsewhere alone and within tolerances, which are "
         f"1 part in {1 / INITIAL_LOSS_TOLERANCE['float32']:,.0f} of the initial loss (float32) or "
         f"{1 / REDUCED_PRECISION_TOLERANCE:,.0f} (less precise), and {ACCURACY_TOLERANCE} of the "
-        "final accuracy of stable trials. They also hold where the sources of this package have "
-        "changed and the bits with them. Exit status: 0 all agree, 1 some differ, 2 bad input.",
+        "final accuracy of stable trials. They also hold where the bits have changed with the "
+        "sources of this package, the system or the kind of processor. Exit status: 0 all agree, 1 "
+        "some differ, 2 bad input.",
     )
     parser.add_argument("results", type=Path, metavar="DIR", help="results/SCALE, or one study")
     parser.add_argument(
