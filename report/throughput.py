@@ -19,7 +19,7 @@ from report.evidence import Evidence
 from report.prose import name, number, percent
 
 STUDY, TABLE = "throughput", "measurements"
-ARMS = {"ordinary": "(a) `DataLoader`", "tensors": "(b) tensors"}
+ARMS = {"ordinary": "(a) DataLoader", "tensors": "(b) tensors"}
 FACTORS = {
     "clipping": "clippings over none",
     "normalization": "normalizations over none",
@@ -124,7 +124,7 @@ def by_width(source: Evidence, timings: pd.DataFrame) -> str:
 
 @timed
 def arms(source: Evidence, timings: pd.DataFrame) -> str:
-    """Every arm: the engine's alone, and at its best width."""
+    """Every arm, a table a workload: the engine's alone, and at its best width."""
     rows = speed.throughput(timings)
     rows = rows[rows["threads"] == 1]
     engine = rows[rows["arm"] == "engine"]
@@ -134,38 +134,35 @@ def arms(source: Evidence, timings: pd.DataFrame) -> str:
     others = rows[rows["arm"] != "engine"]
     shown = pd.concat([others, single, best]).drop_duplicates(speed.WAY)
     shown = shown.sort_index(kind="stable")
+    tables = [
+        f"**{speed.WORKLOADS[str(workload)]}** ({name(some['data'].iloc[0])})\n\n{_arms_of(some)}"
+        for workload, some in shown.groupby("workload", sort=False)
+    ]
+    return "\n\n".join(tables)
+
+
+def _arms_of(rows: pd.DataFrame) -> str:
     labels = [
         ARMS.get(
             r["arm"],
-            f"({'c' if r['trials_together'] == 1 else 'd'}) engine, "
-            f"K = {int(r['trials_together'])}",
+            f"({'c' if r['trials_together'] == 1 else 'd'}) K = {int(r['trials_together'])}",
         )
-        for r in shown.to_dict("records")
+        for r in rows.to_dict("records")
     ]
     return prose.table(
         pd.DataFrame(
             {
-                "workload": shown["workload"].map(speed.WORKLOADS),
                 "arm": labels,
-                "processes": shown["processes"].astype(int),
-                "trials an hour": [f"{v:,.0f}" for v in shown["an_hour"]],
-                "seconds a trial": shown["seconds"].map(number),
-                "processor seconds": shown["cpu_seconds"].map(number),
-                "times (a)": shown["times"].map(number),
-                "in as many processes": shown["times_alike"].map(number),
-                "accuracy (%)": [f"{100 * v:.1f}" for v in shown["accuracy"]],
-                "memory (MiB)": [f"{v / 2**20:,.0f}" for v in shown["peak_bytes"]],
+                "processes": rows["processes"].astype(int),
+                "trials an hour": [f"{v:,.0f}" for v in rows["an_hour"]],
+                "processor seconds": [f"{v:.3f}" for v in rows["cpu_seconds"]],
+                "times (a)": [f"{v:.2f}" for v in rows["times"]],
+                "in as many processes": [f"{v:.2f}" for v in rows["times_alike"]],
+                "accuracy (%)": [f"{100 * v:.1f}" for v in rows["accuracy"]],
+                "memory (MiB)": [f"{v / 2**20:,.0f}" for v in rows["peak_bytes"]],
             }
         )
     )
-
-
-@timed
-def data(source: Evidence, timings: pd.DataFrame) -> str:
-    """What the workloads are made of."""
-    rows = timings[timings["what"] == "trials"].drop_duplicates("workload")
-    parts = [f"{_workload(r)}: {r['data']}" for r in rows.to_dict("records")]
-    return f"Data: {prose.listing(parts, ';')}."
 
 
 @timed

@@ -228,6 +228,32 @@ def test_every_text_lies_within_the_page(name: str) -> None:
     assert [box.extents for box in extents if not page.contains(box.x1, box.y1)] == []
 
 
+def crowded(figure: Figure) -> list[str]:
+    """Numbers under an axis that touch the one before them."""
+    found = []
+    for axis in figure.axes:
+        low, high = sorted(axis.get_xlim())
+        shown = [t for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
+        shown = sorted((t for t in shown if t.get_text()), key=lambda t: t.get_position()[0])
+        boxes = [label.get_window_extent() for label in shown]
+        pairs = zip(shown[1:], boxes, boxes[1:], strict=False)
+        found += [label.get_text() for label, before, box in pairs if before.x1 + 3 > box.x0]
+    return found
+
+
+@every
+def test_numbers_under_an_axis_stand_apart(name: str) -> None:
+    assert crowded(laid_out(name)) == []
+
+
+def test_numbers_stand_apart_under_narrow_panels_too() -> None:
+    long = {"level": "weight_standardization", "effect": 0.7, "low": -0.1, "high": 1.26}
+    rows = pd.DataFrame([{"panel": panel, **long} for panel in "abcd"])
+    figure = figures.comparison_forest(rows, "added time (%)")
+    FigureCanvasAgg(figure).draw()
+    assert crowded(figure) == []
+
+
 @pytest.mark.parametrize("name", LEGENDS)
 def test_a_legend_covers_no_axes(name: str) -> None:
     figure = laid_out(name)

@@ -114,7 +114,7 @@ def test_the_page_is_made_from_the_file(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page.load.cache_clear()
     try:
-        blocks = [page.answer(), page.by_width(), page.arms(), page.data(), page.machine()]
+        blocks = [page.answer(), page.by_width(), page.arms(), page.machine()]
         blocks += [page.overhead(factor) for factor in BASELINES]
         blocks += [page.diagnostics(), page.driver(), page.targets(), page.origin()]
     finally:

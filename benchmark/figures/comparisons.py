@@ -38,7 +38,8 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
                 )
         axis.axvline(0, color="black", linewidth=0.9)
         axis.set(title=panel, ylim=(len(levels) - 0.5, -0.5))
-        axis.locator_params(axis="x", nbins=6)
+        # numbers of three digits and a sign stand beside each other where panels are narrow
+        axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")
         axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
     figure.supxlabel(label, fontsize=10.5)

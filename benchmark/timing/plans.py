@@ -223,7 +223,7 @@ def plan_of(scale: str) -> Plan:
                     "cnn_digits": (1, 4, 8),
                 },
             ),
-            repeats=3,
+            repeats=5,
             threads=True,
             operations=5e9,
             pair_seconds=0.02,
@@ -231,7 +231,7 @@ def plan_of(scale: str) -> Plan:
             widest=16,
             policy_examples=1024,
             cells=(1_000, 10_000),
-            start_ups=1,
+            start_ups=3,
         )
     return Plan(
         workloads=_workloads(
