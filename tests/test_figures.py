@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 
 from benchmark import figures
 from benchmark.figures import style
+from benchmark.figures.spans import span_chart
 from benchmark.records import Trial
 from benchmark.statistics import outcomes
 from benchmark.status import FINISHED
@@ -251,6 +252,16 @@ def test_numbers_stand_apart_under_narrow_panels_too() -> None:
     rows = pd.DataFrame([{"panel": panel, **long} for panel in "abcd"])
     figure = figures.comparison_forest(rows, "added time (%)")
     FigureCanvasAgg(figure).draw()
+    assert crowded(figure) == []
+
+
+def test_widths_that_are_all_zero_stand_on_a_plain_scale() -> None:
+    ends = {f"{v}{e}": 0.0 for v in ("decades", "sensitivity") for e in ("", "_low", "_high")}
+    rates = {"low_rate": 0.1, "high_rate": 0.1, "best_rate": 0.1}
+    rows = pd.DataFrame([{"normalization": level, **rates, **ends} for level in ("none", "batch")])
+    figure = span_chart(rows, "normalization", [0.01, 0.1, 1.0])
+    FigureCanvasAgg(figure).draw()
+    assert [axis.xaxis.get_offset_text().get_text() for axis in figure.axes] == ["", "", ""]
     assert crowded(figure) == []
 
 

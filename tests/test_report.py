@@ -24,6 +24,7 @@ import yaml
 from jupyter_cache import get_cache
 from myst_nb.core.read import read_myst_markdown_notebook
 
+from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.results import Results, StudyFolder
 from benchmark.statistics import completeness
@@ -788,6 +789,25 @@ def test_settings_are_read_from_the_rows(grid_says: Say) -> None:
     )
     assert "networks of up to 9 parameters" in text_of(settings.limits())
     assert "the MLP has 1 hidden layer and 7 parameters" in text_of(settings.networks())
+
+
+METHODS = (ROOT / "report" / "methods.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "factor", ["clipping", "normalization", "batch_policy", "schedule", "optimizer"]
+)
+def test_the_methods_name_every_strategy_and_its_default(factor: str) -> None:
+    head = f"| {prose.name(factor)} |"
+    table = METHODS[METHODS.index(head) :].partition("\n\n")[0]
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines()[2:]}
+    strategies = {prose.name(level): s for level, s in REGISTRIES[factor].items()}
+    assert set(rows) == set(strategies) - {"range test"}
+    number = "threshold" if factor == "clipping" else "parameter"
+    for name, line in rows.items():
+        tunable = getattr(strategies[name], number, None)
+        if tunable is not None:
+            assert re.search(rf"\| \$\S+ = {tunable.default:g}\$ \|", line), line
 
 
 def test_a_default_threshold_is_no_factor() -> None:
