@@ -185,8 +185,7 @@ def summarize_steps(losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray) 
     NaN is left out of quantiles and maxima unless there is nothing else; infinity is not.
     """
     with np.errstate(invalid="ignore"):
-        finite = norms[~np.isnan(norms)]
-        ordered = np.sort(finite)
+        ordered = np.sort(norms[~np.isnan(norms)])
         return {
             "train_loss": float(np.mean(losses)) if len(losses) else float("nan"),
             "train_loss_max": float(_greatest(losses)),
@@ -203,9 +202,9 @@ def _greatest(values: np.ndarray) -> float:
 
 
 def _quantile(ordered: np.ndarray, q: float) -> float:
-    """The smallest observed value that a share ``q`` or more does not exceed; NaN of none."""
-    # an interpolation between a number and infinity would be NaN; and np.quantile's own
-    # "inverted_cdf" takes 60 us a call, which many trials and checkpoints feel
+    """The smallest value that at least a share ``q`` of them do not exceed; NaN of none."""
+    # not interpolated: between a number and infinity that would be NaN. The same as np.quantile's
+    # "inverted_cdf", whose 60 us a call are felt over many trials and checkpoints
     rank = math.ceil(len(ordered) * q)
     return float(ordered[max(rank, 1) - 1]) if len(ordered) else float("nan")
 

@@ -20,7 +20,7 @@ from benchmark.schema import SCHEMA_VERSION
 VERSIONS = ("torch", "numpy")
 """Where these and the device of each row are equal, the same unit may give the same bits."""
 
-DECISIVE = ("code", *VERSIONS, "platform", "processor")
+DECISIVE = ("code", *VERSIONS, "platform")
 """Where these are equal too, it does."""
 
 MAKER = ("package", "commit", "dirty", "python", *DECISIVE, "device")
@@ -47,7 +47,6 @@ def provenance(**more: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in ("torch", "optuna", "numpy", "pandas", "pyarrow")},
         "platform": platform.platform(),
-        "processor": _processor(),
         "command": command(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **more,
@@ -90,21 +89,6 @@ def _commit(package: Path) -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD"), "dirty": dirty}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": False}
-
-
-@functools.cache
-def _processor() -> str:
-    """Its kind, as far as the system tells: libraries choose their kernels by it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    pairs = (line.partition(":") for line in reversed(lines))
-    first = {name.strip(): value.strip() for name, _, value in pairs}
-    if "model name" not in first:
-        return platform.processor() or platform.machine()
-    numbers = f"family {first.get('cpu family')}, model {first.get('model')}"
-    return f"{first['model name']}, {numbers}"
 
 
 @functools.cache

@@ -20,7 +20,6 @@ FOUND = {
     claims.NOT_TESTED: "do not test {}",
 }
 SOFTWARE = ("python", "torch", "optuna", "numpy", "pandas", "pyarrow")
-MACHINE = ("platform", "processor")
 
 
 def abstract() -> Markdown:
@@ -140,7 +139,7 @@ def environment() -> Markdown:
             f"`{e.study}`",
             str(e.metadata.get("created", "unknown")).replace("T", " ").replace("+00:00", " UTC"),
             ", ".join(f"{p} {e.metadata.get(p, 'unknown')}" for p in SOFTWARE),
-            "; ".join(str(e.metadata[p]) for p in MACHINE if p in e.metadata) or "unknown",
+            str(e.metadata.get("platform", "unknown")),
         )
         for e in evidence.all_studies()
     ]

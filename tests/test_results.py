@@ -278,9 +278,7 @@ def test_provenance_says_what_made_a_file() -> None:
     assert made["schema_version"] == SCHEMA_VERSION
     assert made["study"] == study.definition()
     assert made["device"] == "cpu"
-    names = {"package", "python", "torch", "optuna", "pyarrow", "platform", "processor"}
-    assert names <= set(made)
-    assert all(made[name] for name in names)
+    assert {"package", "python", "torch", "optuna", "pyarrow", "platform"} <= set(made)
     assert pd.Timestamp(made["created"]).utcoffset() == pd.Timedelta(0)
     assert json.loads(json.dumps(made)) == made
 

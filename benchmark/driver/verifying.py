@@ -2,8 +2,8 @@
 
 On the same device and versions a whole unit is trained as it was, and every number must be the
 same, bit for bit, timings aside. Otherwise each trial is trained alone and compared within
-tolerances: rounding differs, and training magnifies it. Where the sources of this package, the
-system or the processor are others, numbers that are not the same are held to the tolerances too.
+tolerances: rounding differs, and training magnifies it. Where the sources of this package or the
+system are others, numbers that are not the same are held to the tolerances too.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Task:
         Whether it holds all that stood in the unit, on the same device and versions: it may come
         out bit for bit.
     same_maker
-        Whether sources, system and processor are the same too, so that it has to.
+        Whether sources and system are the same too, so that it has to.
     """
 
     unit: Unit
@@ -196,8 +196,8 @@ def check(task: Task, now: Record, trial: str) -> Checked:
             found += exact_differences(table, before, again)
         if task.same_maker or not found:
             return Checked(task, trial, True, found)
-    row, again_row = (r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now))
-    return Checked(task, trial, False, rough_differences(row, again_row))
+    rows = (r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now))
+    return Checked(task, trial, False, rough_differences(*rows))
 
 
 def exact_differences(table: str, before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
@@ -247,8 +247,8 @@ def add_verify(commands: Any) -> None:
         f"1 part in {1 / INITIAL_LOSS_TOLERANCE['float32']:,.0f} of the initial loss (float32) or "
         f"{1 / REDUCED_PRECISION_TOLERANCE:,.0f} (less precise), and {ACCURACY_TOLERANCE} of the "
         "final accuracy of stable trials. They also hold where the bits have changed with the "
-        "sources of this package, the system or the kind of processor. Exit status: 0 all agree, 1 "
-        "some differ, 2 bad input.",
+        "sources of this package or the system. Exit status: 0 all agree, 1 some differ, 2 bad "
+        "input.",
     )
     parser.add_argument("results", type=Path, metavar="DIR", help="results/SCALE, or one study")
     parser.add_argument(
