@@ -262,6 +262,7 @@ def test_widths_that_are_all_zero_stand_on_a_plain_scale() -> None:
     figure = span_chart(rows, "normalization", [0.01, 0.1, 1.0])
     FigureCanvasAgg(figure).draw()
     assert [axis.xaxis.get_offset_text().get_text() for axis in figure.axes] == ["", "", ""]
+    assert all(axis.get_xlim()[0] < 0 for axis in figure.axes[1:])  # markers at zero are whole
     assert crowded(figure) == []
 
 

@@ -46,9 +46,10 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     axes[0][1].set(xlabel="decades", title="width of the range")
     axes[0][2].set(xlabel="nats", title="sensitivity")
     for axis in axes[0][1:]:
-        left, right = axis.get_xlim()
         # where every range is a single rate, all widths are zero and set no scale
-        axis.set_xlim(min(0.0, left), max(right, 0.1))
+        right = max(axis.get_xlim()[1], 0.5)
+        axis.set_xlim(-0.05 * right, right)
+        axis.locator_params(axis="x", nbins=5)
     for axis in axes[0]:
         axis.set_ylim(len(levels) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
