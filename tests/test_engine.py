@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from benchmark import Trial, train
 from benchmark.data import Dataset, load, tensor_dataset
 from benchmark.engine import packing, training
+from benchmark.engine import program as engine_program
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
@@ -439,6 +440,27 @@ def test_training_leaves_the_images_as_they_were(toy: Dataset) -> None:
     assert before.dtype == torch.float32
     train(three(toy, batch_policy="noise_scale"), device="cpu", checkpoints=4)
     assert torch.equal(load(toy).train_images, before)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_trials_evaluated_one_by_one_come_out_as_together(
+    toy: Dataset, normalization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = list(map(resolve, three(toy, model="cnn", normalization=normalization)))
+    program = Program(parts_of(trials[0]), trials[0], torch.device("cpu"))
+    population = program.start(trials)
+    splits = load(toy)
+    seen = []
+    logits = program._logits
+    monkeypatch.setattr(program, "_logits", lambda *a: seen.append(len(a[2])) or logits(*a))
+    found = []
+    for pixels in (10_000, 3 * 30 * 16, 3 * 30 * 16 - 1):
+        monkeypatch.setattr(engine_program, "CONVOLVED_PIXELS", pixels)
+        found.append(program.evaluate(population, splits.test_images, splits.test_labels, 30))
+    assert seen == [3, 3, 3, 3, 1, 1, 1, 1, 1, 1]
+    for loss, accuracy in found:
+        torch.testing.assert_close(loss, found[0][0])
+        assert accuracy.tolist() == found[0][1].tolist()
 
 
 def test_of_equal_logits_the_first_is_the_prediction(toy: Dataset) -> None:
