@@ -287,7 +287,7 @@ class Program:
         """
         self._set_mode(training=False)
         trials = population.parameters.shape[0]
-        pixels = trials * at_once * images[0, 0].numel()
+        pixels = trials * min(at_once, len(images)) * images.shape[-2:].numel()
         if (
             trials > 1
             and self.device.type == "cpu"
