@@ -18,6 +18,7 @@ from benchmark.layout import Layout
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, initialize
 from benchmark.models.networks import convolutional_network
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair
+from benchmark.strategies.normalizing_modules import StandardizedConv2d, WeightNormLinear
 
 PLAIN = NORMALIZATIONS["none"]
 
@@ -285,6 +286,17 @@ UNUSUAL = {
     "layer norm without shift": lambda: dense(nn.LayerNorm(8, bias=False)),
     "layer norm of maps": lambda: spatial(nn.LayerNorm((4, 2, 2))),
     "group norm without scale": lambda: spatial(nn.GroupNorm(2, 4, affine=False)),
+    "instance norm": lambda: spatial(nn.InstanceNorm2d(4, affine=True)),
+    "instance norm without scale": lambda: spatial(nn.InstanceNorm2d(4)),
+    "instance norm with memory": lambda: spatial(nn.InstanceNorm2d(4, track_running_stats=True)),
+    "weight norm without bias": lambda: nn.Sequential(
+        nn.Flatten(), WeightNormLinear(nn.Linear(16, 3, bias=False))
+    ),
+    "an unusual convolution by standardized weights": lambda: nn.Sequential(
+        StandardizedConv2d(nn.Conv2d(1, 4, 3, stride=2, padding=1, padding_mode="reflect")),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    ),
     "an unusual convolution": lambda: nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=2, padding=1, padding_mode="circular", bias=False),
         nn.Flatten(),

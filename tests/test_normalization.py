@@ -9,6 +9,7 @@ from torch.nn.utils import parametrizations
 
 from benchmark.data import DATASETS
 from benchmark.engine import impossible, resolve
+from benchmark.engine.batched import forward
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.records import Trial
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization
@@ -128,6 +129,53 @@ class TestEveryNormalization:
             torch.testing.assert_close({n: t[k] for n, t in together.items()}, alone)
 
 
+IMPOSSIBLE_LAYER = ("instance", "dense")
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("size", [20, 64, 70])
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(n, k) for n in NORMALIZATIONS for k in ("dense", "spatial") if (n, k) != IMPOSSIBLE_LAYER],
+)
+def test_a_batched_form_is_each_trials_module(
+    name: str, kind: str, trials: int, size: int, training: bool
+) -> None:
+    x = FLAT if kind == "dense" else IMAGES
+    linear = nn.Linear(16, 16) if kind == "dense" else nn.Conv2d(16, 16, 3, padding=1)
+    parts = NORMALIZATIONS[name].around(linear, 9)
+    module = nn.Sequential(*parts).double().train(training)
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    # each trial with numbers of its own; variances stay positive
+    own = {
+        key: torch.stack([t.detach() + 0.1 * (k + 1) for k in range(trials)])
+        for key, t in tensors.items()
+    }
+    inputs = draw(trials, size, *x.shape[1:], seed=6)
+    weights = draw(trials, size, *linear(x[:1])[0].shape, seed=7)
+
+    def leaves(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        trained = dict(module.named_parameters())
+        return {n: t.clone().requires_grad_(n in trained) for n, t in state.items()}
+
+    together = leaves(own)
+    images = inputs.clone().requires_grad_()
+    out = forward(module, together, images)
+    (out * weights).sum().backward()
+    for k in range(trials):
+        alone = leaves({key: t[k] for key, t in own.items()})
+        image = inputs[k].clone().requires_grad_()
+        expected = functional_call(module, alone, (image,))
+        (expected * weights[k]).sum().backward()
+        torch.testing.assert_close(out[k], expected)
+        torch.testing.assert_close(images.grad[k], image.grad)
+        for key, tensor in alone.items():
+            torch.testing.assert_close(together[key][k], tensor)
+            if tensor.requires_grad:
+                torch.testing.assert_close(together[key].grad[k], tensor.grad)
+
+
 SUB_BATCHES = {
     2: [2],
     31: [31],
@@ -182,6 +230,19 @@ class TestGhostBatch:
 
 
 class TestRMS:
+    def test_zeros_stay_zeros_with_a_gradient(self) -> None:
+        for x in (torch.zeros(2, 3), torch.zeros(2, 3, 4, 4)):
+            layer, inputs = RMSNorm(3), x.requires_grad_()
+            layer(inputs).sum().backward()
+            torch.testing.assert_close(inputs.grad, torch.full_like(x, 1e-5**-0.5))
+            assert layer.weight.grad.tolist() == [0.0] * 3
+
+    def test_maps_of_half_precision_are_averaged_in_single(self) -> None:
+        x = draw(4, 3, 16, 16).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = RMSNorm(3)(x.bfloat16())
+        torch.testing.assert_close(out, RMSNorm(3)(x.bfloat16().float()))
+
     def test_equals_torch_with_any_scale(self) -> None:
         own, reference = RMSNorm(16).double(), nn.RMSNorm(16, eps=1e-5).double()
         scale = draw(16, seed=4)
@@ -231,10 +292,14 @@ class TestWeightNorm:
         torch.testing.assert_close(wrapped(x), plain(x))
 
 
-def test_weight_norm_of_a_unit_of_zeros_is_zero() -> None:
-    direction = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
-    weight = normalized_weight(direction, torch.tensor([2.0, 10.0]))
+def test_weight_norm_of_a_unit_of_zeros_is_zero_with_a_gradient() -> None:
+    direction = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    scale = torch.tensor([2.0, 10.0], requires_grad=True)
+    weight = normalized_weight(direction, scale)
     torch.testing.assert_close(weight, torch.tensor([[0.0, 0.0], [6.0, 8.0]]))
+    weight.sum().backward()
+    assert direction.grad.isfinite().all()
+    torch.testing.assert_close(scale.grad, torch.tensor([0.0, 1.4]))
 
 
 def test_standardized_weights_have_mean_0_and_variance_1_a_unit() -> None:

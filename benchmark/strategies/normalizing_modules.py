@@ -15,6 +15,8 @@ from torch.nn import functional as F
 EPS = 1e-5
 MOMENTUM = 0.1
 GHOST_BATCH = 32
+SHORTEST = 1e-12
+"""Least length that a weight vector is divided by."""
 
 
 class GhostBatchNorm(nn.Module):
@@ -55,6 +57,11 @@ class GhostBatchNorm(nn.Module):
             whole -= 1
         if not self.training or whole + bool(left) < 2:
             return self._plain(x)
+        if x.dim() == 4 and x.device.type == "cpu":
+            # maps are much to put side by side: half the time one after the other
+            last = len(x) - whole * GHOST_BATCH
+            parts = x.split([GHOST_BATCH] * whole + [last] * bool(last))
+            return torch.cat([self._plain(part) for part in parts])
         ghosts = self._ghosts(x[: whole * GHOST_BATCH], whole)
         return torch.cat([ghosts, self._plain(x[len(ghosts) :])]) if left else ghosts
 
@@ -73,16 +80,20 @@ class GhostBatchNorm(nn.Module):
         mean = torch.zeros_like(self.running_mean.repeat(count))
         variance = torch.zeros_like(mean)
         normal = F.batch_norm(beside, mean, variance, weight, bias, True, 1.0, EPS)
-        kept = 1 - MOMENTUM
-        powers = torch.arange(count - 1, -1, -1, device=x.device, dtype=mean.dtype)
-        shares = (MOMENTUM * kept**powers).unsqueeze(1)
         for running, own in ((self.running_mean, mean), (self.running_var, variance)):
-            running.mul_(kept**count).add_((shares * own.view(count, -1)).sum(dim=0))
+            follow(running, own.view(count, -1).mT)
         return normal.unflatten(1, (count, -1)).transpose(0, 1).flatten(0, 1)
 
     def extra_repr(self) -> str:
         """As shown in a module's text."""
         return f"{len(self.weight)}, sub-batches of {GHOST_BATCH}"
+
+
+def follow(running: Tensor, own: Tensor) -> None:
+    """Let running statistics (...) follow those of successive sub-batches (..., n), in place."""
+    kept, count = 1 - MOMENTUM, own.shape[-1]
+    powers = torch.arange(count - 1, -1, -1, device=own.device, dtype=own.dtype)
+    running.mul_(kept**count).add_((own * (MOMENTUM * kept**powers)).sum(dim=-1))
 
 
 class RMSNorm(nn.Module):
@@ -99,14 +110,25 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize."""
         scale = self.weight.view(-1, *(1,) * (x.dim() - 2))
-        return F.rms_norm(x, x.shape[1:], eps=EPS) * scale
+        if x.dim() < 4:
+            return F.rms_norm(x, x.shape[1:], eps=EPS) * scale
+        # half the time of `F.rms_norm`, which goes over the maps once more to scale them
+        with torch.autocast(x.device.type, enabled=False):
+            # in the order that the maps have in memory, and not in half precision
+            numbers = x.permute(0, 2, 3, 1).flatten(1).to(self.weight.dtype)
+            mean = torch.linalg.vecdot(numbers, numbers) / numbers.shape[1]
+        inverse = torch.rsqrt(mean + EPS).view(-1, 1, 1, 1)
+        return x * (inverse * scale)
+
+
+def stretch(direction: Tensor, scale: Tensor) -> Tensor:
+    """g / norm(v) for each output unit, of v (out, ...) and g (out,); finite where v is 0."""
+    return scale / unit_lengths(direction).clamp_min(SHORTEST)
 
 
 def normalized_weight(direction: Tensor, scale: Tensor) -> Tensor:
     """w = g v / norm(v) for each output unit, of v (out, ...) and g (out,); 0 where v is 0."""
-    lengths = unit_lengths(direction).clamp_min(torch.finfo(direction.dtype).tiny)
-    shape = (-1, *(1,) * (direction.dim() - 1))
-    return direction / lengths.view(shape) * scale.view(shape)
+    return direction * stretch(direction, scale).view(-1, *(1,) * (direction.dim() - 1))
 
 
 def unit_lengths(weight: Tensor) -> Tensor:
@@ -135,7 +157,9 @@ class WeightNormLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the normalized weights."""
-        return F.linear(input, normalized_weight(self.weight, self.scale), self.bias)
+        # the outputs are fewer than the weights, and scaling them comes to the same
+        outputs = F.linear(input, self.weight) * stretch(self.weight, self.scale)
+        return outputs if self.bias is None else outputs + self.bias
 
 
 class WeightNormConv2d(nn.Conv2d):
