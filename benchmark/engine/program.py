@@ -31,6 +31,10 @@ Tensors = dict[str, Tensor]
 PER_EXAMPLE_NUMBERS = 2**25
 """Most numbers that the gradients of single examples may take at once: 128 MiB in float32."""
 POWER_ITERATIONS = 30
+SIDE_BY_SIDE = 2_000_000
+"""Most parameters of all pieces whose gradients are sampled at once, which shares the overhead of
+a pass; beyond, copies of the weights cost more than that (1 and 16 MLPs of 64-256-10: 2.2 to 0.9
+and 5.6 to 4.6 ms a sample; 8 of 784-256-10: 17 to 20)."""
 CONVOLVED_PIXELS = 300_000
 """Most pixels, of all trials together, that a CPU evaluates networks with convolutions on at once:
 their maps no longer fit in its caches beyond (9 small CNNs, 256 images of 28x28 each: 93 ms a trial
@@ -339,6 +343,8 @@ class Program:
         kept = dataclasses.replace(
             population, buffers={k: v.clone() for k, v in population.buffers.items()}
         )
+        if not self.convolves and pieces * population.parameters.numel() <= SIDE_BY_SIDE:
+            return size, pieces * size, self._sample_side_by_side(kept, images, labels, pieces)
         small = torch.zeros(labels.shape[0], dtype=self.dtype, device=self.device)
         loss = torch.zeros_like(small)
         total: Tensors = {}
@@ -350,6 +356,26 @@ class Program:
             total = {k: total[k] + g for k, g in gradients.items()} if total else gradients
         big = _squared_norm(total) / pieces**2
         return size, pieces * size, torch.stack([small / pieces, big, loss / pieces])
+
+    def _sample_side_by_side(
+        self, population: Population, images: Tensor, labels: Tensor, pieces: int
+    ) -> Tensor:
+        """Every piece as a trial of its own, with its trial's weights."""
+
+        def beside(tensor: Tensor) -> Tensor:
+            return tensor.repeat_interleave(pieces, dim=0)
+
+        many = dataclasses.replace(
+            population,
+            parameters=beside(population.parameters),
+            buffers={name: beside(buffer) for name, buffer in population.buffers.items()},
+        )
+        trials, size = labels.shape[0], labels.shape[1] // pieces
+        cut = [t[:, : pieces * size].unflatten(1, (pieces, size)) for t in (images, labels)]
+        losses, gradients = self._gradients(many, *(t.flatten(0, 1) for t in cut))
+        small = _squared_norm(gradients).view(trials, pieces).mean(dim=1)
+        mean = {k: g.unflatten(0, (trials, pieces)).mean(dim=1) for k, g in gradients.items()}
+        return torch.stack([small, _squared_norm(mean), losses.view(trials, pieces).mean(dim=1)])
 
     def _sample_examples(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         trials, count = labels.shape

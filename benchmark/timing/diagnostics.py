@@ -18,7 +18,7 @@ from benchmark.engine import resolve, train
 from benchmark.engine.devices import reproducible
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
-from benchmark.engine.run import STEPS_PER_SAMPLE
+from benchmark.engine.run import NOISE_EXAMPLES, STEPS_PER_SAMPLE
 from benchmark.records import Trial
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed
@@ -101,9 +101,10 @@ def _always_on(trial: Trial, width: int, device: str, steps: int) -> list[Row]:
         program = Program(parts_of(resolved), resolved, where)
         population = program.start([dataclasses.replace(resolved, seed=i) for i in range(width)])
         splits = load(trial.dataset).to(where)
-        size = width * trial.batch_size
-        examples = torch.arange(size, device=where) % len(splits.train_labels)
-        index = examples.view(width, trial.batch_size)
+        # batches that are smaller are taken together, as a run does
+        size = max(trial.batch_size, NOISE_EXAMPLES)
+        examples = torch.arange(width * size, device=where) % len(splits.train_labels)
+        index = examples.view(width, size)
         images = (splits.train_images[index].to(program.dtype) - splits.mean) / splits.std
         labels = splits.train_labels[index]
 
