@@ -237,11 +237,28 @@ def test_an_overflow_at_initialization_is_nonfinite_at_step_zero(toy: Dataset) -
     assert (row["status"], row["first_bad_step"]) == ("nonfinite", 0)
 
 
-@pytest.mark.parametrize("policy", ["noise_scale", "norm_test"])
-def test_gradient_samples_of_a_run_equal_a_direct_computation(toy: Dataset, policy: str) -> None:
-    trial = resolve(
-        Trial(dataset=toy, precision="float64", batch_policy=policy, batch_size=16, seed=4)
+@pytest.mark.parametrize("at_once", [0, 10**9], ids=["one after another", "at once"])
+@pytest.mark.parametrize(
+    ("policy", "normalization"),
+    [("noise_scale", "none"), ("noise_scale", "batch"), ("norm_test", "none")],
+)
+def test_gradient_samples_of_a_run_equal_a_direct_computation(
+    toy: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    normalization: str,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr("benchmark.engine.program.SIDE_BY_SIDE", at_once)
+    trial = Trial(
+        dataset=toy,
+        precision="float64",
+        batch_policy=policy,
+        normalization=normalization,
+        batch_size=16,
+        seed=4,
     )
+    trial = resolve(trial)
     program = Program(parts_of(trial), trial, torch.device("cpu"))
     population = program.start([trial, trial])
     splits = load(toy)
@@ -250,18 +267,21 @@ def test_gradient_samples_of_a_run_equal_a_direct_computation(toy: Dataset, poli
     small, big, measured = program.sample_gradients(
         population, images.expand(2, *images.shape), labels.expand(2, 16)
     )
-    network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["none"]).double()
+    network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS[normalization]).double()
     initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(4))
-
-    def norm_squared(start: int, stop: int) -> float:
-        loss = F.cross_entropy(network(images[start:stop]), labels[start:stop])
-        gradients = torch.autograd.grad(loss, list(network.parameters()))
-        return sum(float(g.square().sum()) for g in gradients)
-
     assert (small, big) == ((1, 16) if policy == "norm_test" else (4, 16))
-    pieces = [norm_squared(i, i + small) for i in range(0, 16, small)]
-    loss = F.cross_entropy(network(images), labels).item()
-    expected = [sum(pieces) / len(pieces), norm_squared(0, 16), loss]
+    losses, gradients = [], []
+    for i in range(0, 16, small):
+        loss = F.cross_entropy(network(images[i : i + small]), labels[i : i + small])
+        found = torch.autograd.grad(loss, list(network.parameters()))
+        losses.append(loss.item())
+        gradients.append(torch.cat([g.flatten() for g in found]))
+    each = torch.stack(gradients)
+    expected = [
+        each.square().sum(dim=1).mean().item(),
+        each.mean(dim=0).square().sum().item(),
+        sum(losses) / len(losses),
+    ]
     np.testing.assert_allclose(measured.numpy(), np.array([expected, expected]).T, rtol=1e-10)
 
 
@@ -486,6 +506,23 @@ def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> N
     assert (after_start["gradient_norm_max"] >= after_start["gradient_norm_median"]).all()
 
 
+@pytest.mark.parametrize("checked", [40, 48], ids=["some", "all"])
+def test_the_final_evaluation_takes_all_whatever_checkpoints_look_at(
+    toy: Dataset, monkeypatch: pytest.MonkeyPatch, checked: int
+) -> None:
+    # a batch so large that the second of two trials takes no step before the last checkpoint
+    trials = [Trial(dataset=toy, batch_size=size, epochs=3, seed=2) for size in (32, 96)]
+    monkeypatch.setattr("benchmark.engine.run.CHECKED_EXAMPLES", checked)
+    record = train(trials, device="cpu", checkpoints=8)
+    last = record.history.groupby("trial", sort=False)["validation_loss"].last()
+    monkeypatch.setattr("benchmark.engine.run.CHECKED_EXAMPLES", 1)
+    expected = train(trials, device="cpu", checkpoints=8).trials
+    for name in ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy"):
+        np.testing.assert_allclose(record.trials[name], expected[name], rtol=1e-6)
+    found = record.trials["validation_loss"].to_numpy() == last.to_numpy()
+    assert found.tolist() == [checked == 48] * 2
+
+
 def test_samples_to_target_is_the_first_checkpoint_that_got_there(toy: Dataset) -> None:
     record = train(
         Trial(dataset=toy, learning_rate=0.5, batch_size=8, epochs=4), device="cpu", checkpoints=8
@@ -589,9 +626,13 @@ def test_work_is_that_of_training_and_of_evaluating(
 
     # 48 products an example; 96 to train on, 48 in each of validation and test
     assert work(epochs=0) == 48 * 48
-    assert work(epochs=2) == 48 * (3 * 2 * 96 + 21 * 48 + 2 * 48)
-    assert work(epochs=2, train_fraction=0.5) == 48 * (3 * 96 + 21 * 48 + 2 * 48)
+    assert work(epochs=2) == 48 * (3 * 2 * 96 + 21 * 48 + 48)
+    assert work(epochs=2, train_fraction=0.5) == 48 * (3 * 96 + 21 * 48 + 48)
     assert work(epochs=2, batch_size=200) == 0  # a batch that the data do not fill
+    # a checkpoint then looks at some of the validation split, and the end at all of it
+    monkeypatch.setattr(packing, "CHECKED_EXAMPLES", 40)
+    assert work(epochs=2) == 48 * (3 * 2 * 96 + 21 * 40 + 2 * 48)
+    monkeypatch.undo()
 
     trial = resolve(Trial(dataset=toy, model=mine, epochs=2, train_fraction=0.5))
     monkeypatch.setattr(packing, "CPU_UNIT_WORK", 3.5 * work(epochs=2, train_fraction=0.5))

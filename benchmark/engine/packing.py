@@ -85,8 +85,8 @@ def expected_work(trial: Trial, checkpoints: int) -> float:
     """Multiply-adds of a resolved trial's training and of its evaluations.
 
     A pass forward and two back for every example trained on; a pass forward for those evaluated at
-    initialization and ``checkpoints`` times more, and for all that are held out, at the end. 0 for
-    a trial that is skipped.
+    initialization and ``checkpoints`` times more, and for all that are held out, at the end, but
+    for a validation split that a checkpoint looks at whole. 0 for a trial that is skipped.
     """
     splits = load(trial.dataset)
     available, held_out = len(splits.train_labels), len(splits.validation_labels)
@@ -95,7 +95,8 @@ def expected_work(trial: Trial, checkpoints: int) -> float:
     trained = trial.epochs * examples_used(trial, available)
     evaluated = checked = min(CHECKED_EXAMPLES, held_out)
     if trained:
-        evaluated += checkpoints * checked + held_out + len(splits.test_labels)
+        evaluated += checkpoints * checked + len(splits.test_labels)
+        evaluated += held_out if held_out > checked else 0
     return multiply_adds(trial) * (3.0 * trained + evaluated)
 
 

@@ -328,8 +328,18 @@ class Run:
         going = [p for p in range(len(self.alive)) if p not in out]
         population = self.population
         if whole:
+            names = ["validation", "test"]
+            if self.scale.validation == self.scale.checked:
+                # its last checkpoint, no step after which it has taken, looked at all of them
+                names.remove("validation")
+                for p in whole:
+                    row = self.logs[self.alive[p]].history[-1]
+                    finals[self.alive[p]] = {
+                        f"validation_{kind}": row[f"validation_{kind}"]
+                        for kind in ("loss", "accuracy")
+                    }
             self.population = population.take(whole)
-            for name in ("validation", "test"):
+            for name in names:
                 images = self._images(getattr(self.splits, f"{name}_images"))
                 loss, accuracy = self._evaluate(images, getattr(self.splits, f"{name}_labels"))
                 for j, p in enumerate(whole):

@@ -147,10 +147,15 @@ def _measure(workload: Workload, condition: Condition, lab: Lab, repeat: int) ->
 
 
 def _needed(workload: Workload, arm: str) -> float:
-    """Operations of a trial; the engine also evaluates at every checkpoint, the first included."""
-    evaluated = 2 * workload.piece.evaluated
+    """Operations of a trial; the engine also evaluates at every checkpoint, the first included.
+
+    Where a checkpoint looks at the whole validation split, the last one's evaluation is the final.
+    """
+    held_out = workload.piece.evaluated
+    evaluated = 2 * held_out
     if arm == "engine":
-        evaluated += (CHECKPOINTS + 1) * min(CHECKED_EXAMPLES, workload.piece.evaluated)
+        checked = min(CHECKED_EXAMPLES, held_out)
+        evaluated += (CHECKPOINTS + 1) * checked - (held_out if held_out == checked else 0)
     return operations(workload.trial, workload.trial.epochs * workload.piece.train, evaluated)
 
 
