@@ -70,6 +70,14 @@ def test_value_equals_torch() -> None:
     assert flag
 
 
+def test_value_keeps_nan_and_tells_of_the_other_elements() -> None:
+    for second, expected in ((0.5, False), (-2.0, True), (math.inf, True), (math.nan, False)):
+        gradient = torch.tensor([math.nan, second])
+        clipped, _, flag = clip(CLIPPINGS["value"], gradient, 1.0)
+        torch.testing.assert_close(clipped, gradient.clamp(-1.0, 1.0), equal_nan=True)
+        assert bool(flag) is expected
+
+
 def test_value_makes_an_infinite_element_the_threshold() -> None:
     gradient = torch.tensor([math.inf, -math.inf, 0.5, 0, 0, 0, 0, 0])
     clipped, _, _ = clip(CLIPPINGS["value"], gradient, 1.0)
