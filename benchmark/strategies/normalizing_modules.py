@@ -110,10 +110,10 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize."""
         scale = self.weight.view(-1, *(1,) * (x.dim() - 2))
-        if x.dim() < 4:
+        if x.dim() < 4 or x.device.type != "cpu":
             return F.rms_norm(x, x.shape[1:], eps=EPS) * scale
         # half the time of `F.rms_norm`, which goes over the maps once more to scale them
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu", enabled=False):
             # in the order that the maps have in memory, and not in half precision
             numbers = x.permute(0, 2, 3, 1).flatten(1).to(self.weight.dtype)
             mean = torch.linalg.vecdot(numbers, numbers) / numbers.shape[1]
