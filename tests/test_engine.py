@@ -510,7 +510,7 @@ def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> N
 def test_the_final_evaluation_takes_all_whatever_checkpoints_look_at(
     toy: Dataset, monkeypatch: pytest.MonkeyPatch, checked: int
 ) -> None:
-    # a batch so large that the second of two trials takes no step before the last checkpoint
+    # batches so large that the second trial takes its last step before the last two checkpoints
     trials = [Trial(dataset=toy, batch_size=size, epochs=3, seed=2) for size in (32, 96)]
     monkeypatch.setattr("benchmark.engine.run.CHECKED_EXAMPLES", checked)
     record = train(trials, device="cpu", checkpoints=8)
