@@ -1,14 +1,26 @@
-"""Finding a thing by its name, with an error that helps."""
+"""Things that have a name, and finding one by it, with an error that helps."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-from benchmark.records import Choice
+from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Anything that has a name: a custom clipping, normalization or data set."""
+
+    @property
+    def name(self) -> str:
+        """What rows and command lines call it."""
+        ...
+
+
+Choice = str | Named
+"""A strategy, model or data set: the name of a registered one, or the object itself."""
 
 
 class UnknownName(ValueError):

@@ -27,8 +27,8 @@ MAKER = ("package", "commit", "dirty", "python", *DECISIVE, "device")
 """What tells one maker of rows from another."""
 
 TRAINING = (
-    *("data", "engine", "models", "strategies"),
-    *("layout.py", "measurements.py", "records.py", "status.py"),
+    *("data", "engine", "models", "records", "strategies"),
+    *("layout.py", "measurements.py", "status.py"),
 )
 """Sources on which a trained row depends, within the package."""
 

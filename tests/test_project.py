@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from benchmark.driver import commandline, inspecting
+from benchmark.records import read_selection
 from benchmark.results import load_study, write
 from benchmark.schema import SCHEMA_VERSION, frame
 from benchmark.status import STATUSES
@@ -57,7 +58,7 @@ def test_study_commands_of_the_readme_are_accepted(command):
     script, arguments = ROOT / command[1], command[2:]
     options = commandline.make_parser("?").parse_args(arguments)
     study = runpy.run_path(str(script))[script.stem if script.stem == "search" else "study"]
-    study(options.scale).only(commandline.read_selection(options.only))
+    study(options.scale).only(read_selection(options.only))
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] == "make"], ids=shown)

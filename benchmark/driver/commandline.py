@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +22,7 @@ from benchmark.driver.table import closing_table
 from benchmark.engine.devices import DEVICES
 from benchmark.names import unknown
 from benchmark.provenance import command
-from benchmark.records import CONFIGURATION, Search, Study
+from benchmark.records import Search, Study, read_selection
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
 
@@ -179,26 +179,3 @@ def make_parser(question: str) -> Parser:
         help="narrow the study; may be repeated",
     )
     return parser
-
-
-def read_selection(texts: Sequence[str]) -> Mapping[str, list[str]]:
-    """``--only`` arguments as factor -> values.
-
-    Raises
-    ------
-    ValueError
-        If one has no ``=`` or no value, or names no factor.
-
-    >>> read_selection(["model=mlp,cnn"])
-    {'model': ['mlp', 'cnn']}
-    """
-    selection: dict[str, list[str]] = {}
-    for text in texts:
-        factor, equals, values = text.partition("=")
-        chosen = [value for value in values.split(",") if value]
-        if not equals or not chosen:
-            raise ValueError(f"--only takes FACTOR=VALUE[,VALUE], but got {text!r}")
-        if factor not in CONFIGURATION:
-            raise ValueError(unknown("factor", factor, CONFIGURATION))
-        selection[factor] = selection.get(factor, []) + chosen
-    return selection

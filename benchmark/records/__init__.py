@@ -1,0 +1,28 @@
+"""The plain records that everything else passes around: no torch, no files."""
+
+from benchmark.names import Choice, Named
+from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS, check_checkpoints
+from benchmark.records.levels import Levels, levels_of, plain_levels
+from benchmark.records.narrowing import read_selection
+from benchmark.records.ranges import Range
+from benchmark.records.searches import Search
+from benchmark.records.studies import Study
+from benchmark.records.trials import CONFIGURATION, NUMERIC_FACTORS, Trial
+
+__all__ = [
+    "CONFIGURATION",
+    "NUMERIC_FACTORS",
+    "REAL_NUMBERS",
+    "WHOLE_NUMBERS",
+    "Choice",
+    "Levels",
+    "Named",
+    "Range",
+    "Search",
+    "Study",
+    "Trial",
+    "check_checkpoints",
+    "levels_of",
+    "plain_levels",
+    "read_selection",
+]

@@ -1,0 +1,45 @@
+"""The interval in which a tunable number may lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Range:
+    """Interval ``[low, high]`` of one tunable number, with the default that its source gives.
+
+    ``log`` says that a search draws its logarithm uniformly; ``integer`` that only whole
+    numbers are allowed.
+
+    Raises
+    ------
+    ValueError
+        If ``low <= default <= high`` does not hold, or ``log`` is asked of ``low <= 0``.
+
+    >>> Range(1e-2, 1e2, default=1.0).contains(5.0)
+    True
+    """
+
+    low: float
+    high: float
+    default: float
+    log: bool = True
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.default <= self.high:
+            raise ValueError(
+                "`low <= default <= high` must hold, "
+                f"but got (low={self.low}, default={self.default}, high={self.high})"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"`low > 0` must hold with log=True, but got low={self.low}")
+
+    def contains(self, value: float) -> bool:
+        """Whether ``value`` is allowed."""
+        whole = not self.integer or float(value).is_integer()
+        return whole and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"

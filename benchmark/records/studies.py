@@ -1,0 +1,114 @@
+"""A question, and the full factorial of trials that answers it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.records.fields import check_checkpoints
+from benchmark.records.levels import Levels, levels_of, plain_levels
+from benchmark.records.narrowing import custom_objects, narrowed, selected, typed
+from benchmark.records.trials import Trial, check_factors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and the full factorial of trials that answers it.
+
+    Parameters
+    ----------
+    name
+        Folder of its results.
+    question
+        One sentence that ends in a question mark.
+    factors
+        Levels of each `Trial` field that is varied or fixed: a sequence of levels, or one value.
+        A list of such mappings is the union of their factorials (thresholds that belong to
+        one clipping only, say).
+    seeds
+        Every cell is run once with each.
+    checkpoints
+        Rows of history a trial, evenly spaced over the budget (a multiple of 4, so that
+        batch policies with quarter milestones decide on time).
+    layers
+        Whether per-layer rows are recorded at every checkpoint.
+    sharpness
+        Whether the largest Hessian eigenvalue is measured at each quarter of the checkpoints.
+
+    >>> study = Study(name="demo", question="Which rate?", factors={"learning_rate": [0.1, 1.0]})
+    >>> len(list(study.trials()))
+    2
+    """
+
+    name: str
+    question: str
+    factors: Levels | Sequence[Levels]
+    seeds: Sequence[int] = (0,)
+    checkpoints: int = 20
+    layers: bool = False
+    sharpness: bool = False
+
+    def __post_init__(self) -> None:
+        check_checkpoints(self.checkpoints)
+        for block in self.blocks():
+            check_factors(block)
+
+    def blocks(self) -> list[Levels]:
+        """The factorials whose union this study is."""
+        return [self.factors] if isinstance(self.factors, Mapping) else list(self.factors)
+
+    def trials(self) -> Iterator[Trial]:
+        """Every expected trial once, the seed varying fastest."""
+        seen = set()
+        for block in self.blocks():
+            names = [name for name in block if name != "seed"]
+            for values in itertools.product(*(levels_of(block[name]) for name in names)):
+                for seed in self.seeds:
+                    trial = Trial(**dict(zip(names, values, strict=True)), seed=seed)
+                    if trial.key not in seen:
+                        seen.add(trial.key)
+                        yield trial
+
+    def only(self, selection: Mapping[str, Sequence[str]]) -> Study:
+        """This study with factors narrowed, or fixed to other values than its own.
+
+        A value that some block has keeps the trials with it; one that none has is set in all.
+
+        Raises
+        ------
+        ValueError
+            If a number is none, or the arm is named, which only a search has.
+
+        >>> study = Study(
+        ...     name="demo",
+        ...     question="Which threshold?",
+        ...     factors=[{"clipping": "none"}, {"clipping": "value", "clipping_threshold": 0.1}],
+        ... )
+        >>> [trial.clipping for trial in study.only({"clipping": ["value"]}).trials()]
+        ['value']
+        """
+        if "arm" in selection:
+            raise ValueError(f"`arm` narrows a search, but {self.name!r} has no arms")
+        blocks = self.blocks()
+        custom = custom_objects(blocks)
+        for name, texts in selection.items():
+            if name != "seed":
+                blocks = narrowed(blocks, name, selected(name, texts, custom))
+        seeds = typed("seed", selection["seed"]) if "seed" in selection else self.seeds
+        return dataclasses.replace(self, factors=blocks, seeds=tuple(seeds))
+
+    def definition(self) -> dict[str, Any]:
+        """The whole study as plain values, for the metadata of its files."""
+        return {
+            "kind": "study",
+            "name": self.name,
+            "question": self.question,
+            "factors": [plain_levels(block) for block in self.blocks()],
+            "seeds": list(self.seeds),
+            "checkpoints": self.checkpoints,
+            "layers": self.layers,
+            "sharpness": self.sharpness,
+        }

@@ -1,0 +1,112 @@
+"""One configuration with one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.names import Choice
+from benchmark.records.levels import plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One configuration with one seed.
+
+    Strategies, the model and the data set are given by name, or as objects of one's own.
+    ``None`` stands for the default of the strategy or model and is filled in by
+    `benchmark.engine.resolve`, so that a recorded trial is always explicit.
+
+    Parameters
+    ----------
+    depth, width
+        Number of hidden layers, and features of the first; only models that can vary them take
+        another than their own.
+    initialization, init_gain
+        Where the weights are drawn from, and what multiplies the hidden weights.
+    train_fraction
+        Share of the training set that is used, in (0, 1]: its first examples.
+    loss
+        What is minimized.
+    learning_rate
+        Rate before the schedule's factor.
+    learning_rate_scaling
+        How the rate follows the batch size when a policy changes it.
+    clipping_threshold, batch_policy_parameter
+        The one tunable number of the clipping and of the batch policy.
+    batch_size
+        Examples in the first update, unless the policy sets its own.
+    epochs
+        Budget, in passes over the training set; 0 measures the network as it was initialized.
+    precision
+        In which the arithmetic is done.
+    seed
+        Fixes the initial weights and the order of the data, whatever the strategy.
+    arm
+        Part of the study that asked for this trial (a sampler's name, say); empty in a grid.
+    """
+
+    dataset: Choice = "digits"
+    train_fraction: float = 1.0
+    model: Choice = "mlp"
+    depth: int | None = None
+    width: int | None = None
+    initialization: Choice = "he"
+    init_gain: float = 1.0
+    normalization: Choice = "none"
+    loss: Choice = "cross_entropy"
+    optimizer: Choice = "sgd"
+    learning_rate: float = 0.1
+    learning_rate_scaling: Choice = "none"
+    schedule: Choice = "constant"
+    clipping: Choice = "none"
+    clipping_threshold: float | None = None
+    batch_policy: Choice = "fixed"
+    batch_policy_parameter: float | None = None
+    batch_size: int = 32
+    epochs: float = 5.0
+    precision: Choice = "float32"
+    seed: int = 0
+    arm: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The configuration as plain values, one a column."""
+        return {name: plain(getattr(self, name)) for name in CONFIGURATION}
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that identify this trial in every file and on every machine."""
+        return _digest(self.row())
+
+    @functools.cached_property
+    def cell(self) -> str:
+        """Identifies the configuration without its seed."""
+        row = self.row()
+        del row["seed"]
+        return _digest(row)
+
+
+CONFIGURATION: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Trial))
+"""Names of the columns that say what a trial is, as opposed to what came out."""
+
+NUMERIC_FACTORS = frozenset({"learning_rate", "clipping_threshold", "init_gain", "seed"})
+"""Factors in which the trials of one unit may differ: numbers that change no tensor's shape."""
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    # 1 and 1.0 are the same configuration: every number is written as a float
+    numbers = {k: float(v) if isinstance(v, int | float) else v for k, v in row.items()}
+    text = json.dumps(numbers, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def check_factors(block: Mapping[str, Any]) -> None:
+    """Raise a ValueError that names the first key that is no field of `Trial`."""
+    for name in block:
+        if name not in CONFIGURATION:
+            raise ValueError(f"unknown factor {name!r}; allowed: {', '.join(CONFIGURATION)}")
