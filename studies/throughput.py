@@ -19,7 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, one_of, refuse
-from benchmark.driver.executors import cores, recruit
+from benchmark.driver.executors import cores, open_pool
 from benchmark.driver.workers import Workers
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.parquet import write
@@ -65,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         processes = options.workers or (cores() if on_cpu else 1)
         chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
-        force = recruit("processes", processes)
+        pool = open_pool("processes", processes)
         plain = Workers(processes, unprepared)
         try:
-            rows = measure(chosen, Lab(force.executor, plain, processes, device.type))
+            rows = measure(chosen, Lab(pool.executor, plain, processes, device.type))
         finally:
-            force.end()
+            pool.stop()
             plain.kill()
         timings = frame("measurements", rows)
         path = (options.results or Path("results") / options.scale) / PATH

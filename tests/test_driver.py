@@ -218,7 +218,7 @@ def test_trials_are_told_in_the_order_of_asking_whatever_finished_first() -> Non
     trials = [Trial(seed=seed) for seed in range(3)]
     asked = Asked("s", factorial_sampler([{}] * 3), Mirror(None))
     for trial in trials:
-        asked.hold(asked.ask(), trial)
+        asked.remember(asked.ask(), trial)
     row = {"status": "stable", "first_bad_step": None, "seed": 0, "validation_accuracy": 0.5}
     row |= {"validation_loss": 0.5, "initial_loss": 2.0}
     rows = {trials[2].key: row, trials[1].key: row}

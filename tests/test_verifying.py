@@ -13,7 +13,7 @@ from conftest import TOY
 from benchmark import Study
 from benchmark.data import DATASETS, DataError
 from benchmark.driver import Options, inspecting, run_study, verifying
-from benchmark.driver.executors import InThisProcess, Workforce
+from benchmark.driver.executors import InThisProcess, WorkerPool
 from benchmark.driver.verifying import exact_differences, rough_differences, verify
 from benchmark.engine import resolve
 from benchmark.results import StudyFolder, write
@@ -37,8 +37,8 @@ STUDY = Study(
 @pytest.fixture(autouse=True)
 def toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "toy", TOY)
-    here = Workforce(InThisProcess(), lambda: 0)
-    monkeypatch.setattr(verifying, "recruit", lambda executor, workers: here)
+    here = WorkerPool(InThisProcess(), lambda: 0)
+    monkeypatch.setattr(verifying, "open_pool", lambda executor, workers: here)
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +280,6 @@ def test_trials_with_parts_of_ones_own_are_left_out_with_a_note(
     checked = list(verify(Options(copied.path), sample=8))
 
     assert len(checked) == 4
-    assert "4 trials have parts of one's own, and are left out" in caplog.text
+    assert "4 trials have custom parts, and are left out" in caplog.text
     monkeypatch.delitem(DATASETS, "toy")
     assert inspecting.main(["verify", str(copied.path)]) == 2

@@ -18,7 +18,7 @@ from conftest import TOY
 from benchmark import Study, Trial
 from benchmark.driver import Options, dispatch, run_study, units
 from benchmark.driver.dispatch import LostExecutor, train_units
-from benchmark.driver.executors import InThisProcess, Workforce, recruit
+from benchmark.driver.executors import InThisProcess, WorkerPool, open_pool
 from benchmark.driver.stopping import PATIENCE, Stopped, Stopping, signals
 from benchmark.driver.units import Outcome, Unit, train_unit
 from benchmark.driver.workers import CannotStart, WorkerDied, Workers
@@ -188,8 +188,8 @@ def unit_of(count: int) -> Unit:
 
 
 def all_rows(executor: Executor, *made: Unit) -> pd.DataFrame:
-    force = Workforce(executor, lambda: 1)
-    rows = [o.record().trials for _, o in train_units(made, force, Stopping())]
+    pool = WorkerPool(executor, lambda: 1)
+    rows = [o.record().trials for _, o in train_units(made, pool, Stopping())]
     return pd.concat(rows).set_index("seed").sort_index()
 
 
@@ -277,7 +277,7 @@ def test_an_unknown_executor_is_named(choice: str) -> None:
     with pytest.raises(
         UnknownName, match=rf"unknown executor '{choice}'.*Allowed: processes, here"
     ):
-        recruit(choice, 1)
+        open_pool(choice, 1)
 
 
 def kill_worker_once(unit: Unit) -> Outcome:
@@ -334,7 +334,7 @@ class Slow(Executor):
 def test_once_asked_to_stop_what_runs_lands_and_nothing_else_begins() -> None:
     executor, stopping = Slow(), Stopping()
     made = [unit_of(n) for n in range(1, 7)]
-    landing = train_units(made, Workforce(executor, lambda: 2), stopping)
+    landing = train_units(made, WorkerPool(executor, lambda: 2), stopping)
     # two run and one waits; the first lands, so the third runs and a fourth waits
     executor.submit(train_unit, unit_of(9))
     executor.calls.clear()
@@ -374,7 +374,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_a_run_that_was_complete_anyway_is_not_stopped() -> None:
     stopping = Stopping(asked=False)
     executor = Slow()
-    landing = train_units([unit_of(1)], Workforce(executor, lambda: 1), stopping)
+    landing = train_units([unit_of(1)], WorkerPool(executor, lambda: 1), stopping)
     started = next_in_thread(landing)
     wait_until(lambda: len(executor.calls) == 1)
     stopping.asked = True

@@ -20,7 +20,7 @@ Row = Mapping[Any, Any]
 SHOWN = ("status", "first_bad_step", "seed", "validation_accuracy")
 """Columns of a trial's row that a dashboard shows beside its parameters."""
 
-TOLD = (*SHOWN, "validation_loss", "initial_loss")
+OUTCOME_COLUMNS = (*SHOWN, "validation_loss", "initial_loss")
 """Columns that are shown, or that the objective is made from."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,10 +46,10 @@ class Asked:
         self._mirror = mirror
 
     def ask(self) -> optuna.Trial:
-        """The next Optuna trial; suggest its parameters, then `hold` it."""
+        """The next Optuna trial; suggest its parameters, then `remember` it."""
         return self.study.ask()
 
-    def hold(self, asked: optuna.Trial, trial: Trial) -> None:
+    def remember(self, asked: optuna.Trial, trial: Trial) -> None:
         """Remember that ``asked`` is the trial ``trial``."""
         asked.set_user_attr("trial", trial.key)
         self.pending.append((asked, trial))

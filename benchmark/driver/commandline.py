@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from benchmark.data import DataError
-from benchmark.driver.bench import Options
 from benchmark.driver.dispatch import LostExecutor
 from benchmark.driver.executors import EXECUTORS
 from benchmark.driver.grid import run_study
+from benchmark.driver.options import Options
 from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table

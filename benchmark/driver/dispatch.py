@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
 
-from benchmark.driver.executors import Workforce
+from benchmark.driver.executors import WorkerPool
 from benchmark.driver.stopping import Stopped, Stopping
 from benchmark.driver.units import Outcome, Unit, train_unit
 from benchmark.driver.workers import CannotStart
@@ -41,7 +41,7 @@ class _Attempt:
 
 
 def train_units(
-    units: Iterable[Unit], force: Workforce, stopping: Stopping
+    units: Iterable[Unit], pool: WorkerPool, stopping: Stopping
 ) -> Iterator[tuple[Unit, Outcome]]:
     """Train ``units``, yielding each as it finishes.
 
@@ -62,13 +62,13 @@ def train_units(
     try:
         while True:
             # one more than can run, so that none waits while results are written
-            most = force.slots() + 1
+            most = pool.slots() + 1
             while len(running) < most and not stopping.asked:
                 attempt = again.popleft() if again else next(waiting, None)
                 if attempt is None:
                     break
                 stopping.in_flight += 1
-                running[_submit(force, attempt.unit)] = attempt
+                running[_submit(pool, attempt.unit)] = attempt
             if not running:
                 if stopping.asked and (again or next(waiting, None) is not None):
                     raise Stopped
@@ -89,7 +89,7 @@ def train_units(
                 stopping.in_flight -= 1
             if stopping.asked:
                 # executors start calls in order: those beyond the slots have not begun
-                for future in list(running)[force.slots() :]:
+                for future in list(running)[pool.slots() :]:
                     future.cancel()
     finally:
         stopping.in_flight = 0
@@ -97,9 +97,9 @@ def train_units(
             future.cancel()
 
 
-def _submit(force: Workforce, unit: Unit) -> Future[Outcome]:
+def _submit(pool: WorkerPool, unit: Unit) -> Future[Outcome]:
     try:
-        return force.executor.submit(train_unit, unit)
+        return pool.executor.submit(train_unit, unit)
     except RuntimeError as error:
         raise LostExecutor(f"the executor takes no more work: {error}") from error
 

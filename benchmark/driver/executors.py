@@ -1,5 +1,5 @@
-"""Where units are trained: processes of this machine, this process, a cluster, or an executor of
-the user's own."""
+"""Where units are trained: processes of this machine, this process, a cluster, or a
+custom executor."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class InThisProcess(Executor):
 
 
 @dataclass(frozen=True)
-class Workforce:
+class WorkerPool:
     """An executor and how many calls it runs beside the driver, which may change while it runs.
 
-    ``warm`` starts it ahead of the first call, and ``end`` stops it at once; one that belongs to
-    the user is left alone.
+    ``warm`` starts it ahead of the first call, and ``stop`` ends it at once; a custom executor is
+    left alone.
     """
 
     executor: Executor
     slots: Callable[[], int]
     warm: Callable[[], None] = lambda: None
-    end: Callable[[], None] = lambda: None
+    stop: Callable[[], None] = lambda: None
 
 
 def cores() -> int:
@@ -53,8 +53,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def recruit(choice: str | Executor, workers: int) -> Workforce:
-    """The workforce that ``choice`` stands for; ``workers`` counts processes of this machine.
+def open_pool(choice: str | Executor, workers: int) -> WorkerPool:
+    """The pool that ``choice`` stands for; ``workers`` counts processes of this machine.
 
     Raises
     ------
@@ -64,16 +64,16 @@ def recruit(choice: str | Executor, workers: int) -> Workforce:
         If no cluster answers.
     """
     if isinstance(choice, Executor):
-        return Workforce(choice, lambda: workers)
+        return WorkerPool(choice, lambda: workers)
     if choice == "here":
-        return Workforce(InThisProcess(), lambda: 0)
+        return WorkerPool(InThisProcess(), lambda: 0)
     if choice == "processes":
         pool = Workers(workers, start_worker)
-        return Workforce(pool, lambda: workers, pool.warm, pool.kill)
+        return WorkerPool(pool, lambda: workers, pool.warm, pool.kill)
     if choice.startswith("dask://"):
         # the extra `cluster` is needed only here
         from benchmark.driver.cluster import connect
 
         cluster = connect(choice.removeprefix("dask://"))
-        return Workforce(cluster, cluster.slots, end=cluster.close)
+        return WorkerPool(cluster, cluster.slots, stop=cluster.close)
     raise UnknownName(unknown("executor", choice, EXECUTORS))

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.driver.asking import Asked
-from benchmark.driver.bench import Bench, Options, resolve_all
 from benchmark.driver.mirror import Mirror
+from benchmark.driver.options import Options
+from benchmark.driver.running import open_run, resolve_all
 from benchmark.driver.samplers import factorial_sampler
 from benchmark.records import CONFIGURATION, Study, Trial
 
@@ -27,22 +28,13 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
         If the folder cannot be written, or another run holds it.
     """
     trials = resolve_all(list(study.trials()))
-    bench = Bench(
-        study.name,
-        study.definition(),
-        options,
-        checkpoints=study.checkpoints,
-        layers=study.layers,
-        sharpness=study.sharpness,
-        expected=len(trials),
-    )
-    with Mirror(options.storage) as mirror, bench:
+    with Mirror(options.storage) as mirror, open_run(study, options, expected=len(trials)) as run:
         asked = ask_for_all(
             Asked(study.name, factorial_sampler(parameters(trials)), mirror), trials
         )
-        bench.train(trials, after_unit=lambda: asked.tell_ready(bench.rows))
-        asked.tell_ready(bench.rows)
-    return bench.folder.load().trials
+        run.train(trials, after_unit=lambda: asked.tell_ready(run.rows))
+        asked.tell_ready(run.rows)
+    return run.folder.load().trials
 
 
 def parameters(trials: list[Trial]) -> list[dict[str, Any]]:
@@ -63,5 +55,5 @@ def ask_for_all(asked: Asked, trials: list[Trial]) -> Asked:
         optuna_trial = asked.ask()
         for name in row:
             optuna_trial.suggest_categorical(name, levels[name])
-        asked.hold(optuna_trial, trial)
+        asked.remember(optuna_trial, trial)
     return asked

@@ -10,8 +10,9 @@ import optuna
 import pandas as pd
 
 from benchmark.driver.asking import Asked, objective
-from benchmark.driver.bench import Bench, Options, resolve_all
 from benchmark.driver.mirror import Mirror
+from benchmark.driver.options import Options
+from benchmark.driver.running import open_run, resolve_all
 from benchmark.driver.samplers import make_sampler
 from benchmark.driver.units import trial_of
 from benchmark.engine import REGISTRIES, resolve
@@ -47,22 +48,16 @@ def run_search(search: Search, options: Options) -> pd.DataFrame:
 def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]]) -> pd.DataFrame:
     check_space(search, [base for base, _ in searches])
     confirmed = len(search.confirm_seeds) * (len(searches) + len(_bases(search)))
-    bench = Bench(
-        search.name,
-        search.definition(),
-        options,
-        checkpoints=search.checkpoints,
-        expected=len(searches) * search.trials + confirmed,
-    )
-    with bench:
+    expected = len(searches) * search.trials + confirmed
+    with open_run(search, options, expected=expected) as run:
         for start in range(0, search.trials, search.generation):
             size = min(search.generation, search.trials - start)
             generation = [
                 _ask(search, base, asked) for base, asked in searches for _ in range(size)
             ]
-            bench.train(generation)
+            run.train(generation)
             for _, asked in searches:
-                asked.tell_ready(bench.rows)
+                asked.tell_ready(run.rows)
         winners = [
             dataclasses.replace(best, arm=f"confirm:{best.arm}")
             for _, asked in searches
@@ -73,15 +68,15 @@ def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]
             for base in _bases(search)
             if (best := best_of_grid(options, base)) is not None
         ]
-        bench.settle(len(searches) * search.trials + len(winners) * len(search.confirm_seeds))
-        bench.train(
+        run.set_expected(len(searches) * search.trials + len(winners) * len(search.confirm_seeds))
+        run.train(
             [
                 dataclasses.replace(winner, seed=seed)
                 for winner in winners
                 for seed in search.confirm_seeds
             ]
         )
-    return bench.folder.load().trials
+    return run.folder.load().trials
 
 
 def _bases(search: Search) -> list[Trial]:
@@ -138,7 +133,7 @@ def _ask(search: Search, base: Trial, asked: Asked) -> Trial:
         levels = search.space.get(number, allowed)
         trial = dataclasses.replace(trial, **{number: suggest(optuna_trial, label, levels)})
     trial = resolve(trial)
-    asked.hold(optuna_trial, trial)
+    asked.remember(optuna_trial, trial)
     return trial
 
 

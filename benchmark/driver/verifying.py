@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import load
-from benchmark.driver.bench import Options
 from benchmark.driver.commandline import one_of
 from benchmark.driver.dispatch import train_units
-from benchmark.driver.executors import recruit
+from benchmark.driver.executors import open_pool
+from benchmark.driver.options import Options
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
@@ -106,11 +106,11 @@ def verify(options: Options, *, sample: int = SAMPLE, seed: int = 0) -> Iterator
         # a data set that is not to be had is no difference of the trials
         load(task.unit.trials[0].dataset)
         tasks.setdefault(f"{name}/{task.unit.id}", task)
-    force = recruit(options.executor, min(options.processes, len(tasks)))
+    pool = open_pool(options.executor, min(options.processes, len(tasks)))
     try:
         by_unit = {task.unit.id: task for task in tasks.values()}
         units = [task.unit for task in tasks.values()]
-        for unit, outcome in train_units(units, force, Stopping()):
+        for unit, outcome in train_units(units, pool, Stopping()):
             now = outcome.record()
             # a worker that died is replaced, and its unit may come back in parts
             task = by_unit.get(unit.id) or next(
@@ -119,7 +119,7 @@ def verify(options: Options, *, sample: int = SAMPLE, seed: int = 0) -> Iterator
             for trial in unit.trials:
                 yield check(task, now, trial.key)
     finally:
-        force.end()
+        pool.stop()
 
 
 def repeatable(results: Results) -> list[str]:
@@ -130,7 +130,7 @@ def repeatable(results: Results) -> list[str]:
     for field, registry in REGISTRIES.items():
         known &= finished[field].isin(list(registry))
     if not known.all():
-        log.warning("%d trials have parts of one's own, and are left out", (~known).sum())
+        log.warning("%d trials have custom parts, and are left out", (~known).sum())
     return finished.loc[known, "trial"].tolist()
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.data import load
-from benchmark.driver.bench import Options
 from benchmark.driver.grid import run_study
 from benchmark.driver.inspecting import STUDIES
+from benchmark.driver.options import Options
 from benchmark.driver.units import Outcome, Unit
 from benchmark.engine import REGISTRIES, Record
 from benchmark.records import Study

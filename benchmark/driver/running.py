@@ -1,0 +1,232 @@
+"""One run of a study: trains what is asked for and not there yet, and stores it in its folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from tqdm import tqdm
+
+from benchmark.data import load
+from benchmark.driver.asking import OUTCOME_COLUMNS, Row
+from benchmark.driver.dispatch import train_units
+from benchmark.driver.executors import WorkerPool, open_pool
+from benchmark.driver.options import Options
+from benchmark.driver.sharing import earlier_studies
+from benchmark.driver.units import Outcome, Unit, make_units
+from benchmark.engine import resolve
+from benchmark.provenance import provenance
+from benchmark.records import Search, Study, Trial
+from benchmark.results import Results, ResultsError, StudyFolder, write
+from benchmark.schema import frame, to_arrow
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_run(study: Study | Search, options: Options, *, expected: int) -> Iterator[StudyRun]:
+    """A run of ``study`` in its folder, which no other run can use until the end.
+
+    On a clean end the parts are merged.
+
+    Parameters
+    ----------
+    expected
+        Trials expected in the end, where that is more than are known at first.
+
+    Raises
+    ------
+    ResultsError
+        If the folder cannot be written, is in use, or holds another study.
+    """
+    folder = StudyFolder(options.results / study.name)
+    # as it comes back from a file, so that the two compare
+    definition = json.loads(json.dumps(study.definition()))
+    metadata = provenance(device=options.where, study=definition)
+    metadata |= {"expected": expected, "earlier_studies": []}
+    with ExitStack() as stack:
+        # first, so that a cluster that does not answer leaves the folder untouched
+        pool = open_pool(options.executor, options.processes)
+        stack.callback(pool.stop)
+        stack.enter_context(folder.held())
+        found = folder.load(repair=True)
+        if found.plan_metadata:
+            try:
+                metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
+            except ValueError as error:
+                raise ResultsError(
+                    f"{folder.path} holds another study: {error}; give another --results folder"
+                ) from None
+        if options.progress and study.question:
+            print(study.question, flush=True)
+        with closing(StudyRun(study, options, folder, pool, found, metadata)) as run:
+            yield run
+        folder.compact(metadata)
+        run.warn_of_other_trials()
+
+
+class StudyRun:
+    """A study's plan and its finished rows, and the workers that train what is missing.
+
+    Made by `open_run`.
+
+    Attributes
+    ----------
+    rows
+        What Optuna is told of every finished trial, by its key.
+    """
+
+    def __init__(
+        self,
+        study: Study | Search,
+        options: Options,
+        folder: StudyFolder,
+        pool: WorkerPool,
+        found: Results,
+        metadata: dict[str, Any],
+    ) -> None:
+        self.study = study
+        self.options = options
+        self.folder = folder
+        self.metadata = metadata
+        self.rows: dict[str, Row] = {}
+        self._pool = pool
+        self._plan: pd.DataFrame | None = found.plan
+        self._rank = {trial: i for i, trial in enumerate(found.plan["trial"])}
+        self._planned: dict[str, str] = {}
+        if found.plan_metadata.get("device") == metadata["device"]:
+            self._planned = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
+        self._asked: set[str] = set()
+        self._expected = metadata["expected"]
+        self._bar: tqdm[Any] | None = None
+        self._add_rows(to_arrow("trials", found.trials[found.trials["status"] != "failed"]))
+
+    def close(self) -> None:
+        """End the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def train(self, trials: Sequence[Trial], after_unit: Callable[[], None] | None = None) -> None:
+        """Add ``trials`` (resolved) to the plan, and train those that have no row yet.
+
+        ``after_unit`` is called each time that a unit's rows have landed.
+
+        Raises
+        ------
+        DataError
+            If a data set is missing or damaged, before anything is trained.
+        Stopped
+            If a stop was asked for, once what was in flight has landed.
+        """
+        wanted = {trial.key: trial for trial in trials}
+        self._asked |= wanted.keys()
+        new = [key for key in wanted if key not in self._rank]
+        self._rank |= {key: len(self._rank) + i for i, key in enumerate(new)}
+        # in the plan's order, by which a unit can be put together again from its rows
+        missing = sorted(
+            (key for key in wanted if key not in self.rows), key=self._rank.__getitem__
+        )
+        if missing:
+            self._pool.warm()
+        for dataset in dict.fromkeys(wanted[key].dataset for key in missing):
+            load(dataset)
+        units = make_units(
+            self.study.name,
+            [wanted[key] for key in missing],
+            checkpoints=self.study.checkpoints,
+            layers=isinstance(self.study, Study) and self.study.layers,
+            sharpness=isinstance(self.study, Study) and self.study.sharpness,
+            device=self.options.device,
+            planned=self._planned,
+        )
+        unit_of = {trial.key: unit.id for unit in units for trial in unit.trials}
+        self._extend_plan([wanted[key] for key in new], unit_of)
+        self._show_progress(len(wanted) - len(missing))
+        if not units:
+            return
+        for unit, outcome in train_units(units, self._pool, self.options.stopping):
+            self._store(unit, outcome)
+            if after_unit is not None:
+                after_unit()
+
+    def _store(self, unit: Unit, outcome: Outcome) -> None:
+        self.folder.append(unit.id, outcome.tables, self.metadata)
+        self._add_rows(outcome.tables["trials"])
+        if self._bar is not None:
+            self._bar.update(len(unit.trials))
+
+    def _add_rows(self, trials: pa.Table) -> None:
+        for row in trials.select(["trial", *OUTCOME_COLUMNS]).to_pylist():
+            self.rows[row.pop("trial")] = row
+
+    def set_expected(self, expected: int) -> None:
+        """Say how many trials there will be, once it is known exactly."""
+        self._expected = expected
+        if self._bar is not None:
+            self._bar.total = expected
+
+    def _extend_plan(self, trials: Iterable[Trial], units: Mapping[str, str]) -> None:
+        """Record what is expected: once the whole plan, later only what is new in it."""
+        self.metadata["expected"] = max(self._expected, len(self._rank))
+        rows = frame(
+            "plan",
+            [
+                {
+                    "study": self.study.name,
+                    "trial": trial.key,
+                    "cell": trial.cell,
+                    "unit": units[trial.key],
+                    **trial.row(),
+                }
+                for trial in trials
+            ],
+        )
+        if self._plan is not None:
+            whole = pd.concat([self._plan, rows], ignore_index=True) if len(self._plan) else rows
+            if len(rows) or not self.folder.file("plan").exists():
+                write("plan", whole, self.folder.file("plan"), self.metadata)
+            self._plan = None
+        elif len(rows):
+            write("plan", rows, self.folder.part(rows["unit"].iloc[0], "plan"), self.metadata)
+
+    def warn_of_other_trials(self) -> None:
+        """Say how many trials the folder holds that this run did not ask for."""
+        others = self._rank.keys() - self._asked
+        if not others:
+            return
+        missing = len(others - self.rows.keys())
+        log.warning(
+            "%s also holds %d trials that this command did not ask for, %d of them not run; they "
+            "are kept, and count in its status and report",
+            self.folder.path,
+            len(others),
+            missing,
+        )
+
+    def _show_progress(self, already: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self.metadata["expected"],
+                desc=self.study.name,
+                unit="trial",
+                disable=not self.options.progress,
+                smoothing=0.05,
+                dynamic_ncols=True,
+            )
+        if not self._bar.disable:
+            self._bar.initial += already
+        self._bar.update(already)
+
+
+def resolve_all(trials: Sequence[Trial]) -> list[Trial]:
+    """Resolve every trial of a study; the first mistake raises before anything is touched."""
+    # two ways to say the same trial, a default and its value, are one
+    resolved = list(dict.fromkeys(resolve(trial) for trial in trials))
+    if not resolved:
+        raise ValueError("the study has no trials: every factor needs at least one level")
+    return resolved
