@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn import functional as F
 
 from benchmark.layout import Layout, linear_maps
+from benchmark.strategies.losses import cross_entropy
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, Tensor]
@@ -41,7 +41,7 @@ def measure_layers(
     buffers: Tensors,
     images: Tensor,
     labels: Tensor,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> Arrays:
     """Norms at every layer for K trials on one batch, in training mode.
 
@@ -54,6 +54,8 @@ def measure_layers(
         (K, D), and (K, ...) each; neither is changed.
     images, labels
         (N, C, H, W) and (N,), the same for every trial.
+    loss
+        ``(logits (N, classes), labels (N,)) -> (N,)``: of every example.
 
     Returns
     -------
@@ -96,7 +98,8 @@ def _measure(
             logits = functional_call(model, {**weights, **state}, (images,))
         values = {name: h.detach() for name, h in seen.items()}
         norms = {name: torch.linalg.vector_norm(h) / h.numel() ** 0.5 for name, h in values.items()}
-        return loss(logits, labels), norms, {name: h.mean() for name, h in values.items()}
+        value = loss(logits, labels).mean()
+        return value, norms, {name: h.mean() for name, h in values.items()}
 
     def alone(*trees: Tensors) -> tuple[Tensor, Tensors, Tensors]:
         value, *figures = forward(*({k: v[0] for k, v in tree.items()} for tree in trees))

@@ -231,6 +231,28 @@ def test_no_epochs_measure_the_network_as_it_was_initialized(toy: Dataset) -> No
     assert (record.layers["backprop_norm"] > 0).all()
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("fraction", [1 / 12, 0.5, 1.0])
+def test_the_gradients_of_layers_together_are_that_of_the_step(
+    toy: Dataset, loss: str, fraction: float
+) -> None:
+    # one update from all 8, 48 or 96 examples, which are also those that layers are measured on
+    trial = Trial(
+        dataset=toy,
+        model="mlp_deep",
+        depth=3,
+        loss=loss,
+        batch_policy="full",
+        train_fraction=fraction,
+        epochs=1,
+        precision="float64",
+    )
+    record = train(trial, device="cpu", checkpoints=4, layers=True)
+    start = record.layers[record.layers["step"] == 0]
+    together = math.sqrt((start["gradient_norm"] ** 2).sum())
+    assert together == pytest.approx(record.trials["gradient_norm_max"].item(), rel=1e-10)
+
+
 def test_an_overflow_at_initialization_is_nonfinite_at_step_zero(toy: Dataset) -> None:
     trial = Trial(dataset=toy, model="mlp_deep", depth=10, init_gain=1e8, epochs=0)
     row = run(trial).iloc[0]
