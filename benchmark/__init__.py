@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records import Range, Search, Study, Trial
+from benchmark.records import Range, RelativeRates, Search, Study, Trial
 from benchmark.results import load_study
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "Optimizer",
     "Range",
     "Record",
+    "RelativeRates",
     "Schedule",
     "Search",
     "Study",

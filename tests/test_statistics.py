@@ -296,6 +296,42 @@ def test_best_per_arm_takes_the_mean_over_seeds() -> None:
     assert found["learning_rate"].tolist() == [0.1, 0.1]
 
 
+def scored(rows: dict[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"arm": arm, "learning_rate": rate, "validation": v, "objective": 1 - v, "seed": seed}
+            for arm, values in rows.items()
+            for rate, mean in zip([0.1, 0.3, 1.0], values, strict=True)
+            for seed, v in enumerate((mean - 0.05, mean + 0.05))
+        ]
+    )
+
+
+def test_rate_scores_are_means_over_seeds() -> None:
+    found = statistics.rate_scores(scored({"b": [0.7, 0.8, 0.6], "a": [0.9, 0.8, 0.7]}), ["arm"])
+    assert found["arm"].tolist() == ["b"] * 3 + ["a"] * 3
+    assert found["learning_rate"].tolist() == [0.1, 0.3, 1.0] * 2
+    assert found["validation"].tolist() == pytest.approx([0.7, 0.8, 0.6, 0.9, 0.8, 0.7])
+    assert found["objective"].tolist() == pytest.approx([0.3, 0.2, 0.4, 0.1, 0.2, 0.3])
+
+
+def test_chosen_rates_say_whether_they_lie_on_an_edge() -> None:
+    frame = scored({"b": [0.7, 0.8, 0.6], "a": [0.9, 0.8, 0.7], "c": [0.1, 0.2, 0.95]})
+    found = statistics.chosen_rates(frame, ["arm"])
+    assert found.to_dict("split")["data"] == [
+        ["b", 0.3, 0.1, 1.0, ""],
+        ["a", 0.1, 0.1, 1.0, "low"],
+        ["c", 1.0, 0.1, 1.0, "high"],
+    ]
+
+
+def test_the_chosen_rate_is_that_of_best_per_arm() -> None:
+    frame = scored({"a": [0.7, 0.8, 0.8], "b": [0.3, 0.3, 0.3]})
+    best = statistics.best_per_arm(frame, ["arm"]).drop_duplicates("arm")
+    chosen = statistics.chosen_rates(frame, ["arm"])
+    assert chosen["best_rate"].tolist() == best["learning_rate"].tolist() == [0.3, 0.1]
+
+
 def test_stable_range_is_the_run_about_the_best_rate() -> None:
     found = statistics.stable_range(statistics.outcomes(RATES), ["model"]).to_dict("list")
     assert found["model"] == ["mlp", "cnn"]

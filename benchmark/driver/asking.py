@@ -20,8 +20,8 @@ Row = Mapping[Any, Any]
 SHOWN = ("status", "first_bad_step", "seed", "validation_accuracy")
 """Columns of a trial's row that a dashboard shows beside its parameters."""
 
-OUTCOME_COLUMNS = (*SHOWN, "validation_loss", "initial_loss")
-"""Columns that are shown, or that the objective is made from."""
+OUTCOME_COLUMNS = (*SHOWN, "validation_loss", "initial_loss", "classes")
+"""Columns that are shown, or by which trials and rates are judged."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ from benchmark.driver.mirror import Mirror
 from benchmark.driver.options import Options
 from benchmark.driver.running import open_run, resolve_all
 from benchmark.driver.samplers import factorial_sampler
+from benchmark.driver.staged import Stages
 from benchmark.records import CONFIGURATION, Study, Trial
 
 
@@ -18,7 +21,8 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
     """Train every trial of ``study`` that is not in its folder yet; returns the trials table.
 
     Each trial is asked of an Optuna study and told to it in order; parquet alone decides what is
-    done, and the same call continues where an earlier one was stopped.
+    done, and the same call continues where an earlier one was stopped. Where rates are relative to
+    the best one, stages follow, each an Optuna study of its own.
 
     Raises
     ------
@@ -28,12 +32,21 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
         If the folder cannot be written, or another run holds it.
     """
     trials = resolve_all(list(study.trials()))
-    with Mirror(options.storage) as mirror, open_run(study, options, expected=len(trials)) as run:
-        asked = ask_for_all(
-            Asked(study.name, factorial_sampler(parameters(trials)), mirror), trials
-        )
-        run.train(trials, after_unit=lambda: asked.tell_ready(run.rows))
-        asked.tell_ready(run.rows)
+    stages = Stages(study)
+    expected = len(trials) + stages.expected
+    with Mirror(options.storage) as mirror, open_run(study, options, expected=expected) as run:
+        stage, known = trials, {trial.key for trial in trials}
+        for number in itertools.count():
+            name = f"{study.name}/stage {number}" if number else study.name
+            asked = ask_for_all(Asked(name, factorial_sampler(parameters(stage)), mirror), stage)
+            run.train(stage, after_unit=functools.partial(asked.tell_ready, run.rows))
+            asked.tell_ready(run.rows)
+            # what lies in the folder of later stages must not change those before
+            stage = stages.following({key: run.rows[key] for key in known if key in run.rows})
+            if not stage:
+                break
+            known |= {trial.key for trial in stage}
+        run.set_expected(len(known))
     return run.folder.load().trials
 
 

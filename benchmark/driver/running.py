@@ -167,6 +167,7 @@ class StudyRun:
     def set_expected(self, expected: int) -> None:
         """Say how many trials there will be, once it is known exactly."""
         self._expected = expected
+        self.metadata["expected"] = max(expected, len(self._rank))
         if self._bar is not None:
             self._bar.total = expected
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmark.records.fields import check_checkpoints
 from benchmark.records.levels import Levels, levels_of, plain_levels
 from benchmark.records.narrowing import custom_objects, narrowed, selected, typed
+from benchmark.records.rates import SELECT, RelativeRates
 from benchmark.records.trials import Trial, check_factors
 
 
@@ -27,9 +28,10 @@ class Study:
     factors
         Levels of each `Trial` field that is varied or fixed: a sequence of levels, or one value.
         A list of such mappings is the union of their factorials (thresholds that belong to
-        one clipping only, say).
+        one clipping only, say). A level of the learning rate may be `RelativeRates`: the
+        configuration's own best rate and its multiples.
     seeds
-        Every cell is run once with each.
+        Every cell is run once with each; a best rate is found on seeds of its own.
     checkpoints
         Rows of history a trial, evenly spaced over the budget (a multiple of 4, so that
         batch policies with quarter milestones decide on time).
@@ -55,22 +57,52 @@ class Study:
         check_checkpoints(self.checkpoints)
         for block in self.blocks():
             check_factors(block)
+            for rates in _relative(block):
+                if shared := set(rates.seeds) & set(self.seeds):
+                    raise ValueError(
+                        "best rates must be found on other seeds than the study's, "
+                        f"but both have {', '.join(map(str, sorted(shared)))}"
+                    )
 
     def blocks(self) -> list[Levels]:
         """The factorials whose union this study is."""
         return [self.factors] if isinstance(self.factors, Mapping) else list(self.factors)
 
     def trials(self) -> Iterator[Trial]:
-        """Every expected trial once, the seed varying fastest."""
+        """Every trial that is expected from the start, once, the seed varying fastest.
+
+        Of relative rates these are the trials over the first half-decades; which others follow
+        depends on what comes out of them.
+        """
+        for rates, trial in self._expanded(lambda rates: rates.start()):
+            yield from _seeds(trial, self.seeds if rates is None else rates.seeds)
+
+    def configurations(self) -> Iterator[tuple[RelativeRates, Trial]]:
+        """Every configuration whose best rate has to be found, at the first rate and seed."""
+        for rates, trial in self._expanded(lambda rates: rates.start()[:1]):
+            if rates is not None:
+                yield rates, next(_seeds(trial, rates.seeds))
+
+    def _expanded(
+        self, first: Callable[[RelativeRates], list[float]]
+    ) -> Iterator[tuple[RelativeRates | None, Trial]]:
+        """Every cell once, where relative rates stand for those that ``first`` takes of them."""
         seen = set()
         for block in self.blocks():
             names = [name for name in block if name != "seed"]
             for values in itertools.product(*(levels_of(block[name]) for name in names)):
-                for seed in self.seeds:
-                    trial = Trial(**dict(zip(names, values, strict=True)), seed=seed)
-                    if trial.key not in seen:
-                        seen.add(trial.key)
-                        yield trial
+                chosen = dict(zip(names, values, strict=True))
+                rates = chosen.get("learning_rate")
+                relative = rates if isinstance(rates, RelativeRates) else None
+                if relative is None:
+                    cells = [Trial(**chosen)]
+                else:
+                    plain = chosen | {"arm": SELECT}
+                    cells = [Trial(**plain | {"learning_rate": r}) for r in first(relative)]
+                for trial in cells:
+                    if trial.cell not in seen:
+                        seen.add(trial.cell)
+                        yield relative, trial
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Study:
         """This study with factors narrowed, or fixed to other values than its own.
@@ -112,3 +144,11 @@ class Study:
             "layers": self.layers,
             "sharpness": self.sharpness,
         }
+
+
+def _relative(block: Levels) -> list[RelativeRates]:
+    return [r for r in levels_of(block.get("learning_rate", ())) if isinstance(r, RelativeRates)]
+
+
+def _seeds(trial: Trial, seeds: Sequence[int]) -> Iterator[Trial]:
+    return (dataclasses.replace(trial, seed=seed) for seed in seeds)

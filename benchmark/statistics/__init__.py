@@ -27,8 +27,10 @@ from benchmark.statistics.pairing import (
 )
 from benchmark.statistics.rates import (
     best_per_arm,
+    chosen_rates,
     largest_stable_rate,
     learning_rate_sensitivity,
+    rate_scores,
     stable_range,
 )
 from benchmark.statistics.resampling import (
@@ -49,6 +51,7 @@ __all__ = [
     "best_per_arm",
     "best_so_far",
     "bootstrap",
+    "chosen_rates",
     "clipping_facts",
     "completeness",
     "depth_growth",
@@ -70,6 +73,7 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "proportion",
+    "rate_scores",
     "resample",
     "spike_scores",
     "stable_range",

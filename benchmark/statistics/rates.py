@@ -11,12 +11,58 @@ WITHIN = 0.01
 """Accuracy (0..1) within which a learning rate counts as good as the best: one point."""
 
 
+def rate_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``learning_rate``, ``validation``, ``objective``: what a rate is chosen by.
+
+    The mean validation accuracy and capped loss of each group at each of its rates.
+    """
+    return _by_level(frame, by, ["learning_rate"])
+
+
+def chosen_rates(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``edge``: each group's best rate.
+
+    ``best_rate`` is the one that `best_per_arm` chooses; ``low_rate`` and ``high_rate`` are the
+    smallest and the largest that were tried. ``edge`` is ``low`` or ``high`` where the best is one
+    of these two, so that a better one may lie beyond, and empty where it lies between others.
+    ``frame`` has the `outcomes` of trials over rates: for a study of relative rates, of those
+    whose arm is ``select``.
+
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "clipping": "none",
+    ...         "learning_rate": [0.1, 1.0, 10.0],
+    ...         "validation": [0.7, 0.8, 0.1],
+    ...         "objective": [0.9, 0.6, 2.3],
+    ...     }
+    ... )
+    >>> chosen_rates(frame, ["clipping"])[["best_rate", "edge"]].values.tolist()
+    [[1.0, '']]
+    """
+    levels = rate_scores(frame, by)
+    order = levels.groupby(list(by), sort=False, dropna=False).ngroup()
+    ranked = _ranked(levels, ["learning_rate"])
+    ranked = ranked.loc[order.loc[ranked.index].sort_values(kind="stable").index]
+    groups = ranked.groupby(list(by), sort=False, dropna=False)["learning_rate"]
+    columns = {"best_rate": groups.first(), "low_rate": groups.min(), "high_rate": groups.max()}
+    out = pd.DataFrame(columns).reset_index()
+    low, high = (out["best_rate"] == out[f"{end}_rate"] for end in ("low", "high"))
+    return out.assign(edge=np.select([low, high], ["low", "high"], default=""))
+
+
+def _ranked(levels: pd.DataFrame, over: Sequence[str]) -> pd.DataFrame:
+    """Levels with the best of each group first."""
+    keys = ["validation", "objective", *over]
+    return levels.sort_values(keys, ascending=[False] + [True] * (len(keys) - 1), kind="stable")
+
+
 def _by_level(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
     """Mean validation accuracy and loss of each level: groups as they appear, levels ascending."""
     groups = frame.groupby([*by, *over], sort=False, dropna=False)
     means = groups[["validation", "objective"]].mean().reset_index()
     order = means.groupby(list(by), sort=False, dropna=False).ngroup()
-    return means.assign(_order=order).sort_values(["_order", *over]).drop(columns="_order")
+    ordered = means.assign(_order=order).sort_values(["_order", *over]).drop(columns="_order")
+    return ordered.reset_index(drop=True)
 
 
 def best_per_arm(
@@ -29,8 +75,7 @@ def best_per_arm(
     accuracy. The same level for all seeds: a choice for each seed would fit its noise.
     """
     levels = _by_level(frame, by, over)
-    ranked = levels.sort_values(["validation", "objective"], ascending=[False, True], kind="stable")
-    chosen = ranked.drop_duplicates(list(by))[[*by, *over]]
+    chosen = _ranked(levels, over).drop_duplicates(list(by))[[*by, *over]]
     return frame.merge(chosen, on=[*by, *over], how="inner")
 
 

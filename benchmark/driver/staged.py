@@ -1,0 +1,108 @@
+"""Studies whose later trials follow from earlier ones: rates relative to the best one.
+
+Each stage is trained as a whole before the next is made from what came out of all before it. So a
+run that was stopped makes the same stages when it goes on, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.driver.asking import Row, objective
+from benchmark.engine import resolve
+from benchmark.records import RelativeRates, Study, Trial
+from benchmark.records.rates import Score
+from benchmark.statistics.rates import rate_scores
+from benchmark.status import FINISHED
+
+
+@dataclass(frozen=True)
+class _Configuration:
+    """What has a best rate: a resolved trial but for its rate, seed and arm."""
+
+    rates: RelativeRates
+    trial: Trial
+
+    def tried(self, rate: float) -> list[Trial]:
+        """The trials by which ``rate`` is judged."""
+        at = dataclasses.replace(self.trial, learning_rate=rate)
+        return [dataclasses.replace(at, seed=seed) for seed in self.rates.seeds]
+
+    def multiples(self, best: float, seeds: tuple[int, ...]) -> Iterator[Trial]:
+        """The trials for which the best rate was looked for."""
+        for arm, rate in self.rates.multiplied(best).items():
+            at = dataclasses.replace(self.trial, learning_rate=rate, arm=arm)
+            yield from (dataclasses.replace(at, seed=seed) for seed in seeds)
+
+
+class Stages:
+    """The trials of ``study`` that depend on what came out of others.
+
+    >>> study = Study(name="demo", question="?", factors={"learning_rate": 0.1})
+    >>> Stages(study).following({})
+    []
+    """
+
+    def __init__(self, study: Study) -> None:
+        found = [_Configuration(r, resolve(t)) for r, t in study.configurations()]
+        # a default and its value are one configuration
+        self._configurations = list({(c.rates, c.trial.key): c for c in found}.values())
+        self._seeds = tuple(study.seeds)
+        self._tried: dict[_Configuration, list[float]] = {
+            c: c.rates.start() for c in self._configurations
+        }
+
+    @property
+    def expected(self) -> int:
+        """Trials that will follow those that are known from the start, if no edge is extended."""
+        return sum(
+            2 * len(c.rates.seeds) + len(c.rates.arms()) * len(self._seeds)
+            for c in self._configurations
+        )
+
+    def following(self, rows: Mapping[str, Row]) -> list[Trial]:
+        """The trials of the next stage, given the rows of all before; empty after the last.
+
+        A configuration that is skipped or failed at some rate goes no further.
+        """
+        scores = self._scores(rows)
+        stage: list[Trial] = []
+        for configuration in list(self._tried):
+            rates, known = configuration.rates, scores.get(configuration)
+            if known is None:
+                del self._tried[configuration]
+            elif more := rates.wanted(known):
+                self._tried[configuration] += more
+                stage += [trial for rate in more for trial in configuration.tried(rate)]
+            else:
+                del self._tried[configuration]
+                stage += configuration.multiples(rates.best(known), self._seeds)
+        return stage
+
+    def _scores(self, rows: Mapping[str, Row]) -> dict[_Configuration, dict[float, Score]]:
+        """Rate -> score of every configuration all of whose trials so far have finished."""
+        configurations = list(self._tried)
+        judged, whole = [], set(range(len(configurations)))
+        for number, configuration in enumerate(configurations):
+            for rate in self._tried[configuration]:
+                for trial in configuration.tried(rate):
+                    row = rows.get(trial.key)
+                    if row is None or row["status"] not in FINISHED:
+                        whole.discard(number)
+                        continue
+                    accuracy = row["validation_accuracy"]
+                    if accuracy is None or not math.isfinite(accuracy):
+                        accuracy = 1 / row["classes"]
+                    judged.append((number, rate, accuracy, objective(row)))
+        columns = ["number", "learning_rate", "validation", "objective"]
+        means = rate_scores(pd.DataFrame(judged, columns=columns), ["number"])
+        scores: dict[_Configuration, dict[float, Score]] = {}
+        for number, rate, accuracy, loss in means[columns].itertuples(index=False):
+            if number in whole:
+                scores.setdefault(configurations[int(number)], {})[rate] = (accuracy, -loss)
+        return scores

@@ -1,0 +1,235 @@
+"""Rates relative to each configuration's own best one: found first, then multiplied."""
+
+import math
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import TOY
+
+from benchmark import RelativeRates, Study
+from benchmark.driver import Options, run_study, units
+from benchmark.driver.executors import InThisProcess
+from benchmark.driver.stopping import Stopped
+from benchmark.records import SELECT
+from benchmark.records.rates import rate_at
+from benchmark.results import load_study
+from benchmark.statistics import chosen_rates, outcomes
+
+RATES = RelativeRates(low=0.1, high=1.0, multiples=(1, 10), seeds=(7, 8))
+STUDY = Study(
+    name="staged",
+    question="How far beyond the best rate?",
+    factors={
+        "dataset": TOY,
+        "normalization": ("none", "layer"),
+        "learning_rate": RATES,
+        "batch_size": 16,
+        "epochs": 1,
+    },
+    seeds=(0, 1, 2),
+    checkpoints=4,
+)
+
+
+def here(path: Path, **more: Any) -> Options:
+    plain: dict[str, Any] = {"device": "cpu", "progress": False, "executor": "here"}
+    return Options(results=path, **plain | more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the study, uninterrupted; not to be changed."""
+    path = tmp_path_factory.mktemp("staged")
+    run_study(STUDY, here(path))
+    return path
+
+
+def tables(path: Path) -> dict[str, pd.DataFrame]:
+    found = load_study(path, "staged")
+    assert found is not None
+    return {
+        name: frame.drop(columns=[c for c in frame if c.endswith("seconds")])
+        for name in ("plan", "trials", "history")
+        for frame in [getattr(found, name)]
+    }
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = tables(one), tables(other)
+    pd.testing.assert_frame_equal(first["plan"], second["plan"], check_exact=True)
+    pd.testing.assert_frame_equal(first["trials"], second["trials"], check_exact=True)
+    pd.testing.assert_frame_equal(first["history"], second["history"], check_exact=True)
+
+
+# which rates are tried
+
+
+def tried(rates: RelativeRates, peak: float) -> tuple[list[list[float]], float]:
+    """Rates by stage, and the one chosen, where accuracy falls with the decades from ``peak``."""
+    scores: dict[float, tuple[float, float]] = {}
+    stages = []
+    while more := rates.wanted(scores):
+        stages.append(more)
+        scores |= {rate: (-abs(math.log10(rate / peak)), 0.0) for rate in more}
+    return stages, rates.best(scores)
+
+
+@pytest.mark.parametrize(
+    ("peak", "stages", "best"),
+    [
+        # between two of the first rates: the two quarter-decades beside the better one
+        (0.4, [[0.1, 0.3162, 1.0], [0.1778, 0.5623]], 0.3162),
+        (0.5, [[0.1, 0.3162, 1.0], [0.1778, 0.5623]], 0.5623),
+        # at an edge: half-decades beyond it until one is worse
+        (0.09, [[0.1, 0.3162, 1.0], [0.03162], [0.05623, 0.1778]], 0.1),
+        (3.0, [[0.1, 0.3162, 1.0], [3.162], [10.0], [1.778, 5.623]], 3.162),
+        # far beyond it: two at most
+        (1e6, [[0.1, 0.3162, 1.0], [3.162], [10.0], [5.623, 17.78]], 17.78),
+        (1e-6, [[0.1, 0.3162, 1.0], [0.03162], [0.01], [0.005623, 0.01778]], 0.005623),
+    ],
+)
+def test_the_rates_that_are_tried(peak: float, stages: list[list[float]], best: float) -> None:
+    assert tried(RATES, peak) == (stages, best)
+
+
+def test_without_extensions_an_edge_stays_one() -> None:
+    rates = RelativeRates(low=0.1, high=1.0, extensions=0)
+    assert tried(rates, 1e6) == ([[0.1, 0.3162, 1.0], [0.5623, 1.778]], 1.778)
+
+
+def test_of_equal_rates_the_smallest_is_the_best() -> None:
+    same = dict.fromkeys((0.1, 0.3162, 1.0), (0.8, -0.5))
+    assert RATES.best(same) == 0.1
+    # no better than the rest, the first is on the edge
+    assert RATES.wanted(same) == [0.03162]
+
+
+def test_of_equal_accuracies_the_smaller_loss_is_better() -> None:
+    assert RATES.best({0.1: (0.8, -0.5), 0.3162: (0.8, -0.4)}) == 0.3162
+
+
+def test_four_quarters_are_a_decade() -> None:
+    assert [rate_at(k) for k in range(-4, 1)] == [0.1, 0.1778, 0.3162, 0.5623, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"low": 0.2}, "`low` must be a half-decade.*0.2"),
+        ({"high": -1.0}, "`high` must be a half-decade.*-1.0"),
+        ({"low": 1.0, "high": 1.0}, r"`low < high` must hold.*low=1.0, high=1.0"),
+        ({"multiples": ()}, "`multiples` must be positive"),
+        ({"multiples": (1, 0)}, r"`multiples` must be positive, but got \(1, 0\)"),
+        ({"seeds": ()}, "`seeds` must name"),
+        ({"extensions": -1}, "`extensions` must be at least 0, but got -1"),
+    ],
+)
+def test_relative_rates_that_make_no_sense_are_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RelativeRates(**{"low": 0.1, "high": 1.0} | wrong)
+
+
+def test_a_rate_is_not_chosen_on_the_seeds_that_are_reported() -> None:
+    with pytest.raises(ValueError, match="on other seeds than the study's, but both have 0"):
+        Study(
+            name="s",
+            question="?",
+            factors={"learning_rate": RelativeRates(low=1, high=10, seeds=[0])},
+        )
+
+
+# the study
+
+
+def test_the_multiples_of_the_best_rate_are_trained_on_fresh_seeds(whole: Path) -> None:
+    trials = tables(whole)["trials"]
+    chosen = chosen_rates(outcomes(trials[trials["arm"] == SELECT]), ["normalization"])
+    later = trials[trials["arm"] != SELECT]
+
+    assert set(trials.loc[trials["arm"] == SELECT, "seed"]) == {7, 8}
+    assert later.groupby(["normalization", "arm"])["seed"].apply(list).tolist() == [[0, 1, 2]] * 4
+    at = later.groupby(["normalization", "arm"], sort=False)["learning_rate"].unique().explode()
+    for normalization, best in zip(chosen["normalization"], chosen["best_rate"], strict=True):
+        assert at[normalization, "x1"] == best
+        assert at[normalization, "x10"] == pytest.approx(10 * best, rel=1e-3)
+
+
+def test_all_that_was_trained_is_planned_and_expected(whole: Path) -> None:
+    found = load_study(whole, "staged")
+    assert found is not None
+    assert found.plan["trial"].tolist() == found.trials["trial"].tolist()
+    assert found.metadata["expected"] == len(found.trials)
+
+
+@pytest.mark.parametrize("calls", [2, 4, 5, 7])
+def test_a_stopped_study_goes_on_to_the_same_rows(calls: int, whole: Path, tmp_path: Path) -> None:
+    class StopsAfter(InThisProcess):
+        left = calls
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.left -= 1
+            if not self.left:
+                raise Stopped
+            return super().submit(fn, *args, **kwargs)
+
+    with pytest.raises(Stopped):
+        run_study(STUDY, here(tmp_path, executor=StopsAfter()))
+    run_study(STUDY, here(tmp_path))
+
+    assert_same(whole, tmp_path)
+
+
+def test_the_rows_do_not_depend_on_the_workers(whole: Path, tmp_path: Path) -> None:
+    run_study(STUDY, here(tmp_path, executor="processes", workers=2))
+    assert_same(whole, tmp_path)
+
+
+def test_what_is_impossible_is_a_row_and_has_no_best_rate(tmp_path: Path) -> None:
+    study = STUDY.only({"normalization": ["none", "batch"], "batch_size": ["1"], "epochs": ["0.2"]})
+    trials = run_study(study, here(tmp_path))
+    found = load_study(tmp_path, "staged")
+
+    skipped = trials[trials["normalization"] == "batch"]
+    assert set(skipped["status"]) == {"skipped"}
+    assert set(skipped["arm"]) == {SELECT}
+    assert {"x1", "x10"} < set(trials.loc[trials["normalization"] == "none", "arm"])
+    assert found is not None
+    assert found.metadata["expected"] == found.plan_metadata["expected"] == len(trials)
+
+
+def test_what_failed_goes_no_further_until_it_is_retried(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = units.train
+
+    def broken(trials: Any, **more: Any) -> Any:
+        if trials[0].normalization == "layer":
+            raise RuntimeError("no such kernel")
+        return real(trials, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "train", broken)
+        trials = run_study(STUDY, here(tmp_path))
+    assert set(trials.loc[trials["normalization"] == "layer", "arm"]) == {SELECT}
+    assert set(trials.loc[trials["normalization"] == "none", "arm"]) == {SELECT, "x1", "x10"}
+
+    again = run_study(STUDY, here(tmp_path))
+    expected = tables(whole)["trials"]
+    assert set(again["trial"]) == set(expected["trial"])
+
+
+def test_a_rate_on_the_command_line_replaces_the_best_one(tmp_path: Path) -> None:
+    trials = run_study(STUDY.only({"learning_rate": ["0.2"]}), here(tmp_path))
+    assert trials["learning_rate"].tolist() == [0.2] * 6
+    assert set(trials["arm"]) == {""}
+
+
+def test_plain_trials_of_the_same_study_are_trained_beside(tmp_path: Path) -> None:
+    (block,) = STUDY.blocks()
+    plain = {**block, "normalization": "none", "learning_rate": (0.1, 0.2)}
+    study = Study(name="staged", question="?", factors=[block, plain], seeds=(0,), checkpoints=4)
+    trials = run_study(study, here(tmp_path))
+    assert trials.loc[trials["arm"] == "", "learning_rate"].tolist() == [0.1, 0.2]
