@@ -703,7 +703,8 @@ def test_optimizers_are_judged_above_their_own_best_rates() -> None:
 
 def test_what_single_changes_do_to_the_article_s_networks() -> None:
     own = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 128}
-    rows = on_seeds(accuracy=0.8, **own)
+    # seeds that agree to the last digit have no interval
+    rows = [trial(accuracy=0.799 + seed / 1000, seed=seed, **own) for seed in SEEDS]
     rows += on_seeds(accuracy=0.9, schedule="cosine", **own)
     rows += on_seeds(accuracy=0.8, clipping="value", **own)
     rows += on_seeds("dead", **{**own, "learning_rate": 1.0})

@@ -65,11 +65,12 @@ def rated(accuracies: dict[float, list[float]]) -> pd.DataFrame:
             "level": "a",
             "learning_rate": rate,
             "cell": f"cell {rate}",
+            "seed": seed,
             "validation": value,
             "objective": 1 - value,
         }
         for rate, values in accuracies.items()
-        for value in values
+        for seed, value in enumerate(values)
     ]
     return pd.DataFrame(rows)
 
@@ -78,19 +79,23 @@ def test_spans_by_hand():
     frame = rated({0.01: [0.5, 0.5], 0.1: [0.9, 0.9], 1.0: [0.895, 0.895], 10.0: [0.1, 0.1]})
     (row,) = rate_spans(frame, ["level"]).to_dict("records")
     assert (row["best_rate"], row["low_rate"], row["high_rate"]) == (0.1, 0.1, 1.0)
-    assert (row["decades"], row["decades_low"], row["decades_high"]) == (1.0, 1.0, 1.0)
+    # the seeds agree: what is left is that the range ends somewhere between two rates
+    assert (row["decades"], row["decades_low"], row["decades_high"]) == (1.0, 0.0, 2.0)
+    assert (row["spacing"], row["edge"]) == (1.0, False)
     # mean loss (0.5 + 0.1 + 0.105 + 0.9) / 4 minus 0.1
     assert row["sensitivity"] == pytest.approx(0.30125)
-    assert row["sensitivity_low"] == pytest.approx(0.30125)
+    assert math.isnan(row["sensitivity_low"])
     assert row["rates"] == 4
 
 
 def test_a_span_that_hangs_on_one_seed_has_a_wide_interval():
-    # one seed of the middle rate fails: whether it belongs to the range depends on the draw
-    frame = rated({0.1: [0.9, 0.9], 1.0: [0.9, 0.5], 10.0: [0.9, 0.9]})
+    # one seed of the middle rate fails: without it the range takes all three rates
+    frame = rated({0.1: [0.9] * 3, 1.0: [0.9, 0.9, 0.5], 10.0: [0.9] * 3})
     (row,) = rate_spans(frame, ["level"]).to_dict("records")
     assert row["decades"] == 0.0
-    assert (row["decades_low"], row["decades_high"]) == (0.0, 2.0)
+    # left out one by one 0, 0 and 2: variance 2/3 (4 - 4/3), t of two degrees of freedom
+    assert row["decades_high"] == pytest.approx(4.30265 * math.sqrt(16 / 9), rel=1e-5)
+    assert row["decades_low"] == 0.0
 
 
 def test_a_single_seed_has_no_interval():

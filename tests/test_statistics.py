@@ -85,11 +85,123 @@ def test_bootstrap_of_a_mean(
     assert found == pytest.approx(expected)
 
 
-def test_a_single_value_has_no_interval() -> None:
-    estimate, low, high = statistics.bootstrap(np.array([3.0]), np.array(["a"]))
-    assert estimate == 3.0
+T_2 = 4.302652729911275
+"""Student's t of two degrees of freedom at 0.975."""
+
+
+def test_an_interval_of_a_mean_over_seeds_is_students() -> None:
+    values = np.random.default_rng(5).normal(size=7)
+    low, high = scipy.stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    found = statistics.over_seeds(values, np.arange(7))
+    assert found == pytest.approx((values.mean(), low, high))
+
+
+def test_trials_of_one_seed_are_left_out_together() -> None:
+    # two cells that agree on every seed say no more than one of them
+    values, seeds = np.array([1.0, 2.0, 3.0]), np.arange(3)
+    once = statistics.over_seeds(values, seeds)
+    assert statistics.over_seeds(np.tile(values, 2), np.tile(seeds, 2)) == pytest.approx(once)
+    half = T_2 / math.sqrt(3)
+    assert once == pytest.approx((2.0, 2.0 - half, 2.0 + half))
+
+
+@pytest.mark.parametrize(
+    ("values", "seeds"),
+    [([3.0], [0]), ([3.0, 4.0], [1, 1]), ([0.1 + 0.2, 0.3, 0.3], [0, 1, 2])],
+    ids=["one trial", "one seed", "no spread but rounding"],
+)
+def test_where_nothing_varies_there_is_no_interval(values: list[float], seeds: list[int]) -> None:
+    _, low, high = statistics.over_seeds(np.array(values), np.array(seeds))
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+def simulated(cells: int, seeds: int, share: float, generator: np.random.Generator) -> Any:
+    """Values (cells, seeds) about zero, ``share`` of whose variance a seed has in all cells."""
+    of_seed = generator.normal(size=(1, seeds)) * math.sqrt(share)
+    return of_seed + generator.normal(size=(cells, seeds)) * math.sqrt(1 - share)
+
+
+@pytest.mark.parametrize(
+    ("cells", "seeds", "share"),
+    [(1, 3, 0.0), (12, 3, 0.0), (60, 3, 0.0), (12, 3, 0.3), (12, 10, 0.3), (60, 10, 0.0)],
+)
+@pytest.mark.parametrize("statistic", [statistics.mean, statistics.interquartile_mean])
+def test_intervals_over_seeds_cover_what_they_say(
+    cells: int, seeds: int, share: float, statistic: Any
+) -> None:
+    generator = np.random.default_rng(cells + seeds)
+    labels = np.tile(np.arange(seeds), (cells, 1)).ravel()
+    samples = [simulated(cells, seeds, share, generator).ravel() for _ in range(400)]
+    ends = np.array([statistics.over_seeds(sample, labels, statistic) for sample in samples])
+    covered = ((ends[:, 1] <= 0) & (ends[:, 2] >= 0)).mean()
+    # 0.95 by theory; the simulation itself has a standard error of 0.011
+    assert 0.93 - 0.011 <= covered <= 0.985
+
+
+def test_a_bootstrap_of_cells_that_share_their_seeds_covers_far_less() -> None:
+    generator = np.random.default_rng(15)
+    strata = np.repeat(np.arange(12), 3)
+    samples = [simulated(12, 3, 0.3, generator).ravel() for _ in range(100)]
+    ends = np.array([statistics.bootstrap(sample, strata) for sample in samples])
+    assert ((ends[:, 1] <= 0) & (ends[:, 2] >= 0)).mean() < 0.7
+
+
+@pytest.mark.parametrize(("cells", "seeds"), [(1, 5), (12, 3), (12, 10)])
+@pytest.mark.parametrize("effect", [0.0, 1.0])
+def test_intervals_of_shares_cover_at_least_what_they_say(
+    cells: int, seeds: int, effect: float
+) -> None:
+    generator = np.random.default_rng(3)
+    labels = np.tile(np.arange(seeds), (cells, 1)).ravel()
+    inside = []
+    for _ in range(400):
+        level = generator.normal(size=(cells, 1))
+        truth = scipy.stats.norm.cdf(level / math.sqrt(1 + effect**2)).mean()
+        of_seed = effect * generator.normal(size=(1, seeds))
+        events = level + of_seed + generator.normal(size=(cells, seeds)) > 0
+        _, low, high = statistics.share(events.ravel(), labels)
+        inside.append(low <= truth <= high)
+    assert np.mean(inside) >= 0.93
+
+
+def test_a_share_of_one_trial_a_seed_is_wilsons() -> None:
+    events = np.array([True] * 8 + [False] * 2)
+    assert statistics.share(events, np.arange(10)) == pytest.approx(statistics.proportion(8, 10))
+    # all the same in every cell: no more than the seeds themselves, and a width none the less
+    _, low, high = statistics.share(np.ones(20), np.tile(np.arange(10), 2))
+    assert 0.6 < low < 0.75
+    assert high == pytest.approx(1.0)
+
+
+def test_shares_over_cells_and_seeds_are_wider_than_over_seeds() -> None:
+    generator = np.random.default_rng(0)
+    cells, seeds = np.repeat(np.arange(20), 5), np.tile(np.arange(5), 20)
+    values = generator.normal(size=20)[cells] + 0.1 * generator.normal(size=100)
+    _, low, high = statistics.over_cells_and_seeds(values, cells, seeds)
+    _, inner_low, inner_high = statistics.over_seeds(values, seeds)
+    assert low < inner_low < inner_high < high
+    # nearly all of it is the cells': Student's interval of their means
+    means = values.reshape(20, 5).mean(axis=1)
+    half = scipy.stats.t.ppf(0.975, 19) * means.std(ddof=1) / math.sqrt(20)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.02)
+
+
+def test_the_smallest_detectable_difference_is_found_four_times_of_five() -> None:
+    generator = np.random.default_rng(2)
+    samples = generator.normal(size=(400, 10))
+    wanted = np.mean([statistics.smallest_detectable(s, np.arange(10)) for s in samples])
+    moved = samples + wanted
+    found = [statistics.over_seeds(sample, np.arange(10))[1] > 0 for sample in moved]
+    assert 0.75 <= np.mean(found) <= 0.85
+    assert math.isnan(statistics.smallest_detectable(np.ones(4), np.arange(4)))
+
+
+def test_the_interquartile_mean_is_that_of_rliable() -> None:
+    # its published example of a call: scipy's trimmed mean over runs and tasks together
+    scores = np.random.default_rng(42).normal(size=(5, 26))
+    expected = scipy.stats.trim_mean(scores, proportiontocut=0.25, axis=None)
+    assert statistics.interquartile_mean(scores.ravel()) == pytest.approx(expected)
 
 
 def test_bootstrap_does_not_depend_on_how_much_is_drawn_at_once(
@@ -110,35 +222,52 @@ def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> N
 
 def test_interval_by_group_in_the_order_of_the_frame() -> None:
     frame = pd.DataFrame(
-        {"arm": ["z", "a", "z", "a"], "cell": ["1", "2", "1", "2"], "x": [0.0, 5.0, 1.0, 5.0]}
+        {"arm": ["z", "a"] * 3, "seed": [0, 0, 1, 1, 2, 2], "x": [0.0, 5.0, 1.0, 5.0, 2.0, 5.0]}
     )
     found = statistics.interval(frame, "x", ["arm"], statistic=statistics.mean)
-    assert found.to_dict("list") == {
-        "arm": ["z", "a"],
-        "trials": [2, 2],
-        "estimate": [0.5, 5.0],
-        "low": [0.0, 5.0],
-        "high": [1.0, 5.0],
-    }
+    assert found[["arm", "trials"]].to_numpy().tolist() == [["z", 3], ["a", 3]]
+    half = T_2 / math.sqrt(3)
+    assert found.loc[0, ["estimate", "low", "high"]].tolist() == pytest.approx(
+        [1.0, 1.0 - half, 1.0 + half]
+    )
+    assert found.loc[1, "estimate"] == 5.0
+    assert found.loc[1, ["low", "high"]].isna().all(), "nothing varies"
+
+
+def test_interval_of_events_is_that_of_a_share() -> None:
+    frame = pd.DataFrame({"arm": "x", "seed": range(6), "exploded": True})
+    found = statistics.interval(frame, "exploded", ["arm"]).iloc[0]
+    expected = statistics.proportion(6, 6)
+    assert found[["estimate", "low", "high"]].tolist() == pytest.approx(expected)
 
 
 def test_performance_profile_counts_every_cell_the_same() -> None:
     frame = pd.DataFrame(
-        {"arm": "x", "cell": list("aaaab"), "score": [0.2, 0.4, 0.6, 0.8, 0.9]},
+        {
+            "arm": "x",
+            "cell": list("aaaab"),
+            "seed": [0, 1, 2, 3, 0],
+            "score": [0.2, 0.4, 0.6, 0.8, 0.9],
+        },
     )
     found = statistics.performance_profile(frame, "score", ["arm"], [0.5, 0.9])
-    # cell a: half of four above 0.5, a fair coin of four flips; cell b: always above
+    # cell a: half of four above 0.5; cell b: always above
     assert found["threshold"].tolist() == [0.5, 0.9]
     assert found["estimate"].tolist() == pytest.approx([0.75, 0.0])
-    assert found["low"].tolist() == pytest.approx([0.5, 0.0])
-    assert found["high"].tolist() == pytest.approx([1.0, 0.0])
+    assert (found["low"] <= found["estimate"]).all()
+    assert (found["estimate"] < found["high"]).all()
 
 
 @pytest.mark.parametrize("arm", ["x", "y"])
 def test_performance_profile_falls_with_the_threshold(arm: str) -> None:
     generator = np.random.default_rng(3)
     frame = pd.DataFrame(
-        {"arm": ["x", "y"] * 30, "cell": np.arange(60) % 6, "score": generator.random(60)}
+        {
+            "arm": ["x", "y"] * 30,
+            "cell": np.arange(60) % 6,
+            "seed": np.arange(60) // 6,
+            "score": generator.random(60),
+        }
     )
     found = statistics.performance_profile(frame, "score", ["arm"], np.linspace(-0.01, 1, 20))
     rows = found[found["arm"] == arm]
@@ -484,9 +613,11 @@ def test_paired_comparison() -> None:
     row = found.iloc[0]
     assert row["pairs"] == 3
     assert row["effect"] == pytest.approx(0.1)
-    # the CNN's pair never varies, the MLP's two give 0.1, 0.15 or 0.2 on average
-    assert (row["low"], row["high"]) == pytest.approx((0.2 / 3, 0.4 / 3))
+    assert row["seeds"] == 2
+    assert row["low"] < row["effect"] < row["high"]
+    # two seeds, whatever the number of pairs, give no p-value below a half
     assert row["p"] == row["p_holm"] == pytest.approx(0.5)
+    assert row["agree"]
     # MLP: 0.6 and 0.9 against 0.5 and 0.7: three of four; CNN: equal
     assert row["improvement"] == pytest.approx((3 / 4 + 1 / 2) / 2)
 
@@ -502,6 +633,58 @@ def test_paired_comparison_corrects_for_the_levels_compared() -> None:
     found = statistics.paired_comparison(statistics.outcomes(frame), "normalization", "none")
     assert found["p"].tolist() == pytest.approx([2 / 64, 2 / 64])
     assert found["p_holm"].tolist() == pytest.approx([4 / 64, 4 / 64])
+
+
+def levels(means: Mapping[str, float], spread: float, seeds: int = 8) -> pd.DataFrame:
+    """Accuracies of normalizations about their means, with noise of their own."""
+    noise = np.random.default_rng(1).normal(size=(len(means), seeds)) * spread
+    return runs(
+        [
+            {"normalization": level, "seed": seed, "test_accuracy": mean + noise[i, seed]}
+            for i, (level, mean) in enumerate(means.items())
+            for seed in range(seeds)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("spread", "expected"),
+    [(0.001, ["batch"]), (0.06, ["batch", "layer"]), (1.0, ["batch", "layer", "none"])],
+)
+def test_levels_tie_with_the_best_unless_they_can_be_told_apart(
+    spread: float, expected: list[str]
+) -> None:
+    frame = statistics.outcomes(levels({"none": 0.1, "batch": 0.62, "layer": 0.6}, spread))
+    found = statistics.tied_with_best(frame, "normalization")
+    assert sorted(map(str, found)) == expected
+
+
+def test_rates_are_chosen_on_other_seeds_than_those_that_are_reported() -> None:
+    # each seed likes another rate by luck; without it the others choose 0.1
+    frame = pd.DataFrame(
+        [
+            {"arm": "x", "learning_rate": rate, "seed": seed, "validation": v, "objective": 1.0}
+            for rate, values in {0.1: (0.8, 0.8, 0.8), 1.0: (0.9, 0.6, 0.6)}.items()
+            for seed, v in enumerate(values)
+        ]
+    )
+    found = statistics.cross_fitted(frame, ["arm"])
+    assert found.set_index("seed")["learning_rate"].to_dict() == {0: 0.1, 1: 0.1, 2: 0.1}
+
+
+@pytest.mark.parametrize(
+    "accuracy",
+    [[0.1, 0.9, 0.895, 0.1], [0.9, 0.5, 0.9, 0.9], [0.89, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.9]],
+)
+def test_usable_decades_are_those_of_the_stable_range(accuracy: list[float]) -> None:
+    rates = np.array([0.01, 0.1, 1.0, 10.0])
+    rows = pd.DataFrame(
+        {"arm": "x", "learning_rate": rates, "validation": accuracy, "objective": 1.0}
+    )
+    expected = statistics.stable_range(rows, ["arm"]).iloc[0]
+    found = statistics.usable_decades(np.array([accuracy]), rates)
+    assert found.tolist() == pytest.approx([expected["decades"]])
+    assert expected["edge"] == (np.argmax(accuracy) in (0, 3))
 
 
 def test_paired_ratio_is_a_geometric_mean_over_cells() -> None:
@@ -521,11 +704,12 @@ def factorial(value: Any) -> pd.DataFrame:
                 "clipping": clipping,
                 "model": "mlp",
                 "cell": f"{rate}{clipping}",
+                "seed": seed,
                 "y": value(math.log10(rate), clipping),
             }
             for rate in (0.01, 0.1, 1.0, 10.0, 100.0)
             for clipping in ("none", "value", None)
-            for _ in range(2)
+            for seed in range(2)
         ]
     )
 
@@ -536,7 +720,7 @@ def test_main_effects_of_an_additive_grid() -> None:
     # variances: of -2 .. 2 it is 2; of 3 at one of three levels 2
     assert found["factor"].tolist() == ["learning_rate", "clipping", "model"]
     assert found["estimate"].tolist() == pytest.approx([0.5, 0.5, 0.0])
-    assert found["low"].tolist() == pytest.approx([0.5, 0.5, 0.0]), "seeds do not vary"
+    assert found["low"].isna().all(), "seeds do not vary"
 
 
 def test_main_effects_leave_interactions_out() -> None:
@@ -603,30 +787,33 @@ def test_depth_growth_is_the_rate_a_layer() -> None:
         + layer_rows("b", [999.0, 4.0, 0.0, 0.0, 0.5, 777.0])
         + layer_rows("a", [1.0] * 6, step=5)
     )
-    trials = pd.DataFrame({"trial": ["a", "b"], "depth": [5, 5], "init_gain": [1.0, 1.0]})
+    trials = pd.DataFrame(
+        {"trial": ["a", "b"], "seed": [0, 1], "depth": [5, 5], "init_gain": [1.0, 1.0]}
+    )
     found = statistics.depth_growth(layers, trials, ["depth", "init_gain"]).iloc[0]
     # the mean squares are 8 and 1: a factor of 2 in each of the three layers between
     assert found[["draws", "layers"]].tolist() == [2, 5]
     assert found["growth"] == pytest.approx(2.0)
-    # 12 / 1.5 = 4 / 0.5: every resample gives the same
-    assert found[["low", "high"]].tolist() == pytest.approx([2.0, 2.0])
+    # 12 / 1.5 = 4 / 0.5: the draws agree
+    assert found[["low", "high"]].isna().all()
 
 
 def test_depth_growth_averages_norms_not_rates() -> None:
     layers = pd.DataFrame(
         layer_rows("a", [0.0, 1.0, 1.0, 0.0]) + layer_rows("b", [0.0, 15.0, 1.0, 0.0])
     )
-    trials = pd.DataFrame({"trial": ["a", "b"], "init_gain": 1.0})
+    trials = pd.DataFrame({"trial": ["a", "b"], "seed": [0, 1], "init_gain": 1.0})
     found = statistics.depth_growth(layers, trials, ["init_gain"]).iloc[0]
     assert found["growth"] == pytest.approx(8.0)
-    assert found[["low", "high"]].tolist() == pytest.approx([1.0, 15.0])
+    # either draw alone gives 1 or 15: variance 1/2 (49 + 49), t of one degree of freedom
+    assert found["high"] - found["growth"] == pytest.approx(12.7062 * 7, rel=1e-4)
 
 
 def test_depth_growth_of_shallow_and_broken_networks() -> None:
     layers = pd.DataFrame(
         layer_rows("shallow", [1.0, 1.0, 1.0]) + layer_rows("broken", [1.0, INF, 1.0, 1.0])
     )
-    trials = pd.DataFrame({"trial": ["shallow", "broken"], "init_gain": [1.0, 9.0]})
+    trials = pd.DataFrame({"trial": ["shallow", "broken"], "seed": [0, 0], "init_gain": [1.0, 9.0]})
     found = statistics.depth_growth(layers, trials, ["init_gain"])
     assert found["init_gain"].tolist() == [9.0]
     assert found["growth"].isna().all()
@@ -688,21 +875,26 @@ def test_percentile_rule() -> None:
     # the median of 2 and 4; 5 is nearer to 3 than 1 in ratio; validation chooses 0.1
     assert row[["percentile", "threshold", "best_threshold"]].tolist() == [3.0, 5.0, 0.1]
     assert row[["at_rule", "at_best"]].tolist() == pytest.approx([0.55, 0.85])
-    assert row[["regret", "low", "high"]].tolist() == pytest.approx([0.3, 0.2, 0.4])
+    # 0.2 and 0.4: a standard error of 0.1, t of one degree of freedom
+    half = 1.27062
+    assert row[["regret", "low", "high"]].tolist() == pytest.approx(
+        [0.3, 0.3 - half, 0.3 + half], rel=1e-4
+    )
 
 
 def test_spike_scores_count_what_was_measured() -> None:
     frame = pd.DataFrame(
         {
             "optimizer": ["sgd", "sgd", "sgd", "adam"],
-            "cell": ["a", "a", "a", "b"],
+            "seed": [0, 1, 2, 0],
             "spike_score": [0.0, 0.5, NAN, NAN],
         }
     )
     found = statistics.spike_scores(frame, ["optimizer"])
     assert found["trials"].tolist() == [3, 1]
     assert found["measured"].tolist() == [2, 0]
-    assert found.loc[0, ["estimate", "low", "high"]].tolist() == [0.25, 0.0, 0.5]
+    assert found.loc[0, "estimate"] == 0.25
+    assert found.loc[0, "high"] == pytest.approx(0.25 + 12.7062 * 0.25, rel=1e-4)
     assert math.isnan(found.loc[1, "estimate"])
 
 

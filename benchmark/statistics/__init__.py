@@ -2,9 +2,9 @@
 
 Rules that hold throughout: runs are paired by seed; an exploded trial counts at chance accuracy
 and at its capped loss and is never dropped; selection is on validation, reporting on test;
-intervals are 95% percentile bootstraps from a fixed generator, in which seeds are resampled
-within each stratum (a cell), after Agarwal et al. 2021 (2108.13264). Groups come in the order in
-which they first appear in the frame.
+intervals are 95% and over seeds, each left out with all its trials, because the cells of a study
+share their seeds (`benchmark.statistics.seeds`). Groups come in the order in which they first
+appear in the frame.
 """
 
 from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
@@ -23,26 +23,31 @@ from benchmark.statistics.pairing import (
     paired_comparison,
     paired_ratio,
     probability_of_improvement,
+    tied_with_best,
     wilcoxon,
 )
 from benchmark.statistics.rates import (
     best_per_arm,
     chosen_rates,
+    cross_fitted,
     largest_stable_rate,
     learning_rate_sensitivity,
     rate_scores,
     stable_range,
+    usable_decades,
 )
-from benchmark.statistics.resampling import (
+from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
+from benchmark.statistics.seeds import (
     CONFIDENCE,
-    RESAMPLES,
-    bootstrap,
     interquartile_mean,
     interval,
     mean,
+    over_cells_and_seeds,
+    over_seeds,
     performance_profile,
     proportion,
-    resample,
+    share,
+    smallest_detectable,
 )
 
 __all__ = [
@@ -54,6 +59,7 @@ __all__ = [
     "chosen_rates",
     "clipping_facts",
     "completeness",
+    "cross_fitted",
     "depth_growth",
     "explosion_onset",
     "fanova",
@@ -65,6 +71,8 @@ __all__ = [
     "main_effects",
     "mean",
     "outcomes",
+    "over_cells_and_seeds",
+    "over_seeds",
     "paired",
     "paired_comparison",
     "paired_ratio",
@@ -75,9 +83,13 @@ __all__ = [
     "proportion",
     "rate_scores",
     "resample",
+    "share",
+    "smallest_detectable",
     "spike_scores",
     "stable_range",
     "status_shares",
     "theoretical_growth",
+    "tied_with_best",
+    "usable_decades",
     "wilcoxon",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.pairing import paired
-from benchmark.statistics.resampling import bootstrap, interval, mean
+from benchmark.statistics.seeds import interval, mean, over_seeds
 
 AGGRESSIVE = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
@@ -38,7 +38,7 @@ def percentile_rule(
     percentile of their gradient norms; ``threshold`` the threshold of global_norm that was run
     and is nearest to it (in ratio), ``best_threshold`` the one that validation accuracy chooses;
     ``at_rule`` and ``at_best`` their mean test accuracies, and ``regret`` the mean paired
-    difference, best minus rule, with its 95% bootstrap over seeds. Groups that lack either kind
+    difference, best minus rule, with its 95% interval over seeds. Groups that lack either kind
     of trial have no row.
     """
     out = []
@@ -54,7 +54,7 @@ def percentile_rule(
         rule = float(tried[np.abs(np.log(tried / percentile)).argmin()])
         best = float(tried[means["validation"].to_numpy().argmax()])
         pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
-        regret = bootstrap(pairs["difference"].to_numpy(), pairs["stratum"].to_numpy(), mean)
+        regret = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
         found = (percentile, rule, means["accuracy"][rule], best, means["accuracy"][best])
         out.append((*key, *found, *regret))
     columns = ["percentile", "threshold", "at_rule", "best_threshold", "at_best"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.resampling import percentiles, resample
+from benchmark.statistics.seeds import over_seeds
 
 
 def depth_growth(
@@ -20,7 +20,7 @@ def depth_growth(
     pre-activation of hidden layer l of L, and E the mean over the group's draws (its trials):
     above 1 gradients explode towards the input, below 1 they vanish. Layer 1, whose input is the
     data, and the classifier, which has an initialization of its own, are left out. The interval
-    is a 95% bootstrap over draws.
+    is over seeds.
 
     ``layers`` and ``trials`` are a study's tables; of the layers only the rows at ``step`` count,
     and the column ``layers`` of the result is L. A group whose networks have fewer than three
@@ -41,17 +41,21 @@ def depth_growth(
         if hidden_layers < 3 or group["_hidden"].nunique() > 1:
             continue
         norms = group[["_second", "_last"]].to_numpy()
-        draws = norms[resample(np.zeros(len(norms)))].mean(axis=1)
-        estimate = float(_rate(norms.mean(axis=0)[None], hidden_layers)[0])
-        low, high = percentiles(_rate(draws, hidden_layers))
-        out.append((*key, len(group), hidden_layers, estimate, float(low), float(high)))
+        found = over_seeds(np.arange(len(group)), group["seed"], _rate_of(norms, hidden_layers))
+        out.append((*key, len(group), hidden_layers, *found))
     return pd.DataFrame(out, columns=[*by, "draws", "layers", "growth", "low", "high"])
 
 
-def _rate(means: np.ndarray, hidden_layers: int) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        rate = (means[:, 0] / means[:, 1]) ** (1 / (hidden_layers - 2))
-    return np.where(np.isfinite(rate) & (rate > 0), rate, np.nan)
+def _rate_of(norms: np.ndarray, hidden_layers: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The growth rate of the draws at given places; ``norms`` (draws, 2) are squared."""
+
+    def rate(places: np.ndarray) -> np.ndarray:
+        second, last = norms[places.astype(int)].mean(axis=0)
+        with np.errstate(all="ignore"):
+            found = (second / last) ** (1 / (hidden_layers - 2))
+        return np.where(np.isfinite(found) & (found > 0), found, np.nan)
+
+    return rate
 
 
 def theoretical_growth(normalization: str, gain: float) -> float:

@@ -9,14 +9,15 @@ everything) and split a named factor into columns that can all be set at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.resampling import RESAMPLES, percentiles, resample
+from benchmark.statistics.resampling import percentiles, resample
+from benchmark.statistics.seeds import over_seeds
 
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
@@ -35,23 +36,28 @@ def main_effects(frame: pd.DataFrame, factors: Sequence[str], value: str) -> pd.
     """Columns ``factor``, ``estimate``, ``low``, ``high``: share of the variance of ``value``.
 
     Var over levels of the level's mean / Var over all trials: the main-effect importance of
-    functional ANOVA, exact on a complete and balanced grid. Seeds are resampled within cells.
+    functional ANOVA, exact on a complete and balanced grid. The interval is over seeds.
     """
-    values = frame[value].to_numpy(dtype=float)
-    draws = values[resample(frame["cell"].to_numpy(), RESAMPLES // 4)]
-    table = np.vstack([values, draws])
-    total = table.var(axis=1)
-    total[total == 0] = np.inf
+    values, seeds = frame[value].to_numpy(dtype=float), frame["seed"]
     rows = []
     for factor in factors:
-        codes, levels = pd.factorize(frame[factor], use_na_sentinel=False)
-        means = np.stack([table[:, codes == k].mean(axis=1) for k in range(len(levels))], axis=1)
-        weights = np.bincount(codes) / len(codes)
-        between = ((means - table.mean(axis=1, keepdims=True)) ** 2 * weights).sum(axis=1)
-        share = between / total
-        low, high = percentiles(share[1:])
-        rows.append((factor, share[0], float(low), float(high)))
+        codes = pd.factorize(frame[factor], use_na_sentinel=False)[0]
+        found, low, high = over_seeds(np.arange(len(values)), seeds, _between(values, codes))
+        rows.append((factor, found, max(low, 0.0), min(high, 1.0)))
     return pd.DataFrame(rows, columns=["factor", "estimate", "low", "high"])
+
+
+def _between(values: np.ndarray, codes: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The share of the variance that lies between levels, of the trials at given places."""
+
+    def share(places: np.ndarray) -> np.ndarray:
+        some, levels = values[places.astype(int)], codes[places.astype(int)]
+        total, counts = some.var(), np.bincount(levels)
+        means = np.bincount(levels, some) / np.maximum(counts, 1)
+        between = (counts * (means - some.mean()) ** 2).sum() / len(some)
+        return np.asarray(between / total if total > 0 else 0.0)
+
+    return share
 
 
 @dataclass(frozen=True)

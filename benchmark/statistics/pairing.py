@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
-from benchmark.statistics.resampling import Statistic, bootstrap, mean
+from benchmark.statistics.resampling import bootstrap
+from benchmark.statistics.seeds import Statistic, mean, over_seeds, smallest_detectable
 
 DEPENDENT = {
     "clipping": ("clipping_threshold",),
@@ -18,6 +19,7 @@ DEPENDENT = {
 }
 """Configuration columns that change with a factor and so cannot pair its levels."""
 
+SIGNIFICANT = 0.05
 EXACT = 50
 """Most differences for which the signed-rank distribution is counted out."""
 DECIMALS = 12
@@ -120,24 +122,45 @@ def paired_comparison(
 ) -> pd.DataFrame:
     """Each level of ``factor`` against ``baseline``, paired by seed and all other factors.
 
-    Columns: ``level``, ``baseline``, ``pairs``, ``effect`` (level minus baseline), ``low``,
-    ``high`` (95% stratified bootstrap), ``p`` (Wilcoxon signed-rank), ``p_holm`` (corrected for
-    the levels compared), ``improvement`` (probability that the level's value is the higher).
-    Levels without a pair are left out.
+    Columns: ``level``, ``baseline``, ``pairs``, ``seeds``, ``effect`` (level minus baseline),
+    ``low``, ``high`` (95% interval over seeds), ``p`` (Wilcoxon signed-rank over the seeds' mean
+    differences: pairs that share a seed are not independent), ``p_holm`` (corrected for the levels
+    compared), ``improvement`` (probability that the level's value is the higher), ``detectable``
+    (the smallest difference that this design finds four times out of five) and ``agree``: whether
+    the interval and the corrected test say the same, that there is a difference or that there is
+    none to be seen. Levels without a pair are left out.
     """
     rows = []
     for level in frame[factor].drop_duplicates():
         pairs = paired(frame, factor, level, baseline, value, ignore)
         if level == baseline or pairs.empty:
             continue
-        difference = pairs["difference"].to_numpy()
-        found = bootstrap(difference, pairs["stratum"].to_numpy(), statistic)
-        better = probability_of_improvement(pairs)
-        rows.append((level, baseline, len(pairs), *found, wilcoxon(difference), better))
-    columns = ["level", "baseline", "pairs", "effect", "low", "high", "p", "improvement"]
-    out = pd.DataFrame(rows, columns=columns)
-    out.insert(7, "p_holm", holm(out["p"].to_numpy(dtype=float)))
-    return out
+        difference, seeds = pairs["difference"].to_numpy(), pairs["seed"].to_numpy()
+        of_seed = pairs.groupby("seed", sort=False)["difference"].mean().to_numpy()
+        found = over_seeds(difference, seeds, statistic)
+        last = (probability_of_improvement(pairs), smallest_detectable(difference, seeds))
+        rows.append((level, baseline, len(pairs), len(of_seed), *found, wilcoxon(of_seed), *last))
+    columns = ["level", "baseline", "pairs", "seeds", "effect", "low", "high", "p"]
+    out = pd.DataFrame(rows, columns=[*columns, "improvement", "detectable"])
+    out.insert(8, "p_holm", holm(out["p"].to_numpy(dtype=float)))
+    apart = (out["low"] > 0) | (out["high"] < 0)
+    return out.assign(agree=apart == (out["p_holm"] < SIGNIFICANT))
+
+
+def tied_with_best(
+    frame: pd.DataFrame, factor: str, value: str = "accuracy", *, ignore: Sequence[str] = ()
+) -> list[object]:
+    """Levels of ``factor`` that cannot be told from the best one, which comes first.
+
+    The best has the highest mean ``value``. Another ties with it unless both the interval of their
+    paired difference and the corrected test tell them apart, or no pair compares them. A winner is
+    a list of one.
+    """
+    means = frame.groupby(factor, sort=False)[value].mean().sort_values(ascending=False)
+    best = means.index[0]
+    against = paired_comparison(frame, factor, best, value, ignore=ignore).set_index("level")
+    apart = (against["high"] < 0) & (against["p_holm"] < SIGNIFICANT)
+    return [best, *(level for level in means.index[1:] if not apart.get(level, False))]
 
 
 def paired_ratio(

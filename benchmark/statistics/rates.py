@@ -79,11 +79,33 @@ def best_per_arm(
     return frame.merge(chosen, on=[*by, *over], how="inner")
 
 
+def cross_fitted(
+    frame: pd.DataFrame, by: Sequence[str], over: Sequence[str] = ("learning_rate",)
+) -> pd.DataFrame:
+    """Rows of ``frame`` at levels of ``over`` that were chosen on other seeds than their own.
+
+    For each seed the level that `best_per_arm` takes from all the other seeds of its group ``by``:
+    a level that was chosen and is reported on the same seeds flatters itself. A group with one
+    seed has no row. The levels of a group's seeds may differ.
+    """
+    pieces = [
+        frame[frame["seed"] == seed].merge(
+            best_per_arm(frame[frame["seed"] != seed], by, over)[[*by, *over]].drop_duplicates(),
+            on=[*by, *over],
+            how="inner",
+        )
+        for seed in frame["seed"].drop_duplicates()
+    ]
+    return pd.concat(pieces, ignore_index=True)
+
+
 def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN) -> pd.DataFrame:
-    """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``decades``.
+    """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``edge``, ``decades``.
 
     The run of neighbouring learning rates about the best one whose mean validation accuracy is
     within ``within`` of the best; decades = log10(high_rate / low_rate), 0 for a single rate.
+    ``edge`` says that the best rate is the smallest or the largest of the grid, so that a better
+    one may lie outside: it is then no best rate.
     """
     rows = []
     levels = _by_level(frame, by, ["learning_rate"])
@@ -95,10 +117,25 @@ def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN)
             low -= 1
         while high < len(rates) - 1 and good[high + 1]:
             high += 1
-        rows.append(
-            (*key, rates[best], rates[low], rates[high], np.log10(rates[high] / rates[low]))
-        )
-    return pd.DataFrame(rows, columns=[*by, "best_rate", "low_rate", "high_rate", "decades"])
+        edge = best in (0, len(rates) - 1)
+        decades = np.log10(rates[high] / rates[low])
+        rows.append((*key, rates[best], rates[low], rates[high], edge, decades))
+    columns = ["best_rate", "low_rate", "high_rate", "edge", "decades"]
+    return pd.DataFrame(rows, columns=[*by, *columns])
+
+
+def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Decades (...) of neighbouring ``rates`` (R,) whose ``accuracy`` (..., R) is near the best.
+
+    As `stable_range`, for many rows of accuracies at once.
+    """
+    places = np.arange(len(rates))
+    best = accuracy.argmax(axis=-1)[..., None]
+    bad = accuracy < accuracy.max(axis=-1, keepdims=True) - WITHIN
+    low = np.where(bad & (places < best), places, -1).max(axis=-1) + 1
+    high = np.where(bad & (places > best), places, len(rates)).min(axis=-1) - 1
+    logs = np.log10(rates)
+    return logs[high] - logs[low]
 
 
 def largest_stable_rate(

@@ -2,56 +2,60 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.rates import WITHIN, learning_rate_sensitivity, stable_range
-from benchmark.statistics.resampling import percentiles, resample
+from benchmark.statistics.rates import learning_rate_sensitivity, stable_range, usable_decades
+from benchmark.statistics.seeds import Ends, left_out
 
 
 def rate_spans(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """`stable_range` and `learning_rate_sensitivity` of each group, with 95% intervals.
 
-    Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``; ``decades`` with ``decades_low``
-    and ``decades_high``; ``sensitivity`` (nats) with ``sensitivity_low`` and
-    ``sensitivity_high``; ``rates``, how many there are. Seeds are resampled within each cell, and
-    the range is read off anew from every resample; the ends are NaN where every cell has one seed.
+    Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``edge``; ``decades`` with
+    ``decades_low`` and ``decades_high``; ``sensitivity`` (nats) with ``sensitivity_low`` and
+    ``sensitivity_high``; ``rates``, how many there are, and ``spacing``, the most decades between
+    neighbours. The intervals are over seeds, NaN where there is one; that of the decades reaches at
+    least one spacing to either side, because a range ends somewhere between two rates.
     """
     joined = stable_range(frame, by).merge(learning_rate_sensitivity(frame, by), on=list(by))
     ends = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        rates, codes = np.unique(group["learning_rate"].to_numpy(), return_inverse=True)
-        if not group["cell"].duplicated().any():
-            # a single seed: nothing that could vary
-            ends.append((*key, *[math.nan] * 4, len(rates)))
-            continue
-        positions = resample(group["cell"].to_numpy())
-        accuracy = _means(group["validation"].to_numpy(dtype=float), codes, positions)
-        objective = _means(group["objective"].to_numpy(dtype=float), codes, positions)
-        sensitivity = objective.mean(axis=1) - objective.min(axis=1)
-        found = (*percentiles(_decades(accuracy, rates)), *percentiles(sensitivity))
-        ends.append((*key, *map(float, found), len(rates)))
+        accuracy, objective = (means_without(group, name) for name in ("validation", "objective"))
+        rates = accuracy.columns.to_numpy(dtype=float)
+        spacing = float(np.diff(np.log10(rates)).max(initial=0.0))
+        wide = usable_decades(accuracy.to_numpy(), rates)
+        excess = (objective.mean(axis=1) - objective.min(axis=1)).to_numpy()
+        decades = at_least(left_out(wide[0], wide[1:]), spacing, seeds=len(wide) - 1)
+        sensitivity = left_out(excess[0], excess[1:])
+        ends.append((*key, *decades[1:], *sensitivity[1:], len(rates), spacing))
     columns = [f"{name}_{end}" for name in ("decades", "sensitivity") for end in ("low", "high")]
-    return joined.merge(pd.DataFrame(ends, columns=[*by, *columns, "rates"]), on=list(by))
+    columns += ["rates", "spacing"]
+    return joined.merge(pd.DataFrame(ends, columns=[*by, *columns]), on=list(by))
 
 
-def _means(values: np.ndarray, codes: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Mean (resamples, rates) of the drawn values of each rate; a row keeps its own rate."""
-    member = np.eye(codes.max() + 1)[codes]
-    return (values[positions] @ member) / member.sum(axis=0)
+def means_without(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Mean ``value`` by learning rate: of all seeds in the first row, then without each seed.
+
+    Rates ascend along the columns; a rate that only one seed was run at is NaN without it, and
+    leaves that row to what the others had.
+    """
+    cells = frame.groupby(["seed", "learning_rate"])[value]
+    totals = cells.sum().unstack("learning_rate", fill_value=0)
+    counts = cells.count().unstack("learning_rate", fill_value=0)
+    everyone = (totals.sum() / counts.sum()).to_frame().T
+    if len(totals) < 2:
+        return everyone
+    without = (totals.sum() - totals) / (counts.sum() - counts).replace(0, np.nan)
+    return pd.concat([everyone, without.fillna(everyone.iloc[0])])
 
 
-def _decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Width (resamples,) of the run of rates about the best one that is within one point."""
-    best = accuracy.argmax(axis=1)
-    good = accuracy >= accuracy.max(axis=1, keepdims=True) - WITHIN
-    low, high = best.copy(), best.copy()
-    rows = np.arange(len(best))
-    for _ in range(accuracy.shape[1] - 1):
-        below, above = np.maximum(low - 1, 0), np.minimum(high + 1, accuracy.shape[1] - 1)
-        low = np.where(good[rows, below], below, low)
-        high = np.where(good[rows, above], above, high)
-    return np.log10(rates[high] / rates[low])
+def at_least(ends: Ends, width: float, *, seeds: int) -> Ends:
+    """``ends`` reaching at least ``width`` to either side of the estimate, where seeds vary."""
+    estimate, low, high = ends
+    if seeds < 2:
+        return ends
+    low, high = np.fmin(low, estimate - width), np.fmax(high, estimate + width)
+    return estimate, max(float(low), 0.0), float(high)

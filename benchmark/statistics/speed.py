@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.resampling import CONFIDENCE
+from benchmark.statistics.seeds import CONFIDENCE
 
 WORKLOADS = {
     "mlp_fashion": "MLP on 28x28 images",
