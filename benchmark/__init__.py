@@ -14,7 +14,7 @@ from benchmark.records import Range, RelativeRates, Search, Study, Trial
 from benchmark.results import load_study
 
 if TYPE_CHECKING:
-    from benchmark.data import Dataset, tensor_dataset
+    from benchmark.data import Dataset, Splits, tensor_dataset
     from benchmark.engine import Record, train
     from benchmark.models import Initialization, Model, module_model
     from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
@@ -40,6 +40,7 @@ __all__ = [
     "RelativeRates",
     "Schedule",
     "Search",
+    "Splits",
     "Study",
     "Trial",
     "load_study",

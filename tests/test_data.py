@@ -4,11 +4,14 @@ import gzip
 import hashlib
 import pickle
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pooch
 import pooch.core
 import pytest
@@ -321,7 +324,7 @@ def own(images: Any = IMAGES, labels: Any = LABELS, **options: Any) -> Dataset:
     [
         (IMAGES, (1, 2, 2)),
         (IMAGES.float() / 16, (1, 2, 2)),
-        (IMAGES.double().numpy(), (1, 2, 2)),
+        (IMAGES.float().numpy(), (1, 2, 2)),
         (IMAGES.reshape(4, 2, 1, 2), (2, 1, 2)),
         (IMAGES.numpy()[::-1], (1, 2, 2)),
     ],
@@ -339,8 +342,120 @@ def test_own_arrays_become_a_data_set(images: Any, shape: tuple[int, int, int]) 
     assert float(batch.std(correction=0)) == pytest.approx(1, abs=1e-6)
 
 
-def test_constant_images_are_divided_by_one() -> None:
-    assert own(torch.full((4, 2, 2), 7.0)).load().std == 1.0
+@pytest.mark.parametrize("value", [7.0, 0.1])
+def test_constant_images_are_divided_by_one(value: float) -> None:
+    assert own(torch.full((4, 2, 2), value)).load().std == 1.0
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        list(IMAGES),
+        tuple(IMAGES),
+        IMAGES.tolist(),
+        pd.Series(list(IMAGES.numpy())),
+        IMAGES.numpy().astype(">i4"),
+        IMAGES.numpy().astype(np.uint16),
+        IMAGES.numpy().astype(np.longdouble),
+        np.asfortranarray(IMAGES.numpy()),
+    ],
+    ids=["tensors", "tuple", "lists", "column", "big-endian", "uint16", "longdouble", "fortran"],
+)
+def test_images_are_taken_however_they_are_kept(images: Any) -> None:
+    seen, expected = (
+        (splits.train_images.float() - splits.mean) / splits.std
+        for splits in (own(images).load(), own().load())
+    )
+    torch.testing.assert_close(seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [
+        (pd.Series([1, 0, 1, 0], index=[9, 8, 7, 6]), [1, 0, 1, 0]),
+        (pd.DataFrame({"y": [1, 0, 1, 0]}), [1, 0, 1, 0]),
+        (pd.Series([1, 0, 1, 0], dtype="Int64"), [1, 0, 1, 0]),
+        (pd.Categorical(["b", "a", "b", "a"], categories=["b", "a"]), [0, 1, 0, 1]),
+        (pd.Series(["9", "0", "9", "0"], dtype="category"), [1, 0, 1, 0]),
+        (pd.Categorical([7, 3, 7, 3]), [1, 0, 1, 0]),
+        (["dog", "cat", "dog", "cat"], [1, 0, 1, 0]),
+        (np.array(["dog", "cat", "dog", "cat"]), [1, 0, 1, 0]),
+        ([torch.tensor(1), torch.tensor(0)] * 2, [1, 0, 1, 0]),
+        ([True, False, True, False], [1, 0, 1, 0]),
+        (LABELS.reshape(4, 1).bfloat16(), LABELS.tolist()),
+    ],
+    ids=str,
+)
+def test_labels_are_taken_as_what_they_plainly_mean(labels: Any, numbers: list[int]) -> None:
+    dataset = own(labels=labels)
+
+    assert dataset.load().train_labels.tolist() == numbers
+    assert dataset.classes == 2
+
+
+def test_words_are_numbered_over_all_splits() -> None:
+    parts = ((IMAGES, [a, b, a, b]) for a, b in (("c", "a"), ("b", "a"), ("c", "b")))
+    splits = make_splits(*parts)
+
+    assert splits.train_labels.tolist() == [2, 0, 2, 0]
+    assert splits.validation_labels.tolist() == [1, 0, 1, 0]
+
+
+def test_labels_are_words_in_every_split_or_in_none() -> None:
+    words, numbers = (IMAGES, list("abab")), (IMAGES, LABELS)
+    message = error_of(lambda: make_splits(words, numbers, words))
+
+    assert "those of train are words and those of validation numbers" in message
+
+
+@pytest.mark.parametrize("classes", [10.0, np.int64(10), np.float32(10)])
+def test_a_whole_number_of_classes_is_taken(classes: Any) -> None:
+    made = own(classes=classes).classes
+
+    assert (made, type(made)) == (10, int)
+
+
+@pytest.mark.parametrize(
+    ("offset", "factor"), [(0.0, 1.0), (1.7e9, 1.0), (0.0, 1e39), (0.0, 1e300), (1e300, 1e290)]
+)
+def test_offset_and_factor_of_float64_images_cost_no_digits(offset: float, factor: float) -> None:
+    seen = own(IMAGES.double() * factor + offset).load()
+    pixels = IMAGES.double().unsqueeze(1)
+    expected = (pixels - pixels.mean()) / pixels.std(correction=0)
+
+    assert (seen.mean, seen.std) == (0.0, 1.0)
+    torch.testing.assert_close(seen.test_images, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_large_whole_numbers_keep_their_digits() -> None:
+    seen = own(IMAGES.long() + 10**12).load()
+
+    torch.testing.assert_close(seen.train_images, own(IMAGES.double()).load().train_images)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.float64])
+def test_pixels_may_stay_as_they_are(kind: torch.dtype) -> None:
+    splits = own(IMAGES.to(kind), standardize=False).load()
+
+    assert (splits.mean, splits.std) == (0.0, 1.0)
+    assert torch.equal(splits.train_images, IMAGES.to(kind).unsqueeze(1))
+    assert own(IMAGES.to(kind)) != own(IMAGES.to(kind), standardize=False)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float64"])
+def test_a_data_set_takes_the_memory_of_its_images(kind: str) -> None:
+    # what torch allocates is on no trace of Python's
+    code = "from benchmark import tensor_dataset; import numpy as np, resource, sys\n"
+    code += "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+    code += f"x = np.ones((256, 256, 256), '{kind}'); x[0] = 0; y = np.arange(256) % 2\n"
+    code += "small = x[:2], y[:2]; tensor_dataset('s', train=small, validation=small, test=small)\n"
+    code += "before = peak()\n"
+    code += "made = tensor_dataset('x', train=(x, y), validation=small, test=small)\n"
+    code += "print((peak() - before) / x.nbytes)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    # one copy, and what is at work on a part of it
+    assert float(told.stdout) < 1.6
 
 
 def test_classes_may_be_more_than_the_labels_show() -> None:
@@ -367,13 +482,25 @@ def test_read_only_arrays_are_taken_without_a_warning() -> None:
         (IMAGES, [0, 1], {}, "train must have as many images as labels, but has 4, 2"),
         (IMAGES[:0], LABELS[:0], {}, "but has 0, 0"),
         (IMAGES.flatten(1), LABELS, {}, "(4, 4)"),
-        (IMAGES, LABELS.reshape(4, 1), {}, "(4, 1)"),
+        (IMAGES, LABELS.reshape(2, 2), {}, "(2, 2)"),
         (IMAGES, [0, -3, 0, 1], {}, "-3"),
         (IMAGES, [0.0, 0.5, 1.0, 1.0], {}, "whole numbers"),
         (IMAGES, [0.0, float("nan"), 1.0, 1.0], {}, "whole numbers"),
         (IMAGES, LABELS + 3, {"classes": 4}, "must be < classes=4, but one is 4"),
         (torch.full((4, 2, 2), float("nan")), LABELS, {}, "images of train must be finite"),
         (torch.full((4, 2, 2), float("inf")), LABELS, {}, "images of train must be finite"),
+        ([[["a"]]] * 4, LABELS, {}, "images of train are no array of numbers"),
+        ([torch.zeros(2, 2), torch.zeros(3, 3)] * 2, LABELS, {}, "are no array of numbers"),
+        (IMAGES * 1j, LABELS, {}, "must be dense real numbers, but are torch.complex64"),
+        (IMAGES.double() * 1e39, LABELS, {"standardize": False}, "must be within 3.4e+38 of zero"),
+        (IMAGES, ["a", None, "b", "a"], {}, "labels of train must not be missing"),
+        (IMAGES, ["a", 1, "b", 1], {}, "labels must be of one type, but are int, str"),
+        (IMAGES, [[0], [1, 2], [0], [1]], {}, "labels of train must be (n,)"),
+        (IMAGES, [25, 346, 31, 25], {}, "have 3 distinct values in 25..346 for 4 examples"),
+        (IMAGES, [25, 346, 31, 25], {}, "number them, or say classes=347"),
+        (IMAGES, LABELS, {"classes": 2.5}, "must be a positive whole number, but is 2.5"),
+        (IMAGES, LABELS, {"classes": "10"}, "must be a positive whole number, but is '10'"),
+        (IMAGES, LABELS, {"classes": True}, "must be a positive whole number, but is True"),
     ],
 )
 def test_own_arrays_that_cannot_be_trained_on(

@@ -1,4 +1,4 @@
-"""The data sets: images, labels, and splits that are chosen once."""
+"""The data sets by name, and custom ones."""
 
 from __future__ import annotations
 
@@ -15,37 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.data.idx import DataError
+from benchmark.data.labels import class_count
 from benchmark.data.sources import Source, read_source
+from benchmark.data.splits import Splits, make_splits
 from benchmark.names import find
 from benchmark.records import Choice
 
 VALIDATION_EXAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set in memory.
-
-    Images have the shape (n, C, H, W) and the type uint8 or float; labels (n,) are int64.
-    ``mean`` and ``std`` are those of the training images' pixels as stored: a batch is
-    ``(images - mean) / std``. Selection is on validation; test is for reporting.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    validation_images: Tensor
-    validation_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    mean: float
-    std: float
-
-    def to(self, device: torch.device | str) -> Splits:
-        """The same on ``device``."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if torch.is_tensor(v)}
-        return dataclasses.replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -95,60 +71,6 @@ def _loaded(dataset: Dataset) -> Splits:
     return dataset.load()
 
 
-def make_splits(
-    train: tuple[Any, Any], validation: tuple[Any, Any], test: tuple[Any, Any]
-) -> Splits:
-    """Splits from pairs of images (n, H, W) or (n, C, H, W) and labels (n,).
-
-    The values are copied: what the caller does to its arrays later changes nothing here.
-
-    Raises
-    ------
-    DataError
-        If a split has another number of images than of labels, or none; if images are not all of
-        one shape, or not finite; if labels are not whole numbers.
-
-    >>> pair = torch.tensor([[[0.0, 2.0]]]), [1]
-    >>> splits = make_splits(train=pair, validation=pair, test=pair)
-    >>> splits.mean, splits.std, tuple(splits.test_images.shape)
-    (1.0, 1.0, (1, 1, 1, 2))
-    """
-    tensors: dict[str, Tensor] = {}
-    parts = {"train": train, "validation": validation, "test": test}
-    for name, (images, labels) in parts.items():
-        x, y = _copied(images), _copied(labels)
-        if x.dim() not in (3, 4) or y.dim() != 1:
-            raise DataError(
-                f"{name} must be images (n, H, W) or (n, C, H, W) and labels (n,), "
-                f"but has the shapes {tuple(x.shape)}, {tuple(y.shape)}"
-            )
-        if len(x) != len(y) or not len(x):
-            raise DataError(
-                f"{name} must have as many images as labels, but has {len(x)}, {len(y)}"
-            )
-        if x.is_floating_point() and not bool(x.isfinite().all()):
-            # one such pixel would end trials as nonfinite, and pass for an explosion
-            raise DataError(f"images of {name} must be finite, but some are NaN or infinite")
-        if y.is_floating_point() and not bool((y == y.trunc()).all()):
-            raise DataError(f"labels of {name} must be whole numbers, but some are not")
-        tensors[f"{name}_images"] = x.unsqueeze(1) if x.dim() == 3 else x
-        tensors[f"{name}_labels"] = y.long()
-    shapes = {name: tuple(tensors[f"{name}_images"].shape[1:]) for name in parts}
-    if len(set(shapes.values())) > 1:
-        raise DataError(f"images must have one shape (C, H, W) in every split, but have {shapes}")
-    pixels = tensors["train_images"].double()
-    # a constant image has no spread to divide by
-    std = float(pixels.std(correction=0)) or 1.0
-    return Splits(mean=float(pixels.mean()), std=std, **tensors)
-
-
-def _copied(values: Any) -> Tensor:
-    # numpy's own copy first: torch warns of arrays that are read-only, and refuses reversed ones
-    if isinstance(values, np.ndarray):
-        return torch.from_numpy(values.copy())
-    return torch.as_tensor(values).detach().clone()
-
-
 def tensor_dataset(
     name: str,
     *,
@@ -157,13 +79,27 @@ def tensor_dataset(
     test: tuple[Any, Any],
     target_accuracy: float = 0.9,
     classes: int | None = None,
-    reference: str = "one's own",
+    standardize: bool = True,
+    reference: str = "custom",
     summary: str = "",
 ) -> Dataset:
-    """A data set of one's own, from pairs of images (n, [C,] H, W) and labels (n,) in 0..classes-1.
+    """A custom data set, from pairs of images (n, [C,] H, W) and labels (n,).
 
-    It holds its tensors, so that it reaches worker processes by being copied there. Where
-    ``classes`` is not given, it is one more than the largest label of any split.
+    It holds its tensors, so that it reaches worker processes by being copied there.
+
+    Parameters
+    ----------
+    train, validation, test
+        Arrays, tensors, lists or pandas' columns. Labels are class numbers, or words or categories,
+        which are then numbered.
+    target_accuracy
+        Validation accuracy at which a trial counts as having got there.
+    classes
+        One more than the largest label of any split, where it is not given.
+    standardize
+        Whether the network sees pixels less their mean over their deviation (both of all training
+        pixels), or the pixels as they are. What else is wanted of them, such as a mean a channel,
+        is done to the images before they come here.
 
     Raises
     ------
@@ -175,15 +111,9 @@ def tensor_dataset(
     >>> tensor_dataset("toy", train=pair, validation=pair, test=pair).classes
     2
     """
-    splits = make_splits(train, validation, test)
+    splits = make_splits(train, validation, test, standardize=standardize)
     labels = torch.cat([splits.train_labels, splits.validation_labels, splits.test_labels])
-    low, high = int(labels.min()), int(labels.max())
-    if classes is None:
-        classes = high + 1
-    if low < 0:
-        raise DataError(f"labels of {name!r} must be >= 0, but one is {low}")
-    if high >= classes:
-        raise DataError(f"labels of {name!r} must be < classes={classes}, but one is {high}")
+    classes = class_count(name, labels, classes, examples=len(splits.train_labels))
     channels, height, width = splits.train_images.shape[1:]
     return Dataset(
         name=name,
@@ -213,7 +143,9 @@ def _digest(splits: Splits) -> str:
         value = getattr(splits, f.name)
         if isinstance(value, Tensor):
             digest.update(f"{f.name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+            digest.update(value.contiguous().view(torch.uint8).cpu().numpy().data)
+        else:
+            digest.update(f"{f.name} {value}".encode())
     return digest.hexdigest()
 
 
@@ -221,8 +153,9 @@ def _digits() -> Splits:
     rows = _digit_rows()
     images, labels = rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
     fifth = np.arange(len(rows)) % 5
-    choose = {"train": fifth < 3, "validation": fifth == 3, "test": fifth == 4}
-    return make_splits(**{k: (images[where], labels[where]) for k, where in choose.items()})
+    choose = fifth < 3, fifth == 3, fifth == 4
+    train, validation, test = ((images[where], labels[where]) for where in choose)
+    return make_splits(train, validation, test)
 
 
 def _digit_rows() -> np.ndarray[Any, np.dtype[np.uint8]]:
