@@ -168,10 +168,17 @@ def test_intervals_of_shares_cover_at_least_what_they_say(
 def test_a_share_of_one_trial_a_seed_is_wilsons() -> None:
     events = np.array([True] * 8 + [False] * 2)
     assert statistics.share(events, np.arange(10)) == pytest.approx(statistics.proportion(8, 10))
-    # all the same in every cell: no more than the seeds themselves, and a width none the less
+    # all the same in two cells: more than the seeds alone, fewer than trials, and a width
     _, low, high = statistics.share(np.ones(20), np.tile(np.arange(10), 2))
-    assert 0.6 < low < 0.75
+    assert statistics.proportion(10, 10)[1] < low < statistics.proportion(20, 20)[1]
     assert high == pytest.approx(1.0)
+
+
+def test_what_is_left_open_where_all_agree() -> None:
+    # one trial a seed: Wilson's upper end for none of ten
+    assert statistics.left_open(10, 10) == pytest.approx(statistics.proportion(0, 10)[2])
+    # ten cells that share ten seeds: less than ten events more would leave, more than a hundred
+    assert statistics.proportion(0, 100)[2] < statistics.left_open(100, 10) < 0.15
 
 
 def test_shares_over_cells_and_seeds_are_wider_than_over_seeds() -> None:
@@ -765,6 +772,28 @@ def test_ped_anova_finds_what_the_best_have_in_common() -> None:
     assert found["factor"].tolist() == ["other", "clipping"]
     assert found["estimate"].sum() == pytest.approx(1.0)
     assert found["estimate"].iloc[1] > 0.8
+
+
+@pytest.mark.parametrize("number", [1, 3, 10])
+def test_the_expected_best_is_that_of_so_many_draws(number: int) -> None:
+    generator = np.random.default_rng(0)
+    values = generator.exponential(size=20)
+    drawn = values[generator.integers(20, size=(20_000, number))].min(axis=1)
+    found = statistics.expected_best(values, [number])
+    assert found.tolist() == [pytest.approx(drawn.mean(), abs=4 * drawn.std() / 20_000**0.5)]
+
+
+def test_the_expected_best_curve_counts_what_it_costs() -> None:
+    frame = pd.DataFrame(
+        {"arm": ["a"] * 3 + ["b"], "objective": [1.0, 0.0, NAN, 5.0], "seconds": [1, 2, 6, 1.0]}
+    )
+    found = statistics.expected_best_curve(frame, ["arm"])
+    assert found["arm"].tolist() == ["a", "a", "a", "b"]
+    assert found["number"].tolist() == [1, 2, 3, 1]
+    assert found["cost"].tolist() == pytest.approx([3.0, 6.0, 9.0, 1.0])
+    # a skipped trial found nothing: as bad as the worst of 1, 0, 1
+    assert found["estimate"].tolist()[:2] == pytest.approx([2 / 3, 4 / 9])
+    assert (found["low"] <= found["estimate"]).all()
 
 
 def layer_rows(trial: str, squares: Sequence[float], step: int = 0) -> list[dict[str, Any]]:

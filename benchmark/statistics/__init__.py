@@ -37,10 +37,12 @@ from benchmark.statistics.rates import (
     usable_decades,
 )
 from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
+from benchmark.statistics.searches import expected_best, expected_best_curve
 from benchmark.statistics.seeds import (
     CONFIDENCE,
     interquartile_mean,
     interval,
+    left_open,
     mean,
     over_cells_and_seeds,
     over_seeds,
@@ -61,6 +63,8 @@ __all__ = [
     "completeness",
     "cross_fitted",
     "depth_growth",
+    "expected_best",
+    "expected_best_curve",
     "explosion_onset",
     "fanova",
     "holm",
@@ -68,6 +72,7 @@ __all__ = [
     "interval",
     "largest_stable_rate",
     "learning_rate_sensitivity",
+    "left_open",
     "main_effects",
     "mean",
     "outcomes",

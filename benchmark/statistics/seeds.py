@@ -27,6 +27,8 @@ import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
+SEED_SHARE = 0.3
+"""Share of the variance that is a seed's in all cells, where the data cannot tell."""
 POWER = 0.8
 """Chance with which the smallest detectable difference would be found."""
 RELATIVE_ZERO = 1e-12
@@ -146,7 +148,8 @@ def share(events: np.ndarray | pd.Series, seeds: np.ndarray | pd.Series) -> Ends
     Wilson's score interval with an effective number of events: as many independent ones as would
     vary from seed to seed as these do, at least one a seed and at most all of them, reduced for
     the few degrees of freedom (Korn and Graubard 1998; for Wilson's interval Franco et al. 2019,
-    doi:10.1093/jssam/smy019). It has a width where all events agree; a single seed has none.
+    doi:10.1093/jssam/smy019). Where every seed has the same share, `independent` says how many. So
+    it has a width where all events agree; a single seed has none.
 
     >>> [round(end, 2) for end in share(np.ones(10), np.arange(10))]
     [1.0, 0.72, 1.0]
@@ -155,11 +158,30 @@ def share(events: np.ndarray | pd.Series, seeds: np.ndarray | pd.Series) -> Ends
     found, variance, count = jackknife(events, np.asarray(seeds), mean)
     if count < 2:
         return found, math.nan, math.nan
-    spread = found * (1 - found)
-    effective = spread / variance if variance > 0 else 0.0
-    effective = min(max(effective, count), len(events))
-    effective *= (t_quantile(len(events) - 1) / t_quantile(count - 1)) ** 2
-    return wilson(found, effective)
+    if variance == 0:
+        return wilson(found, independent(len(events), count))
+    effective = min(max(found * (1 - found) / variance, count), len(events))
+    return wilson(found, effective * (t_quantile(len(events) - 1) / t_quantile(count - 1)) ** 2)
+
+
+def independent(events: int, seeds: int) -> float:
+    """As how many independent events ``events`` count that agree on all of ``seeds``.
+
+    As many as if a seed had `SEED_SHARE` of the variance: nothing is seen of what they share.
+
+    >>> independent(10, 10), round(independent(120, 10), 1)
+    (10.0, 27.9)
+    """
+    return events / (1 + SEED_SHARE * (events / seeds - 1))
+
+
+def left_open(events: int, seeds: int) -> float:
+    """Upper end of the 95% interval of the share of other outcomes where all ``events`` agreed.
+
+    >>> round(left_open(10, 10), 3)
+    0.278
+    """
+    return wilson(0.0, independent(events, seeds))[2]
 
 
 def proportion(successes: int, total: int) -> Ends:
