@@ -510,6 +510,18 @@ def test_a_search_has_its_arms_and_confirms_its_winners_on_fresh_seeds(searched:
     assert results.metadata["expected"] == len(results.plan) == len(trials) == 24
 
 
+def test_a_search_in_the_order_of_a_shuffled_grid(tmp_path: Path) -> None:
+    search = dataclasses.replace(SEARCH, samplers=("grid-random",), each={}, confirm_seeds=())
+    trials = run_search(search, here(tmp_path))
+
+    assert trials["arm"].tolist() == ["grid-random"] * 4
+    assert set(np.log10(trials["learning_rate"]).round(1) * 2 % 1) == {0.0}
+    # 5 half-decades, 3 clippings and 2 policies: no cell of the grid comes twice
+    factors = ["learning_rate", "clipping", "batch_policy"]
+    assert len(trials.drop_duplicates(factors)) == 4
+    assert trials.loc[trials["clipping"] == "global_norm", "clipping_threshold"].eq(1.0).all()
+
+
 def test_thresholds_are_searched_in_the_range_of_their_strategy(searched: Path) -> None:
     trials = trials_in(searched, "search")
     by = trials.groupby("clipping")["clipping_threshold"]

@@ -17,11 +17,14 @@ from optuna.distributions import (
 from scipy.stats import qmc
 
 from benchmark.driver.samplers import (
+    GRID_RANDOM,
     SAMPLERS,
+    Space,
     at_quantile,
     factorial_sampler,
     make_sampler,
     quasi_random_sampler,
+    shuffled_grid_sampler,
 )
 from benchmark.names import UnknownName
 
@@ -29,6 +32,14 @@ RATE = FloatDistribution(1e-3, 1e2, log=True)
 CLIPPING = CategoricalDistribution(["none", "value", "global_norm"])
 THRESHOLD = FloatDistribution(0.1, 10, log=True)
 FACTOR = IntDistribution(2, 8)
+GRID = {
+    "learning_rate": [0.01, 0.1, 1.0, 10.0],
+    "clipping": list(CLIPPING.choices),
+    "value.threshold": [0.1],
+    "global_norm.threshold": [1.0],
+    "factor": [2, 4, 8],
+}
+SPACE = Space(4, GRID)
 
 
 def draw(sampler: optuna.samplers.BaseSampler, trials: int) -> list[dict[str, Any]]:
@@ -48,7 +59,7 @@ def draw(sampler: optuna.samplers.BaseSampler, trials: int) -> list[dict[str, An
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_seed_gives_the_same_search(name: str) -> None:
     first, again, other = (
-        draw(make_sampler(name, seed, 12, 4, "model=mlp"), 12) for seed in (7, 7, 8)
+        draw(make_sampler(name, seed, 12, SPACE, "model=mlp"), 12) for seed in (7, 7, 8)
     )
 
     assert first == again
@@ -57,7 +68,7 @@ def test_a_seed_gives_the_same_search(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_label_has_a_stream_of_its_own(name: str) -> None:
-    mlp, cnn = (draw(make_sampler(name, 7, 12, 4, f"model={m}"), 12) for m in ("mlp", "cnn"))
+    mlp, cnn = (draw(make_sampler(name, 7, 12, SPACE, f"model={m}"), 12) for m in ("mlp", "cnn"))
 
     assert mlp != cnn
 
@@ -65,18 +76,18 @@ def test_every_label_has_a_stream_of_its_own(name: str) -> None:
 def test_a_seed_gives_the_same_search_in_another_process() -> None:
     code = (
         "import json, sys; sys.path.insert(0, 'tests')\n"
-        "from test_samplers import SAMPLERS, draw, make_sampler\n"
-        "print(json.dumps({n: draw(make_sampler(n, 7, 12, 4, 'x'), 12) for n in SAMPLERS}))"
+        "from test_samplers import SAMPLERS, SPACE, draw, make_sampler\n"
+        "print(json.dumps({n: draw(make_sampler(n, 7, 12, SPACE, 'x'), 12) for n in SAMPLERS}))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = {name: draw(make_sampler(name, 7, 12, 4, "x"), 12) for name in SAMPLERS}
+    here = {name: draw(make_sampler(name, 7, 12, SPACE, "x"), 12) for name in SAMPLERS}
 
     assert json.loads(there.stdout) == here
 
 
 def test_an_unknown_sampler_is_named_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"unknown sampler 'quasirandom'\. Did you mean 'quasi-"):
-        make_sampler("quasirandom", 0, 1, 1, "")
+        make_sampler("quasirandom", 0, 1, SPACE, "")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +123,7 @@ def test_a_longer_quasi_random_search_begins_like_a_shorter() -> None:
 
 def test_quasi_random_points_fill_the_space_more_evenly_than_random_ones() -> None:
     def discrepancy(name: str) -> float:
-        parameters = draw(make_sampler(name, 5, 64, 4, ""), 64)
+        parameters = draw(make_sampler(name, 5, 64, SPACE, ""), 64)
         rates = [(np.log10(p["learning_rate"]) + 3) / 5 for p in parameters]
         return float(qmc.discrepancy(np.array(rates)[:, None]))
 
@@ -123,6 +134,30 @@ def test_quasi_random_search_draws_every_category_equally_often() -> None:
     drawn = [p["clipping"] for p in draw(quasi_random_sampler(1, 90, 4), 90)]
 
     assert [drawn.count(c) for c in CLIPPING.choices] == pytest.approx([30, 30, 30], abs=2)
+
+
+def test_the_shuffled_grid_takes_every_cell_once() -> None:
+    grid = {"clipping": list(CLIPPING.choices), "factor": [2, 4]}
+    study = optuna.create_study(sampler=shuffled_grid_sampler(grid, seed=1))
+    asked = []
+    for _ in range(12):
+        trial = study.ask()
+        names = (
+            trial.suggest_categorical("clipping", grid["clipping"]),
+            trial.suggest_int("factor", 2, 4),
+        )
+        asked.append(names)
+    cells = [(c, f) for c in CLIPPING.choices for f in (2, 4)]
+
+    assert sorted(asked[:6]) == sorted(cells)
+    assert asked[:6] != cells
+    assert asked[6:] == asked[:6]
+
+
+def test_the_cells_of_a_grid_have_a_level_of_every_factor() -> None:
+    drawn = draw(make_sampler(GRID_RANDOM, 5, 36, SPACE, ""), 36)
+    assert {p["learning_rate"] for p in drawn} == set(GRID["learning_rate"])
+    assert len({(p["learning_rate"], p["clipping"], p["factor"]) for p in drawn}) == 36
 
 
 def test_the_factorial_is_asked_in_its_order_whatever_was_told() -> None:

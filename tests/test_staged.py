@@ -233,3 +233,14 @@ def test_plain_trials_of_the_same_study_are_trained_beside(tmp_path: Path) -> No
     study = Study(name="staged", question="?", factors=[block, plain], seeds=(0,), checkpoints=4)
     trials = run_study(study, here(tmp_path))
     assert trials.loc[trials["arm"] == "", "learning_rate"].tolist() == [0.1, 0.2]
+
+
+def test_a_block_may_have_seeds_of_its_own() -> None:
+    own = {"clipping": "value", "seed": (5, 6)}
+    study = Study(name="s", question="?", factors=[{"clipping": "none"}, own], seeds=(0,))
+    assert [(t.clipping, t.seed) for t in study.trials()] == [
+        ("none", 0),
+        ("value", 5),
+        ("value", 6),
+    ]
+    assert {t.seed for t in study.only({"seed": ["3"]}).trials()} == {3}

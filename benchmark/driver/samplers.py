@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -84,6 +87,22 @@ def quasi_random_sampler(seed: int, trials: int, dimensions: int) -> PresetSampl
     return PresetSampler(point)
 
 
+def shuffled_grid_sampler(grid: Mapping[str, Sequence[Any]], seed: int) -> PresetSampler:
+    """The cells of the full factorial of ``grid`` in random order, each once.
+
+    After the last it begins again, in the same order.
+    """
+    sizes = [len(levels) for levels in grid.values()]
+    order = np.random.default_rng(seed).permutation(math.prod(sizes))
+    names = list(grid)
+
+    def point(number: int, name: str, distribution: BaseDistribution) -> Any:
+        cell = np.unravel_index(order[number % len(order)], sizes)
+        return grid[name][int(cell[names.index(name)])]
+
+    return PresetSampler(point)
+
+
 def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     """The value of ``distribution`` at the quantile ``u`` in [0, 1).
 
@@ -102,27 +121,47 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     return low * (high / low) ** u if distribution.log else low + u * (high - low)
 
 
-def _tpe(seed: int, trials: int, dimensions: int) -> BaseSampler:
+@dataclass(frozen=True)
+class Space:
+    """What a sampler is told of the space: its number of parameters, and the grid in it."""
+
+    dimensions: int
+    grid: Mapping[str, Sequence[Any]]
+
+
+def _tpe(seed: int, trials: int, space: Space) -> BaseSampler:
     with warnings.catch_warnings():
         # multivariate, group and constant_liar are stable in fact, experimental by name
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
 
-def _random(seed: int, trials: int, dimensions: int) -> BaseSampler:
+def _random(seed: int, trials: int, space: Space) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[int, int, int], BaseSampler]] = {
+def _quasi_random(seed: int, trials: int, space: Space) -> BaseSampler:
+    return quasi_random_sampler(seed, trials, space.dimensions)
+
+
+def _grid_random(seed: int, trials: int, space: Space) -> BaseSampler:
+    return shuffled_grid_sampler(space.grid, seed)
+
+
+GRID_RANDOM = "grid-random"
+
+SAMPLERS: dict[str, Callable[[int, int, Space], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,
-    "quasi-random": quasi_random_sampler,
+    "quasi-random": _quasi_random,
+    GRID_RANDOM: _grid_random,
 }
-"""``(seed, trials, dimensions) -> sampler``: Bergstra et al. 2011 with the tree of conditional
-parameters kept; independent draws; a Halton sequence."""
+"""``(seed, trials, space) -> sampler``: Bergstra et al. 2011 with the tree of conditional
+parameters kept; independent draws; a Halton sequence; the cells of a grid in random order, with the
+strategies' default thresholds."""
 
 
-def make_sampler(name: str, seed: int, trials: int, dimensions: int, label: str) -> BaseSampler:
+def make_sampler(name: str, seed: int, trials: int, space: Space, label: str) -> BaseSampler:
     """The sampler called ``name``, with a stream of its own for each ``label``.
 
     Raises
@@ -133,4 +172,4 @@ def make_sampler(name: str, seed: int, trials: int, dimensions: int, label: str)
     if name not in SAMPLERS:
         raise UnknownName(unknown("sampler", name, SAMPLERS))
     own = zlib.crc32(f"{seed}/{name}/{label}".encode())
-    return SAMPLERS[name](own, trials, dimensions)
+    return SAMPLERS[name](own, trials, space)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -13,11 +14,11 @@ from benchmark.driver.asking import Asked, objective
 from benchmark.driver.mirror import Mirror
 from benchmark.driver.options import Options
 from benchmark.driver.running import open_run, resolve_all
-from benchmark.driver.samplers import make_sampler
+from benchmark.driver.samplers import GRID_RANDOM, Space, make_sampler
 from benchmark.driver.units import trial_of
 from benchmark.engine import REGISTRIES, resolve
 from benchmark.names import find
-from benchmark.records import Range, Search, Trial, levels_of
+from benchmark.records import Range, Search, Trial, levels_of, rates_between
 from benchmark.results import load_study
 from benchmark.status import FINISHED
 
@@ -26,6 +27,8 @@ TUNABLE = {
     "batch_policy": ("batch_policy_parameter", "parameter"),
 }
 """Field of a strategy -> field of its tunable number, and where the strategy declares its range."""
+
+OWNED = tuple(number for number, _ in TUNABLE.values())
 
 
 def run_search(search: Search, options: Options) -> pd.DataFrame:
@@ -42,7 +45,7 @@ def run_search(search: Search, options: Options) -> pd.DataFrame:
         If the folder cannot be written, or another run holds it.
     """
     with Mirror(options.storage) as mirror:
-        return _search(search, options, list(_searches(search, mirror)))
+        return _search(search, options, open_searches(search, mirror))
 
 
 def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]]) -> pd.DataFrame:
@@ -53,7 +56,7 @@ def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]
         for start in range(0, search.trials, search.generation):
             size = min(search.generation, search.trials - start)
             generation = [
-                _ask(search, base, asked) for base, asked in searches for _ in range(size)
+                ask_trial(search, base, asked) for base, asked in searches for _ in range(size)
             ]
             run.train(generation)
             for _, asked in searches:
@@ -89,14 +92,15 @@ def _bases(search: Search) -> list[Trial]:
     ]
 
 
-def _searches(search: Search, mirror: Mirror) -> list[tuple[Trial, Asked]]:
-    dimensions = len(search.space) + len(TUNABLE)
+def open_searches(search: Search, mirror: Mirror) -> list[tuple[Trial, Asked]]:
+    """One search for each combination of ``each`` and sampler, and what all of its trials share."""
+    space = Space(len(search.space) + len(TUNABLE), grid_of(search.space))
     out = []
     for base in _bases(search):
         row = base.row()
         label = "/".join(f"{name}={row[name]}" for name in search.each)
         for name in search.samplers:
-            sampler = make_sampler(name, search.seed, search.trials, dimensions, label)
+            sampler = make_sampler(name, search.seed, search.trials, space, label)
             study = "/".join(filter(None, [search.name, name, label]))
             out.append((dataclasses.replace(base, arm=name), Asked(study, sampler, mirror)))
     return out
@@ -110,23 +114,42 @@ def check_space(search: Search, bases: list[Trial]) -> None:
             ends = levels_of(levels)
             if isinstance(levels, Range):
                 ends = [levels.low, levels.high]
-            if name in ("clipping_threshold", "batch_policy_parameter"):
+            if name in OWNED:
                 continue
             resolve_all([dataclasses.replace(base, **{name: value}) for value in ends])
 
 
-def _ask(search: Search, base: Trial, asked: Asked) -> Trial:
+def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Levels of each searched field but the strategies' own numbers; half-decades of a range.
+
+    >>> grid_of({"learning_rate": Range(0.1, 1.0, default=0.1), "clipping": ("none", "value")})
+    {'learning_rate': ['0.1', '0.3162', '1.0'], 'clipping': ['none', 'value']}
+    """
+    return {name: list(_by_text(_grid_levels(v))) for name, v in space.items() if name not in OWNED}
+
+
+def _grid_levels(levels: Any) -> Any:
+    if not isinstance(levels, Range):
+        return levels
+    if levels.log:
+        return rates_between(levels.low, levels.high)
+    return [levels.low + i / 4 * (levels.high - levels.low) for i in range(5)]
+
+
+def ask_trial(search: Search, base: Trial, asked: Asked) -> Trial:
+    """The next trial of one of the searches that `open_searches` gave."""
     optuna_trial = asked.ask()
+    on_grid = base.arm == GRID_RANDOM
     values = {
-        name: suggest(optuna_trial, name, levels)
+        name: suggest(optuna_trial, name, _grid_levels(levels) if on_grid else levels)
         for name, levels in search.space.items()
-        if name not in ("clipping_threshold", "batch_policy_parameter")
+        if name not in OWNED
     }
     trial = dataclasses.replace(base, **values)
     for field, (number, declared) in TUNABLE.items():
         strategy = find(getattr(trial, field), REGISTRIES[field], field)
         allowed = getattr(strategy, declared)
-        if allowed is None or getattr(base, number) is not None:
+        if on_grid or allowed is None or getattr(base, number) is not None:
             continue
         # a threshold means something else for each strategy: each has a parameter of its own
         label = f"{strategy.name}.{number}"
@@ -143,8 +166,12 @@ def suggest(trial: optuna.Trial, name: str, levels: Any) -> Any:
         if levels.integer:
             return trial.suggest_int(name, int(levels.low), int(levels.high), log=levels.log)
         return trial.suggest_float(name, levels.low, levels.high, log=levels.log)
-    objects = {str(getattr(v, "name", v)): v for v in levels_of(levels)}
+    objects = _by_text(levels)
     return objects[trial.suggest_categorical(name, list(objects))]
+
+
+def _by_text(levels: Any) -> dict[str, Any]:
+    return {str(getattr(v, "name", v)): v for v in levels_of(levels)}
 
 
 def best_of_grid(options: Options, base: Trial) -> Trial | None:

@@ -27,17 +27,18 @@ class _Configuration:
 
     rates: RelativeRates
     trial: Trial
+    seeds: tuple[int, ...]
 
     def tried(self, rate: float) -> list[Trial]:
         """The trials by which ``rate`` is judged."""
         at = dataclasses.replace(self.trial, learning_rate=rate)
         return [dataclasses.replace(at, seed=seed) for seed in self.rates.seeds]
 
-    def multiples(self, best: float, seeds: tuple[int, ...]) -> Iterator[Trial]:
+    def multiples(self, best: float) -> Iterator[Trial]:
         """The trials for which the best rate was looked for."""
         for arm, rate in self.rates.multiplied(best).items():
             at = dataclasses.replace(self.trial, learning_rate=rate, arm=arm)
-            yield from (dataclasses.replace(at, seed=seed) for seed in seeds)
+            yield from (dataclasses.replace(at, seed=seed) for seed in self.seeds)
 
 
 class Stages:
@@ -49,10 +50,12 @@ class Stages:
     """
 
     def __init__(self, study: Study) -> None:
-        found = [_Configuration(r, resolve(t)) for r, t in study.configurations()]
+        found = [
+            _Configuration(rates, resolve(dataclasses.replace(trial, seed=rates.seeds[0])), seeds)
+            for rates, trial, seeds in study.configurations()
+        ]
         # a default and its value are one configuration
         self._configurations = list({(c.rates, c.trial.key): c for c in found}.values())
-        self._seeds = tuple(study.seeds)
         self._tried: dict[_Configuration, list[float]] = {
             c: c.rates.start() for c in self._configurations
         }
@@ -61,9 +64,18 @@ class Stages:
     def expected(self) -> int:
         """Trials that will follow those that are known from the start, if no edge is extended."""
         return sum(
-            2 * len(c.rates.seeds) + len(c.rates.arms()) * len(self._seeds)
+            2 * len(c.rates.seeds) + len(c.rates.arms()) * len(c.seeds)
             for c in self._configurations
         )
+
+    def stand_ins(self) -> list[Trial]:
+        """Trials that cost as much as those that will follow, at rates that are still unknown."""
+        found: list[Trial] = []
+        for c in self._configurations:
+            first = c.rates.start()[0]
+            found += [trial for rate in c.rates.beside(first) for trial in c.tried(rate)]
+            found += c.multiples(first)
+        return found
 
     def following(self, rows: Mapping[str, Row]) -> list[Trial]:
         """The trials of the next stage, given the rows of all before; empty after the last.
@@ -81,7 +93,7 @@ class Stages:
                 stage += [trial for rate in more for trial in configuration.tried(rate)]
             else:
                 del self._tried[configuration]
-                stage += configuration.multiples(rates.best(known), self._seeds)
+                stage += configuration.multiples(rates.best(known))
         return stage
 
     def _scores(self, rows: Mapping[str, Row]) -> dict[_Configuration, dict[float, Score]]:

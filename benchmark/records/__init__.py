@@ -5,7 +5,7 @@ from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS, check_checkpoi
 from benchmark.records.levels import Levels, levels_of, plain_levels
 from benchmark.records.narrowing import read_selection
 from benchmark.records.ranges import Range
-from benchmark.records.rates import SELECT, RelativeRates
+from benchmark.records.rates import SELECT, RelativeRates, rates_between
 from benchmark.records.searches import Search
 from benchmark.records.studies import Study
 from benchmark.records.trials import CONFIGURATION, NUMERIC_FACTORS, Trial
@@ -27,5 +27,6 @@ __all__ = [
     "check_checkpoints",
     "levels_of",
     "plain_levels",
+    "rates_between",
     "read_selection",
 ]

@@ -25,6 +25,16 @@ def rate_at(quarter: int) -> float:
     return _four_digits(10 ** (quarter / 4))
 
 
+def rates_between(low: float, high: float, *, per_decade: int = 2) -> tuple[float, ...]:
+    """Learning rates from ``low`` to ``high``, evenly spaced in their logarithm.
+
+    >>> rates_between(0.01, 1)
+    (0.01, 0.03162, 0.1, 0.3162, 1.0)
+    """
+    first, last = (round(per_decade * math.log10(end)) for end in (low, high))
+    return tuple(_four_digits(10 ** (k / per_decade)) for k in range(first, last + 1))
+
+
 def _four_digits(rate: float) -> float:
     return float(f"{rate:.4g}")
 
@@ -131,8 +141,12 @@ class RelativeRates:
             elif best == last < highest:
                 last += 2
             else:
-                beside = (rate_at(best - 1), rate_at(best + 1))
-                return [rate for rate in beside if rate not in scores]
+                return [rate for rate in self.beside(rate_at(best)) if rate not in scores]
+
+    def beside(self, rate: float) -> tuple[float, float]:
+        """The quarter-decades below and above ``rate``."""
+        quarter = round(4 * math.log10(rate))
+        return rate_at(quarter - 1), rate_at(quarter + 1)
 
     def best(self, scores: Mapping[float, Score]) -> float:
         """The rate of the highest score, the smallest among equals."""

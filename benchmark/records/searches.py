@@ -34,7 +34,8 @@ class Search:
     fixed
         Values of the other fields.
     samplers
-        Among ``"tpe"``, ``"random"`` and ``"quasi-random"``.
+        Among ``"tpe"``, ``"random"``, ``"quasi-random"`` and ``"grid-random"``: the cells of a
+        grid in random order (half-decades of a range, strategies at their defaults).
     trials
         Trials of each search.
     generation
@@ -48,7 +49,7 @@ class Search:
     space: Mapping[str, Any]
     each: Levels = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    samplers: Sequence[str] = ("tpe", "random", "quasi-random")
+    samplers: Sequence[str] = ("tpe", "random", "quasi-random", "grid-random")
     trials: int = 40
     generation: int = 8
     seed: int = 0

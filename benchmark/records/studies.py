@@ -31,7 +31,8 @@ class Study:
         one clipping only, say). A level of the learning rate may be `RelativeRates`: the
         configuration's own best rate and its multiples.
     seeds
-        Every cell is run once with each; a best rate is found on seeds of its own.
+        Every cell is run once with each, unless its block has the factor ``seed``; a best rate
+        is found on other seeds.
     checkpoints
         Rows of history a trial, evenly spaced over the budget (a multiple of 4, so that
         batch policies with quarter milestones decide on time).
@@ -58,7 +59,7 @@ class Study:
         for block in self.blocks():
             check_factors(block)
             for rates in _relative(block):
-                if shared := set(rates.seeds) & set(self.seeds):
+                if shared := set(rates.seeds) & set(self._seeds(block)):
                     raise ValueError(
                         "best rates must be found on other seeds than the study's, "
                         f"but both have {', '.join(map(str, sorted(shared)))}"
@@ -74,35 +75,39 @@ class Study:
         Of relative rates these are the trials over the first half-decades; which others follow
         depends on what comes out of them.
         """
-        for rates, trial in self._expanded(lambda rates: rates.start()):
-            yield from _seeds(trial, self.seeds if rates is None else rates.seeds)
-
-    def configurations(self) -> Iterator[tuple[RelativeRates, Trial]]:
-        """Every configuration whose best rate has to be found, at the first rate and seed."""
-        for rates, trial in self._expanded(lambda rates: rates.start()[:1]):
-            if rates is not None:
-                yield rates, next(_seeds(trial, rates.seeds))
-
-    def _expanded(
-        self, first: Callable[[RelativeRates], list[float]]
-    ) -> Iterator[tuple[RelativeRates | None, Trial]]:
-        """Every cell once, where relative rates stand for those that ``first`` takes of them."""
         seen = set()
+        for rates, cell, seeds in self._cells(RelativeRates.start):
+            for seed in seeds if rates is None else rates.seeds:
+                trial = dataclasses.replace(cell, seed=seed)
+                if trial.key not in seen:
+                    seen.add(trial.key)
+                    yield trial
+
+    def configurations(self) -> Iterator[tuple[RelativeRates, Trial, tuple[int, ...]]]:
+        """Every configuration whose best rate has to be found, and the seeds of its multiples."""
+        for rates, cell, seeds in self._cells(lambda rates: rates.start()[:1]):
+            if rates is not None:
+                yield rates, cell, seeds
+
+    def _cells(
+        self, first: Callable[[RelativeRates], list[float]]
+    ) -> Iterator[tuple[RelativeRates | None, Trial, tuple[int, ...]]]:
+        """Every cell and its seeds; ``first`` says which rates relative ones stand for."""
         for block in self.blocks():
+            seeds = self._seeds(block)
             names = [name for name in block if name != "seed"]
             for values in itertools.product(*(levels_of(block[name]) for name in names)):
                 chosen = dict(zip(names, values, strict=True))
                 rates = chosen.get("learning_rate")
-                relative = rates if isinstance(rates, RelativeRates) else None
-                if relative is None:
-                    cells = [Trial(**chosen)]
-                else:
-                    plain = chosen | {"arm": SELECT}
-                    cells = [Trial(**plain | {"learning_rate": r}) for r in first(relative)]
-                for trial in cells:
-                    if trial.cell not in seen:
-                        seen.add(trial.cell)
-                        yield relative, trial
+                if not isinstance(rates, RelativeRates):
+                    yield None, Trial(**chosen), seeds
+                    continue
+                chosen["arm"] = SELECT
+                for rate in first(rates):
+                    yield rates, Trial(**chosen | {"learning_rate": rate}), seeds
+
+    def _seeds(self, block: Levels) -> tuple[int, ...]:
+        return tuple(levels_of(block.get("seed", self.seeds)))
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Study:
         """This study with factors narrowed, or fixed to other values than its own.
@@ -129,7 +134,10 @@ class Study:
         for name, texts in selection.items():
             if name != "seed":
                 blocks = narrowed(blocks, name, selected(name, texts, custom))
-        seeds = typed("seed", selection["seed"]) if "seed" in selection else self.seeds
+        seeds = self.seeds
+        if "seed" in selection:
+            seeds = typed("seed", selection["seed"])
+            blocks = [{k: v for k, v in block.items() if k != "seed"} for block in blocks]
         return dataclasses.replace(self, factors=blocks, seeds=tuple(seeds))
 
     def definition(self) -> dict[str, Any]:
@@ -148,7 +156,3 @@ class Study:
 
 def _relative(block: Levels) -> list[RelativeRates]:
     return [r for r in levels_of(block.get("learning_rate", ())) if isinstance(r, RelativeRates)]
-
-
-def _seeds(trial: Trial, seeds: Sequence[int]) -> Iterator[Trial]:
-    return (dataclasses.replace(trial, seed=seed) for seed in seeds)
