@@ -53,6 +53,7 @@ CLIPPINGS: dict[str, Clipping] = {
         Range(1e-3, 1.0, default=0.01),
         "Brock et al. 2021, arXiv:2102.06171",
         "each unit's gradient limited to c times the norm of its weights",
+        exempts_head=True,
     ),
     "autoclip": Clipping(
         "autoclip",

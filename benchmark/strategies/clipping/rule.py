@@ -65,6 +65,8 @@ class Clipping:
         ``"gradient"``: before the optimizer; ``"update"``: on the optimizer's direction;
         ``"step"``: before the optimizer, and a step that is flagged as clipped is not taken at
         all: parameters and the optimizer's state stay as they were.
+    exempts_head
+        Whether the rule treats the classifier's own tensors (``layout.head``) differently.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Clipping:
     summary: str
     init: Callable[[Layout, Tensor], State] = no_state
     stage: Literal["gradient", "update", "step"] = "gradient"
+    exempts_head: bool = False
 
 
 def scale_to(norm: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:

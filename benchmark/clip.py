@@ -1,0 +1,374 @@
+"""Any registered clipping in any PyTorch loop: one line after the optimizer is made.
+
+The strategy is the suite's own object, so that what a study measured is what a loop gets.
+
+>>> import torch
+>>> from benchmark import clip
+>>> model = torch.nn.Linear(2, 1)
+>>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+>>> guard = clip.attach(optimizer, "global_norm", threshold=1.0)
+>>> model(torch.full((4, 2), 100.0)).sum().backward()
+>>> optimizer.step()
+>>> guard.log[["step", "clipped"]].to_dict("records")
+[{'step': 1, 'clipped': True}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from benchmark.layout import Layout
+from benchmark.names import find
+from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State
+
+SKIPPING = "step"
+AFTER = "update"
+"""Stages of a clipping: it leaves whole steps out, or acts on the optimizer's update."""
+READ_EVERY = 256
+"""Steps after which what was measured is read from the device, all at once."""
+MEASURED = ("loss", "norm", "norm_after", "clipped")
+
+
+def attach(
+    optimizer: Optimizer,
+    clipping: str | Clipping,
+    threshold: float | None = None,
+    *,
+    model: nn.Module | None = None,
+) -> Guard:
+    """Clip with ``clipping`` in every step that ``optimizer`` takes from now on.
+
+    It acts inside ``optimizer.step()``, hence after gradients were accumulated and after a
+    `torch.amp.GradScaler` has unscaled them, and in whatever trainer calls the optimizer
+    (Lightning, Accelerate, Transformers). All parameter groups are clipped together. A parameter
+    without a gradient counts as a gradient of zero and stays without one.
+
+    Parameters
+    ----------
+    clipping
+        The name of a registered clipping (``python -m benchmark list clipping``), or a
+        `benchmark.Clipping`.
+    threshold
+        Its one tunable number; its published default unless given.
+    model
+        The module that the parameters belong to. Only a clipping that treats the classifier
+        differently (``adaptive``) needs it.
+
+    Returns
+    -------
+    A `Guard`: what it measured, its state for a checkpoint, and how to take it off.
+
+    Raises
+    ------
+    UnknownName
+        If no clipping has that name.
+    ValueError
+        If the threshold is outside its range, the optimizer evaluates its closure several times
+        (L-BFGS), or parameters lie on several devices.
+    """
+    rule = find(clipping, CLIPPINGS, "clipping")
+    return Guard(optimizer, rule, _threshold(rule, threshold), model)
+
+
+def _threshold(rule: Clipping, value: float | None) -> float:
+    allowed = rule.threshold
+    if allowed is None:
+        if value is not None:
+            raise ValueError(f"{rule.name!r} takes no threshold, but got {value}")
+        return 0.0
+    if value is None:
+        return float(allowed.default)
+    if not allowed.contains(value):
+        raise ValueError(f"threshold of {rule.name!r} must be in {allowed}, but got {value}")
+    return float(value)
+
+
+class Guard:
+    """A clipping that acts in an optimizer's steps; made by `attach`.
+
+    Attributes
+    ----------
+    clipping, threshold
+        The strategy and its tunable number.
+    steps
+        How many steps it has seen.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        clipping: Clipping,
+        threshold: float,
+        model: nn.Module | None = None,
+    ) -> None:
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError(
+                "LBFGS evaluates its closure several times a step, which no clipping is defined "
+                "for; allowed: optimizers that take one gradient a step"
+            )
+        self.clipping = clipping
+        self.threshold = threshold
+        self.steps = 0
+        self._optimizer = optimizer
+        self._parameters = [p for p in _parameters(optimizer) if p.requires_grad]
+        self._layout = _layout(self._parameters, model, clipping)
+        self._state: State = {}
+        self._loss: Tensor | None = None
+        self._norm: Tensor = torch.zeros(())
+        self._before: list[Tensor] = []
+        self._withheld: list[tuple[Tensor, Tensor]] = []
+        self._unread: list[Tensor] = []
+        self._rows: list[list[float]] = []
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+
+    def observe(self, loss: Tensor | float) -> None:
+        """Tell the loss of the batch whose gradient the next step takes.
+
+        For ``skip_step``, which then watches the loss as well as the norm, and for the log. Where
+        the step is given a closure its value is taken.
+        """
+        like = self._parameters[0]
+        self._loss = torch.as_tensor(loss, device=like.device).detach().to(self._dtype)
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Columns ``step``, ``loss``, ``norm``, ``norm_after``, ``clipped``, ``threshold``.
+
+        A row a step, counted from 1: the gradient's norm as it came and as the optimizer got it
+        (zero where ``skip_step`` left the step out), and whether the gradient or the update was
+        clipped, or the step left out. Reading it waits for the device.
+        """
+        self._read()
+        frame = pd.DataFrame(self._rows, columns=list(MEASURED), dtype=float)
+        frame.insert(0, "step", range(self.steps - len(frame) + 1, self.steps + 1))
+        return frame.assign(clipped=frame["clipped"] > 0, threshold=self.threshold)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the strategy remembers, for a checkpoint."""
+        return {
+            "clipping": self.clipping.name,
+            "threshold": self.threshold,
+            "steps": self.steps,
+            "state": {name: value.clone() for name, value in self._state.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint was taken.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is of another clipping or threshold.
+        """
+        for name, own in (("clipping", self.clipping.name), ("threshold", self.threshold)):
+            if state[name] != own:
+                raise ValueError(
+                    f"the checkpoint was taken with {name}={state[name]!r}, but this guard has "
+                    f"{own!r}"
+                )
+        device = self._parameters[0].device
+        self.steps = int(state["steps"])
+        self._rows, self._unread = [], []
+        self._state = {k: v.clone().to(device) for k, v in state["state"].items()}
+
+    def detach(self) -> None:
+        """Take the clipping off; the log stays."""
+        for handle in self._handles:
+            handle.remove()
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        # norms of half-precision gradients overflow in half precision
+        kinds = {p.dtype for p in self._parameters}
+        return torch.float64 if torch.float64 in kinds else torch.float32
+
+    def _before_step(
+        self, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        closure = named.get("closure") or (arguments[1] if len(arguments) > 1 else None)
+        if closure is None:
+            self._act()
+            return None
+
+        def clipped_closure() -> Any:
+            loss = closure()
+            if isinstance(loss, Tensor | float):
+                self.observe(loss)
+            self._act()
+            return loss
+
+        return (arguments[0], clipped_closure), {k: v for k, v in named.items() if k != "closure"}
+
+    @torch.no_grad()
+    def _act(self) -> None:
+        """What is done between the gradient and the update."""
+        held = [p for p in self._parameters if p.grad is not None]
+        if not held:
+            return
+        self._unscale()
+        gradient = self._flat([p.grad for p in self._parameters])
+        norm = torch.linalg.vector_norm(gradient)
+        if self.clipping.stage == AFTER:
+            self._before = [p.detach().clone() for p in self._parameters]
+            self._norm = norm
+            return
+        changed, clipped = self._clip(gradient, norm, self._parameters)
+        after = torch.linalg.vector_norm(changed)
+        if self.clipping.stage == SKIPPING:
+            self._record(norm, torch.where(clipped, torch.zeros_like(after), after), clipped)
+            # an optimizer passes over parameters that have no gradient, and over their state
+            if bool(clipped):
+                self._withheld = [(p, p.grad) for p in held if p.grad is not None]
+                for p in held:
+                    p.grad = None
+            return
+        self._record(norm, after, clipped)
+        self._write(changed)
+
+    def _write(self, gradient: Tensor) -> None:
+        """Put the pieces of ``gradient`` (D,) in the places of the parameters' gradients."""
+        pieces = zip(self._parameters, self._layout.split(gradient).values(), strict=True)
+        places = [(p.grad, piece) for p, piece in pieces if p.grad is not None]
+        torch._foreach_copy_([place for place, _ in places], [piece for _, piece in places])
+
+    @torch.no_grad()
+    def _after_step(self, optimizer: Optimizer, arguments: Any, named: Any) -> None:
+        if self._before:
+            self._clip_update()
+        for parameter, gradient in self._withheld:
+            parameter.grad = gradient
+        self._before, self._withheld, self._loss = [], [], None
+
+    def _clip_update(self) -> None:
+        """Take back what the rule takes off the update, (before - after) / rate."""
+        each = list(zip(self._before, self._parameters, self._rates(), strict=True))
+        update = self._flat(
+            [
+                (old - new.detach()) / rate if rate else torch.zeros_like(old)
+                for old, new, rate in each
+            ]
+        )
+        changed, clipped = self._clip(update, self._norm, self._before)
+        self._record(self._norm, self._norm, clipped)
+        pieces = self._layout.split(changed).values()
+        for (old, new, rate), piece in zip(each, pieces, strict=True):
+            if rate:
+                new.copy_(old - rate * piece.to(old.dtype))
+
+    def _rates(self) -> list[float]:
+        return [
+            float(group["lr"])
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+            if p.requires_grad
+        ]
+
+    def _clip(
+        self, vector: Tensor, norm: Tensor, parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        if not self._state:
+            self._state = self.clipping.init(self._layout, vector)
+        context = cast(Context, _Context(self, parameters, norm))
+        threshold = torch.as_tensor(self.threshold, dtype=norm.dtype, device=norm.device)
+        changed, self._state, clipped = self.clipping.clip(vector, self._state, threshold, context)
+        return changed, clipped
+
+    def _record(self, norm: Tensor, after: Tensor, clipped: Tensor) -> None:
+        self.steps += 1
+        loss = torch.full_like(norm, float("nan")) if self._loss is None else self._loss
+        self._unread.append(torch.stack([loss, norm, after, clipped.to(norm.dtype)]))
+        if len(self._unread) == READ_EVERY:
+            self._read()
+
+    def _read(self) -> None:
+        if self._unread:
+            self._rows += torch.stack(self._unread).tolist()
+            self._unread = []
+
+    def _flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """The vector (D,) of the parameters' ``tensors``; a missing one is zero."""
+        for tensor in tensors:
+            if tensor is not None and tensor.layout is not torch.strided:
+                raise ValueError(
+                    "sparse gradients cannot be clipped; make them dense (sparse=False)"
+                )
+            if type(tensor).__name__ == "DTensor":
+                raise ValueError(
+                    "gradients that are sharded over processes cannot be clipped: each sees only "
+                    "its own part of the norm; allowed: gradients that are whole on every process"
+                )
+        pieces = [
+            torch.zeros_like(p) if tensor is None else tensor.detach()
+            for tensor, p in zip(tensors, self._parameters, strict=True)
+        ]
+        return torch.cat([piece.reshape(-1).to(self._dtype) for piece in pieces])
+
+    def _unscale(self) -> None:
+        """Unscale gradients where a `GradScaler` leaves it to a fused optimizer."""
+        scale = getattr(self._optimizer, "grad_scale", None)
+        if scale is None:
+            return
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        torch._foreach_mul_(gradients, scale.double().reciprocal().float())
+        self._optimizer.grad_scale = None  # type: ignore[attr-defined]
+
+
+class _Context:
+    """What a rule may look at, as `benchmark.strategies.clipping.Context`.
+
+    The parameters are put together only for a rule that asks for them.
+    """
+
+    def __init__(self, guard: Guard, parameters: Sequence[Tensor], norm: Tensor) -> None:
+        self.norm = norm
+        self.layout = guard._layout
+        # a loss that nobody told stands still, which no rule takes for an outlier
+        self.loss = torch.zeros_like(norm) if guard._loss is None else guard._loss
+        self._guard, self._separate = guard, parameters
+
+    @cached_property
+    def parameters(self) -> Tensor:
+        """The vector (D,) before the update."""
+        return self._guard._flat(self._separate)
+
+
+def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def _layout(parameters: Sequence[Tensor], model: nn.Module | None, clipping: Clipping) -> Layout:
+    """Where each parameter lies in the flat vector, in the order of the parameter groups."""
+    if not parameters:
+        raise ValueError("the optimizer has no parameter that requires a gradient")
+    devices = sorted({str(p.device) for p in parameters})
+    if len(devices) > 1:
+        raise ValueError(
+            f"all parameters must lie on one device, but got {', '.join(devices)}; a norm of all "
+            "of them would wait for every device in every step"
+        )
+    shapes = tuple(tuple(p.shape) for p in parameters)
+    if model is None:
+        if clipping.exempts_head:
+            raise ValueError(
+                f"{clipping.name!r} leaves the classifier's own tensors as they are, so that it "
+                "needs to know which these are; pass model=..."
+            )
+        return Layout(tuple(f"parameter{i}" for i in range(len(shapes))), shapes)
+    known = {id(p): name for name, p in model.named_parameters()}
+    missing = sum(id(p) not in known for p in parameters)
+    if missing:
+        raise ValueError(f"{missing} of the optimizer's parameters are not the model's")
+    whole = Layout.of(model)
+    names = tuple(known[id(p)] for p in parameters)
+    return Layout(names, shapes, whole.head, whole.layers)

@@ -1,0 +1,307 @@
+"""Clipping in any loop: the same numbers as in the engine, and nothing else is touched."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark import Trial, clip
+from benchmark.engine.program import Program
+from benchmark.engine.resolve import parts_of, resolve
+from benchmark.names import UnknownName
+from benchmark.records import Range
+from benchmark.strategies.clipping import CLIPPINGS, Clipping
+
+STEPS, BATCH = 130, 8
+"""More than any warm-up, so that every rule acts."""
+
+
+ACTING = {"update_rms": 0.01}
+"""Thresholds of rules that do not act at their defaults here."""
+
+
+def batches(steps: int = STEPS) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (steps, B, 1, 8, 8), a few of them huge, and labels (steps, B)."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(steps, BATCH, 1, 8, 8, generator=generator, dtype=torch.float64)
+    images[::17] *= 30
+    return images, torch.randint(10, (steps, BATCH), generator=generator)
+
+
+def plain_loop(
+    model: nn.Module, optimizer: torch.optim.Optimizer, guard: clip.Guard, steps: int = STEPS
+) -> None:
+    for images, labels in zip(*batches(steps), strict=True):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        guard.observe(loss)
+        optimizer.step()
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.05),
+}
+
+
+@pytest.mark.parametrize("name", list(CLIPPINGS))
+def test_a_loop_gets_the_engines_numbers(name: str) -> None:
+    trial = resolve(
+        Trial(
+            clipping=name,
+            clipping_threshold=ACTING.get(name),
+            optimizer="momentum",
+            learning_rate=0.05,
+            precision="float64",
+            init_gain=2.0,
+            seed=1,
+        )
+    )
+    program = Program(parts_of(trial), trial, torch.device("cpu"))
+    population = program.start([trial])
+    model = copy.deepcopy(program.model).double()
+    weights = program.layout.split(population.parameters[0])
+    model.load_state_dict({k: v.clone() for k, v in weights.items()}, strict=False)
+
+    norms, flags = [], []
+    images, labels = batches()
+    for k in range(STEPS):
+        population, _, norm, clipped = program.step(
+            population, images[k][None], labels[k][None], torch.ones((), dtype=torch.float64)
+        )
+        norms.append(norm.item())
+        flags.append(bool(clipped))
+
+    made = OPTIMIZERS["momentum"](model.parameters())
+    guard = clip.attach(made, name, ACTING.get(name), model=model)
+    plain_loop(model, made, guard)
+    own = program.layout.join(dict(model.named_parameters()))
+    # rounding grows over so many steps
+    torch.testing.assert_close(own.detach(), population.parameters[0], rtol=1e-6, atol=1e-7)
+    assert guard.log["norm"].tolist() == pytest.approx(norms, rel=1e-6)
+    assert guard.log["clipped"].tolist() == flags
+    assert any(flags) or name == "none", "a rule that never acts shows nothing"
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).double()
+
+
+def weights_of(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_a_step_that_is_left_out_leaves_the_optimizers_state_alone() -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    guard = clip.attach(optimizer, "skip_step", threshold=3.0)
+    plain_loop(model, optimizer, guard, 70)
+    before = weights_of(model), copy.deepcopy(optimizer.state_dict())
+    gradients = [p.grad * 1e6 for p in model.parameters()]
+    for p, gradient in zip(model.parameters(), gradients, strict=True):
+        p.grad = gradient
+    optimizer.step()
+    assert guard.log["clipped"].iloc[-1]
+    assert guard.log["norm_after"].iloc[-1] == 0
+    assert (weights_of(model) == before[0]).all()
+    torch.testing.assert_close(optimizer.state_dict(), before[1], rtol=0, atol=0)
+    # the gradients are there again for whoever reads them after the step
+    assert all((p.grad == g).all() for p, g in zip(model.parameters(), gradients, strict=True))
+
+
+@pytest.mark.parametrize("name", ["zclip", "adagc", "autoclip", "skip_step"])
+def test_a_checkpoint_goes_on_with_the_same_numbers(name: str) -> None:
+    whole, first = network(), network()
+    optimizers = [OPTIMIZERS["momentum"](m.parameters()) for m in (whole, first)]
+    guards = [clip.attach(o, name) for o in optimizers]
+    images, labels = batches()
+
+    def train(model, optimizer, guard, steps):
+        for k in steps:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images[k]), labels[k])
+            loss.backward()
+            guard.observe(loss)
+            optimizer.step()
+
+    train(whole, optimizers[0], guards[0], range(STEPS))
+    train(first, optimizers[1], guards[1], range(110))
+    second = network(9)
+    second.load_state_dict(first.state_dict())
+    optimizer = OPTIMIZERS["momentum"](second.parameters())
+    optimizer.load_state_dict(optimizers[1].state_dict())
+    guard = clip.attach(optimizer, name)
+    guard.load_state_dict(guards[1].state_dict())
+    train(second, optimizer, guard, range(110, STEPS))
+    assert (weights_of(second) == weights_of(whole)).all()
+    assert guard.log["step"].tolist() == list(range(111, STEPS + 1))
+
+
+def test_a_checkpoint_of_another_clipping_is_refused() -> None:
+    guards = [
+        clip.attach(OPTIMIZERS["sgd"](network().parameters()), name)
+        for name in ("zclip", "global_norm")
+    ]
+    with pytest.raises(ValueError, match="clipping='zclip', but this guard has 'global_norm'"):
+        guards[1].load_state_dict(guards[0].state_dict())
+
+
+def test_a_closure_is_clipped_after_it_made_the_gradient() -> None:
+    models = network(), network()
+    optimizers = [OPTIMIZERS["momentum"](m.parameters()) for m in models]
+    guards = [clip.attach(o, "global_norm", threshold=0.1) for o in optimizers]
+    plain_loop(models[0], optimizers[0], guards[0], 5)
+    for images, labels in zip(*batches(5), strict=True):
+
+        def closure(images=images, labels=labels):
+            optimizers[1].zero_grad()
+            loss = nn.functional.cross_entropy(models[1](images), labels)
+            loss.backward()
+            return loss
+
+        optimizers[1].step(closure)
+    assert (weights_of(models[0]) == weights_of(models[1])).all()
+    assert guards[0].log.equals(guards[1].log)
+    assert guards[1].log["loss"].notna().all()
+
+
+def test_parameter_groups_are_clipped_together_each_at_its_own_rate() -> None:
+    model = network()
+    layers = [model[1].parameters(), model[3].parameters()]
+    optimizer = torch.optim.SGD(
+        [{"params": p, "lr": lr} for p, lr in zip(layers, (0.1, 0.0), strict=True)]
+    )
+    guard = clip.attach(optimizer, "update_rms", threshold=0.001)
+    before = weights_of(model)
+    plain_loop(model, optimizer, guard, 1)
+    moved = (weights_of(model) - before).split([64 * 16, 16, 170])
+    # no tensor moves by more than the rate times the threshold, root mean square
+    rms = [float(part.square().mean().sqrt()) for part in moved]
+    assert rms == pytest.approx([1e-4, 1e-4, 0.0])
+
+
+def test_a_parameter_without_a_gradient_stays_without_one() -> None:
+    model = network()
+    model[1].bias.requires_grad_(False)
+    unused = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = OPTIMIZERS["momentum"]([*model.parameters(), unused])
+    guard = clip.attach(optimizer, "global_norm", threshold=1e-2)
+    plain_loop(model, optimizer, guard, 3)
+    assert unused.grad is None
+    assert (unused == 1).all()
+    used = [p.grad for p in model.parameters() if p.grad is not None]
+    assert float(torch.cat([g.flatten() for g in used]).norm()) == pytest.approx(1e-2)
+
+
+def test_what_a_scaler_unscales_is_clipped_unscaled() -> None:
+    models = network().float(), network().float()
+    optimizers = [OPTIMIZERS["sgd"](m.parameters()) for m in models]
+    guards = [clip.attach(o, "global_norm", threshold=0.1) for o in optimizers]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for images, labels in zip(*batches(4), strict=True):
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images.float()), labels)
+            if optimizer is optimizers[1]:
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+            else:
+                loss.backward()
+                optimizer.step()
+    norms = [guard.log["norm"].tolist() for guard in guards]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+    torch.testing.assert_close(weights_of(models[1]), weights_of(models[0]))
+
+
+def test_half_precision_gradients_have_a_finite_norm() -> None:
+    weight = nn.Parameter(torch.zeros(10_000, dtype=torch.float16))
+    weight.grad = torch.full_like(weight, 1000.0)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    guard = clip.attach(optimizer, "global_norm", threshold=1.0)
+    optimizer.step()
+    assert guard.log["norm"].tolist() == [pytest.approx(1e5, rel=1e-4)]
+    assert weight.tolist() == pytest.approx([-0.01] * 10_000, rel=1e-3)
+
+
+def test_detached_it_acts_no_more() -> None:
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    guard = clip.attach(optimizer, "global_norm", threshold=1e-2)
+    plain_loop(model, optimizer, guard, 2)
+    guard.detach()
+    plain_loop(model, optimizer, guard, 2)
+    assert len(guard.log) == 2
+    assert guard.log["threshold"].tolist() == [1e-2, 1e-2]
+
+
+def test_the_log_is_whole_however_long() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+    guard = clip.attach(optimizer, "none")
+    for k in range(600):
+        weight.grad = torch.full((1,), float(k))
+        optimizer.step()
+    assert guard.log["step"].tolist() == list(range(1, 601))
+    assert guard.log["norm"].tolist() == list(range(600))
+
+
+def test_a_custom_clipping_is_attached_as_it_is() -> None:
+    def halve(gradient, state, threshold, context):
+        return gradient * threshold, state, context.norm > 0
+
+    halving = Clipping("halving", halve, Range(0.1, 1.0, default=0.5), "-", "-")
+    weight = nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    clip.attach(optimizer, halving)
+    optimizer.step()
+    assert weight.tolist() == [-0.5, -0.5]
+
+
+def sparse() -> None:
+    embedding = nn.Embedding(4, 2, sparse=True)
+    optimizer = torch.optim.SGD(embedding.parameters(), lr=1.0)
+    clip.attach(optimizer, "global_norm")
+    embedding(torch.tensor([1])).sum().backward()
+    optimizer.step()
+
+
+def attached(clipping: str, threshold: float | None = None) -> clip.Guard:
+    return clip.attach(OPTIMIZERS["sgd"](network().parameters()), clipping, threshold)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: attached("globl_norm"), UnknownName, "global_norm"),
+        (lambda: attached("global_norm", -1.0), ValueError, r"in 0.01..100, but got -1"),
+        (lambda: attached("global_norm", math.nan), ValueError, "but got nan"),
+        (lambda: attached("none", 1.0), ValueError, "'none' takes no threshold, but got 1.0"),
+        (lambda: attached("adaptive"), ValueError, "pass model="),
+        (
+            lambda: clip.attach(torch.optim.LBFGS(network().parameters()), "value"),
+            ValueError,
+            "LBFGS evaluates its closure several times",
+        ),
+        (
+            lambda: clip.attach(
+                torch.optim.SGD(network().parameters()), "adaptive", model=network()
+            ),
+            ValueError,
+            "4 of the optimizer's parameters are not the model's",
+        ),
+        (sparse, ValueError, "sparse gradients cannot be clipped"),
+    ],
+    ids=["name", "range", "nan", "no threshold", "head", "closure", "another model", "sparse"],
+)
+def test_what_cannot_be_clipped_is_refused_in_one_line(call, error, message) -> None:
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
