@@ -8,6 +8,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
+SHOWN = 60
+"""Most characters of a refused value that an error shows."""
+
 
 @runtime_checkable
 class Named(Protocol):
@@ -49,6 +52,21 @@ def find(choice: Choice, registry: Mapping[str, T], kind: str) -> T:
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
     """One line that says which name is unknown, the nearest valid one and all valid ones."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:SHOWN], allowed, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(allowed)}."
+    return f"unknown {kind} {quoted(name)}.{hint} Allowed: {', '.join(allowed)}."
+
+
+def quoted(value: object) -> str:
+    """``value`` as an error shows it: on one line, and not too long.
+
+    >>> print(quoted(list(range(100))))
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16...
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:
+        text = f"a value of type {type(value).__name__}"
+    # what cannot be encoded cannot be printed
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from benchmark.names import quoted
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -21,8 +23,8 @@ def choose_device(name: str) -> torch.device:
     ValueError
         If it is none of auto, cpu and cuda, or no GPU answers to ``"cuda"``.
     """
-    if name not in DEVICES:
-        raise ValueError(f"unknown device {name!r}; allowed: {', '.join(DEVICES)}")
+    if not isinstance(name, str) or name not in DEVICES:
+        raise ValueError(f"unknown device {quoted(name)}; allowed: {', '.join(DEVICES)}")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise ValueError("device 'cuda' was asked for, but torch sees no GPU; use --device cpu")

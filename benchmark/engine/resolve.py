@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from benchmark.data import DATASETS, Dataset
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
 from benchmark.names import find
 from benchmark.records import NUMERIC_FACTORS, Range, Trial
+from benchmark.records.fields import refused
 from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
 from benchmark.strategies.clipping import CLIPPINGS, Clipping
 from benchmark.strategies.losses import LOSSES, Loss
@@ -58,6 +58,10 @@ class Parts:
     precision: Precision
 
 
+KINDS: dict[str, type] = get_type_hints(Parts)
+"""What an object in each of these fields has to be."""
+
+
 def parts_of(trial: Trial) -> Parts:
     """Look up every name of ``trial``.
 
@@ -65,17 +69,21 @@ def parts_of(trial: Trial) -> Parts:
     ------
     UnknownName
         For the first name that is not registered, with the nearest one that is.
+    ValueError
+        For the first object that is not what its field wants.
     """
-    return Parts(
-        **{
-            field: find(getattr(trial, field), registry, field)
-            for field, registry in REGISTRIES.items()
-        }
-    )
+    parts = {
+        field: find(getattr(trial, field), registry, field)
+        for field, registry in REGISTRIES.items()
+    }
+    for field, kind in KINDS.items():
+        if not isinstance(parts[field], kind):
+            raise refused(field, parts[field], f"a name or a {kind.__name__}")
+    return Parts(**parts)
 
 
 def resolve(trial: Trial) -> Trial:
-    """``trial`` with every default filled in and every value checked.
+    """``trial`` with every default filled in, and all that its strategies and model bound checked.
 
     Raises
     ------
@@ -86,23 +94,11 @@ def resolve(trial: Trial) -> Trial:
     """
     parts = parts_of(trial)
     model = parts.model
-    for name in ("learning_rate", "init_gain"):
-        value = getattr(trial, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"`{name}` must be a positive number, but got {value}")
     if parts.initialization.draw is None and trial.init_gain != 1:
         raise ValueError(
             f"`init_gain` must be 1 with initialization {parts.initialization.name!r}, which keeps "
             f"the weights that the module draws, but got {trial.init_gain}"
         )
-    if not (math.isfinite(trial.epochs) and trial.epochs >= 0):
-        raise ValueError(f"`epochs` must be a number >= 0, but got {trial.epochs}")
-    if not 0 < trial.train_fraction <= 1:
-        raise ValueError(f"`train_fraction` must be in (0, 1], but got {trial.train_fraction}")
-    for name, least in (("batch_size", 1), ("seed", 0)):
-        value = getattr(trial, name)
-        if value < least or value != int(value):
-            raise ValueError(f"`{name}` must be a whole number >= {least}, but got {value}")
     return dataclasses.replace(
         trial,
         depth=_size("depth", trial.depth, model.depth, model.depths, model),
@@ -124,11 +120,11 @@ def _size(
 ) -> int:
     value = default if value is None else value
     low, high = allowed or (default, default)
-    if not low <= value <= high or value != int(value):
+    if not low <= value <= high:
         raise ValueError(
             f"{field} of model {model.name!r} must be in {low}..{high}, but got {value}"
         )
-    return int(value)
+    return value
 
 
 def _tunable(
@@ -143,7 +139,7 @@ def _tunable(
     if not allowed.contains(value):
         kind = "a whole number in " if allowed.integer else "in "
         raise ValueError(f"{field} of {owner.name!r} must be {kind}{allowed}, but got {value}")
-    return float(value)
+    return value
 
 
 def build_model(parts: Parts, trial: Trial) -> nn.Module:

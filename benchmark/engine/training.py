@@ -17,8 +17,19 @@ from benchmark.engine.packing import trained_together
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import group_by_shape, impossible, parts_of, resolve
 from benchmark.engine.run import Run, Settings
-from benchmark.records import Choice, Trial, check_checkpoints
+from benchmark.records import Choice, Trial
+from benchmark.records.fields import CHECKPOINTS, FLAG, TEXT, Rule, Whole, refused, sequence
 from benchmark.schema import frame
+
+ARGUMENTS: dict[str, Rule] = {
+    "checkpoints": CHECKPOINTS,
+    "layers": FLAG,
+    "sharpness": FLAG,
+    "together": Whole(1, optional=True),
+    "study": TEXT,
+    "unit": TEXT,
+}
+"""What each argument of `train` may be, but for the trials and the device."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def train(
     Raises
     ------
     ValueError
-        On an unknown name (`UnknownName`) or a number out of range.
+        On an unknown name (`UnknownName`), or an argument that is not allowed.
     DataError
         If a data set is missing or damaged.
 
@@ -75,10 +86,17 @@ def train(
     >>> record.trials["status"].item()
     'stable'
     """
-    check_checkpoints(checkpoints)
-    asked = [trials] if isinstance(trials, Trial) else list(trials)
+    asked = [trials] if isinstance(trials, Trial) else sequence(trials)
+    if asked is None or not all(isinstance(trial, Trial) for trial in asked):
+        raise refused("trials", trials, "a Trial or a sequence of them")
+    given = {
+        **{"checkpoints": checkpoints, "layers": layers, "sharpness": sharpness},
+        **{"together": together, "study": study, "unit": unit},
+    }
+    meant = {name: rule(name, given[name]) for name, rule in ARGUMENTS.items()}
+    study, unit = meant.pop("study"), meant.pop("unit")
     resolved = [resolve(trial) for trial in asked]
-    settings = Settings(choose_device(device), checkpoints, layers, sharpness, together)
+    settings = Settings(choose_device(device), **meant)
     rows: list[dict[str, Any]] = []
     logs: list[Log] = []
     for group in group_by_shape(dict.fromkeys(resolved)):

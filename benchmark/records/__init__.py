@@ -1,7 +1,7 @@
 """The plain records that everything else passes around: no torch, no files."""
 
 from benchmark.names import Choice, Named
-from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS, check_checkpoints
+from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS
 from benchmark.records.levels import Levels, levels_of, plain_levels
 from benchmark.records.narrowing import read_selection
 from benchmark.records.ranges import Range
@@ -24,7 +24,6 @@ __all__ = [
     "Search",
     "Study",
     "Trial",
-    "check_checkpoints",
     "levels_of",
     "plain_levels",
     "rates_between",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from benchmark.names import UnknownName, unknown
+from benchmark.records.fields import TRIAL, Rule, refused, sequence
 
 Levels = Mapping[str, Any]
 """Field of a trial -> its levels: a sequence of values, or a single value."""
@@ -11,9 +14,8 @@ Levels = Mapping[str, Any]
 
 def levels_of(value: Any) -> list[Any]:
     """The levels of a factor: one value counts as a single level."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return [value]
-    return list(value)
+    items = sequence(value)
+    return [value] if items is None else items
 
 
 def plain(level: Any) -> Any:
@@ -25,3 +27,37 @@ def plain(level: Any) -> Any:
 def plain_levels(block: Levels) -> dict[str, list[Any]]:
     """A block of levels as plain values."""
     return {name: [plain(v) for v in levels_of(value)] for name, value in block.items()}
+
+
+def checked_levels(factor: str, value: Any, rule: Rule | None = None) -> Any:
+    """The levels that ``value`` means: a list or a tuple of plain values, or a single one.
+
+    Raises
+    ------
+    ValueError
+        For the first that ``rule``, by default that of the field, refuses; or if there is none.
+    """
+    rule = rule or TRIAL[factor]
+    items = sequence(value)
+    if items is None:
+        return rule(factor, value)
+    if not items:
+        raise refused(factor, value, "at least one level")
+    levels = [rule(factor, item) for item in items]
+    return levels if isinstance(value, list) else tuple(levels)
+
+
+def checked_block(field: str, block: Any) -> dict[str, Any]:
+    """``block`` as a dict whose keys are fields of `Trial`.
+
+    Raises
+    ------
+    ValueError
+        If it is no mapping (of the record's ``field``), or for the first key that is no factor.
+    """
+    if not isinstance(block, Mapping):
+        raise refused(field, block, "a mapping of factors to levels")
+    for name in block:
+        if name not in TRIAL:
+            raise UnknownName(unknown("factor", str(name), TRIAL))
+    return dict(block)

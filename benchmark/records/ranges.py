@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.records.fields import FLAG, LARGEST, Real, Whole, check_fields
+
 
 @dataclass(frozen=True)
 class Range:
@@ -15,7 +17,8 @@ class Range:
     Raises
     ------
     ValueError
-        If ``low <= default <= high`` does not hold, or ``log`` is asked of ``low <= 0``.
+        If ``low <= default <= high`` does not hold, ``log`` is asked of ``low <= 0``, or a field
+        is not of its type.
 
     >>> Range(1e-2, 1e2, default=1.0).contains(5.0)
     True
@@ -28,6 +31,9 @@ class Range:
     integer: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, {"log": FLAG, "integer": FLAG})
+        number = Whole(-LARGEST) if self.integer else Real()
+        check_fields(self, {"low": number, "high": number, "default": number})
         if not self.low <= self.default <= self.high:
             raise ValueError(
                 "`low <= default <= high` must hold, "

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.records.fields import POSITIVE, SEEDS, Rule, Several, Whole, check_fields
+
 SELECT = "select"
 """Arm of the trials by which a configuration's best rate is found."""
 
@@ -37,6 +39,16 @@ def rates_between(low: float, high: float, *, per_decade: int = 2) -> tuple[floa
 
 def _four_digits(rate: float) -> float:
     return float(f"{rate:.4g}")
+
+
+RULES: dict[str, Rule] = {
+    "low": POSITIVE,
+    "high": POSITIVE,
+    "multiples": Several(POSITIVE, "positive numbers"),
+    "seeds": SEEDS,
+    "extensions": Whole(0, 100),
+}
+"""What each field of `RelativeRates` may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,23 +87,15 @@ class RelativeRates:
     extensions: int = 2
 
     def __post_init__(self) -> None:
+        check_fields(self, RULES)
         for name in ("low", "high"):
             value = getattr(self, name)
-            if not value > 0 or abs(4 * math.log10(value) - self._quarter(value)) > 4 * ON_GRID:
+            if abs(4 * math.log10(value) - self._quarter(value)) > 4 * ON_GRID:
                 raise ValueError(
                     f"`{name}` must be a half-decade (..., 0.1, 0.3162, 1, ...), but got {value}"
                 )
         if not self.low < self.high:
             raise ValueError(f"`low < high` must hold, but got (low={self.low}, high={self.high})")
-        if not self.multiples or min(self.multiples) <= 0:
-            raise ValueError(f"`multiples` must be positive, but got {tuple(self.multiples)}")
-        if not self.seeds:
-            raise ValueError("`seeds` must name at least one seed")
-        if self.extensions < 0:
-            raise ValueError(f"`extensions` must be at least 0, but got {self.extensions}")
-        # a list in a frozen record would leave it without a hash
-        object.__setattr__(self, "multiples", tuple(self.multiples))
-        object.__setattr__(self, "seeds", tuple(self.seeds))
 
     @staticmethod
     def _quarter(half_decade: float) -> int:
@@ -110,7 +114,7 @@ class RelativeRates:
         """Arm -> multiple.
 
         >>> RelativeRates(low=0.1, high=1.0).arms()
-        {'x1': 1, 'x3': 3, 'x10': 10}
+        {'x1': 1.0, 'x3': 3.0, 'x10': 10.0}
         """
         return {f"x{multiple:g}": multiple for multiple in self.multiples}
 

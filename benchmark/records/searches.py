@@ -7,11 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.records.fields import check_checkpoints
-from benchmark.records.levels import Levels, plain_levels
+from benchmark.records.fields import (
+    CHECKPOINTS,
+    SEED,
+    STUDY_NAME,
+    TEXT,
+    TRIAL,
+    Real,
+    Rule,
+    Several,
+    Whole,
+    check_fields,
+    refused,
+)
+from benchmark.records.levels import Levels, checked_block, checked_levels, plain_levels
 from benchmark.records.narrowing import custom_objects, selected
 from benchmark.records.ranges import Range
-from benchmark.records.trials import check_factors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +36,8 @@ class Search:
 
     Parameters
     ----------
+    name
+        Folder of its results, as that of a `Study`.
     space
         A `Range` or a sequence of levels for each searched field of `Trial`. Thresholds and
         parameters of strategies need not be named: each strategy's own declared range is
@@ -42,6 +55,11 @@ class Search:
         Trials asked before any of them is told.
     confirm_seeds
         Fresh seeds on which the winners are trained again.
+
+    Raises
+    ------
+    ValueError
+        For the first field, factor or level that is not allowed.
     """
 
     name: str
@@ -57,9 +75,10 @@ class Search:
     checkpoints: int = 20
 
     def __post_init__(self) -> None:
-        check_checkpoints(self.checkpoints)
-        for mapping in (self.space, self.each, self.fixed):
-            check_factors(mapping)
+        check_fields(self, RULES)
+        names = [*self.space, *self.each, *self.fixed]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"`{twice}` stands in two of `space`, `each` and `fixed`")
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Search:
         """This search with factors narrowed, or fixed to other values than its own."""
@@ -96,3 +115,56 @@ class Search:
             "confirm_seeds": list(self.confirm_seeds),
             "checkpoints": self.checkpoints,
         }
+
+
+def _factors(field: str, value: Any) -> dict[str, Any]:
+    block = checked_block(field, value)
+    if "arm" in block:
+        raise ValueError("`arm` is no factor of a search: it says which sampler drew a trial")
+    return block
+
+
+def _space(field: str, value: Any) -> dict[str, Any]:
+    return {name: _searched(name, levels) for name, levels in _factors(field, value).items()}
+
+
+def _searched(factor: str, levels: Any) -> Any:
+    if not isinstance(levels, Range):
+        return checked_levels(factor, levels)
+    rule = TRIAL[factor]
+    if not isinstance(rule, Whole | Real):
+        raise refused(factor, levels, "levels to choose from")
+    if isinstance(rule, Whole) and not levels.integer:
+        raise refused(factor, levels, "a Range with integer=True")
+    for end in (levels.low, levels.high):
+        rule(factor, end)
+    return levels
+
+
+def _each(field: str, value: Any) -> dict[str, Any]:
+    return {name: checked_levels(name, levels) for name, levels in _factors(field, value).items()}
+
+
+def _fixed(field: str, value: Any) -> dict[str, Any]:
+    return {name: TRIAL[name](name, level) for name, level in _factors(field, value).items()}
+
+
+def _samplers(field: str, value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    return Several(TEXT, "names of samplers")(field, names)
+
+
+RULES: dict[str, Rule] = {
+    "name": STUDY_NAME,
+    "question": TEXT,
+    "space": _space,
+    "each": _each,
+    "fixed": _fixed,
+    "samplers": _samplers,
+    "trials": Whole(1),
+    "generation": Whole(1),
+    "seed": SEED,
+    "confirm_seeds": Several(SEED, "whole numbers >= 0", least=0),
+    "checkpoints": CHECKPOINTS,
+}
+"""What each field of a `Search` may be."""

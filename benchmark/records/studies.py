@@ -8,11 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.records.fields import check_checkpoints
-from benchmark.records.levels import Levels, levels_of, plain_levels
+from benchmark.records.fields import (
+    CHECKPOINTS,
+    FLAG,
+    SEEDS,
+    STUDY_NAME,
+    TEXT,
+    TRIAL,
+    Rule,
+    check_fields,
+    refused,
+    sequence,
+)
+from benchmark.records.levels import Levels, checked_block, checked_levels, levels_of, plain_levels
 from benchmark.records.narrowing import custom_objects, narrowed, selected, typed
 from benchmark.records.rates import SELECT, RelativeRates
-from benchmark.records.trials import Trial, check_factors
+from benchmark.records.trials import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +33,7 @@ class Study:
     Parameters
     ----------
     name
-        Folder of its results.
+        Folder of its results: letters, digits, ``_``, ``-`` and ``.``, at most 64.
     question
         One sentence that ends in a question mark.
     factors
@@ -41,6 +52,11 @@ class Study:
     sharpness
         Whether the largest Hessian eigenvalue is measured at each quarter of the checkpoints.
 
+    Raises
+    ------
+    ValueError
+        For the first field, factor or level that is not allowed.
+
     >>> study = Study(name="demo", question="Which rate?", factors={"learning_rate": [0.1, 1.0]})
     >>> len(list(study.trials()))
     2
@@ -55,9 +71,8 @@ class Study:
     sharpness: bool = False
 
     def __post_init__(self) -> None:
-        check_checkpoints(self.checkpoints)
+        check_fields(self, RULES)
         for block in self.blocks():
-            check_factors(block)
             for rates in _relative(block):
                 if shared := set(rates.seeds) & set(self._seeds(block)):
                     raise ValueError(
@@ -152,6 +167,38 @@ class Study:
             "layers": self.layers,
             "sharpness": self.sharpness,
         }
+
+
+def _factors(field: str, value: Any) -> Levels | list[Levels]:
+    if isinstance(value, Mapping):
+        return _levels(field, value)
+    blocks = sequence(value)
+    if not blocks:
+        raise refused(field, value, "a mapping of factors to levels, or a sequence of such")
+    return [_levels(field, block) for block in blocks]
+
+
+def _levels(field: str, block: Any) -> Levels:
+    block = checked_block(field, block)
+    return {name: checked_levels(name, v, _RATES.get(name)) for name, v in block.items()}
+
+
+def _rate(field: str, value: Any) -> float | RelativeRates:
+    return value if isinstance(value, RelativeRates) else TRIAL[field](field, value)
+
+
+_RATES = {"learning_rate": _rate}
+
+RULES: dict[str, Rule] = {
+    "name": STUDY_NAME,
+    "question": TEXT,
+    "factors": _factors,
+    "seeds": SEEDS,
+    "checkpoints": CHECKPOINTS,
+    "layers": FLAG,
+    "sharpness": FLAG,
+}
+"""What each field of a `Study` may be."""
 
 
 def _relative(block: Levels) -> list[RelativeRates]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.names import Choice
+from benchmark.records.fields import TRIAL, check_fields
 from benchmark.records.levels import plain
 
 
@@ -18,7 +19,8 @@ from benchmark.records.levels import plain
 class Trial:
     """One configuration with one seed.
 
-    Strategies, the model and the data set are given by name, or as objects of one's own.
+    Strategies, the model and the data set are given by name, or as custom objects.
+    Numbers may be numpy's; what each field may be says `benchmark.records.fields`.
     ``None`` stands for the default of the strategy or model and is filled in by
     `benchmark.engine.resolve`, so that a recorded trial is always explicit.
 
@@ -49,6 +51,15 @@ class Trial:
         Fixes the initial weights and the order of the data, whatever the strategy.
     arm
         Part of the study that asked for this trial (a sampler's name, say); empty in a grid.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed, whatever the others are.
+
+    >>> import numpy as np
+    >>> Trial(learning_rate=np.float32(0.1), batch_size=32.0) == Trial()
+    True
     """
 
     dataset: Choice = "digits"
@@ -73,6 +84,9 @@ class Trial:
     precision: Choice = "float32"
     seed: int = 0
     arm: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, TRIAL)
 
     def row(self) -> dict[str, Any]:
         """The configuration as plain values, one a column."""
@@ -103,10 +117,3 @@ def _digest(row: Mapping[str, Any]) -> str:
     numbers = {k: float(v) if isinstance(v, int | float) else v for k, v in row.items()}
     text = json.dumps(numbers, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def check_factors(block: Mapping[str, Any]) -> None:
-    """Raise a ValueError that names the first key that is no field of `Trial`."""
-    for name in block:
-        if name not in CONFIGURATION:
-            raise ValueError(f"unknown factor {name!r}; allowed: {', '.join(CONFIGURATION)}")
