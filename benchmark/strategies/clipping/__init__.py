@@ -1,5 +1,6 @@
 """Clipping: what is done to a gradient that may be too large."""
 
+from benchmark.strategies.clipping.chain import chain
 from benchmark.strategies.clipping.registry import CLIPPINGS
 from benchmark.strategies.clipping.rule import (
     Clipped,
@@ -19,6 +20,7 @@ __all__ = [
     "Context",
     "Rule",
     "State",
+    "chain",
     "no_state",
     "scale_tensors",
     "scale_to",
