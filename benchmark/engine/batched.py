@@ -45,7 +45,7 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     tensors
         Parameters and buffers (K, ...) of the module by name; buffers are updated in place.
     """
-    if type(module) is nn.Sequential and _is_chain(module):
+    if type(module) is nn.Sequential and is_chain(module):
         for name, child in module._modules.items():
             prefix = f"{name}."
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -70,7 +70,7 @@ def _alone(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
 _CHAINS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
-def _is_chain(module: nn.Sequential) -> bool:
+def is_chain(module: nn.Sequential) -> bool:
     """Whether its children share no tensors: each has its own under its own name."""
     if module not in _CHAINS:
         kinds = (module.named_parameters, module.named_buffers)

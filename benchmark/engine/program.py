@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.engine.batched import forward
+from benchmark.engine.dense import DenseChain
 from benchmark.engine.resolve import Parts, build_model
 from benchmark.layout import Layout
 from benchmark.models import initialize
@@ -116,6 +117,7 @@ class Program:
             torch.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype).train()
         self.layout = Layout.of(self.model)
+        self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
         self.convolves = any(isinstance(m, nn.Conv2d) for m in self.model.modules())
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
@@ -267,6 +269,8 @@ class Program:
     def _gradient_at_once(
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
+        if self.chain is not None:
+            return self.chain.gradient(population.parameters, population.buffers, images, labels)
         losses, gradients = self._gradients(population, images, labels)
         return losses, self.layout.join(gradients, batch_dims=1)
 
@@ -274,6 +278,10 @@ class Program:
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensors]:
         """Mean loss (K,) and its gradient by name (K, ...)."""
+        if self.chain is not None:
+            arguments = population.parameters, population.buffers, images, labels
+            losses, gradient = self.chain.gradient(*arguments)
+            return losses, self.layout.split(gradient)
         leaves = self._leaves(population)
         # batch normalization updates the trials' running statistics in place
         logits = self._logits(leaves, population.buffers, images)
@@ -307,7 +315,11 @@ class Program:
         loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
         for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
-            logits = self._logits(weights, population.buffers, x.expand(trials, *x.shape))
+            examples = x.expand(trials, *x.shape)
+            if self.chain is not None:
+                logits = self.chain.logits(population.parameters, population.buffers, examples)
+            else:
+                logits = self._logits(weights, population.buffers, examples)
             targets = y.expand(trials, *y.shape)
             loss = loss + self._losses(logits, targets).sum(dim=1)
             # the same class as argmax, which takes six times as long where examples come last
