@@ -14,20 +14,27 @@ import torch
 from torch import Tensor
 
 LEAST_OPERATIONS = 2**21
-"""Multiply-adds of a product from which oneDNN's call of 10 us more is worth it."""
+"""Multiply-adds of a product from which oneDNN is worth its call, of 10 us more."""
 
 
 @functools.cache
 def onednn_is_faster() -> bool:
     """Whether large products in float32 go through oneDNN: an AMD processor with AVX-512."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not onednn_is_there():
         return False
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    # the operator that torch's compiler uses; no public function comes to it with dense tensors
-    return "AuthenticAMD" in text and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return "AuthenticAMD" in text
+
+
+def onednn_is_there() -> bool:
+    """Whether this torch has the operator by which its compiler comes to oneDNN.
+
+    No public function does with dense tensors.
+    """
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def multiply(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -89,7 +89,10 @@ def _data(trial: Trial) -> tuple[Any, Any, list[tuple[Any, Any]]]:
         return jnp.asarray(((images.float() - splits.mean) / splits.std).numpy())
 
     train, validation, test = (
-        (placed(getattr(splits, f"{n}_images")), jnp.asarray(getattr(splits, f"{n}_labels").numpy()))
+        (
+            placed(getattr(splits, f"{n}_images")),
+            jnp.asarray(getattr(splits, f"{n}_labels").numpy()),
+        )
         for n in ("train", "validation", "test")
     )
     checked = validation[0][:CHECKED_EXAMPLES], validation[1][:CHECKED_EXAMPLES]
