@@ -13,9 +13,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark.schema import SCHEMA_VERSION, TABLES, to_arrow
+from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, to_arrow
 
 METADATA_KEY = b"benchmark"
+
+SEAL = "seal"
+
+METADATA: dict[str, type] = {
+    **{"study": dict, "expected": int, "beside": dict},
+    **dict.fromkeys(("earlier_studies", "earlier_makers"), list),
+}
+"""Of which type the metadata are that programs read; files of other things lack them."""
+
+UNREADABLE = (OSError, pa.ArrowException, ValueError, ArithmeticError, MemoryError)
+"""What reading a damaged file may raise: a flipped bit makes text no text, and lengths absurd."""
 
 SMALL = {"compression": "zstd"}
 QUICK = {"compression": "none", "use_dictionary": False, "write_statistics": False}
@@ -50,8 +61,8 @@ def write(
     metadata: Mapping[str, Any],
     *,
     passing: bool = False,
-) -> None:
-    """Write ``data`` to ``path`` whole or not at all.
+) -> str:
+    """Write ``data`` to ``path`` whole or not at all; returns the checksum of its rows.
 
     The rows are checked against the schema (a table of arrow's has been, by `to_arrow`), written
     to a temporary sibling, counted there, and only then moved over ``path``. The file is small and
@@ -67,6 +78,7 @@ def write(
     arrow = data if isinstance(data, pa.Table) else to_arrow(table, data)
     sealed = {"schema_version": SCHEMA_VERSION, **metadata, "table": table}
     sealed["checksum"] = checksum(arrow)
+    sealed[SEAL] = _seal(sealed)
     arrow = arrow.replace_schema_metadata({METADATA_KEY: json.dumps(sealed).encode()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -83,6 +95,7 @@ def write(
         raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+    return str(sealed["checksum"])
 
 
 def read(table: str, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -106,10 +119,13 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
         with pq.ParquetFile(path) as file:
             arrow = file.read(use_threads=False)
+        found = checksum(arrow)
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as error:
-        first = str(error).splitlines()[0]
+    except PermissionError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror or error}") from error
+    except UNREADABLE as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
         raise DamagedFile(f"{path} is not a readable parquet file: {first}") from error
     metadata = _metadata(path, arrow.schema.metadata or {})
     if metadata.get("schema_version") != SCHEMA_VERSION:
@@ -119,24 +135,38 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
         )
     if metadata.get("table") != table:
         raise DamagedFile(f"{path} does not have the columns of {table}")
-    if metadata.get("checksum") != checksum(arrow):
+    if metadata.get("checksum") != found:
         raise DamagedFile(f"{path} was altered since it was written (its checksum differs)")
+    return _completed(table, path, arrow.replace_schema_metadata()), metadata
+
+
+def _completed(table: str, path: Path, arrow: pa.Table) -> pa.Table:
+    """``arrow`` with every column of its table, those that were added later missing throughout."""
     columns = TABLES[table]
     if unknown := [name for name in arrow.column_names if name not in columns]:
         raise ResultsError(
             f"{path} has the unknown columns {', '.join(unknown)}; was it written by a newer "
             "version of this package?"
         )
-    arrow = arrow.replace_schema_metadata()
     schema = pa.schema(list(columns.items()))
-    if not arrow.schema.equals(schema):
-        there = set(arrow.column_names)
-        arrays = [
-            arrow[name] if name in there else pa.nulls(arrow.num_rows, kind)
-            for name, kind in columns.items()
-        ]
-        arrow = pa.table(arrays, schema=schema)
-    return arrow, metadata
+    if arrow.schema.equals(schema):
+        return arrow
+    there = {field.name: field.type for field in arrow.schema}
+    if lacking := [name for name in columns if name not in there and name not in LATER[table]]:
+        raise DamagedFile(f"{path} lacks the columns {', '.join(lacking)}")
+    if other := [f"{name} ({kind})" for name, kind in there.items() if kind != columns[name]]:
+        raise DamagedFile(f"{path} has columns of another type: {', '.join(other)}")
+    arrays = [
+        arrow[name] if name in there else pa.nulls(arrow.num_rows, kind)
+        for name, kind in columns.items()
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _seal(metadata: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits, from all metadata but this."""
+    rest = {name: value for name, value in metadata.items() if name != SEAL}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _metadata(path: Path, raw: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -148,6 +178,10 @@ def _metadata(path: Path, raw: Mapping[bytes, bytes]) -> dict[str, Any]:
         ) from None
     except ValueError:
         raise DamagedFile(f"{path} has metadata that do not read") from None
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(metadata.get(name, kind()), kind) for name, kind in METADATA.items()
+    ):
         raise DamagedFile(f"{path} has metadata that do not read")
+    if metadata.get(SEAL, _seal(metadata)) != _seal(metadata):
+        raise DamagedFile(f"{path} was altered since it was written (its metadata differ)")
     return metadata

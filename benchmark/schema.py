@@ -166,6 +166,10 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "measurements": MEASUREMENTS,
 }
 
+LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
+"""Columns that were added since the schema version began: files that were written before lack
+them. One that lacks another column is damaged."""
+
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "layers": ["trial", "step", "layer"]}
 KEYS["measurements"] = [

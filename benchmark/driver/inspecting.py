@@ -20,7 +20,7 @@ from benchmark.driver.search import TUNABLE
 from benchmark.driver.verifying import add_verify
 from benchmark.engine import REGISTRIES
 from benchmark.records import Range
-from benchmark.results import StudyFolder, studies_in
+from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.statistics import completeness
 from benchmark.status import EXPLODED
 
@@ -85,8 +85,7 @@ def add_status(commands: Commands) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     root = options.results
-    alone = (root / "plan.parquet").is_file()
-    found = [progress(folder) for folder in ([root] if alone else studies_in(root))]
+    found = [progress(folder) for folder in ([root] if is_study(root) else studies_in(root))]
     names = list(found[0].counts)
     rows = [["study", *names]]
     rows += [[p.study, *(f"{p.counts[name]:,}" for name in names)] for p in found]
@@ -115,7 +114,7 @@ def progress(folder: Path) -> Progress:
     results = StudyFolder(folder)
     found = results.load()
     plan, metadata, trials = found.plan, found.plan_metadata, found.trials
-    counted = completeness(plan, trials).iloc[0]
+    counted = completeness(plan, trials)[["present", "finished", "failed", "skipped"]].sum()
     # a search that was stopped has not planned all that it will ask for
     expected = max(len(plan), int(metadata.get("expected", 0)))
     counts = {

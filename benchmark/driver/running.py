@@ -17,12 +17,11 @@ from benchmark.driver.asking import OUTCOME_COLUMNS, Row
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import WorkerPool, open_pool
 from benchmark.driver.options import Options
-from benchmark.driver.sharing import earlier_studies
 from benchmark.driver.units import Outcome, Unit, make_units
 from benchmark.engine import resolve
 from benchmark.provenance import provenance
 from benchmark.records import Search, Study, Trial
-from benchmark.results import Results, ResultsError, StudyFolder, write
+from benchmark.results import Results, StudyFolder, earlier_studies, write
 from benchmark.schema import frame, to_arrow
 
 log = logging.getLogger(__name__)
@@ -54,14 +53,8 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         pool = open_pool(options.executor, options.processes)
         stack.callback(pool.stop)
         stack.enter_context(folder.held())
-        found = folder.load(repair=True)
-        if found.plan_metadata:
-            try:
-                metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
-            except ValueError as error:
-                raise ResultsError(
-                    f"{folder.path} holds another study: {error}; give another --results folder"
-                ) from None
+        found = folder.load(repair=True, definition=definition)
+        metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
         if options.progress and study.question:
             print(study.question, flush=True)
         with closing(StudyRun(study, options, folder, pool, found, metadata)) as run:
@@ -96,15 +89,22 @@ class StudyRun:
         self.metadata = metadata
         self.rows: dict[str, Row] = {}
         self._pool = pool
-        self._plan: pd.DataFrame | None = found.plan
-        self._rank = {trial: i for i, trial in enumerate(found.plan["trial"])}
+        self._plan: pd.DataFrame | None = found.plan.iloc[: found.planned]
+        self._rank = {trial: i for i, trial in enumerate(self._plan["trial"])}
+        unit_of = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
+        # rows whose plan was lost: they are planned again when they are asked for
+        self._unplanned = {trial: unit_of[trial] for trial in unit_of.keys() - self._rank.keys()}
         self._planned: dict[str, str] = {}
         if found.plan_metadata.get("device") == metadata["device"]:
-            self._planned = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
+            self._planned = unit_of
         self._asked: set[str] = set()
         self._expected = metadata["expected"]
         self._bar: tqdm[Any] | None = None
         self._add_rows(to_arrow("trials", found.trials[found.trials["status"] != "failed"]))
+
+    @property
+    def _known(self) -> set[str]:
+        return self._rank.keys() | self._unplanned.keys()
 
     def close(self) -> None:
         """End the progress bar."""
@@ -135,16 +135,14 @@ class StudyRun:
             self._pool.warm()
         for dataset in dict.fromkeys(wanted[key].dataset for key in missing):
             load(dataset)
-        units = make_units(
-            self.study.name,
-            [wanted[key] for key in missing],
-            checkpoints=self.study.checkpoints,
-            layers=isinstance(self.study, Study) and self.study.layers,
-            sharpness=isinstance(self.study, Study) and self.study.sharpness,
-            device=self.options.device,
-            planned=self._planned,
-        )
+        if not self._unplanned.keys().isdisjoint(new):
+            # as they were planned at first: a trial's neighbours decide how it is rounded
+            first = self._units([wanted[key] for key in new], {})
+            again = {trial.key: unit.id for unit in first for trial in unit.trials}
+            self._planned = again | self._planned
+        units = self._units([wanted[key] for key in missing], self._planned)
         unit_of = {trial.key: unit.id for unit in units for trial in unit.trials}
+        unit_of = self._unplanned | unit_of
         self._extend_plan([wanted[key] for key in new], unit_of)
         self._show_progress(len(wanted) - len(missing))
         if not units:
@@ -153,6 +151,17 @@ class StudyRun:
             self._store(unit, outcome)
             if after_unit is not None:
                 after_unit()
+
+    def _units(self, trials: Sequence[Trial], planned: Mapping[str, str]) -> list[Unit]:
+        return make_units(
+            self.study.name,
+            trials,
+            checkpoints=self.study.checkpoints,
+            layers=isinstance(self.study, Study) and self.study.layers,
+            sharpness=isinstance(self.study, Study) and self.study.sharpness,
+            device=self.options.device,
+            planned=planned,
+        )
 
     def _store(self, unit: Unit, outcome: Outcome) -> None:
         self.folder.append(unit.id, outcome.tables, self.metadata)
@@ -167,13 +176,13 @@ class StudyRun:
     def set_expected(self, expected: int) -> None:
         """Say how many trials there will be, once it is known exactly."""
         self._expected = expected
-        self.metadata["expected"] = max(expected, len(self._rank))
+        self.metadata["expected"] = max(expected, len(self._known))
         if self._bar is not None:
             self._bar.total = expected
 
     def _extend_plan(self, trials: Iterable[Trial], units: Mapping[str, str]) -> None:
         """Record what is expected: once the whole plan, later only what is new in it."""
-        self.metadata["expected"] = max(self._expected, len(self._rank))
+        self.metadata["expected"] = max(self._expected, len(self._known))
         rows = frame(
             "plan",
             [
@@ -197,7 +206,7 @@ class StudyRun:
 
     def warn_of_other_trials(self) -> None:
         """Say how many trials the folder holds that this run did not ask for."""
-        others = self._rank.keys() - self._asked
+        others = self._known - self._asked
         if not others:
             return
         missing = len(others - self.rows.keys())

@@ -28,7 +28,7 @@ from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.provenance import DECISIVE, VERSIONS, provenance
-from benchmark.results import Results, ResultsError, StudyFolder, studies_in
+from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
 from benchmark.status import TRAINED
 
 SAMPLE = 5
@@ -92,8 +92,7 @@ def verify(options: Options, *, sample: int = SAMPLE, seed: int = 0) -> Iterator
         If a data set is missing or damaged.
     """
     results = options.results
-    alone = (results / "plan.parquet").is_file()
-    folders = [results] if alone else studies_in(results)
+    folders = [results] if is_study(results) else studies_in(results)
     loaded = {folder.name: StudyFolder(folder).load() for folder in folders}
     finished = [(name, trial) for name, found in loaded.items() for trial in repeatable(found)]
     if not finished:

@@ -31,11 +31,12 @@ def earlier_studies(found: Mapping[str, Any], now: Mapping[str, Any]) -> list[An
 
 def clash(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """Why two definitions cannot share a folder; None where they can."""
-    if before["kind"] != now["kind"]:
-        return f"a {before['kind']}, and this is a {now['kind']}"
-    for name in [n for n in now if n in before and n not in MAY_DIFFER[now["kind"]]]:
+    kind = str(now.get("kind"))
+    if str(before.get("kind")) != kind:
+        return f"a {before.get('kind')}, and this is a {kind}"
+    for name in [n for n in now if n in before and n not in MAY_DIFFER.get(kind, ())]:
         if before[name] != now[name]:
             return f"with {name}={before[name]}, and this has {name}={now[name]}"
-    if now["kind"] == "search" and list(before["each"]) != list(now["each"]):
+    if kind == "search" and list(before["each"]) != list(now["each"]):
         return f"for each of {list(before['each'])}, and this is for each of {list(now['each'])}"
     return None

@@ -1,0 +1,297 @@
+"""The folder of a study: parquet is the truth, and every write is atomic.
+
+A study's folder holds ``plan.parquet`` (what is expected) and ``trials.parquet``,
+``history.parquet`` and ``layers.parquet`` (what came out). While a study runs, each finished unit
+lands in ``parts/``, its trials last: a unit is done when its trials are there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark.parquet import DamagedFile, ResultsError, read_arrow, write
+from benchmark.results.locking import locked
+from benchmark.results.parts import (
+    DAMAGED,
+    Unit,
+    check_study,
+    free_name,
+    study_of_parts,
+    unit_tables,
+    units_in,
+)
+from benchmark.results.sharing import clash
+from benchmark.results.tables import (
+    Pile,
+    Results,
+    earlier_makers,
+    in_order,
+    latest,
+    merged_metadata,
+    with_every_row,
+)
+from benchmark.status import FINISHED
+
+OUTCOME_TABLES = ("layers", "history", "trials")
+"""In the order of writing: trials last, because they say that the unit is done."""
+
+LOCK = ".lock"
+LOOKS = 5
+"""How often a folder is read anew when a run merges its parts in the meantime."""
+
+log = logging.getLogger(__name__)
+
+
+class StudyFolder:
+    """The files of one study.
+
+    One process writes at a time (the driver holds the folder); any number may read.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.parts = self.path / "parts"
+
+    def file(self, table: str) -> Path:
+        """Path of a merged table."""
+        return self.path / f"{table}.parquet"
+
+    def part(self, unit: str, table: str) -> Path:
+        """Path of a table of one unit."""
+        return self.parts / f"{unit}.{table}.parquet"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other run out; what a killed run left half-written is removed first.
+
+        Raises
+        ------
+        ResultsError
+            If another run holds the folder, or it cannot be made or written.
+        """
+        path = self.path / LOCK
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = locked(path)
+        except OSError as error:
+            raise ResultsError(f"cannot write in {self.path}: {error.strerror or error}") from error
+        if lock is None:
+            raise ResultsError(
+                f"{self.path} is in use by another run; wait for it, or give another "
+                "--results folder"
+            )
+        with lock:
+            try:
+                self._tidy()
+                yield
+            finally:
+                self._leave()
+                path.unlink(missing_ok=True)
+
+    def _leave(self) -> None:
+        if self.parts.is_dir() and not any(self.parts.iterdir()):
+            self.parts.rmdir()
+
+    def _tidy(self) -> None:
+        try:
+            self.parts.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.parts):
+                for leftover in folder.glob(".*.tmp"):
+                    leftover.unlink()
+        except OSError as error:
+            raise ResultsError(f"cannot write in {self.path}: {error.strerror or error}") from error
+
+    def append(
+        self, unit: str, tables: Mapping[str, pd.DataFrame | pa.Table], metadata: Mapping[str, Any]
+    ) -> None:
+        """Land one finished unit in ``parts/``: all of it, or nothing that counts.
+
+        The trials come last and name the checksums of what lies beside them: another unit's, or
+        another run's, is not taken for this one's. A part that a power failure catches on its way
+        to the disk shows damage, and runs again.
+        """
+        beside: dict[str, str | None] = {}
+        for table in OUTCOME_TABLES:
+            path = self.part(unit, table)
+            if not len(tables[table]):
+                path.unlink(missing_ok=True)
+                beside[table] = None
+                continue
+            more = {"beside": beside} if table == "trials" else {}
+            beside[table] = write(table, tables[table], path, {**metadata, **more}, passing=True)
+
+    def load(self, *, repair: bool = False, definition: Mapping[str, Any] | None = None) -> Results:
+        """Every row of the study, merged or not; the plan has every trial that has a row.
+
+        With ``repair`` (the folder must be held), what is damaged is put right and logged: a unit
+        with a damaged part is set aside as ``NAME.damaged``, so that it runs again, as is a
+        damaged plan, which the run writes anew; and finished trials that lost their history or
+        layers do not count. Nothing is changed where an error is raised.
+
+        Parameters
+        ----------
+        definition
+            Of the study that is to go on in this folder.
+
+        Raises
+        ------
+        ResultsError
+            If a file is damaged and cannot or must not be repaired, or has another schema version;
+            if files are of different studies, or of another than ``definition``.
+        """
+        for _ in range(LOOKS):
+            try:
+                return self._load(repair, definition)
+            except FileNotFoundError:
+                continue
+        raise ResultsError(f"{self.path} changes too fast to be read; try again")
+
+    def _load(self, repair: bool, definition: Mapping[str, Any] | None) -> Results:
+        damage: list[tuple[Unit, str]] = []
+        units = units_in(self.parts, report_others=repair)
+        piles = {table: Pile(table) for table in OUTCOME_TABLES}
+        for table in reversed(OUTCOME_TABLES):
+            if (path := self.file(table)).exists():
+                piles[table].add("", *self._merged(table, path, piles["trials"]))
+        known = piles["trials"].study() or piles["history"].study() or piles["layers"].study()
+        plan = self._read_plan(units, known, damage)
+        known = known or plan.study() or study_of_parts(units)
+        if known and definition and (reason := clash(known, definition)):
+            raise ResultsError(
+                f"{self.path} holds another study: {reason}; give another --results folder"
+            )
+        orphans: list[Path] = []
+        for name, unit in units.items():
+            if "trials" not in unit:
+                # killed before its trials landed: it runs again
+                orphans += unit.values()
+                continue
+            try:
+                tables = unit_tables(unit, known)
+            except DamagedFile as error:
+                damage.append((unit, f"{error}; set aside as *{DAMAGED}, its unit runs again"))
+                continue
+            for table, found in tables.items():
+                piles[table].add(name, *found)
+        if damage and not repair:
+            raise DamagedFile(
+                f"{damage[0][1].partition(';')[0]}; run the study again: it sets the file aside "
+                "and makes it anew"
+            )
+        if repair:
+            self._remove(orphans)
+            for unit, message in damage:
+                self._set_aside(unit)
+                log.warning("%s", message)
+        loaded = latest(piles)
+        if repair:
+            loaded["trials"] = self._whole(loaded, piles)
+        planned = plan.rows().drop_duplicates("trial", ignore_index=True)
+        metadata = merged_metadata(piles["trials"].metadata or plan.metadata)
+        return Results(
+            **loaded,
+            plan=with_every_row(planned, loaded["trials"]),
+            planned=len(planned),
+            metadata=metadata,
+            # the plan follows from the study and the rows, and so does what it says of them
+            plan_metadata=plan.metadata[0] if plan.metadata else metadata,
+        )
+
+    def _merged(self, table: str, path: Path, trials: Pile) -> tuple[pa.Table, dict[str, Any]]:
+        try:
+            rows, metadata = read_arrow(table, path)
+        except DamagedFile as error:
+            raise DamagedFile(
+                f"{error}; restore it, or move it away to run its trials again"
+            ) from error
+        try:
+            check_study(path, metadata, trials.study())
+        except DamagedFile as error:
+            raise ResultsError(f"{error}; restore it, or move it away") from error
+        return rows, metadata
+
+    def _whole(self, loaded: Mapping[str, pd.DataFrame], piles: Mapping[str, Pile]) -> pd.DataFrame:
+        """The trials that have all their rows: what was moved away since is trained again."""
+        rows = loaded["trials"]
+        finished = rows["status"].isin(FINISHED)
+        hollow = finished & ~rows["trial"].isin(loaded["history"]["trial"])
+        beside = piles["trials"].merged().get("beside") or {}
+        if beside.get("layers") != piles["layers"].merged().get("checksum"):
+            hollow |= finished & ~rows["trial"].isin(loaded["layers"]["trial"])
+        if hollow.any():
+            log.warning(
+                "%d finished trials have no history, or no layers; they run again", hollow.sum()
+            )
+        return rows[~hollow].reset_index(drop=True)
+
+    def _read_plan(
+        self,
+        units: dict[str, Unit],
+        known: Mapping[str, Any] | None,
+        damage: list[tuple[Unit, str]],
+    ) -> Pile:
+        """The plan; its parts are taken out of ``units``, and its damaged files put to ``damage``.
+
+        Parameters
+        ----------
+        known
+            Definition of the study whose rows are merged here.
+        """
+        pile = Pile("plan")
+        parts = [unit.pop("plan") for unit in units.values() if "plan" in unit]
+        for name in [name for name, unit in units.items() if not unit]:
+            del units[name]
+        whole = self.file("plan")
+        for path in [*([whole] if whole.exists() else []), *parts]:
+            try:
+                rows, metadata = read_arrow("plan", path)
+                check_study(path, metadata, known or pile.study())
+                pile.add(path.name, rows, metadata)
+            except DamagedFile as error:
+                damage.append(({"plan": path}, f"{error}; set aside as *{DAMAGED}, and made anew"))
+        return pile
+
+    def _set_aside(self, files: Unit) -> None:
+        # trials first: the rest does not count without them
+        for table in reversed(("plan", *OUTCOME_TABLES)):
+            if table in files:
+                files[table].rename(free_name(files[table]))
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def compact(self, metadata: Mapping[str, Any]) -> None:
+        """Merge the parts into one file a table, in the order of the plan.
+
+        Where there are no parts the files stay as they are, and say what made them. Killed at any
+        moment, nothing is lost: the parts go only when all tables are in place, and until then a
+        row that is in both counts once.
+        """
+        units = units_in(self.parts)
+        if units:
+            results = self.load()
+            metadata = {**metadata, "earlier_makers": earlier_makers(results.metadata, metadata)}
+            write("plan", results.plan, self.file("plan"), metadata)
+            order = {trial: i for i, trial in enumerate(results.plan["trial"])}
+            beside: dict[str, str] = {}
+            for table in OUTCOME_TABLES:
+                rows = getattr(results, table)
+                if len(rows) or self.file(table).exists():
+                    more = {"beside": beside} if table == "trials" else {}
+                    beside[table] = write(
+                        table,
+                        in_order(table, rows, order),
+                        self.file(table),
+                        {**metadata, **more},
+                    )
+            for table in ("trials", "history", "layers", "plan"):
+                self._remove(unit[table] for unit in units.values() if table in unit)
+        self._leave()

@@ -1,0 +1,118 @@
+"""A study's rows from many files: which of them count, in which order, and what made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from benchmark.provenance import maker
+from benchmark.schema import KEYS, TABLES
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one study and the metadata of its trials file.
+
+    ``plan`` has every trial that is expected or has a row: the first ``planned`` as the plan's own
+    files have them, then those that only their rows tell of.
+    """
+
+    trials: pd.DataFrame
+    history: pd.DataFrame
+    layers: pd.DataFrame
+    plan: pd.DataFrame
+    planned: int = 0
+    metadata: dict[str, Any] = field(default_factory=dict)
+    plan_metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Pile:
+    """Rows of one table from several files, and which file each row is from."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        self._pieces: list[pa.Table] = []
+        self._sources: list[str] = []
+        self.metadata: list[dict[str, Any]] = []
+
+    def add(self, source: str, rows: pa.Table, metadata: dict[str, Any]) -> None:
+        """Put the rows of one file on the pile."""
+        self._pieces.append(rows)
+        self._sources.append(source)
+        self.metadata.append(metadata)
+
+    def study(self) -> dict[str, Any] | None:
+        """Definition of the study that wrote the first file; None where there is none."""
+        return self.metadata[0].get("study") if self.metadata else None
+
+    def merged(self) -> dict[str, Any]:
+        """Metadata of the merged file, whose source is the empty text."""
+        found = (m for source, m in zip(self._sources, self.metadata, strict=True) if not source)
+        return next(found, {})
+
+    def rows(self) -> pd.DataFrame:
+        """All rows, in the order of the files."""
+        empty = pa.schema(list(TABLES[self.table].items())).empty_table()
+        return pa.concat_tables([empty, *self._pieces]).to_pandas()
+
+    def sources(self) -> np.ndarray:
+        """Of each row, which file it is from."""
+        names = np.array(self._sources, dtype=object)
+        return np.repeat(names, np.array([piece.num_rows for piece in self._pieces], dtype=int))
+
+
+def latest(piles: Mapping[str, Pile]) -> dict[str, pd.DataFrame]:
+    """Each trial's last row, a failure only where there is nothing else, and what goes with it."""
+    trials, sources = piles["trials"].rows(), piles["trials"].sources()
+    failed_first = trials["status"].ne("failed").sort_values(kind="stable").index
+    kept = trials.loc[failed_first, "trial"].drop_duplicates(keep="last").index.sort_values()
+    source = dict(zip(trials.loc[kept, "trial"], sources[kept], strict=True))
+    tables = {"trials": trials.loc[kept].reset_index(drop=True)}
+    for table in ("history", "layers"):
+        rows = piles[table].rows()
+        same = rows["trial"].map(source).to_numpy() == piles[table].sources()
+        tables[table] = rows[same].reset_index(drop=True)
+    return tables
+
+
+def with_every_row(plan: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """``plan``, and after it what the rows of other trials say was planned."""
+    others = trials.loc[~trials["trial"].isin(plan["trial"]), list(plan.columns)]
+    return pd.concat([plan, others], ignore_index=True) if len(others) else plan
+
+
+def in_order(table: str, rows: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
+    """``rows`` in the order of the plan, each trial's by step and layer."""
+    rank = rows["trial"].map(lambda trial: order.get(trial, len(order)))
+    place = "layer_index" if table == "layers" else KEYS[table][-1]
+    by = rows.assign(_rank=rank).sort_values(
+        ["_rank", *KEYS[table][:-1], place], kind="stable", ignore_index=True
+    )
+    return by.drop(columns="_rank")
+
+
+def merged_metadata(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metadata of the latest file, with every other maker of rows under ``earlier_makers``."""
+    if not files:
+        return {}
+    newest = max(files, key=lambda metadata: str(metadata.get("created")))
+    makers = [m for f in files for m in (*f.get("earlier_makers", ()), maker(f))]
+    return {**newest, "earlier_makers": _distinct(makers, maker(newest))}
+
+
+def earlier_makers(found: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every maker of the rows ``found`` other than ``now``."""
+    return _distinct([*found.get("earlier_makers", ()), maker(found)], maker(now))
+
+
+def _distinct(makers: list[dict[str, Any]], but: dict[str, Any]) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for made in makers:
+        if made != but and made not in out:
+            out.append(made)
+    return out
