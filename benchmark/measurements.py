@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from benchmark.layout import Layout, linear_maps
+from benchmark.norms import norm_in_double
 from benchmark.strategies.losses import cross_entropy
 
 Arrays = dict[str, np.ndarray]
@@ -97,7 +98,7 @@ def _measure(
         with _outputs_seen(model, zeros, seen):
             logits = functional_call(model, {**weights, **state}, (images,))
         values = {name: h.detach() for name, h in seen.items()}
-        norms = {name: torch.linalg.vector_norm(h) / h.numel() ** 0.5 for name, h in values.items()}
+        norms = {name: norm_in_double(h) / h.numel() ** 0.5 for name, h in values.items()}
         value = loss(logits, labels).mean()
         return value, norms, {name: h.mean() for name, h in values.items()}
 
@@ -113,7 +114,7 @@ def _measure(
     )
     by_tensor = dict(zip(leaves, gradients, strict=False))
     by_probe = dict(zip(probes, gradients[len(leaves) :], strict=True))
-    backprop = {name: error.flatten(1).norm(dim=1) for name, error in by_probe.items()}
+    backprop = {name: norm_in_double(e.flatten(1), dim=1) for name, e in by_probe.items()}
     return {
         "gradient_norm": norms_by_layer(layout, by_tensor),
         "backprop_norm": _columns(layout, backprop, trials),
@@ -166,7 +167,7 @@ def norms_by_layer(layout: Layout, tensors: Mapping[str, Tensor]) -> np.ndarray:
     """Norm of all of a layer's tensors together, (K, L), from tensors (K, ...) by name."""
     trials = len(next(iter(tensors.values())))
     norms = {
-        layer: torch.cat([tensors[name].flatten(1) for name in names], dim=1).norm(dim=1)
+        layer: norm_in_double(torch.cat([tensors[n].flatten(1) for n in names], dim=1), dim=1)
         for layer, names in layout.layers.items()
         if names
     }
@@ -213,6 +214,8 @@ def _quantile(ordered: np.ndarray, q: float) -> float:
 
 
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_HISTORY = 100, 7.0, 10
+LARGEST_LOSS = 1e150
+"""Losses above, which double precision can have, count as this: their squares would overflow."""
 
 
 def spike_score(losses: np.ndarray) -> float:
@@ -229,6 +232,7 @@ def spike_score(losses: np.ndarray) -> float:
     if len(values) <= SPIKE_HISTORY:
         return float("nan")
     finite = np.isfinite(values)
+    values = np.minimum(values, LARGEST_LOSS)
     # sums up to each step; centred, so that small variances survive the subtraction
     centre = values[finite].mean() if finite.any() else 0.0
     filled = np.where(finite, values - centre, 0.0)

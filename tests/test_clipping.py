@@ -5,18 +5,20 @@ import functools
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark import Trial
+from benchmark import Trial, train
 from benchmark.data import Dataset
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.layout import Layout
 from benchmark.strategies.clipping import CLIPPINGS, Clipped, Clipping, Context, State
+from benchmark.strategies.losses import Loss, cross_entropy
 from benchmark.strategies.optimizers import OPTIMIZERS
 
 LAYOUT = Layout(
@@ -419,3 +421,39 @@ def test_update_rms_limits_what_adam_made_of_the_gradient(toy: Dataset) -> None:
     assert flags.all()
     rms = [float(piece.square().mean().sqrt()) for piece in moved.values()]
     assert rms == pytest.approx([0.5 * 0.02] * 4, rel=1e-9)
+
+
+HUGE = 1e23
+LIMITED_AT_ONCE = {
+    *("value", "global_norm", "per_layer_norm", "zclip_capped", "adagc", "update_rms"),
+    "normalized",
+}
+
+
+def huge_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return HUGE * cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("name", CLIPPINGS)
+def test_norms_whose_squares_overflow_clip_as_in_double_precision(
+    toy: Dataset, name: str, together: int
+) -> None:
+    loss = Loss("huge", huge_cross_entropy, "-", "-")
+    # what is not limited moves by the rate times 1e23
+    rate = 0.1 if name in LIMITED_AT_ONCE else 0.1 / HUGE
+    # three steps, before double precision sees gradients that vanish for single
+    base = Trial(
+        dataset=toy, loss=loss, clipping=name, learning_rate=rate, batch_size=8, epochs=0.25
+    )
+    figures = ["test_loss", "gradient_norm_median", "gradient_norm_max", "clipped_fraction"]
+    rows = {}
+    for precision in ("float32", "float64"):
+        trials = [dataclasses.replace(base, precision=precision, seed=s) for s in range(together)]
+        record = train(trials, device="cpu", checkpoints=4, together=together)
+        rows[precision] = record.trials
+    assert (rows["float32"]["status"] != "nonfinite").all()
+    assert rows["float32"]["gradient_norm_max"].gt(1e20).all()
+    np.testing.assert_allclose(
+        rows["float32"][figures].astype(float), rows["float64"][figures].astype(float), rtol=1e-3
+    )

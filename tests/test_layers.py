@@ -15,7 +15,7 @@ LAYERS = (
         "tensors",
         (
             *("benchmark.data", "benchmark.models", "benchmark.strategies"),
-            *("benchmark.layout", "benchmark.measurements", "benchmark.clip"),
+            *("benchmark.layout", "benchmark.measurements", "benchmark.clip", "benchmark.norms"),
         ),
     ),
     ("engine", ("benchmark.engine",)),

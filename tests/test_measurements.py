@@ -85,6 +85,20 @@ def test_nothing_is_changed() -> None:
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
 
 
+def test_norms_whose_squares_overflow_are_those_of_double_precision() -> None:
+    figures = []
+    for dtype in (torch.float32, torch.float64):
+        network = built(gain=1e12).to(dtype)
+        layout = Layout.of(network)
+        parameters = layout.join(dict(network.named_parameters())).detach().unsqueeze(0)
+        images = 1e-9 * IMAGES.to(dtype)
+        figures.append(measure_layers(network, layout, parameters, {}, images, LABELS))
+    for name in ("gradient_norm", "backprop_norm", "activation_rms", "parameter_norm"):
+        np.testing.assert_allclose(figures[0][name], figures[1][name], rtol=1e-4, err_msg=name)
+    assert figures[0]["gradient_norm"].max() > 1e20
+    assert figures[0]["activation_rms"].max() > 1e20
+
+
 @pytest.mark.parametrize("numbers", [2**26, 4000, 1], ids=["at once", "in two", "one by one"])
 def test_trials_do_not_depend_on_how_many_are_measured(
     numbers: int, monkeypatch: pytest.MonkeyPatch
@@ -210,6 +224,10 @@ class TestSpikeScore:
     def test_what_is_not_finite_is_a_spike_and_no_yardstick(self) -> None:
         calm = np.tile([1.0, 3.0], 10)
         assert spike_score(np.concatenate([calm, [INF, 2.0, NAN]])) == pytest.approx(2 / 13)
+
+    def test_the_largest_losses_of_double_precision_are_spikes(self) -> None:
+        calm = np.tile([1.0, 3.0], 10)
+        assert spike_score(np.append(calm, [1e200, 1e308])) == pytest.approx(1 / 12)
 
     def test_a_constant_loss_has_none(self) -> None:
         assert spike_score(np.full(50, 2.3)) == 0.0

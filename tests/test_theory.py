@@ -1,6 +1,7 @@
 """What the benchmark measures against what theory says, through its public names alone."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark import BatchPolicy, Decision, Observation, Trial, module_model, tensor_dataset, train
+from benchmark.engine.order import data_order
+from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
 
 
 @functools.cache
@@ -281,17 +284,101 @@ def test_sharpness_equals_the_whole_hessian(loss: str, seed: int) -> None:
     assert measured == pytest.approx(largest, rel=1e-3)
 
 
-@pytest.mark.parametrize("per_example", [True, False], ids=["single examples", "pieces"])
-def test_estimates_of_the_noise_scale_are_unbiased(per_example: bool) -> None:
-    examples, size, count = 48, 8, 120
-    images = draw(examples, 2, 2)
-    # unequal classes and a pixel that tells them apart: the mean gradient is not small
-    labels = ((images[:, 0, 0] > 0.3) & (images[:, 1, 1] < 1)).long()
-    samples = []
+def gradients_of(weights: torch.Tensor, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Each example's gradient (n, classes, features) of a softmax of linear logits x W^T."""
+    residual = torch.softmax(x @ weights.T, dim=1) - F.one_hot(labels, len(weights))
+    return residual.unsqueeze(2) * x.unsqueeze(1)
+
+
+def with_ones(images: torch.Tensor) -> torch.Tensor:
+    """Standardized pixels, and 1 for the bias."""
+    return torch.cat([standardized(images).flatten(1), torch.ones(len(images), 1)], dim=1)
+
+
+def squared_norms(gradients: torch.Tensor, pieces: int) -> tuple[float, float]:
+    """norm(G_b)^2 averaged over ``pieces``, and norm(G_B)^2, of examples' gradients."""
+    means = gradients.unflatten(0, (pieces, -1)).mean(dim=1)
+    small = means.square().sum(dim=(1, 2)).mean()
+    return small.item(), gradients.mean(dim=0).square().sum().item()
+
+
+@pytest.mark.parametrize("seeds", [1, 3], ids=["alone", "together"])
+@pytest.mark.parametrize(
+    ("per_example", "pieces"), [(True, 16), (False, 4)], ids=["single examples", "pieces"]
+)
+def test_gradients_are_sampled_before_the_batch_is_followed(
+    per_example: bool, pieces: int, seeds: int
+) -> None:
+    samples: dict[float, list] = {}
 
     def look(observation: Observation, parameter: float) -> Decision:
-        if observation.progress == (count - 1) / count:
-            samples.extend(observation.samples)
+        samples.setdefault(observation.progress, []).append(observation.samples[-1])
+        return Decision(observation.batch_size)
+
+    policy = BatchPolicy("look", None, "-", "-", look, samples=True, per_example=per_example)
+    images, labels = draw(96, 2, 2), torch.arange(96) % 2
+    base = Trial(
+        dataset=dataset("moving", images, labels),
+        model=module_model("zero", started_at_zero),
+        initialization="own",
+        batch_policy=policy,
+        batch_size=16,
+        epochs=2,
+        learning_rate=2.0,
+        precision="float64",
+    )
+    trials = [Trial(**{**vars(base), "seed": seed}) for seed in range(seeds)]
+    train(trials, device="cpu", checkpoints=4, together=seeds)
+    x = with_ones(images)
+    for seed in range(seeds):
+        weights = torch.zeros(2, 5, dtype=torch.float64)
+        for step, batch in enumerate(data_order(seed, 96, 0, 192).split(16)):
+            gradients = gradients_of(weights, x[batch], labels[batch])
+            if step in (2, 5, 8):
+                # the last step before a checkpoint
+                found = samples[(step + 1) / 12][seed]
+                measured = found.small_norm_squared, found.big_norm_squared
+                assert measured == pytest.approx(squared_norms(gradients, pieces), rel=1e-10)
+            weights = weights - 2.0 * gradients.mean(dim=0)
+
+
+def test_the_noise_scale_of_history_is_that_before_its_batches_were_followed() -> None:
+    images, labels = draw(480, 2, 2), torch.arange(480) % 2
+    trial = Trial(
+        dataset=dataset("long", images, labels),
+        model=module_model("zero", started_at_zero),
+        initialization="own",
+        batch_size=8,
+        epochs=4,
+        learning_rate=2.0,
+        precision="float64",
+    )
+    history = train(trial, device="cpu", checkpoints=4).history
+    x, order = with_ones(images), data_order(0, 480, 0, 1920)
+    weights, samples = torch.zeros(2, 5, dtype=torch.float64), []
+    for step, batch in enumerate(order.split(8)):
+        if step in (44, 104, 164):
+            # 128 examples are 16 steps, none of which has been followed by then
+            taken = order[8 * step : 8 * (step + 16)]
+            gradients = gradients_of(weights, x[taken], labels[taken])
+            samples.append(GradientSample(32, 128, *squared_norms(gradients, 4), math.nan))
+            found = history["noise_scale"].iloc[(step + 16) // 60]
+            assert found == pytest.approx(simple_noise_scale(samples), rel=1e-9)
+        weights = weights - 2.0 * gradients_of(weights, x[batch], labels[batch]).mean(dim=0)
+
+
+@pytest.mark.parametrize("per_example", [True, False], ids=["single examples", "pieces"])
+def test_estimates_of_the_noise_scale_are_unbiased_while_weights_move(per_example: bool) -> None:
+    examples, size, seeds, rate = 960, 8, 8, 0.5
+    images = draw(examples, 2, 2)
+    # labels that are mostly noise: what a step gains on its own batch is lost on others
+    signal = images[:, 0, 0] + 2 * draw(examples, seed=1)
+    labels = (signal > 0.5).long()
+    samples: list[list[GradientSample]] = [[] for _ in range(seeds)]
+    asked = itertools.count()
+
+    def look(observation: Observation, parameter: float) -> Decision:
+        samples[next(asked) % seeds].append(observation.samples[-1])
         return Decision(observation.batch_size)
 
     policy = BatchPolicy("look", None, "-", "-", look, samples=True, per_example=per_example)
@@ -301,29 +388,32 @@ def test_estimates_of_the_noise_scale_are_unbiased(per_example: bool) -> None:
         initialization="own",
         batch_policy=policy,
         batch_size=size,
-        epochs=count * size / examples,
-        # no step changes a parameter, so that every batch samples the same distribution
-        learning_rate=1e-30,
+        # a single pass, in which every batch is new
+        epochs=1,
+        learning_rate=rate,
         precision="float64",
     )
-    train([Trial(**{**vars(base), "seed": s}) for s in range(8)], device="cpu", checkpoints=count)
-    assert len(samples) == 8 * (count - 1)
-    # at zero weights the softmax is 1/2, and one example's gradient (1/2 - target) times (x, 1)
-    x = torch.cat([standardized(images).flatten(1), torch.ones(examples, 1)], dim=1)
-    residual = 0.5 - F.one_hot(labels, 2).double()
-    gradients = (residual.unsqueeze(2) * x.unsqueeze(1)).flatten(1)
-    covariance = gradients.var(dim=0, correction=1).sum().item()
-    mean_squared = gradients.mean(dim=0).square().sum().item()
-    expected = {
-        "variance": covariance,
-        # batches are drawn without replacement from examples that are themselves a sample
-        "mean_squared": mean_squared - covariance / examples,
-    }
-    for name, exact in expected.items():
-        values = np.array([getattr(sample, name) for sample in samples])
-        error = values.std() / math.sqrt(len(values))
-        assert values.mean() == pytest.approx(exact, abs=3 * error)
-        assert error < 0.04 * exact
+    trials = [Trial(**{**vars(base), "seed": s}) for s in range(seeds)]
+    count = examples // size
+    train(trials, device="cpu", checkpoints=count, together=seeds)
+    x = with_ones(images)
+    off: dict[str, list[float]] = {"variance": [], "mean_squared": []}
+    for seed in range(seeds):
+        weights = torch.zeros(2, 5, dtype=torch.float64)
+        order = data_order(seed, examples, 0, size * (count - 1))
+        for sample, batch in zip(samples[seed], order.split(size), strict=True):
+            # of all examples, which a batch is some of
+            every = gradients_of(weights, x, labels).flatten(1)
+            covariance = every.var(dim=0).sum().item()
+            mean_squared = every.mean(dim=0).square().sum().item() - covariance / examples
+            off["variance"].append(sample.variance - covariance)
+            off["mean_squared"].append(sample.mean_squared - mean_squared)
+            weights = weights - rate * gradients_of(weights, x[batch], labels[batch]).mean(dim=0)
+    for name, values in off.items():
+        error = np.std(values) / math.sqrt(len(values))
+        assert abs(np.mean(values)) < 3 * error, name
+    # sampled after its batch was followed, the variance is a quarter too small
+    assert np.std(off["variance"]) / math.sqrt(len(off["variance"])) < 0.05 * 2
 
 
 def test_images_are_normalized_by_the_training_pixels() -> None:

@@ -9,6 +9,7 @@ pass. What a strategy does to one trial's gradient is lifted over the trials wit
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,10 @@ from benchmark.engine.dense import DenseChain
 from benchmark.engine.resolve import Parts, build_model
 from benchmark.layout import Layout
 from benchmark.models import initialize
+from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
-from benchmark.strategies.clipping import Context, State
+from benchmark.strategies.clipping import Context, State, in_double
 
 Lifted = Callable[..., Any]
 Tensors = dict[str, Tensor]
@@ -176,12 +178,15 @@ class Program:
         Returns
         -------
         The new state, and three tensors (K,) of the step: training loss before the update, norm
-        of the gradient before clipping, and whether it was clipped. Nothing waits for the device.
+        of the gradient before clipping, in double precision where it needs to be, and whether it
+        was clipped. Nothing waits for the device.
         """
         trials = population.parameters.shape[0]
         loss, gradient = self._gradient(population, images, labels)
-        norm = torch.linalg.vector_norm(gradient, dim=1)
+        norm = row_norms(gradient)
         clipping, optimizer = self.parts.clipping, self.parts.optimizer
+        wide = self._overflows(norm, population.optimizer)
+        clip = in_double(clipping.clip) if wide else clipping.clip
 
         def change(
             gradient: Tensor, clip_state: State, memory: State, values: dict[str, Tensor]
@@ -190,14 +195,10 @@ class Program:
             context = Context(parameters, values["loss"], values["norm"], self.layout)
             direction = gradient
             if clipping.stage != "update":
-                direction, clip_state, clipped = clipping.clip(
-                    direction, clip_state, threshold, context
-                )
+                direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
             direction, remembered = optimizer.direction(direction, memory, parameters)
             if clipping.stage == "update":
-                direction, clip_state, clipped = clipping.clip(
-                    direction, clip_state, threshold, context
-                )
+                direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
             moved = torch.addcmul(parameters, direction, values["rate"], value=-1)
             if clipping.stage == "step":
                 moved = torch.where(clipped, parameters, moved)
@@ -208,7 +209,7 @@ class Program:
             "parameters": population.parameters,
             "threshold": population.threshold,
             "loss": loss,
-            "norm": norm,
+            "norm": norm if wide else norm.to(self.dtype),
             "rate": population.learning_rate * factor,
         }
         parameters, clip_state, memory, clipped = lift(change, trials)(
@@ -218,6 +219,23 @@ class Program:
             population, parameters=parameters, clipping=clip_state, optimizer=memory
         )
         return moved, loss, norm, clipped
+
+    def _overflows(self, norms: Tensor, memory: State) -> bool:
+        """Whether a rule may meet finite numbers whose squares are not, on a CPU.
+
+        ``norms`` (K,) are those of the gradients; an update also follows ``memory``.
+        """
+        if self.device.type != "cpu" or self.dtype == torch.float64:
+            return False
+        # most often all fit, and `row_norms` has left them in their type
+        if norms.dtype != self.dtype and any(
+            LARGEST_SQUARED <= norm < math.inf for norm in norms.tolist()
+        ):
+            return True
+        if self.parts.clipping.stage != "update":
+            return False
+        sizes = [torch.linalg.vector_norm(v, dim=1) for v in memory.values() if v.dim() == 2]
+        return any(not norm < LARGEST_SQUARED for size in sizes for norm in size.tolist())
 
     def _gradient(
         self, population: Population, images: Tensor, labels: Tensor
@@ -344,8 +362,8 @@ class Program:
 
         Returns
         -------
-        The sizes b of a piece and B of what was cut into pieces, and a tensor (3, K): norm(G_b)^2
-        averaged over the pieces, norm(G_B)^2, and the loss.
+        The sizes b of a piece and B of what was cut into pieces, and a tensor (3, K) in double
+        precision: norm(G_b)^2 averaged over the pieces, norm(G_B)^2, and the loss.
         """
         self._set_mode(training=True)
         if self.parts.batch_policy.per_example:
@@ -357,7 +375,7 @@ class Program:
         )
         if not self.convolves and pieces * population.parameters.numel() <= SIDE_BY_SIDE:
             return size, pieces * size, self._sample_side_by_side(kept, images, labels, pieces)
-        small = torch.zeros(labels.shape[0], dtype=self.dtype, device=self.device)
+        small = torch.zeros(labels.shape[0], dtype=torch.float64, device=self.device)
         loss = torch.zeros_like(small)
         total: Tensors = {}
         for i in range(pieces):
@@ -398,17 +416,18 @@ class Program:
 
         each = vmap(grad_and_value(loss_of), in_dims=(None, None, 0, 0))
         weights = self.layout.split(population.parameters)
-        small = torch.zeros(trials, dtype=self.dtype, device=self.device)
+        small = torch.zeros(trials, dtype=torch.float64, device=self.device)
         total = torch.zeros_like(population.parameters)
         loss = torch.zeros_like(small)
         at_once = max(1, PER_EXAMPLE_NUMBERS // (trials * self.layout.size))
         for x, y in zip(images.split(at_once, 1), labels.split(at_once, 1), strict=True):
             gradients, losses = lift(each, trials)(weights, population.buffers, x, y)
             flat = self.layout.join(gradients, batch_dims=2)
-            small = small + flat.square().sum(dim=(1, 2))
+            small = small + norm_in_double(flat.flatten(1), dim=1).square()
             total = total + flat.sum(dim=1)
             loss = loss + losses.sum(dim=1)
-        return torch.stack([small / count, (total / count).square().sum(dim=1), loss / count])
+        big = norm_in_double(total / count, dim=1).square()
+        return torch.stack([small / count, big, loss / count])
 
     def sharpness(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         """The Hessian's eigenvalue of largest magnitude (K,), by power iteration.
@@ -429,8 +448,8 @@ class Program:
         vector = start.to(self.device).expand(trials, -1)
         value = torch.zeros(trials, dtype=self.dtype, device=self.device)
         for _ in range(POWER_ITERATIONS):
-            length = torch.linalg.vector_norm(vector, dim=1, keepdim=True)
-            vector = vector / torch.where(length > 0, length, 1.0)
+            length = norm_in_double(vector, dim=1).unsqueeze(1)
+            vector = (vector / torch.where(length > 0, length, 1.0)).to(self.dtype)
             pieces = list(self.layout.split(vector).values())
             product = torch.autograd.grad(
                 gradients, list(leaves.values()), pieces, retain_graph=True, materialize_grads=True
@@ -442,6 +461,6 @@ class Program:
 
 
 def _squared_norm(tensors: Tensors) -> Tensor:
-    """Of all tensors (K, ...) together: (K,)."""
-    norms = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in tensors.values()]
+    """Of all tensors (K, ...) together: (K,), in double precision."""
+    norms = [norm_in_double(t.flatten(1), dim=1) for t in tensors.values()]
     return torch.stack(norms).square().sum(dim=0)

@@ -18,6 +18,7 @@ from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
 from benchmark.layout import linear_maps
 from benchmark.measurements import layer_kind, measure_layers, norms_by_layer
+from benchmark.norms import norm_in_double
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import GradientSample, Observation, stay
 
@@ -123,7 +124,7 @@ class Run:
 
     def _record_start(self) -> None:
         loss, accuracy = self._evaluate(*self.checked)
-        norms = self.population.parameters.norm(dim=1).tolist()
+        norms = norm_in_double(self.population.parameters, dim=1).tolist()
         for k, log in enumerate(self.logs):
             log.add_start(
                 validation_loss=loss[k], validation_accuracy=accuracy[k], parameter_norm=norms[k]
@@ -171,8 +172,8 @@ class Run:
         if not stepped:
             return
         delta = self.population.parameters - before
-        norms = self.population.parameters.norm(dim=1).tolist()
-        ratio = (delta.norm(dim=1) / before.norm(dim=1)).tolist()
+        norms = norm_in_double(self.population.parameters, dim=1).tolist()
+        ratio = (norm_in_double(delta, dim=1) / norm_in_double(before, dim=1)).tolist()
         loss, accuracy = self._evaluate(*self.checked)
         for place in stepped:
             log = self.logs[self.alive[place]]
@@ -198,53 +199,48 @@ class Run:
         examples = self.scale.examples
         order = torch.stack([data_order(log.trial.seed, examples, start, stop) for log in logs])
         order = order.view(len(logs), steps, size).to(device)
-        parts, dtype = self.program.parts, self.program.dtype
-        schedule = parts.schedule
+        program, dtype = self.program, self.program.dtype
+        schedule = program.parts.schedule
         factors = np.array([schedule.factor(first.progress(i)) for i in range(steps)])
         own = np.array([self._rate_factor(log) for log in logs])
         rates = torch.tensor(np.outer(factors, own), dtype=dtype, device=device)
-        measured = []
+        sampled = self._sampled(first, order) if sample else None
+        measured, scatter = [], None
         before = part.parameters
         for i in range(steps):
             before = part.parameters
-            part, *step = self.program.step(part, *self._batch(order[:, i]), rates[i])
-            measured.append(torch.stack([t.to(dtype) for t in step]))
+            if sampled is not None and i == sampled[0]:
+                scatter = program.sample_gradients(part, *self._batch(sampled[1]))
+            part, *step = program.step(part, *self._batch(order[:, i]), rates[i])
+            measured.append(torch.stack([t.double() for t in step]))
         # the one moment when the host waits for the device
-        losses, norms, clipped = torch.stack(measured, dim=1).double().cpu().numpy()
+        losses, norms, clipped = torch.stack(measured, dim=1).cpu().numpy()
         for j, log in enumerate(logs):
             rate = log.trial.learning_rate * own[j] * factors[-1]
             log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
-        if sample and self._wants_sample(first):
-            self._sample(part, logs, self._sampled(order))
+        if scatter is not None:
+            _add_samples(logs, *scatter)
         return part, before
 
-    def _sampled(self, order: Tensor) -> Tensor:
-        """Which of the examples (K, steps, B) of a segment gradients are sampled on: (K, n)."""
-        policy, size = self.program.parts.batch_policy, order.shape[2]
-        if policy.samples:
-            # a policy asks about the batch that it decides on
-            return order[:, -1, : SAMPLED_EXAMPLES if policy.per_example else size]
-        return order[:, -math.ceil(NOISE_EXAMPLES / size) :].flatten(1)
+    def _sampled(self, log: Log, order: Tensor) -> tuple[int, Tensor] | None:
+        """Before which step of a segment gradients are sampled, and on which of its examples.
+
+        Of the examples (K, steps, B) those (K, n) of the last steps, and before the first of
+        these: on a batch that the parameters have just followed, its own mean gradient has shrunk
+        and its noise has not (a noise scale of 207 where it is 120). None while no sample is due.
+        """
+        policy, (steps, size) = self.program.parts.batch_policy, order.shape[1:]
+        # a policy asks about the batch that it decides on
+        first = max(0, steps - (1 if policy.samples else math.ceil(NOISE_EXAMPLES / size)))
+        index = order[:, first:].flatten(1)[:, : SAMPLED_EXAMPLES if policy.per_example else None]
+        due = policy.samples or log.steps + steps - log.sampled_step >= STEPS_PER_SAMPLE
+        return (first, index) if due and self.program.pieces(index.shape[1]) > 1 else None
 
     def _rate_factor(self, log: Log) -> float:
         """What a trial's own past multiplies its learning rate by."""
         parts = self.program.parts
         scaling = parts.learning_rate_scaling.factor(log.batch_size / log.first_batch_size)
         return log.rate_factor * scaling * parts.schedule.feedback(log.validation_losses)
-
-    def _wants_sample(self, log: Log) -> bool:
-        if self.program.parts.batch_policy.samples:
-            return self.program.pieces(log.batch_size) > 1
-        return log.steps - log.sampled_step >= STEPS_PER_SAMPLE
-
-    def _sample(self, part: Population, logs: list[Log], index: Tensor) -> None:
-        if self.program.pieces(index.shape[1]) < 2:
-            return
-        small, big, measured = self.program.sample_gradients(part, *self._batch(index))
-        values = measured.double().cpu().numpy()
-        for log, (small_norm, big_norm, loss) in zip(logs, values.T.tolist(), strict=True):
-            if math.isfinite(small_norm) and math.isfinite(loss):
-                log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))
 
     def _record_sharpness(self, places: list[int]) -> None:
         if not self.settings.sharpness:
@@ -348,3 +344,11 @@ class Run:
         self.population = population.take(going) if going else population
         self.alive = [self.alive[p] for p in going]
         return finals
+
+
+def _add_samples(logs: list[Log], small: int, big: int, measured: Tensor) -> None:
+    """Record what `Program.sample_gradients` gave, where it is finite."""
+    values = measured.cpu().numpy().T.tolist()
+    for log, (small_norm, big_norm, loss) in zip(logs, values, strict=True):
+        if math.isfinite(small_norm) and math.isfinite(loss):
+            log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))

@@ -8,7 +8,9 @@ from benchmark.strategies.clipping.rule import (
     Context,
     Rule,
     State,
+    in_double,
     no_state,
+    norm_of,
     scale_tensors,
     scale_to,
 )
@@ -21,7 +23,9 @@ __all__ = [
     "Rule",
     "State",
     "chain",
+    "in_double",
     "no_state",
+    "norm_of",
     "scale_tensors",
     "scale_to",
 ]

@@ -12,6 +12,7 @@ from benchmark.strategies.clipping.rule import (
     Clipped,
     Context,
     State,
+    norm_of,
     scale_tensors,
     scale_to,
 )
@@ -45,7 +46,7 @@ def clip_by_global_norm(
     >>> clip_by_global_norm(torch.tensor([3.0, 4.0]), {}, torch.tensor(1.0), context)[0]
     tensor([0.6000, 0.8000])
     """
-    factor, clipped = scale_to(torch.linalg.vector_norm(gradient), threshold)
+    factor, clipped = scale_to(norm_of(gradient), threshold)
     return gradient * factor, state, clipped
 
 
@@ -55,7 +56,7 @@ def limit_tensor_rms(vector: Tensor, limit: Tensor, layout: Layout) -> tuple[Ten
     A tensor whose root mean square is not finite is left as it is; the others are not.
     """
     pieces = vector.split(layout.sizes)
-    rms = torch.stack([torch.linalg.vector_norm(p) / math.sqrt(p.numel()) for p in pieces])
+    rms = torch.stack([norm_of(p) / math.sqrt(p.numel()) for p in pieces])
     factors, clipped = scale_to(rms, limit)
     return scale_tensors(vector, factors, layout), clipped.any()
 
@@ -101,8 +102,8 @@ def clip_adaptively(gradient: Tensor, state: State, threshold: Tensor, context: 
             pieces[name] = piece
             continue
         rows = piece.flatten(start_dim=1)
-        norm = torch.linalg.vector_norm(rows, dim=1)
-        weight_norm = torch.linalg.vector_norm(weights[name].flatten(start_dim=1), dim=1)
+        norm = norm_of(rows, dim=1)
+        weight_norm = norm_of(weights[name].flatten(start_dim=1), dim=1)
         limit = threshold * weight_norm.clamp(min=AGC_PARAMETER_FLOOR)
         clipped = (norm > limit) & torch.isfinite(norm)
         factor = torch.where(clipped, limit / norm.clamp(min=AGC_GRADIENT_FLOOR), 1.0)
@@ -124,6 +125,6 @@ def normalize(gradient: Tensor, state: State, threshold: Tensor, context: Contex
     same c. With plain gradient descent, c and the learning rate are one number. Hazan, Levy,
     Shalev-Shwartz 2015, 1507.02030.
     """
-    norm = torch.linalg.vector_norm(gradient)
+    norm = norm_of(gradient)
     factor = torch.where(torch.isfinite(norm), threshold / (norm + NGD_FLOOR), 1.0)
     return gradient * factor, state, factor < 1

@@ -16,6 +16,7 @@ from benchmark.strategies.clipping.rule import (
     Clipped,
     Context,
     State,
+    norm_of,
     scale_tensors,
     scale_to,
 )
@@ -71,7 +72,7 @@ def clip_by_percentile(
     own percentile and stays as it is. Where p percent of the norms are zero, the limit is zero.
     Seetharaman et al. 2020, 2007.14469.
     """
-    norm = torch.linalg.vector_norm(gradient)
+    norm = norm_of(gradient)
     state = remember(norm, state)
     factor, clipped = scale_to(norm, percentile(state, threshold))
     return gradient * factor, state, clipped
@@ -84,22 +85,24 @@ ZCLIP_CAP = 1.0
 
 
 def no_norms(layout: Layout, like: Tensor) -> State:
-    """Mean and variance () of the norms, and how many there were."""
+    """Mean and variance () of the norms, in which squares fit, and how many there were."""
     count = torch.zeros((), dtype=torch.long, device=like.device)
-    return {"mean": like.new_zeros(()), "variance": like.new_zeros(()), "count": count}
+    zero = like.new_zeros((), dtype=torch.float64)
+    return {"mean": zero, "variance": zero.clone(), "count": count}
 
 
 def z_limit(norm: Tensor, state: State, threshold: Tensor) -> tuple[Tensor, State]:
     """Limit () of ZClip for a gradient of this norm, the norm itself where there is none."""
     mean, variance, count = state["mean"], state["variance"], state["count"]
     warming = count < ZCLIP_WARMUP
-    finite = torch.isfinite(norm)
+    value = norm.double()
+    finite = torch.isfinite(value)
     deviation = variance.sqrt()
-    z = (norm - mean) / (deviation + ZCLIP_FLOOR)
+    z = (value - mean) / (deviation + ZCLIP_FLOOR)
     outlier = (z > threshold) & ~warming
-    limit = torch.where(outlier, mean + threshold.square() * deviation / z, norm)
+    limit = torch.where(outlier, mean + threshold.square() * deviation / z, value)
     # with the weight 1/n and (x - m)(x - m_new): mean and population variance of all n so far
-    weight = torch.where(warming, (count + 1).to(norm.dtype).reciprocal(), 1 - ZCLIP_DECAY)
+    weight = torch.where(warming, (count + 1).double().reciprocal(), 1 - ZCLIP_DECAY)
     off = limit - mean
     moved = mean + weight * off
     square = torch.where(warming, off, limit - moved) * (limit - moved)
@@ -108,7 +111,7 @@ def z_limit(norm: Tensor, state: State, threshold: Tensor) -> tuple[Tensor, Stat
         "variance": torch.where(finite, (1 - weight) * variance + weight * square, variance),
         "count": count + finite,
     }
-    return limit, updated
+    return limit.to(norm.dtype), updated
 
 
 def clip_by_z_score(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
@@ -120,7 +123,7 @@ def clip_by_z_score(gradient: Tensor, state: State, threshold: Tensor, context: 
     nothing is clipped meanwhile. If all 25 were zero, so is every limit after them. Kumar et al.
     2025, 2504.02507.
     """
-    norm = torch.linalg.vector_norm(gradient)
+    norm = norm_of(gradient)
     limit, state = z_limit(norm, state, threshold)
     factor, clipped = scale_to(norm, limit)
     return gradient * factor, state, clipped
@@ -133,7 +136,7 @@ def clip_by_capped_z_score(
 
     The averages follow the norms before the cap, as in the published code, whose default this is.
     """
-    norm = torch.linalg.vector_norm(gradient)
+    norm = norm_of(gradient)
     limit, state = z_limit(norm, state, threshold)
     factor, clipped = scale_to(norm, limit.clamp(max=ZCLIP_CAP))
     return gradient * factor, state, clipped
@@ -161,8 +164,8 @@ def clip_by_tensor_history(
     stay frozen for good. Wang et al. 2025, 2502.11034.
     """
     layout, gamma = context.layout, state["gamma"]
-    norms = torch.stack([torch.linalg.vector_norm(p) for p in gradient.split(layout.sizes)])
-    total = torch.linalg.vector_norm(norms)
+    norms = torch.stack([norm_of(p) for p in gradient.split(layout.sizes)])
+    total = norm_of(norms)
     steps = state["steps"] + 1
     warming = steps < ADAGC_WARMUP
     together, _ = scale_to(total, torch.ones_like(total))

@@ -8,6 +8,9 @@ a value, so that `torch.func.vmap` lifts it over the trials of a unit.
 - Where a norm is not finite, a rule that scales by the norm leaves the gradient as it is, so that
   an infinity never turns into a quiet 0 * inf; and what the rule remembers stays as it was. The
   engine sees the norm *before* clipping and ends the trial there as ``nonfinite``.
+- A norm is finite wherever its numbers are, although squares overflow in single precision long
+  before: a rule takes `norm_of` for it, and where a gradient is too large for that the engine
+  gives a rule on a CPU all its numbers in double.
 - *Clipped* means that the gradient, or some tensor of it, was made smaller.
 """
 
@@ -77,6 +80,32 @@ class Clipping:
     init: Callable[[Layout, Tensor], State] = no_state
     stage: Literal["gradient", "update", "step"] = "gradient"
     exempts_head: bool = False
+
+
+def norm_of(tensor: Tensor, dim: int | None = None) -> Tensor:
+    """Root of the sum of squares, over all of ``tensor`` or one dimension, in its own type.
+
+    On a GPU the squares are added in double precision, which takes no longer there.
+    """
+    dtype = torch.float64 if tensor.is_cuda else None
+    return torch.linalg.vector_norm(tensor, dim=dim, dtype=dtype).to(tensor.dtype)
+
+
+def in_double(rule: Rule) -> Rule:
+    """``rule`` with all that it is given in double precision; results in the type they came in."""
+
+    def widened(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
+        kept = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+        seen = context._replace(
+            parameters=context.parameters.double(),
+            loss=context.loss.double(),
+            norm=context.norm.double(),
+        )
+        clipped, after, flag = rule(gradient.double(), kept, threshold.double(), seen)
+        states = {k: v.to(state[k].dtype) for k, v in after.items()}
+        return clipped.to(gradient.dtype), states, flag
+
+    return widened
 
 
 def scale_to(norm: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:

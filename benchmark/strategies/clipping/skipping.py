@@ -13,9 +13,12 @@ FIRST_STEPS = 64
 
 
 def none_accepted(layout: Layout, like: Tensor) -> State:
-    """``accepted`` (2, 128): losses and norms of the last steps taken; and how many there were."""
+    """``accepted`` (2, 128): losses and norms of the last steps taken, and how many there were.
+
+    In double precision, in which their squares fit.
+    """
     count = torch.zeros((), dtype=torch.long, device=like.device)
-    return {"accepted": like.new_zeros((2, WINDOW)), "count": count}
+    return {"accepted": like.new_zeros((2, WINDOW), dtype=torch.float64), "count": count}
 
 
 def skip_outliers(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
@@ -29,7 +32,7 @@ def skip_outliers(gradient: Tensor, state: State, threshold: Tensor, context: Co
     After Ai2's OLMo-core, ``SkipStepOptimizer``, which also skips steps as far below the mean.
     """
     accepted, count = state["accepted"], state["count"]
-    values = torch.stack([context.loss, context.norm]).to(accepted.dtype)
+    values = torch.stack([context.loss.double(), context.norm.double()])
     places = torch.arange(WINDOW, device=accepted.device)
     filled = places < count
     number = count.clamp(min=2, max=WINDOW)
