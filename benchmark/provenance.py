@@ -58,13 +58,42 @@ def maker(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metadata.get(name) for name in MAKER}
 
 
-def command() -> str:
-    """This process's command as one would type it, without passwords."""
-    # the script's folder is the reader's own affair
+def command(*, typed: bool = False) -> str:
+    """This process's command without passwords, to be pasted at the root of the repository.
+
+    With ``typed`` as it was typed, to be pasted where it was.
+    """
+    if in_notebook():
+        return "run(study) in a notebook"
     script, *arguments = sys.argv or [""]
-    path = Path(script)
-    name = f"python studies/{path.name}" if path.parent.name == "studies" else path.name
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if script in ("", "-c"):
+        name = "python" + f" {script}" * bool(script)
+    elif spec is not None and spec.origin == script:
+        name = f"python -m {spec.name.removesuffix('.__main__')}"
+    else:
+        name = f"python {shlex.quote(script) if typed else _from_root(Path(script))}"
     return " ".join([name, *(shlex.quote(hide_passwords(a, a)) for a in arguments)])
+
+
+def _from_root(script: Path) -> str:
+    """The script as the root of the repository sees it, or from the home folder, or whole."""
+    if script.parent.name == "studies":
+        # also of another copy of the repository
+        return shlex.quote(f"studies/{script.name}")
+    path = script.absolute()
+    root = Path(__file__).resolve().parents[1]
+    for folder, start in ((root, ""), (Path.home(), "~/")):
+        for known in (path, path.resolve()):
+            if known.is_relative_to(folder):
+                # a tilde in quotes is none
+                return start + shlex.quote(known.relative_to(folder).as_posix())
+    return shlex.quote(str(path))
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, whose arguments are not the user's."""
+    return Path(sys.argv[0] if sys.argv else "").stem.endswith("kernel_launcher")
 
 
 def _version(package: str) -> str:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, one_of, refuse
-from benchmark.driver.executors import cores, open_pool
+from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, folder_path, one_of, refuse
+from benchmark.driver.executors import at_most, cores, open_pool
 from benchmark.driver.workers import Workers
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.parquet import write
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--workers must be at least 1, but got {options.workers}")
         device = choose_device(options.device)
         on_cpu = device.type == "cpu"
-        processes = options.workers or (cores() if on_cpu else 1)
+        processes = at_most(options.workers or (cores() if on_cpu else 1))
         chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
         pool = open_pool("processes", processes)
@@ -86,7 +86,9 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = Parser(description=QUESTION)
     parser.add_argument("--scale", type=one_of("scale", SCALES), default="quick", metavar="SCALE")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results/SCALE unless given")
+    parser.add_argument(
+        "--results", type=folder_path, metavar="DIR", help="results/SCALE unless given"
+    )
     parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; one a core")
     return parser.parse_args(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
 from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
-from benchmark.driver.table import closing_table
+from benchmark.driver.table import closing_table, failed_line
 from benchmark.engine.devices import DEVICES
-from benchmark.names import unknown
-from benchmark.provenance import command
+from benchmark.names import quoted, unknown
+from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
@@ -36,6 +37,8 @@ SCALES = {
 USER_ERRORS = (ValueError, ResultsError, DataError, SchemaError)
 """What bad input raises: shown as one line, with exit status 2."""
 
+log = logging.getLogger(__name__)
+
 HOW_TO_RESUME = "what is finished is kept; to continue: {}"
 
 Make = Callable[[str], Study | Search]
@@ -46,13 +49,20 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
 
     0: finished; 1: not finished, as the program failed on some trials or the cluster was lost;
     2: bad input; 130 or 143: stopped by Ctrl-C or by a termination signal. After 1, 130 and 143
-    the same command continues.
+    the same command continues. In a notebook the arguments of its kernel are left alone:
+    without ``arguments`` the defaults are taken.
+
+    >>> run(lambda scale: Study(name="../x", question="?", factors={}), [])
+    2
     """
-    parser = make_parser(make("quick").question)
-    options = parser.parse_args(arguments)
     show_notes()
     try:
-        study = make(options.scale)
+        parser = make_parser(defined(make, "quick").question)
+        try:
+            options = parser.parse_args(given(arguments))
+        except SystemExit as end:
+            return int(end.code or 0)
+        study = defined(make, options.scale)
         if selection := read_selection(options.only):
             study = study.only(selection)
         if options.workers is not None and options.workers < 1:
@@ -72,23 +82,54 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         return refuse(error)
     except LostExecutor as error:
-        print(f"error: {error}\n{HOW_TO_RESUME.format(command())}", file=sys.stderr)
+        print(f"error: {error}\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print(f"\ninterrupted\n{HOW_TO_RESUME.format(command())}", file=sys.stderr)
+        print(f"\ninterrupted\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
         return error.status if isinstance(error, Stopped) else 130
-    folder = chosen.results / study.name
+    path = chosen.results / study.name
     print(closing_table(trials))
     for table in ("trials", "history", "layers"):
-        if (path := folder / f"{table}.parquet").exists():
-            print(path)
-    failed = trials["status"].eq("failed").sum()
-    if failed:
-        print(
-            f"{failed} trial{'s' * (failed > 1)} failed; see status_reason. "
-            "The same command retries them."
-        )
+        if (file := path / f"{table}.parquet").exists():
+            print(file)
+    if failed := failed_line(trials):
+        print(failed)
     return 1 if failed else 0
+
+
+def defined(make: Make, scale: str) -> Study | Search:
+    """The study that ``make`` gives for ``scale``.
+
+    Raises
+    ------
+    ValueError
+        If its definition is a mistake.
+    """
+    try:
+        study = make(scale)
+    except KeyError as error:
+        if error.args != (scale,):
+            raise
+        raise ValueError(f"this study has no scale {scale!r}") from error
+    except TypeError as error:
+        # a name that is no field of a record; any other is an error of the script's program
+        if not re.match(r"(Study|Search|Trial|Range|RelativeRates)\.__init__\(\) ", str(error)):
+            raise
+        raise ValueError(str(error)) from error
+    if not isinstance(study, Study | Search):
+        raise ValueError(f"a study must be a Study or a Search, but got {quoted(study)}")
+    return study
+
+
+def given(arguments: Sequence[str] | None) -> Sequence[str] | None:
+    """``arguments``, but none where they would be those of a notebook's kernel."""
+    if arguments is not None or not in_notebook():
+        return arguments
+    log.warning(
+        "a notebook has no command line: the defaults are taken; for others give them as in "
+        "run(study, ['--scale', 'smoke'])"
+    )
+    return []
 
 
 def show_notes() -> None:
@@ -138,6 +179,14 @@ def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
     return check
 
 
+def folder_path(text: str) -> Path:
+    """An argument's type: a folder, where ``~`` is the home folder, which no shell puts after =."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"no home folder is known for {text!r}") from None
+
+
 def make_parser(question: str) -> Parser:
     """The options of every study."""
     parser = Parser(description=question)
@@ -150,7 +199,7 @@ def make_parser(question: str) -> Parser:
         help=f"{scales} (default: quick)",
     )
     parser.add_argument(
-        "--results", type=Path, metavar="DIR", help="where results go (results/SCALE)"
+        "--results", type=folder_path, metavar="DIR", help="where results go (results/SCALE)"
     )
     parser.add_argument(
         "--device",

@@ -15,7 +15,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.driver.commandline import USER_ERRORS, Parser, one_of, refuse, show_notes
+from benchmark.driver.commandline import (
+    USER_ERRORS,
+    Parser,
+    folder_path,
+    one_of,
+    refuse,
+    show_notes,
+)
 from benchmark.driver.search import TUNABLE
 from benchmark.driver.verifying import add_verify
 from benchmark.engine import REGISTRIES
@@ -79,7 +86,9 @@ def add_status(commands: Commands) -> None:
         description=f"Tell {about}. Exploded trials are done: an explosion is an outcome. "
         "Exit status: 0 all there, 1 something is missing or failed, 2 bad input.",
     )
-    parser.add_argument("results", type=Path, metavar="DIR", help="results/SCALE, or one study")
+    parser.add_argument(
+        "results", type=folder_path, metavar="DIR", help="results/SCALE, or one study"
+    )
     parser.set_defaults(run=_status)
 
 

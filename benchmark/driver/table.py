@@ -1,4 +1,4 @@
-"""The closing table of a run."""
+"""What a run prints at its end."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def closing_table(trials: pd.DataFrame) -> str:
         return lines[0]
     lines += ["best cells:", best.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
     return "\n".join(lines)
+
+
+def failed_line(trials: pd.DataFrame) -> str | None:
+    """How many trials failed, the most frequent reason, and what to do; None if none did.
+
+    >>> failed_line(pd.DataFrame({"status": ["failed"], "status_reason": ["KeyError: 'mean'"]}))
+    "1 trial failed: KeyError: 'mean'. The same command retries it."
+    """
+    reasons = trials.loc[trials["status"] == "failed", "status_reason"].fillna("no reason given")
+    if reasons.empty:
+        return None
+    counts = reasons.value_counts()
+    most, often = counts.index[0], int(counts.iloc[0])
+    count = len(reasons)
+    failed = "1 trial failed" if count == 1 else f"{count} trials failed"
+    share = "" if often == count else f", {often} of them with"
+    return f"{failed}{share}: {most}. The same command retries {'it' if count == 1 else 'them'}."

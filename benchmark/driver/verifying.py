@@ -12,14 +12,13 @@ import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmark.data import load
-from benchmark.driver.commandline import one_of
+from benchmark.driver.commandline import folder_path, one_of
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import open_pool
 from benchmark.driver.options import Options
@@ -249,7 +248,9 @@ def add_verify(commands: Any) -> None:
         "sources of this package or the system. Exit status: 0 all agree, 1 some differ, 2 bad "
         "input.",
     )
-    parser.add_argument("results", type=Path, metavar="DIR", help="results/SCALE, or one study")
+    parser.add_argument(
+        "results", type=folder_path, metavar="DIR", help="results/SCALE, or one study"
+    )
     parser.add_argument(
         "--trials", type=int, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
     )
