@@ -72,8 +72,8 @@ define install
 @$(RUN) -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true
 endef
 
-$(FOR_REPORT): EXTRAS = report
-$(FOR_TESTS): EXTRAS = report,test,cluster
+$(FOR_REPORT): EXTRAS = report,fast
+$(FOR_TESTS): EXTRAS = report,fast,test,cluster
 
 $(FOR_REPORT): pyproject.toml constraints.txt | $(VENV)/.made
 	$(install)

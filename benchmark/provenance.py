@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.kernels import kernels
 from benchmark.passwords import hide_passwords
 from benchmark.schema import SCHEMA_VERSION
 
-VERSIONS = ("torch", "numpy")
+VERSIONS = ("torch", "numpy", "kernels")
 """Where these and the device of each row are equal, the same unit may give the same bits."""
 
 DECISIVE = ("code", *VERSIONS, "platform")
@@ -28,7 +29,7 @@ MAKER = ("package", "commit", "dirty", "python", *DECISIVE, "device")
 
 TRAINING = (
     *("data", "engine", "models", "records", "strategies"),
-    *("layout.py", "measurements.py", "status.py"),
+    *("kernels.py", "layout.py", "measurements.py", "status.py"),
 )
 """Sources on which a trained row depends, within the package."""
 
@@ -36,7 +37,8 @@ TRAINING = (
 def provenance(**more: Any) -> dict[str, Any]:
     """What makes the files of this run: package, commit, versions, platform, command and time.
 
-    ``code`` identifies the sources that a trained row depends on, whatever the commit.
+    ``code`` identifies the sources that a trained row depends on, whatever the commit; ``kernels``
+    says by what a CPU computes small convolutional networks.
     Keyword arguments (the device, the study's definition) are added as they are.
     """
     return {
@@ -46,6 +48,7 @@ def provenance(**more: Any) -> dict[str, Any]:
         "code": _code(),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("torch", "optuna", "numpy", "pandas", "pyarrow")},
+        "kernels": kernels(),
         "platform": platform.platform(),
         "command": command(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -55,7 +58,12 @@ def provenance(**more: Any) -> dict[str, Any]:
 
 def maker(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The part of ``metadata`` that says by what its rows were made."""
-    return {name: metadata.get(name) for name in MAKER}
+    return {name: made_with(metadata, name) for name in MAKER}
+
+
+def made_with(metadata: Mapping[str, Any], name: str) -> Any:
+    """One entry of ``metadata``: results from before there was a choice of kernels have torch's."""
+    return metadata.get(name, "torch" if name == "kernels" else None)
 
 
 def command(*, typed: bool = False) -> str:

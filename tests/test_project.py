@@ -139,7 +139,7 @@ def pins():
     return {canonicalize_name(pin.name): pin for pin in found}
 
 
-def required(extras=("report", "test", "cluster")):
+def required(extras=("report", "fast", "test", "cluster")):
     """Every requirement of the project and of what it requires, on this platform."""
     waiting, seen, found = [(DISTRIBUTION, extras)], set(), []
     while waiting:

@@ -141,7 +141,7 @@ def test_the_time_it_took_is_no_difference(copied: StudyFolder) -> None:
     assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
 
 
-@pytest.mark.parametrize("what", ["torch", "numpy"])
+@pytest.mark.parametrize("what", ["torch", "numpy", "kernels"])
 def test_results_of_another_maker_are_compared_within_tolerances(
     what: str, copied: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

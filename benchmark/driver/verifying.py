@@ -26,7 +26,7 @@ from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
-from benchmark.provenance import DECISIVE, VERSIONS, provenance
+from benchmark.provenance import DECISIVE, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
 from benchmark.status import TRAINED
 
@@ -179,7 +179,7 @@ def made_here(metadata: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Whether all that made these rows agree with this process in ``names`` of the provenance."""
     here = provenance()
     makers = [metadata, *metadata.get("earlier_makers", ())]
-    return all(made.get(name) == here[name] for made in makers for name in names)
+    return all(made_with(made, name) == here[name] for made in makers for name in names)
 
 
 def check(task: Task, now: Record, trial: str) -> Checked:

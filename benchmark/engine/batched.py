@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from benchmark.engine.pooled_convolution import is_by_twos, pooled_convolution
 from benchmark.strategies.normalizing_modules import (
     EPS,
     GHOST_BATCH,
@@ -46,7 +47,13 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
         Parameters and buffers (K, ...) of the module by name; buffers are updated in place.
     """
     if type(module) is nn.Sequential and is_chain(module):
-        for name, child in module._modules.items():
+        children = list(module._modules.items())
+        while children:
+            pooled = pooled_convolution(children, tensors, x)
+            if pooled is not None:
+                x, children = pooled
+                continue
+            name, child = children.pop(0)
             prefix = f"{name}."
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             x = forward(child, own, x)
@@ -183,23 +190,11 @@ def max_pool(module: nn.MaxPool2d, tensors: Tensors, x: Tensor) -> Tensor:
 
     torch's own also finds the index of each maximum, which only a gradient needs.
     """
-    if x.requires_grad or x.device.type != "cpu" or not _is_by_twos(module, x):
+    odd = x.shape[3] % 2 or x.shape[4] % 2
+    if x.requires_grad or x.device.type != "cpu" or not is_by_twos(module) or odd:
         return over_examples(module, tensors, x)
     columns = torch.maximum(*x.unflatten(4, (-1, 2)).unbind(5))
     return torch.maximum(*columns.unflatten(3, (-1, 2)).unbind(4))
-
-
-def _is_by_twos(module: nn.MaxPool2d, x: Tensor) -> bool:
-    def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-        return (size, size) if isinstance(size, int) else tuple(size)
-
-    return (
-        pair(module.kernel_size) == pair(module.stride) == (2, 2)
-        and pair(module.padding) == (0, 0)
-        and pair(module.dilation) == (1, 1)
-        and not module.return_indices
-        and x.shape[3] % 2 == x.shape[4] % 2 == 0
-    )
 
 
 def flatten(module: nn.Flatten, tensors: Tensors, x: Tensor) -> Tensor:
