@@ -21,6 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from benchmark.engine.batched import forward
 from benchmark.engine.dense import DenseChain
 from benchmark.engine.resolve import Parts, build_model
+from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
 from benchmark.models import initialize
 from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
@@ -120,6 +121,7 @@ class Program:
             self.model: nn.Module = build_model(parts, trial).to(self.dtype).train()
         self.layout = Layout.of(self.model)
         self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
+        self.change_at_once = at_once(parts.clipping, parts.optimizer)
         self.convolves = any(isinstance(m, nn.Conv2d) for m in self.model.modules())
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
@@ -212,7 +214,8 @@ class Program:
             "norm": norm if wide else norm.to(self.dtype),
             "rate": population.learning_rate * factor,
         }
-        parameters, clip_state, memory, clipped = lift(change, trials)(
+        together = self.change_at_once or lift(change, trials)
+        parameters, clip_state, memory, clipped = together(
             gradient, population.clipping, population.optimizer, values
         )
         moved = dataclasses.replace(
