@@ -96,7 +96,7 @@ def _is_usual(module: nn.Module, x: Tensor) -> bool:
         case nn.Flatten():
             return module.start_dim == 1 and module.end_dim == -1
         case nn.BatchNorm1d() | nn.BatchNorm2d():
-            return module.affine and module.track_running_stats and module.momentum is not None
+            return is_usual_batch_norm(module)
         case nn.LayerNorm():
             return x.dim() == 3
         case GhostBatchNorm():
@@ -105,6 +105,11 @@ def _is_usual(module: nn.Module, x: Tensor) -> bool:
         case nn.InstanceNorm2d():
             return not module.track_running_stats
     return True
+
+
+def is_usual_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    """Whether it has a scale and a shift, and running statistics that follow by a momentum."""
+    return module.affine and module.track_running_stats and module.momentum is not None
 
 
 def linear(module: nn.Linear, tensors: Tensors, x: Tensor) -> Tensor:

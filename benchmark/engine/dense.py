@@ -115,6 +115,48 @@ class ReLU(Layer):
         return passed
 
 
+class BatchNorm(Layer):
+    """Batch normalization: the features of all trials are so many features of one batch."""
+
+    def __init__(self, module: nn.BatchNorm1d) -> None:
+        self._momentum, self._eps = module.momentum or 0.0, module.eps
+
+    def forward(self, own: Tensors, x: Tensor, training: bool) -> Tensor:
+        """By the batch's statistics, which the running ones follow, or by the running ones."""
+        if training and "num_batches_tracked" in own:
+            own["num_batches_tracked"].add_(1)
+        self._x = x.flatten(0, 1).unsqueeze(0)
+        self._weight = own["weight"].flatten()
+        # views of contiguous buffers, so that they are updated
+        self._running = own["running_mean"].view(-1), own["running_var"].view(-1)
+        normalized, *self._statistics = torch.native_batch_norm(
+            self._x,
+            self._weight,
+            own["bias"].flatten(),
+            *self._running,
+            training,
+            self._momentum,
+            self._eps,
+        )
+        return normalized.view(x.shape)
+
+    def backward(self, own: Tensors, error: Tensor, gradients: Tensors, further: bool) -> Tensor:
+        """Through the batch's statistics too."""
+        found, weight, bias = torch.ops.aten.native_batch_norm_backward(
+            error.flatten(0, 1).unsqueeze(0),
+            self._x,
+            self._weight,
+            *self._running,
+            *self._statistics,
+            True,
+            self._eps,
+            [further, True, True],
+        )
+        for name, gradient in (("weight", weight), ("bias", bias)):
+            gradients[name].copy_(gradient.view(gradients[name].shape))
+        return found.view(error.shape) if further else error
+
+
 class Differentiated(Layer):
     """Any other layer, by its batched form and autograd."""
 
@@ -286,4 +328,6 @@ _KINDS: tuple[Callable[[nn.Module], Iterator[tuple[str, Tensor]]], ...] = (
 def _by_hand(module: nn.Module, in_place: bool) -> Layer:
     if type(module) is nn.Linear:
         return Linear()
+    if type(module) is nn.BatchNorm1d and batched.is_usual_batch_norm(module):
+        return BatchNorm(module)
     return ReLU(in_place) if type(module) is nn.ReLU else Differentiated(module)

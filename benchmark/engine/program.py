@@ -214,7 +214,9 @@ class Program:
             "norm": norm if wide else norm.to(self.dtype),
             "rate": population.learning_rate * factor,
         }
-        together = self.change_at_once or lift(change, trials)
+        together = lift(change, trials)
+        if self.change_at_once is not None and not wide:
+            together = self.change_at_once
         parameters, clip_state, memory, clipped = together(
             gradient, population.clipping, population.optimizer, values
         )
