@@ -13,6 +13,7 @@ from benchmark.engine import dense, products
 from benchmark.engine.dense import DenseChain
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
 from benchmark.models import module_model
 from benchmark.strategies.batch_policies import BATCH_POLICIES
@@ -27,10 +28,10 @@ STEPS, BATCH = 3, 33
 
 
 def programs(toy: Dataset, **more: Any) -> tuple[Program, Program, Trial]:
-    """By hand, and by autograd."""
+    """By hand and with nothing lifted; and by autograd, with strategies lifted."""
     trial = resolve(Trial(dataset=toy, **{"precision": "float64", **more}))
     by_hand, by_autograd = (Program(parts_of(trial), trial, CPU) for _ in range(2))
-    by_autograd.chain = None
+    by_autograd.chain = by_autograd.change_at_once = None
     return by_hand, by_autograd, trial
 
 
@@ -66,6 +67,7 @@ ARMS = [
     *({"normalization": name} for name in NORMALIZATIONS if name != "instance"),
     *({"loss": name} for name in LOSSES),
     *({"batch_policy": name} for name in BATCH_POLICIES),
+    *({"clipping": "global_norm", "optimizer": name} for name in OPTIMIZERS),
     {"batch_policy": "accumulate", "normalization": "batch"},
     {"model": "mlp_deep", "depth": 4, "width": 8},
     {"model": "mlp_deep", "depth": 3, "width": 8, "normalization": "batch"},
@@ -269,3 +271,28 @@ def test_the_library_follows_the_shape_of_a_product_not_their_number(
     together = products.multiply(a, b, torch.empty(5, 32, 32))
     alone = products.multiply(a[3:4], b[3:4], torch.empty(1, 32, 32))
     torch.testing.assert_close(together[3:4], alone, rtol=0, atol=0)
+
+
+def test_strategies_that_have_no_form_for_all_trials_are_lifted() -> None:
+    sgd, none = OPTIMIZERS["sgd"], CLIPPINGS["none"]
+
+    def sign_of_the_sum(gradient: Tensor, state: Any, parameters: Tensor) -> Any:
+        return gradient.sum().sign() * gradient, state
+
+    assert at_once(none, sgd) is not None
+    assert at_once(CLIPPINGS["value"], sgd) is None
+    assert at_once(dataclasses.replace(none, stage="update"), sgd) is None
+    # whose numbers of all trials would be added
+    assert at_once(none, dataclasses.replace(sgd, direction=sign_of_the_sum)) is None
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_strategy_for_all_trials_keeps_the_shapes_of_its_state(
+    toy: Dataset, optimizer: str
+) -> None:
+    program, _, trial = programs(toy, optimizer=optimizer)
+    before = start(program, trial, 3)
+    images, labels = batches(3, 1)[0]
+    after = program.step(before, images, labels, torch.tensor(1.0))[0]
+    shapes = [{k: v.shape for k, v in p.optimizer.items()} for p in (before, after)]
+    assert shapes[0] == shapes[1]
