@@ -77,12 +77,15 @@ TRIALS = {
     "gradient_norm_p90": REAL,
     "spike_score": REAL,
     "trials_together": WHOLE,
+    "custom": TEXT,
 }
 """One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1.
 
 ``examples`` is the size of the training set; ``gradient_norm_p90`` the 90th percentile of the
 norms before clipping; ``spike_score`` the share of steps that are a loss spike;
-``trials_together`` how many trials shared the time of which ``seconds`` is this one's part."""
+``trials_together`` how many trials shared the time of which ``seconds`` is this one's part;
+``custom`` the digests of custom strategies, models and data sets (``factor:digest``), missing where
+all are built in."""
 
 HISTORY = {
     "study": TEXT,
@@ -167,6 +170,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 }
 
 LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
+LATER["trials"] = frozenset({"custom"})
 """Columns that were added since the schema version began: files that were written before lack
 them. One that lacks another column is damaged."""
 

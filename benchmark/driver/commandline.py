@@ -73,6 +73,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             workers=options.workers,
             storage=options.storage,
             executor=options.executor,
+            retrain=options.retrain,
         )
         with signals(chosen.stopping):
             if isinstance(study, Study):
@@ -219,6 +220,12 @@ def make_parser(question: str) -> Parser:
     )
     parser.add_argument(
         "--storage", metavar="URL", help="Optuna storage that gets a copy of finished trials"
+    )
+    parser.add_argument(
+        "--retrain",
+        action="store_true",
+        help="train again what custom objects that have changed were trained in; old rows are kept "
+        "beside the new ones",
     )
     parser.add_argument(
         "--only",

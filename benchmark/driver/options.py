@@ -28,6 +28,9 @@ class Options:
     executor
         ``processes``, ``here`` (this process), ``dask://HOST:PORT``, or a custom executor,
         which then runs ``workers`` calls at a time.
+    retrain
+        Whether trials are trained again whose custom strategies, models or data sets have changed;
+        their old rows are set aside. Without it such a study is refused.
     stopping
         Tells the run to stop once what is in flight has landed.
     """
@@ -38,6 +41,7 @@ class Options:
     storage: str | None = None
     progress: bool = True
     executor: str | Executor = "processes"
+    retrain: bool = False
     stopping: Stopping = field(default_factory=Stopping)
 
     @property

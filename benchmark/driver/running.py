@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from benchmark.data import load
 from benchmark.driver.asking import OUTCOME_COLUMNS, Row
+from benchmark.driver.changes import Change, changes, with_digests
+from benchmark.driver.digests import Digests, custom_digests
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import WorkerPool, open_pool
 from benchmark.driver.options import Options
@@ -21,7 +23,7 @@ from benchmark.driver.units import Outcome, Unit, make_units
 from benchmark.engine import resolve
 from benchmark.provenance import provenance
 from benchmark.records import Search, Study, Trial
-from benchmark.results import Results, StudyFolder, earlier_studies, write
+from benchmark.results import Results, ResultsError, StudyFolder, earlier_studies, write
 from benchmark.schema import frame, to_arrow
 
 log = logging.getLogger(__name__)
@@ -54,13 +56,29 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         stack.callback(pool.stop)
         stack.enter_context(folder.held())
         found = folder.load(repair=True, definition=definition)
+        digests = custom_digests(study)
+        if changed := changes(found.trials, digests):
+            _set_aside(folder, changed, options)
+            found = folder.load(repair=True, definition=definition)
         metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
         if options.progress and study.question:
             print(study.question, flush=True)
-        with closing(StudyRun(study, options, folder, pool, found, metadata)) as run:
+        with closing(StudyRun(study, options, folder, pool, found, metadata, digests)) as run:
             yield run
         folder.compact(metadata)
         run.warn_of_other_trials()
+
+
+def _set_aside(folder: StudyFolder, changed: Sequence[Change], options: Options) -> None:
+    """Make room for what is trained again, if that is wanted."""
+    what = "; ".join(map(str, changed))
+    if not options.retrain:
+        raise ResultsError(
+            f"{folder.path}: {what}; --retrain trains them again and sets the old rows aside, "
+            "another --results folder keeps both"
+        )
+    aside = folder.set_trials_aside({trial for change in changed for trial in change.trials})
+    log.warning("%s; they are trained again, and their old rows are in %s", what, aside)
 
 
 class StudyRun:
@@ -82,6 +100,7 @@ class StudyRun:
         pool: WorkerPool,
         found: Results,
         metadata: dict[str, Any],
+        digests: Digests,
     ) -> None:
         self.study = study
         self.options = options
@@ -89,6 +108,7 @@ class StudyRun:
         self.metadata = metadata
         self.rows: dict[str, Row] = {}
         self._pool = pool
+        self._digests = digests
         self._plan: pd.DataFrame | None = found.plan.iloc[: found.planned]
         self._rank = {trial: i for i, trial in enumerate(self._plan["trial"])}
         unit_of = dict(zip(found.plan["trial"], found.plan["unit"], strict=True))
@@ -164,7 +184,8 @@ class StudyRun:
         )
 
     def _store(self, unit: Unit, outcome: Outcome) -> None:
-        self.folder.append(unit.id, outcome.tables, self.metadata)
+        trials = with_digests(outcome.tables["trials"], self._digests)
+        self.folder.append(unit.id, {**outcome.tables, "trials": trials}, self.metadata)
         self._add_rows(outcome.tables["trials"])
         if self._bar is not None:
             self._bar.update(len(unit.trials))

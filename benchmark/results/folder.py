@@ -7,8 +7,9 @@ lands in ``parts/``, its trials last: a unit is done when its trials are there.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from benchmark.parquet import DamagedFile, ResultsError, read_arrow, write
+from benchmark.parquet import DamagedFile, ResultsError, checksum, read_arrow, write
 from benchmark.results.locking import locked
 from benchmark.results.parts import (
     DAMAGED,
@@ -37,12 +38,14 @@ from benchmark.results.tables import (
     merged_metadata,
     with_every_row,
 )
+from benchmark.schema import to_arrow
 from benchmark.status import FINISHED
 
 OUTCOME_TABLES = ("layers", "history", "trials")
 """In the order of writing: trials last, because they say that the unit is done."""
 
 LOCK = ".lock"
+ASIDE = "set_aside"
 LOOKS = 5
 """How often a folder is read anew when a run merges its parts in the meantime."""
 
@@ -263,6 +266,30 @@ class StudyFolder:
         for table in reversed(("plan", *OUTCOME_TABLES)):
             if table in files:
                 files[table].rename(free_name(files[table]))
+
+    def set_trials_aside(self, trials: Set[str]) -> Path:
+        """Move the rows of ``trials`` to a folder of their own, so that they are trained again.
+
+        Killed at any moment, nothing is lost: the rows go only when their copies are in place.
+        """
+        self.compact(self.load().metadata)
+        found = self.load()
+        numbers = (self.path / ASIDE / str(number) for number in itertools.count(1))
+        aside = next(path for path in numbers if not path.exists())
+        kept = {}
+        for table in OUTCOME_TABLES:
+            rows = getattr(found, table)
+            mine = rows["trial"].isin(trials)
+            kept[table] = to_arrow(table, rows[~mine])
+            if mine.any():
+                write(table, rows[mine], aside / f"{table}.parquet", found.metadata)
+        beside = {t: checksum(kept[t]) for t in ("layers", "history") if self.file(t).exists()}
+        # trials first: the rest does not count without them
+        for table in reversed(OUTCOME_TABLES):
+            if self.file(table).exists():
+                more = {"beside": beside} if table == "trials" else {}
+                write(table, kept[table], self.file(table), {**found.metadata, **more})
+        return aside
 
     def _remove(self, paths: Iterable[Path]) -> None:
         for path in paths:
