@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmark.data import load
 from benchmark.engine.devices import choose_device
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
-from benchmark.engine.run import CHECKED_EXAMPLES
+from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import stay
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from benchmark.engine.log import Log, Scale
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
+from benchmark.engine.settings import CHECKED_EXAMPLES, Settings
 from benchmark.layout import linear_maps
 from benchmark.measurements import layer_kind, measure_layers, norms_by_layer
 from benchmark.norms import norm_in_double
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import GradientSample, Observation, stay
 
-CHECKED_EXAMPLES = 1000
-"""Validation examples looked at in a checkpoint; the final evaluation takes all."""
 PROBED_EXAMPLES = 128
 """Training examples on which layers are measured: a step's worth, at every checkpoint."""
 SHARPNESS_EXAMPLES = 128
@@ -37,25 +35,6 @@ taken together, because a few examples hardly tell the mean gradient from its no
 STEPS_PER_SAMPLE = 40
 """Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
 costs about as much as four steps, so a tenth of them at most."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train, as opposed to what."""
-
-    device: torch.device
-    checkpoints: int
-    layers: bool
-    sharpness: bool
-    together: int | None
-
-    def evaluated_at_once(self, trials: int) -> int:
-        """Examples of each trial that go through the network together in an evaluation.
-
-        On a CPU as many as keep a convolution's outputs in its caches (small CNN, 28x28 pixels:
-        73 ms for 1,000 examples by 256, 107 ms at once; dense networks do not mind).
-        """
-        return max(1, 65_536 // trials) if self.device.type == "cuda" else 256
 
 
 class Run:

@@ -16,7 +16,8 @@ from benchmark.engine.log import Log
 from benchmark.engine.packing import trained_together
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import group_by_shape, impossible, parts_of, resolve
-from benchmark.engine.run import Run, Settings
+from benchmark.engine.run import Run
+from benchmark.engine.settings import Settings
 from benchmark.records import Choice, Trial
 from benchmark.records.fields import CHECKPOINTS, FLAG, TEXT, Rule, Whole, refused, sequence
 from benchmark.schema import frame

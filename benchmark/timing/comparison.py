@@ -17,7 +17,7 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import train
-from benchmark.engine.run import CHECKED_EXAMPLES
+from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
 from benchmark.timing.arithmetic import SQUARE, Shape, multiply, operations, products_of
 from benchmark.timing.ordinary import with_loader, with_tensors

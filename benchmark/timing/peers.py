@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from benchmark.data import load
-from benchmark.engine.run import CHECKED_EXAMPLES
+from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
 from benchmark.timing.ordinary import network
 
