@@ -8,7 +8,7 @@ import pyarrow as pa
 from benchmark.records import CONFIGURATION
 from benchmark.status import STATUSES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its meaning; results of different versions are not mixed."""
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -39,6 +39,8 @@ _ADDED = {
     "learning_rate_scaling": TEXT,
     "precision": TEXT,
     "arm": TEXT,
+    "updates": WHOLE,
+    "disturbance": TEXT,
 }
 
 PLAN = {"study": TEXT, "trial": TEXT, "cell": TEXT, "unit": TEXT, **_CONFIGURATION, **_ADDED}
@@ -78,6 +80,10 @@ TRIALS = {
     "spike_score": REAL,
     "trials_together": WHOLE,
     "custom": TEXT,
+    "first_spike_step": WHOLE,
+    "disturbed_step": WHOLE,
+    "warm_up_steps": WHOLE,
+    "target_accuracy": REAL,
 }
 """One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1.
 
@@ -85,7 +91,10 @@ TRIALS = {
 norms before clipping; ``spike_score`` the share of steps that are a loss spike;
 ``trials_together`` how many trials shared the time of which ``seconds`` is this one's part;
 ``custom`` the digests of custom strategies, models and data sets (``factor:digest``), missing where
-all are built in."""
+all are built in. ``first_spike_step`` is the first step with a spike, ``disturbed_step`` the first
+whose batch or rate was disturbed; ``warm_up_steps`` those in which the clipping cannot act yet; and
+``target_accuracy`` the data set's. One of ``epochs`` and ``updates`` is missing: the budget is
+stated in the other."""
 
 HISTORY = {
     "study": TEXT,

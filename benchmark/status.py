@@ -1,24 +1,36 @@
-"""How a trial ended: the outcome that this benchmark is about."""
+"""How a trial ended: the words of this benchmark, each in one place.
+
+- *Spiked*: the training loss of some step was above `spike_level`.
+- *Exploded*: spiked, or not finite; nothing else. An explosion is an *overshoot* where the trial
+  learned all the same, and a *divergence* where it did not.
+- *Learned*: an accuracy at least half way from chance to the data set's target.
+- *At chance*: an accuracy that guessing may have, `chance_level`.
+
+`classify` makes the status of one trial of these; the functions of a frame of trials say which of
+them exploded, learned and so on, so that nobody counts statuses: a trial that ``collapsed`` need
+not have spiked, and one that is ``stable`` may have learned little yet.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import pandas as pd
 
 STATUSES: dict[str, str] = {
-    "stable": "trained, and never spiked",
-    "recovered": "spiked, then trained",
-    "collapsed": "trained, then fell to chance",
-    "dead": "spiked, and never left chance",
-    "stalled": "never spiked, and never left chance",
+    "stable": "never spiked, and left chance",
+    "recovered": "spiked, then learned",
+    "damaged": "spiked, and neither learned nor at chance",
+    "collapsed": "learned, then fell to chance",
+    "dead": "spiked, never learned, and at chance",
+    "stalled": "never spiked, never learned, and at chance",
     "nonfinite": "a loss, gradient or parameter stopped being finite",
     "skipped": "an impossible combination",
     "failed": "the program failed",
 }
 """Every status with its meaning, from best to worst."""
 
-TRAINED = ("stable", "recovered")
-EXPLODED = ("recovered", "collapsed", "dead", "nonfinite")
-"""Statuses in which training left the rails at some step, whether or not it came back."""
 FINISHED = tuple(s for s in STATUSES if s not in ("skipped", "failed"))
 
 SPIKE_LOSS = 10.0
@@ -42,30 +54,94 @@ def chance_level(classes: int, examples: int) -> float:
     return p + 3 * math.sqrt(p * (1 - p) / examples)
 
 
-def classify(*, finite: bool, spiked: bool, left_chance: bool, at_chance: bool) -> str:
+def learned_level(classes: int, target_accuracy: float) -> float:
+    """Accuracy from which a classifier has learned: half way from chance to the target.
+
+    >>> learned_level(10, 0.9)
+    0.5
+    """
+    return (1 / classes + target_accuracy) / 2
+
+
+def classify(
+    accuracies: Sequence[float],
+    final_accuracy: float,
+    *,
+    chance: float,
+    learned: float,
+    spiked: bool,
+    finite: bool = True,
+) -> str:
     """Status of a finished trial.
 
     Parameters
     ----------
-    finite
-        Every loss, gradient norm and parameter was finite.
+    accuracies
+        At every checkpoint after the first step; NaN counts as not learned.
+    final_accuracy
+        On all validation examples, at the end.
+    chance, learned
+        The `chance_level` of the final evaluation, and the `learned_level`.
     spiked
         Some step's training loss exceeded `spike_level`.
-    left_chance
-        Some checkpoint after the first step had an accuracy above `chance_level`.
-    at_chance
-        The final accuracy is not above `chance_level`.
+    finite
+        Every loss, gradient norm and parameter was finite.
 
-    >>> classify(finite=True, spiked=True, left_chance=True, at_chance=False)
+    >>> classify([0.8, 0.1, 0.7], 0.7, chance=0.11, learned=0.5, spiked=True)
     'recovered'
+    >>> classify([0.8, 0.1, 0.25], 0.25, chance=0.11, learned=0.5, spiked=True)
+    'damaged'
     """
     if not finite:
         return "nonfinite"
-    if not at_chance:
-        return "recovered" if spiked else "stable"
-    if left_chance:
+    if final_accuracy > chance:
+        if not spiked:
+            return "stable"
+        return "recovered" if final_accuracy >= learned else "damaged"
+    if any(accuracy >= learned for accuracy in accuracies):
         return "collapsed"
     return "dead" if spiked else "stalled"
+
+
+def exploded(trials: pd.DataFrame) -> pd.Series:
+    """Which of ``trials`` spiked or did not stay finite; of nothing else one says so."""
+    always = trials["status"].isin(("recovered", "damaged", "dead", "nonfinite"))
+    # the one status that says nothing about spikes
+    collapsed = trials["status"].eq("collapsed")
+    return always | (collapsed & _spiked(trials)) if collapsed.any() else always
+
+
+def _spiked(trials: pd.DataFrame) -> pd.Series:
+    return trials["first_spike_step"].notna()
+
+
+def learned(trials: pd.DataFrame) -> pd.Series:
+    """Which of ``trials`` ended with a validation accuracy of `learned_level` or more.
+
+    One that is at chance or not finite has not learned, whatever the level.
+    """
+    left_chance = trials["status"].isin(("stable", "recovered"))
+    level = (1 / trials["classes"].astype(float) + trials["target_accuracy"].astype(float)) / 2
+    return left_chance & (trials["validation_accuracy"].astype(float) >= level)
+
+
+def overshoot(trials: pd.DataFrame) -> pd.Series:
+    """Which of ``trials`` exploded and learned all the same: the ``recovered`` ones."""
+    return trials["status"].eq("recovered")
+
+
+def divergence(trials: pd.DataFrame) -> pd.Series:
+    """Which of ``trials`` exploded for good: those that did not recover."""
+    return exploded(trials) & ~overshoot(trials)
+
+
+def could_act(trials: pd.DataFrame) -> pd.Series:
+    """Whose clipping had steps after its warm-up: the others say nothing about the rule.
+
+    A rule without a warm-up can act from the first step on.
+    """
+    warm_up = trials["warm_up_steps"].fillna(0)
+    return ~((warm_up > 0) & (trials["steps"].fillna(0) <= warm_up))
 
 
 def capped_loss(loss: float | None, initial_loss: float | None) -> float:

@@ -12,7 +12,6 @@ from benchmark.statistics import (
     paired_comparison,
     stable_range,
 )
-from benchmark.status import TRAINED
 from report import prose
 from report.display import figure, needs
 from report.evidence import Evidence
@@ -204,39 +203,39 @@ def robustness(source: Evidence, factor: str) -> str:
     by = ["model", factor]
     frame = source.outcomes
     joined = stable_range(frame, by).merge(largest_stable_rate(frame, by), on=by)
-    trained = largest_stable_rate(frame, by, TRAINED).rename(columns={"largest_rate": "trained"})
-    joined = joined.merge(trained, on=by)
+    learned = largest_stable_rate(frame, by, "learned").rename(columns={"largest_rate": "learned"})
+    joined = joined.merge(learned, on=by)
     joined = joined.merge(learning_rate_sensitivity(frame, by), on=by)
     ends = zip(joined["low_rate"], joined["high_rate"], strict=True)
     joined["range"] = [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in ends]
     for column in by:
         joined[column] = joined[column].map(name)
     joined["sensitivity"] = joined["sensitivity"].map(lambda nats: f"{nats:.2f}")
-    chosen = [*by, "best_rate", "range", "largest_rate", "trained", "sensitivity"]
+    chosen = [*by, "best_rate", "range", "largest_rate", "learned", "sensitivity"]
     headings = [
         "model",
         name(factor),
         "best rate",
         "rates within 1 point",
         "all stable up to",
-        "all trained up to",
+        "all learned up to",
         "sensitivity (nats)",
     ]
     text = prose.table(joined[chosen], headings)
     about = (
         "Learning rates: the best one by validation accuracy, those about it that are within one "
-        "point, and the largest at which every trial was stable, or ended trained"
+        "point, and the largest at which every trial was stable, or learned"
     )
-    none = joined[["largest_rate", "trained"]].isna().any(axis=None)
+    none = joined[["largest_rate", "learned"]].isna().any(axis=None)
     return f"{text}\n\n{about}{' (–: at no rate of the grid)' if none else ''}."
 
 
 @needs("grid")
 def explosions(source: Evidence, factor: str) -> str:
-    """How ``factor`` changes the share of trials that explode, and of those that train."""
+    """How ``factor`` changes the share of trials that explode, and of those that learn."""
     baseline = BASELINES[factor]
     paragraphs = []
-    for value, verb in (("exploded", "explode"), ("trained", "end trained")):
+    for value, verb in (("exploded", "explode"), ("learned", "learn")):
         rows = paired_comparison(source.outcomes, factor, baseline, value)
         share = source.outcomes[source.outcomes[factor] == baseline][value].mean()
         if rows.empty or share != share:

@@ -60,7 +60,7 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """Finished trials with accuracy, loss, exploded and trained."""
+        """Finished trials with accuracy, loss, exploded and learned."""
         return outcomes(self.results.trials)
 
     @property

@@ -46,9 +46,10 @@ def answer(source: Evidence) -> str:
 def _endings(exploded: pd.DataFrame) -> str:
     counts = exploded["status"].value_counts()
     words = {
-        "recovered": "came back and trained",
+        "recovered": "came back and learned",
+        "damaged": "left chance and did not learn",
         "collapsed": "fell to chance",
-        "dead": "never left it",
+        "dead": "never learned, and ended there",
         "nonfinite": "ended in such numbers",
     }
     return prose.listing(

@@ -36,7 +36,7 @@ def abstract() -> Markdown:
             f"{prose.listing(prose.name(f) for f in grid.factors)}, with "
             f"{prose.count(frame['seed'].nunique(), 'seed')} a cell. Explosion is an outcome, not "
             f"a failure: {prose.percent(frame['exploded'].mean())} of the trials explode, "
-            f"{prose.percent(frame['trained'].mean())} end trained."
+            f"{prose.percent(frame['learned'].mean())} learn."
         )
         parts += [
             verdict(grid, factor)

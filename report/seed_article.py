@@ -31,11 +31,12 @@ OWN = {
 }
 """The article's own settings."""
 STATUS_WORDS = {
-    "stable": "trained without a spike",
-    "recovered": "spiked and then trained",
+    "stable": "left chance without a spike",
+    "recovered": "spiked and then learned",
+    "damaged": "spiked and neither learned nor stayed at chance",
     "collapsed": "fell to chance",
-    "dead": "spiked and never left chance",
-    "stalled": "never left chance",
+    "dead": "spiked and never learned",
+    "stalled": "never learned",
     "nonfinite": "stopped being finite",
 }
 

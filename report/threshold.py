@@ -206,10 +206,10 @@ def half_clipped(source: Evidence) -> str:
         if more.empty or less.empty:
             continue
         lines.append(
-            f"- At the rate {rate:g}, {prose.percent(more['trained'].mean())} of "
-            f"{prose.count(len(more), 'trial')} with more than half of the steps clipped ended "
-            f"trained, at a mean accuracy of {prose.percent(more['accuracy'].mean())}; with fewer "
-            f"clipped, {prose.percent(less['trained'].mean())} of {len(less):,}, at "
+            f"- At the rate {rate:g}, {prose.percent(more['learned'].mean())} of "
+            f"{prose.count(len(more), 'trial')} with more than half of the steps clipped "
+            f"learned, at a mean accuracy of {prose.percent(more['accuracy'].mean())}; with fewer "
+            f"clipped, {prose.percent(less['learned'].mean())} of {len(less):,}, at "
             f"{prose.percent(less['accuracy'].mean())}."
         )
     facts = prose.listing(

@@ -16,7 +16,7 @@ from benchmark.statistics import (
     stable_range,
     status_shares,
 )
-from benchmark.status import STATUSES, TRAINED
+from benchmark.status import STATUSES
 from report import evidence, prose
 from report.display import figure, needs
 from report.evidence import Evidence
@@ -42,7 +42,7 @@ def endings(source: Evidence) -> str:
     if len(exploded):
         nonfinite = exploded["status"].eq("nonfinite").mean()
         lines.append(
-            f"Of these {prose.percent(exploded['trained'].mean())} ended trained all the same, and "
+            f"Of these {prose.percent(exploded['learned'].mean())} learned all the same, and "
             f"{prose.percent(nonfinite)} ended with a number that was not finite: a test for NaN "
             f"alone would have missed {prose.percent(1 - nonfinite)} of the explosions."
         )
@@ -109,10 +109,10 @@ def status_figure(source: Evidence, facet: str | None) -> str:
     factor = "clipping" if facet else "normalization"
     if rows.empty:
         return ""
-    shares = status_shares(rows, [factor])
-    trained = shares[shares["status"].isin(TRAINED)].groupby(factor, sort=False)["share"].sum()
+    outcomes = source.outcomes if facet else source.outcomes[source.outcomes["clipping"] == "none"]
+    learned = outcomes.groupby(factor, sort=False)["learned"].mean()
     extremes = prose.listing(
-        f"{phrase(factor, level)} {prose.percent(s)}" for level, s in trained.items()
+        f"{phrase(factor, level)} {prose.percent(s)}" for level, s in learned.items()
     )
     inside = [f for f in source.factors if f not in ("model", "learning_rate", factor, facet)]
     inside = [f for f in inside if rows[f].nunique() > 1]
@@ -122,7 +122,7 @@ def status_figure(source: Evidence, facet: str | None) -> str:
         f"How trials{which} end, by learning rate and {name(factor)}. Each bar is one cell of the "
         f"map, divided into the shares of its trials (which differ in {within}) by status."
     )
-    alt = f"Status map. Share of trials that end trained (stable or recovered): {extremes}."
+    alt = f"Status map. Share of trials that learned: {extremes}."
     label = f"status-{factor}"
     return figure(source, label, figures.status_map(rows, factor, facet), caption, alt)
 
@@ -278,12 +278,12 @@ def _percentile_fact(frame: pd.DataFrame) -> str:
 @needs("grid")
 def cost(source: Evidence) -> str:
     """What the batch policies cost in updates and time."""
-    frame = source.outcomes[source.outcomes["trained"] == 1]
+    frame = source.outcomes[source.outcomes["learned"] == 1]
     if frame.empty:
-        return "No trial trained, so there is no cost to compare."
+        return "No trial learned, so there is no cost to compare."
     means = frame.groupby(["model", "batch_policy"], sort=False)[["steps", "seconds"]].mean()
     caption = (
-        "Updates and time of a trained trial, by model and batch policy; all trials see the same "
+        "Updates and time of a trial that learned, by model and batch policy; all see the same "
         "number of examples. Points are means, bars 95% bootstrap intervals (often narrower than "
         "the point). The time is a trial's share of that of the trials trained together with it."
     )
@@ -298,7 +298,7 @@ def cost(source: Evidence) -> str:
 @needs("grid")
 def cost_sentences(source: Evidence) -> str:
     """Updates and time of each policy as a ratio to those of the fixed batch size."""
-    frame = source.outcomes[source.outcomes["trained"] == 1]
+    frame = source.outcomes[source.outcomes["learned"] == 1]
     lines = []
     for model, rows in frame.groupby("model", sort=False):
         ratios = [
@@ -311,4 +311,4 @@ def cost_sentences(source: Evidence) -> str:
                 f"{seconds['ratio']:.2f} times the time (95% interval over cells "
                 f"{seconds['low']:.2f} to {seconds['high']:.2f})."
             )
-    return "\n".join(lines) or "There is no trained trial with a fixed batch size to compare with."
+    return "\n".join(lines) or "No trial learned with a fixed batch size to compare with."

@@ -52,7 +52,14 @@ SEEDS = (0, 1, 2)
 NAN = math.nan
 FIELDS = frozenset(Trial().row())
 EXAMPLES, STEPS = 1000, 100
-ENDS = {"stable": 0.9, "recovered": 0.9, "collapsed": 0.1, "dead": 0.1, "stalled": 0.1}
+ENDS = {
+    "stable": 0.9,
+    "recovered": 0.9,
+    "collapsed": 0.1,
+    "dead": 0.1,
+    "stalled": 0.1,
+    "damaged": 0.25,
+}
 """Accuracy at which a trial of each status ends, unless a test says otherwise."""
 
 
@@ -69,7 +76,13 @@ def trial(
     reached = ENDS.get(status, NAN) if accuracy is None else accuracy
     return {
         **{"study": "made", "trial": made.key, "cell": made.cell, "unit": "unit", **made.row()},
-        **{"status": status, "classes": 10, "examples": EXAMPLES, "steps": STEPS},
+        **{
+            "status": status,
+            "classes": 10,
+            "target_accuracy": 0.9,
+            "examples": EXAMPLES,
+            "steps": STEPS,
+        },
         **{"samples": EXAMPLES, "seconds": 1.0, "parameters": 1000, "initial_loss": 2.3},
         **{"validation_loss": 1 - reached, "validation_accuracy": reached},
         **{"test_accuracy": reached, "gradient_norm_max": 1.0},

@@ -44,6 +44,8 @@ def grid() -> pd.DataFrame:
                             "status": "dead" if dead else "stable",
                             "first_bad_step": 2.0 if dead else math.nan,
                             "classes": 10,
+                            "target_accuracy": 0.9,
+                            "warm_up_steps": 0,
                             "test_accuracy": 0.1 if dead else 0.9 + 0.01 * seed,
                             "validation_accuracy": 0.1 if dead else 0.9,
                             "validation_loss": 2.3 if dead else 0.3,

@@ -77,9 +77,11 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
     accuracy = (0.8 + 0.15 * draw.random() if good else 0.1) if finite else np.nan
     key = {"study": "made up", "trial": trial.key}
     samples = STEPS * trial.batch_size
+    bad = None if status in ("stable", "stalled") else int(draw.integers(1, STEPS))
     outcome = {
         "status": status,
-        "first_bad_step": None if status in ("stable", "stalled") else int(draw.integers(1, STEPS)),
+        "first_bad_step": bad,
+        "first_spike_step": bad,
         "steps": STEPS,
         "samples": samples,
         "initial_loss": 2.3,
@@ -92,6 +94,7 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
         "steps_to_target": STEPS // 2 if good else None,
         "seconds": 0.1 + draw.random(),
         "classes": 10,
+        "target_accuracy": 0.9,
         "parameters": 1000,
         "examples": 1000,
     }

@@ -21,13 +21,19 @@ HISTORY = pd.DataFrame(
         ("early", 5, 1e6),
         ("early", 10, 2.0),
         ("calm", 5, 1.0),
+        ("fallen", 5, 1.0),
         ("second", 5, 2.0),
         ("second", 10, 8.0),
     ],
     columns=["trial", "step", "gradient_norm_max"],
 )
 ONSETS = pd.DataFrame(
-    {"trial": ["slow", "early", "calm", "second"], "first_bad_step": [12, 2, NAN, 6]}
+    {
+        "trial": ["slow", "early", "calm", "second", "fallen"],
+        "status": ["dead", "nonfinite", "stable", "recovered", "collapsed"],
+        "first_bad_step": [12, 2, NAN, 6, 5],
+        "first_spike_step": [12, NAN, NAN, 6, NAN],
+    }
 )
 
 
@@ -39,14 +45,17 @@ def test_checkpoints_are_counted_from_the_one_with_the_first_bad_step():
     assert slow["norm"].tolist() == [1.0, 3.0, 50.0, math.inf]
     assert slow["ratio"].tolist() == [1.0, 3.0, 50.0, math.inf]
     assert found.loc[found["trial"] == "early", "offset"].tolist() == [0, 1]
-    assert "calm" not in set(found["trial"])
+    # the second of these fell to chance without a spike
+    assert set(found["trial"]).isdisjoint({"calm", "fallen"})
 
 
 def test_a_first_norm_that_is_not_finite_gives_no_ratio():
     history = pd.DataFrame(
         {"trial": ["a", "a"], "step": [5, 10], "gradient_norm_max": [math.inf, 1.0]}
     )
-    found = aligned_at_onset(history, pd.DataFrame({"trial": ["a"], "first_bad_step": [1]}))
+    found = aligned_at_onset(
+        history, pd.DataFrame({"trial": ["a"], "status": ["dead"], "first_bad_step": [1]})
+    )
     assert found["ratio"].isna().all()
     assert found["norm"].tolist() == [math.inf, 1.0]
 

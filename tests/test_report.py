@@ -500,6 +500,7 @@ DEFAULTS = {
     "status_reason": None,
     "first_bad_step": math.nan,
     "classes": 10,
+    "target_accuracy": 0.9,
     "parameters": 1000,
     "initial_loss": 2.3,
     "validation_loss": 0.5,
@@ -562,7 +563,7 @@ def test_endings_are_counted(grid_says: Say) -> None:
     grid_says(lambda c: {"status": "nonfinite" if c["model"] == "cnn" else "recovered"})
     text = text_of(training.endings())
     assert text.startswith(
-        "Of 16 finished trials, 100% exploded at some step. Of these 50.0% ended trained all the "
+        "Of 16 finished trials, 100% exploded at some step. Of these 50.0% learned all the "
         "same, and 50.0% ended with a number that was not finite: a test for NaN alone would have "
         "missed 50.0% of the explosions."
     )

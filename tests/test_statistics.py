@@ -23,6 +23,8 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         known = Trial().row()
         trial = Trial(**{k: v for k, v in row.items() if k in known})
         defaults = {"status": "stable", "classes": 10, "first_bad_step": NAN}
+        defaults |= {"target_accuracy": 0.8, "first_spike_step": NAN}
+        defaults |= {"steps": 100, "warm_up_steps": 0}
         defaults |= {"validation_loss": 1.0, "initial_loss": 2.0}
         defaults |= {"test_accuracy": 0.5, "validation_accuracy": 0.5}
         out.append({"trial": trial.key, "cell": trial.cell, **defaults, **trial.row(), **row})
@@ -325,19 +327,22 @@ def test_outcomes_count_exploded_trials_at_chance_and_capped_loss() -> None:
     assert found["validation"].tolist() == [0.8, 0.1, 0.5, 0.5]
     assert found["objective"].tolist() == [0.3, 2.3, 2.3, 10.0]
     assert found["exploded"].tolist() == [0, 1, 1, 1]
-    assert found["trained"].tolist() == [1, 0, 1, 0]
+    assert found["overshoot"].tolist() == [0, 0, 1, 0]
+    assert found["divergence"].tolist() == [0, 1, 0, 1]
+    assert found["learned"].tolist() == [1, 0, 1, 0]
+    assert found["could_act"].tolist() == [True] * 4
 
 
 def test_status_shares_of_finished_trials() -> None:
     statuses = ["stable", "dead", "stable", "skipped", "nonfinite", "failed"]
     frame = pd.DataFrame({"model": ["b", "b", "b", "b", "a", "a"], "status": statuses})
     found = statistics.status_shares(frame, ["model"])
-    assert found["model"].tolist() == ["b"] * 6 + ["a"] * 6
-    assert found["status"].tolist()[:6] == [
-        *("stable", "recovered", "collapsed", "dead", "stalled", "nonfinite")
+    assert found["model"].tolist() == ["b"] * 7 + ["a"] * 7
+    assert found["status"].tolist()[:7] == [
+        *("stable", "recovered", "damaged", "collapsed", "dead", "stalled", "nonfinite")
     ]
-    assert found["count"].tolist() == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
-    assert found["share"].tolist()[:4] == pytest.approx([2 / 3, 0, 0, 1 / 3])
+    assert found["count"].tolist() == [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert found["share"].tolist()[:5] == pytest.approx([2 / 3, 0, 0, 0, 1 / 3])
     assert found["share"].tolist()[-1] == 1.0
 
 
@@ -354,7 +359,8 @@ def test_explosion_onset() -> None:
             {"model": "mlp", "status": "nonfinite", "first_bad_step": 2.0},
             {"model": "mlp", "status": "recovered", "first_bad_step": 3.0},
             {"model": "mlp"},
-            {"model": "cnn"},
+            # it fell to chance without a spike
+            {"model": "cnn", "status": "collapsed", "first_bad_step": 9.0},
             {"model": "cnn", "status": "skipped"},
         ]
     )
@@ -485,12 +491,12 @@ def test_stable_range_within_a_wider_margin() -> None:
 
 def test_largest_stable_rate_needs_every_trial() -> None:
     more = runs([{"model": "mlp", "learning_rate": 1.0, "seed": 1, "status": "recovered"}])
-    frame = pd.concat([RATES, more])
+    frame = statistics.outcomes(pd.concat([RATES, more]))
     found = statistics.largest_stable_rate(frame, ["model"])
     assert found["largest_rate"].tolist() == [0.1, 0.1]
-    trained = statistics.largest_stable_rate(frame, ["model"], ["stable", "recovered"])
-    assert trained["largest_rate"].tolist() == [1.0, 10.0]
-    none = statistics.largest_stable_rate(frame, ["model"], ["collapsed"])
+    learned = statistics.largest_stable_rate(frame, ["model"], "learned")
+    assert learned["largest_rate"].tolist() == [1.0, 10.0]
+    none = statistics.largest_stable_rate(frame.assign(learned=0.0), ["model"], "learned")
     assert none["largest_rate"].isna().all()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.contracts.clippings import check_clipping
 from benchmark.contracts.datasets import check_dataset
+from benchmark.contracts.disturbances import check_disturbance
 from benchmark.contracts.initializations import check_initialization
 from benchmark.contracts.losses import check_loss
 from benchmark.contracts.models import check_model
@@ -21,6 +22,7 @@ from benchmark.models import Initialization, Model
 from benchmark.records import Named
 from benchmark.strategies.batch_policies import BatchPolicy
 from benchmark.strategies.clipping import Clipping
+from benchmark.strategies.disturbances import Disturbance
 from benchmark.strategies.losses import Loss
 from benchmark.strategies.normalization import Normalization
 from benchmark.strategies.optimizers import Optimizer
@@ -42,6 +44,7 @@ CONTRACTS: dict[type, tuple[str, Callable[[Subject, Any], None]]] = {
     BatchPolicy: ("batch_policy", check_batch_policy),
     Clipping: ("clipping", check_clipping),
     Dataset: ("dataset", check_dataset),
+    Disturbance: ("disturbance", check_disturbance),
     Initialization: ("initialization", check_initialization),
     Loss: ("loss", check_loss),
     Model: ("model", check_model),
@@ -66,7 +69,7 @@ def check(strategy: Named) -> None:
     ----------
     strategy
         A `Clipping`, `Normalization`, `BatchPolicy`, `Schedule`, `Scaling`, `Optimizer`, `Loss`,
-        `Initialization`, `Precision`, `Dataset` or `Model`.
+        `Initialization`, `Disturbance`, `Precision`, `Dataset` or `Model`.
 
     Raises
     ------

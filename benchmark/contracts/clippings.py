@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,8 @@ PARAMETERS = torch.tensor([0.6, 0.8, 0.0, 0.0, 1.0, -1.0, 2.0, 2.0], dtype=torch
 SOME_STEPS = 130
 """Past the warm-up of every published rule."""
 SCALES = (1e-6, 1.0, 1e3)
+USUAL, OUTLIER = 0.01, 10.0
+"""What scales the gradient to norms of about 0.2, and to one that every rule should act on."""
 STAGES = ("gradient", "update", "step")
 
 
@@ -43,6 +46,7 @@ def check_clipping(subject: Subject, clipping: Clipping) -> None:
     for dtype in (torch.float32, torch.float64):
         for steps in (0, SOME_STEPS):
             _check_step(subject, clipping, dtype, steps)
+    _check_warm_up(subject, clipping)
     check_training(subject, clipping=clipping)
 
 
@@ -165,6 +169,46 @@ def _check_not_finite(subject: Subject, clip: Callable[[Tensor], Clipped], state
             all(torch.equal(state[k], v) for k, v in after.items()),
             f"must remember what it did before a gradient with {value}, and nothing of it",
         )
+
+
+def _check_warm_up(subject: Subject, clipping: Clipping) -> None:
+    """The rule acts after its declared warm-up, and not before."""
+    warm_up = clipping.warm_up
+    subject.demand(
+        isinstance(warm_up, int) and warm_up >= 0,
+        f"must have a warm-up of a whole number of steps, but has {warm_up!r}",
+    )
+    values = values_of(clipping.threshold)
+    acts = [_acts_after_warm_up(subject, clipping, value) for value in values]
+    # what has no threshold and no warm-up may be a rule that never acts
+    subject.demand(
+        any(acts) or (clipping.threshold is None and not warm_up),
+        f"must act on some gradient after its warm-up of {warm_up} steps, or declare a longer one",
+    )
+
+
+def _acts_after_warm_up(subject: Subject, clipping: Clipping, threshold: float) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    state = clipping.init(LAYOUT, GRADIENT)
+
+    def differs(scale: float) -> bool:
+        """Whether the rule does to a gradient what its warm-up does not."""
+        gradient = scale * GRADIENT
+        instead = dataclasses.replace(clipping, clip=clipping.warm_up_rule)
+        expected, _, expected_flag = _clip(subject, instead, gradient, threshold, state)
+        found, _, flag = _clip(subject, clipping, gradient, threshold, state)
+        close = torch.allclose(found, expected, rtol=1e-12, atol=0.0)
+        return not close or bool(flag) != bool(expected_flag)
+
+    for step in range(clipping.warm_up):
+        subject.demand(
+            not differs(OUTLIER),
+            f"must do as its warm-up rule in all {clipping.warm_up} steps of its warm-up, but acts "
+            f"at step {step + 1} (threshold {threshold:g})",
+        )
+        noise = 0.8 + 0.4 * torch.rand(8, generator=generator, dtype=torch.float64)
+        _, state, _ = _clip(subject, clipping, USUAL * GRADIENT * noise, threshold, state)
+    return any(differs(scale) for scale in (USUAL, OUTLIER, *SCALES))
 
 
 def _check_lifting(subject: Subject, clipping: Clipping) -> None:

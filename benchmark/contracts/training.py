@@ -34,19 +34,21 @@ SMALL = random_images((1, 8, 8))
 def check_training(subject: Subject, dataset: Dataset = SMALL, **choice: Any) -> str | None:
     """Train with ``choice``: the loss stays finite, and neighbours change nothing.
 
-    Returns the reason where the combination is impossible, and None otherwise.
+    ``updates`` among the choices replaces the usual number of them. Returns the reason where the
+    combination is impossible, and None otherwise.
     """
     chosen: dict[str, Any] = {"precision": "float64", **choice}
     if "model" not in chosen:
         chosen |= {"model": "mlp", "width": 16}
     examples = len(load(dataset).train_labels)
     batch_size = min(BATCH, examples)
+    if chosen.get("updates") is None:
+        chosen["epochs"] = batch_size * UPDATES / examples
     trials = [
         Trial(
             dataset=dataset,
             learning_rate=rate,
             batch_size=batch_size,
-            epochs=batch_size * UPDATES / examples,
             seed=seed,
             **chosen,
         )

@@ -29,7 +29,7 @@ from benchmark.engine import REGISTRIES
 from benchmark.records import Range
 from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.statistics import completeness
-from benchmark.status import EXPLODED
+from benchmark.status import exploded
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 KINDS = (*REGISTRIES, "study")
@@ -129,7 +129,7 @@ def progress(folder: Path) -> Progress:
     counts = {
         "expected": expected,
         "done": int(counted["finished"]),
-        "exploded": int(trials["status"].isin(EXPLODED).sum()),
+        "exploded": int(exploded(trials).sum()),
         "failed": int(counted["failed"]),
         "skipped": int(counted["skipped"]),
         "missing": expected - int(counted["present"]),

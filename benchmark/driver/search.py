@@ -184,8 +184,9 @@ def best_of_grid(options: Options, base: Trial) -> Trial | None:
         return None
     row = resolve(base).row()
     trials = grid.trials[grid.trials["status"].isin(FINISHED)]
-    for name in ("dataset", "model", "depth", "epochs"):
-        trials = trials[trials[name] == row[name]]
+    for name in ("dataset", "model", "depth", "epochs", "updates"):
+        same = trials[name].isna() if row[name] is None else trials[name] == row[name]
+        trials = trials[same]
     if trials.empty:
         return None
     trials = trials.assign(objective=[objective(r) for r in trials.to_dict("records")])

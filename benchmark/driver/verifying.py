@@ -28,7 +28,6 @@ from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.provenance import DECISIVE, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
-from benchmark.status import TRAINED
 
 SAMPLE = 5
 ACCURACY_TOLERANCE = 0.05
@@ -224,7 +223,7 @@ def rough_differences(before: Row, now: Row) -> list[str]:
         found.append(f"initial_loss: {losses[0]}, now {losses[1]}")
     if before["status"] != "stable":
         return found
-    if now["status"] not in TRAINED:
+    if now["status"] not in ("stable", "recovered"):
         found.append(f"status: stable, now {now['status']}")
     elif abs(before["validation_accuracy"] - now["validation_accuracy"]) > ACCURACY_TOLERANCE:
         found.append(

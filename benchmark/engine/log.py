@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.engine.budget import Budget
 from benchmark.measurements import spike_score, summarize_steps
 from benchmark.records import Trial
-from benchmark.status import chance_level, classify, spike_level
+from benchmark.status import chance_level, classify, learned_level, spike_level
 from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
+from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
 
 Row = dict[str, Any]
 
@@ -26,16 +28,22 @@ OVER_ALL_STEPS = (
 class Scale:
     """What the numbers of a trial are measured against.
 
-    ``budget`` and ``examples`` count training examples; ``checked`` is the number of validation
-    examples looked at in a checkpoint, ``validation`` that of the final evaluation.
+    ``examples`` is the size of the training set; ``checked`` the number of validation examples
+    looked at in a checkpoint, ``validation`` that of the final evaluation; ``warm_up`` the steps in
+    which the clipping cannot act yet.
+
+    The loss of a batch that a disturbance changed is that of other data, and no spike: what it did
+    to the network shows in the steps after it.
     """
 
-    budget: int
+    budget: Budget
     examples: int
     classes: int
     checked: int
     validation: int
     target_accuracy: float
+    warm_up: int = 0
+    disturbance: Disturbance = DISTURBANCES["none"]
 
 
 @dataclass
@@ -52,6 +60,7 @@ class Log:
     initial_loss: float = math.nan
     spike_step: int | None = None
     nonfinite_step: int | None = None
+    disturbed_step: int | None = None
     reason: str | None = None
     history: list[Row] = field(default_factory=list)
     layers: list[Row] = field(default_factory=list)
@@ -69,20 +78,47 @@ class Log:
         return [row.get("validation_loss", math.nan) for row in self.history[1:]]
 
     @property
+    def used(self) -> int:
+        """How much of the budget is used, in its unit."""
+        return self.scale.budget.used(self.steps, self.samples_seen)
+
+    @property
     def ended(self) -> bool:
         """Whether the trial takes no more steps: it broke, or its budget holds no full batch."""
-        return self.nonfinite_step is not None or (
-            self.samples_seen + self.batch_size > self.scale.budget
-        )
+        return self.nonfinite_step is not None or not self.steps_until(self.scale.budget.amount)
 
     def steps_until(self, target: int) -> int:
-        """Steps until ``target`` examples have been seen, within the budget."""
-        wanted = math.ceil((target - self.samples_seen) / self.batch_size)
-        return max(0, min(wanted, (self.scale.budget - self.samples_seen) // self.batch_size))
+        """Steps until ``target`` of the budget is used, within the budget."""
+        return self.scale.budget.updates_until(target, used=self.used, batch_size=self.batch_size)
 
     def progress(self, step: int) -> float:
         """Share of the budget used at the middle of the step after ``step`` more from here."""
-        return (self.samples_seen + (step + 0.5) * self.batch_size) / self.scale.budget
+        return self.scale.budget.progress(step, used=self.used, batch_size=self.batch_size)
+
+    def disturbed(self, steps: int) -> range:
+        """Which of the next ``steps`` steps are disturbed, counted from 0."""
+        disturbance = self.scale.disturbance
+        if not disturbance.updates:
+            return range(0)
+        begin = self._until_disturbed()
+        return range(max(0, begin), min(steps, begin + disturbance.updates))
+
+    def disturbed_before(self, step: int) -> int:
+        """How many steps were disturbed before the one after ``step`` more from here."""
+        return step - self._until_disturbed()
+
+    def _until_disturbed(self) -> int:
+        """Steps from here to the first that is disturbed; negative where that is past."""
+        if self.disturbed_step is not None:
+            return self.disturbed_step - 1 - self.steps
+        return self.scale.budget.updates_before(
+            self.scale.disturbance.at, used=self.used, batch_size=self.batch_size
+        )
+
+    @property
+    def position(self) -> tuple[int | None, ...]:
+        """What trials that take their next steps in lockstep have in common."""
+        return self.batch_size, self.samples_seen, self.used, self.disturbed_step
 
     def add_steps(
         self, losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray, learning_rate: float
@@ -93,6 +129,7 @@ class Log:
         """
         if not self.steps:
             self.initial_loss = float(losses[0])
+        disturbed = self.disturbed(len(losses))
         broken = np.flatnonzero(~(np.isfinite(losses) & np.isfinite(norms)))
         if len(broken):
             end = int(broken[0]) + 1
@@ -101,13 +138,18 @@ class Log:
                 self.steps + end, "loss" if not np.isfinite(losses[-1]) else "gradient norm"
             )
         level = spike_level(self.initial_loss)
-        above = np.flatnonzero(losses > level)
+        spikes = losses > level
+        if self.scale.disturbance.changes_batch:
+            spikes[disturbed.start : disturbed.stop] = False
+        above = np.flatnonzero(spikes)
         if self.spike_step is None and len(above):
             self.spike_step = self.steps + int(above[0]) + 1
             loss = losses[above[0]]
             self.reason = self.reason or (
                 f"loss {loss:.4g} above {level:.4g} at step {self.spike_step}"
             )
+        if disturbed and disturbed.start < len(losses) and self.disturbed_step is None:
+            self.disturbed_step = self.steps + disturbed.start + 1
         self.steps += len(losses)
         self.samples_seen += len(losses) * self.batch_size
         self.losses.append(losses)
@@ -146,9 +188,19 @@ class Log:
         start: Row = {"trial": self.trial.key, "step": 0, "samples": 0}
         start |= {"learning_rate": self.trial.learning_rate, "batch_size": self.batch_size}
         self.history.append(start | measured)
-        if not self.scale.budget and not math.isfinite(measured["validation_loss"]):
+        if not self.scale.budget.amount and not math.isfinite(measured["validation_loss"]):
             self.nonfinite_step = 0
             self.reason = "loss not finite at initialization"
+
+    def _fall(self) -> int:
+        """Step of the first checkpoint of the last stay at chance.
+
+        The last one where only the full evaluation is at chance.
+        """
+        rows = self.history[1:]
+        chance = chance_level(self.scale.classes, self.scale.checked)
+        good = [i for i, r in enumerate(rows) if r.get("validation_accuracy", math.nan) > chance]
+        return int(rows[min(good[-1] + 1, len(rows) - 1)]["step"])
 
     def row(self, **final: float) -> Row:
         """The trial's row; ``final`` holds what the run adds.
@@ -158,28 +210,26 @@ class Log:
         s = self.scale
         accuracies = [r.get("validation_accuracy", math.nan) for r in self.history]
         after_start = list(zip(self.history, accuracies, strict=True))[1:]
-        chance = chance_level(s.classes, s.checked)
-        left = [a > chance for _, a in after_start]
-        at_chance = not (
-            final.get("validation_accuracy", 0.0) > chance_level(s.classes, s.validation)
-        )
         status = classify(
-            finite=self.nonfinite_step is None,
+            accuracies[1:],
+            final.get("validation_accuracy", 0.0),
+            chance=chance_level(s.classes, s.validation),
+            learned=learned_level(s.classes, s.target_accuracy),
             spiked=self.spike_step is not None,
-            left_chance=any(left),
-            at_chance=at_chance,
+            finite=self.nonfinite_step is None,
         )
         bad = [b for b in (self.spike_step, self.nonfinite_step) if b is not None]
         first_bad = min(bad) if bad else None
         if status == "collapsed" and first_bad is None:
-            # the first checkpoint of the last stay at chance; the last one where only the full
-            # evaluation is at chance
-            last_good = max(i for i, good in enumerate(left) if good)
-            fell = min(last_good + 1, len(after_start) - 1)
-            first_bad = after_start[fell][0]["step"]
+            first_bad = self._fall()
             self.reason = f"accuracy fell to chance by step {first_bad}"
         if status == "stalled":
-            self.reason = "never left chance" if self.scale.budget else "0 epochs: not trained"
+            unit = "updates" if s.budget.in_updates else "epochs"
+            self.reason = "never learned" if s.budget.amount else f"0 {unit}: not trained"
+        if 0 < self.steps <= s.warm_up:
+            rule = self.trial.row()["clipping"]
+            early = f"ended within the {s.warm_up} steps of {rule}'s warm-up"
+            self.reason = f"{self.reason}; {early}" if self.reason else early
         reached = [r for r, a in after_start if a >= s.target_accuracy]
         losses, norms, clipped = (
             np.concatenate(pieces) if pieces else np.array([])
@@ -193,6 +243,10 @@ class Log:
             "status": status,
             "status_reason": self.reason,
             "first_bad_step": first_bad,
+            "first_spike_step": self.spike_step,
+            "disturbed_step": self.disturbed_step,
+            "warm_up_steps": s.warm_up,
+            "target_accuracy": s.target_accuracy,
             "steps": self.steps,
             "samples": self.samples_seen,
             "final_batch_size": self.batch_size,

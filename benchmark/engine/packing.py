@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.data import load
+from benchmark.engine.budget import Budget
 from benchmark.engine.devices import choose_device
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
-from benchmark.strategies.batch_policies import stay
+from benchmark.strategies.batch_policies import Observation, stay
 
 CPU_TOGETHER = {"dense": 64, "convolutional": 16}
 """Most trials that a CPU trains together."""
@@ -92,12 +93,41 @@ def expected_work(trial: Trial, checkpoints: int) -> float:
     available, held_out = len(splits.train_labels), len(splits.validation_labels)
     if impossible(trial, available) is not None:
         return 0.0
-    trained = trial.epochs * examples_used(trial, available)
+    trained = expected_examples(trial, examples_used(trial, available), checkpoints)
     evaluated = checked = min(CHECKED_EXAMPLES, held_out)
     if trained:
         evaluated += checkpoints * checked + len(splits.test_labels)
         evaluated += held_out if held_out > checked else 0
     return multiply_adds(trial) * (3.0 * trained + evaluated)
+
+
+def expected_examples(trial: Trial, examples: int, checkpoints: int) -> float:
+    """Examples that a resolved trial trains on, of ``examples`` in its training set.
+
+    A budget in updates comes to as many as its batches hold, which grow where the policy says when;
+    of one that follows gradients nothing is known beforehand, and its first batch counts.
+    """
+    if trial.epochs is not None:
+        return trial.epochs * examples
+    policy, budget = parts_of(trial).batch_policy, Budget.of(trial, examples)
+    first = size = policy.first(trial.batch_size, examples)
+    seen = done = 0
+    for checkpoint in range(1, checkpoints + 1):
+        target = budget.share(checkpoint, checkpoints)
+        seen, done = seen + (target - done) * size, target
+        if not policy.samples:
+            unseen = Observation(
+                batch_size=size,
+                first_batch_size=first,
+                examples=examples,
+                progress=checkpoint / checkpoints,
+                previous_progress=(checkpoint - 1) / checkpoints,
+                train_loss=math.nan,
+                gradient_norm=math.nan,
+            )
+            decided = policy.decide(unseen, trial.batch_policy_parameter or 0.0)
+            size = max(1, min(decided.batch_size, examples))
+    return seen
 
 
 def unit_size(trial: Trial, device: str, checkpoints: int) -> int:

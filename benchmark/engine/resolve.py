@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from benchmark.data import DATASETS, Dataset
+from benchmark.engine.budget import Budget
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
 from benchmark.names import find
 from benchmark.records import NUMERIC_FACTORS, Range, Trial
 from benchmark.records.fields import refused
 from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
 from benchmark.strategies.clipping import CLIPPINGS, Clipping
+from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
 from benchmark.strategies.losses import LOSSES, Loss
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization
 from benchmark.strategies.optimizers import OPTIMIZERS, Optimizer
@@ -37,8 +39,13 @@ REGISTRIES: dict[str, dict[str, Any]] = {
     "clipping": CLIPPINGS,
     "batch_policy": BATCH_POLICIES,
     "precision": PRECISIONS,
+    "disturbance": DISTURBANCES,
 }
 """What the names in a `Trial` stand for, one registry a field."""
+
+
+DEFAULT_EPOCHS = 5.0
+"""Budget of a trial that states none."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Parts:
     clipping: Clipping
     batch_policy: BatchPolicy
     precision: Precision
+    disturbance: Disturbance
 
 
 KINDS: dict[str, type] = get_type_hints(Parts)
@@ -99,8 +107,11 @@ def resolve(trial: Trial) -> Trial:
             f"`init_gain` must be 1 with initialization {parts.initialization.name!r}, which keeps "
             f"the weights that the module draws, but got {trial.init_gain}"
         )
+    epochs, updates = _budget(trial)
     return dataclasses.replace(
         trial,
+        epochs=epochs,
+        updates=updates,
         depth=_size("depth", trial.depth, model.depth, model.depths, model),
         width=_size("width", trial.width, model.width, model.widths, model),
         clipping_threshold=_tunable(
@@ -113,6 +124,19 @@ def resolve(trial: Trial) -> Trial:
             parts.batch_policy,
         ),
     )
+
+
+def _budget(trial: Trial) -> tuple[float | None, int | None]:
+    """Epochs and updates, of which one is a number."""
+    epochs, updates = trial.epochs, trial.updates
+    if epochs is not None and updates is not None:
+        raise ValueError(
+            f"only one of `epochs` and `updates` may be given, but got epochs={epochs:g} and "
+            f"updates={updates}"
+        )
+    if updates is None and epochs is None:
+        epochs = DEFAULT_EPOCHS
+    return epochs, updates
 
 
 def _size(
@@ -204,7 +228,9 @@ def impossible(trial: Trial, available: int) -> str | None:
     smallest = batch_size // micro
     if batch_size > examples:
         return f"batch size {batch_size} exceeds the {examples} training examples"
-    if 0 < trial.epochs * examples < batch_size:
+    budget = Budget.of(trial, examples)
+    updates = budget.updates_until(budget.amount, used=0, batch_size=batch_size)
+    if budget.amount and not updates:
         return f"{trial.epochs:g} epochs hold no full batch of {batch_size}"
     if smallest < 1:
         return f"batch size {batch_size} cannot be cut into {micro} micro-batches"
@@ -217,6 +243,13 @@ def impossible(trial: Trial, available: int) -> str | None:
         return (
             f"{policy.name} needs the gradient of each example, which {normalization.name} "
             "normalization does not define"
+        )
+    disturbance = parts.disturbance
+    before = budget.updates_before(disturbance.at, used=0, batch_size=batch_size)
+    if disturbance.updates and updates < before + disturbance.updates:
+        return (
+            f"{disturbance.name} takes {disturbance.updates} updates after "
+            f"{disturbance.at:.0%} of the budget, which holds {updates} in all"
         )
     return _misfit(parts.dataset, parts.model, normalization, trial.depth, trial.width)
 

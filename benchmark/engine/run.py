@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmark.data import Splits
+from benchmark.engine.budget import Budget
+from benchmark.engine.disturbing import disturbed_batch, disturbed_factors
 from benchmark.engine.log import Log, Scale
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
@@ -47,12 +49,14 @@ class Run:
         examples = examples_used(trials[0], len(splits.train_labels))
         checked = min(CHECKED_EXAMPLES, len(splits.validation_labels))
         self.scale = Scale(
-            budget=int(trials[0].epochs * examples),
+            budget=Budget.of(trials[0], examples),
             examples=examples,
             classes=program.parts.dataset.classes,
             checked=checked,
             validation=len(splits.validation_labels),
             target_accuracy=program.parts.dataset.target_accuracy,
+            warm_up=program.parts.clipping.warm_up,
+            disturbance=program.parts.disturbance,
         )
         self.checked = (
             self._images(splits.validation_images[:checked]),
@@ -120,17 +124,17 @@ class Run:
     def _advance(self, checkpoint: int) -> None:
         """Steps up to ``checkpoint``, trials of equal batch size and position together."""
         count = self.settings.checkpoints
-        target = self.scale.budget * checkpoint // count
-        groups: dict[tuple[int, int], list[int]] = {}
+        target = self.scale.budget.share(checkpoint, count)
+        groups: dict[tuple[int | None, ...], list[int]] = {}
         for place, k in enumerate(self.alive):
             log = self.logs[k]
             if log.steps_until(target):
-                groups.setdefault((log.batch_size, log.samples_seen), []).append(place)
+                groups.setdefault(log.position, []).append(place)
             else:
-                groups.setdefault((0, 0), []).append(place)
+                groups.setdefault((0,), []).append(place)
         moved = []
         before = self.population.parameters
-        for (batch_size, _), places in groups.items():
+        for (batch_size, *_), places in groups.items():
             whole = len(places) == len(self.alive)
             part = self.population if whole else self.population.take(places)
             if batch_size:
@@ -147,7 +151,7 @@ class Run:
             self.population = moved[0]
         else:
             self.population = Population.join(moved, list(groups.values()))
-        stepped = sorted(p for (size, _), places in groups.items() if size for p in places)
+        stepped = sorted(p for (size, *_), places in groups.items() if size for p in places)
         if not stepped:
             return
         delta = self.population.parameters - before
@@ -182,7 +186,14 @@ class Run:
         schedule = program.parts.schedule
         factors = np.array([schedule.factor(first.progress(i)) for i in range(steps)])
         own = np.array([self._rate_factor(log) for log in logs])
-        rates = torch.tensor(np.outer(factors, own), dtype=dtype, device=device)
+        multiplied = np.outer(factors, own)
+        disturbed, disturbance = first.disturbed(steps), program.parts.disturbance
+        seeds = [log.trial.seed for log in logs]
+        for i in disturbed:
+            multiplied[i] = disturbed_factors(
+                disturbance, [log.trial.learning_rate for log in logs], multiplied[i]
+            )
+        rates = torch.tensor(multiplied, dtype=dtype, device=device)
         sampled = self._sampled(first, order) if sample else None
         measured, scatter = [], None
         before = part.parameters
@@ -190,12 +201,17 @@ class Run:
             before = part.parameters
             if sampled is not None and i == sampled[0]:
                 scatter = program.sample_gradients(part, *self._batch(sampled[1]))
-            part, *step = program.step(part, *self._batch(order[:, i]), rates[i])
+            batch = self._batch(order[:, i])
+            if i in disturbed:
+                batch = disturbed_batch(disturbance, seeds, first.disturbed_before(i), *batch)
+            part, *step = program.step(part, *batch, rates[i])
             measured.append(torch.stack([t.double() for t in step]))
         # the one moment when the host waits for the device
         losses, norms, clipped = torch.stack(measured, dim=1).cpu().numpy()
         for j, log in enumerate(logs):
             rate = log.trial.learning_rate * own[j] * factors[-1]
+            if steps - 1 in disturbed:
+                rate = disturbance.rate(rate)
             log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
         if scatter is not None:
             _add_samples(logs, *scatter)
@@ -285,9 +301,9 @@ class Run:
                 log.trial.batch_policy_parameter or 0.0,
             )
             # never more than what is left of the budget, or the rest of it would go unused
-            left = self.scale.budget - log.samples_seen
+            left = self.scale.budget.largest_batch(log.used)
             smallest = self.program.micro_batches * self.program.parts.normalization.smallest_batch
-            size = min(decision.batch_size, self.scale.examples, left)
+            size = int(min(decision.batch_size, self.scale.examples, left))
             log.batch_size = max(1, smallest, size)
             log.rate_factor *= decision.learning_rate_factor
 

@@ -52,7 +52,7 @@ def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figu
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")
     handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
-    legend_below(figure, handles, list(STATUS_COLOURS), columns=6)
+    legend_below(figure, handles, list(STATUS_COLOURS), columns=4)
     return figure
 
 

@@ -51,5 +51,5 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")
     handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
-    legend_below(figure, handles, list(STATUS_COLOURS), columns=6)
+    legend_below(figure, handles, list(STATUS_COLOURS), columns=4)
     return figure

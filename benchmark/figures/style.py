@@ -22,6 +22,7 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 STATUS_COLOURS: dict[str, str] = {
     "stable": BLUE,
     "recovered": SKY,
+    "damaged": PURPLE,
     "stalled": "#C9C9C9",
     "collapsed": ORANGE,
     "dead": VERMILION,

@@ -257,8 +257,10 @@ TRIAL: dict[str, Rule] = {
     "batch_policy": NAME,
     "batch_policy_parameter": Real(optional=True),
     "batch_size": Whole(1),
-    "epochs": Real("a number in 0..1e9", low=0.0, high=1e9),
+    "epochs": Real("a number in 0..1e9", low=0.0, high=1e9, optional=True),
+    "updates": Whole(0, optional=True),
     "precision": NAME,
+    "disturbance": NAME,
     "seed": SEED,
     "arm": TEXT,
 }

@@ -10,6 +10,9 @@ from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS
 from benchmark.records.levels import Levels, levels_of, plain
 from benchmark.records.trials import CONFIGURATION, Trial
 
+BUDGETS = {"epochs": "updates", "updates": "epochs"}
+"""Either way to state a budget, and the other, whose place it takes."""
+
 
 def read_selection(texts: Sequence[str]) -> Mapping[str, list[str]]:
     """``--only`` arguments as factor -> values.
@@ -50,12 +53,20 @@ def custom_objects(blocks: Iterable[Levels]) -> CustomObjects:
 
 
 def narrowed(blocks: Sequence[Levels], name: str, chosen: list[Any]) -> list[Levels]:
-    """The blocks that have a level among ``chosen``, with only these of the factor."""
+    """The blocks that have a level among ``chosen``, with only these of the factor.
+
+    A budget that no block has replaces every block's, in whatever unit.
+    """
     default = Trial.__dataclass_fields__[name].default
     levels = [[plain(v) for v in levels_of(block.get(name, default))] for block in blocks]
     new = [v for v in chosen if not any(plain(v) in had for had in levels)]
     kept = [[v for v in chosen if v in new or plain(v) in had] for had in levels]
-    return [{**block, name: left} for block, left in zip(blocks, kept, strict=True) if left]
+    replaced = BUDGETS.get(name)
+    return [
+        {**{k: v for k, v in block.items() if k != replaced}, name: left}
+        for block, left in zip(blocks, kept, strict=True)
+        if left
+    ]
 
 
 def selected(name: str, texts: Sequence[str], custom: CustomObjects) -> list[Any]:

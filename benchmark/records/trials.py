@@ -43,12 +43,16 @@ class Trial:
         The one tunable number of the clipping and of the batch policy.
     batch_size
         Examples in the first update, unless the policy sets its own.
-    epochs
-        Budget, in passes over the training set; 0 measures the network as it was initialized.
+    epochs, updates
+        Budget, in passes over the training set or in updates: one of the two, or neither for 5
+        epochs. A budget of 0 measures the network as it was initialized.
     precision
         In which the arithmetic is done.
+    disturbance
+        Trouble that is made once, in the midst of training.
     seed
-        Fixes the initial weights and the order of the data, whatever the strategy.
+        Fixes the initial weights, the order of the data and what a disturbance draws, whatever the
+        strategy.
     arm
         Part of the study that asked for this trial (a sampler's name, say); empty in a grid.
 
@@ -80,8 +84,10 @@ class Trial:
     batch_policy: Choice = "fixed"
     batch_policy_parameter: float | None = None
     batch_size: int = 32
-    epochs: float = 5.0
+    epochs: float | None = None
+    updates: int | None = None
     precision: Choice = "float32"
+    disturbance: Choice = "none"
     seed: int = 0
     arm: str = ""
 

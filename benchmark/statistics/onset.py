@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from benchmark.status import exploded
+
 NORM = "gradient_norm_max"
 
 
 def aligned_at_onset(history: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``history`` of the trials with a bad step, with ``offset``, ``norm`` and ``ratio``.
+    """Rows of ``history`` of the trials that exploded, with ``offset``, ``norm`` and ``ratio``.
 
     ``offset`` counts checkpoints from the one by which the first bad step was taken: 0 there,
     negative before. ``norm`` is the largest gradient norm since the checkpoint before, infinite
     where it was not finite; ``ratio`` that over its value at the first checkpoint, NaN where the
     first one was not finite.
     """
-    bad = trials.dropna(subset=["first_bad_step"])[["trial", "first_bad_step"]]
+    bad = trials[exploded(trials)].dropna(subset=["first_bad_step"])[["trial", "first_bad_step"]]
     rows = history[history["step"] > 0].merge(bad, on="trial").sort_values(["trial", "step"])
     groups = rows.groupby("trial", sort=False)
     place = groups.cumcount()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.status import EXPLODED, FINISHED, TRAINED, capped_loss
+from benchmark import status
+from benchmark.status import FINISHED, capped_loss
 
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
@@ -15,7 +16,9 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
 
     Adds ``accuracy`` and ``validation`` (test and validation accuracy, 0..1; where missing or not
     finite, chance: 1 / classes), ``objective`` (min(validation loss, initial loss), nats),
-    ``exploded`` and ``trained`` (0 or 1). Skipped and failed trials are left out: they are
+    ``exploded``, ``overshoot``, ``divergence`` and ``learned`` (0 or 1, as `benchmark.status` says;
+    exploded = overshoot + divergence), and ``could_act``, whether the clipping had steps after its
+    warm-up. Skipped and failed trials are left out: they are
     counted by `completeness`.
     """
     rows = trials[trials["status"].isin(FINISHED)].copy()
@@ -25,8 +28,9 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
         rows[name] = found.where(np.isfinite(found), chance)
     pairs = zip(rows["validation_loss"], rows["initial_loss"], strict=True)
     rows["objective"] = [capped_loss(loss, initial) for loss, initial in pairs]
-    rows["exploded"] = rows["status"].isin(EXPLODED).astype(float)
-    rows["trained"] = rows["status"].isin(TRAINED).astype(float)
+    for word in (status.exploded, status.overshoot, status.divergence, status.learned):
+        rows[word.__name__] = word(rows).astype(float)
+    rows["could_act"] = status.could_act(rows)
     return rows.reset_index(drop=True)
 
 
@@ -49,10 +53,12 @@ def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def explosion_onset(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``finished``, ``exploded``, ``first``, ``median``, ``last``.
 
-    ``exploded`` counts the trials with a bad step; the others are their smallest, median and
-    largest first bad step (counted from 1), NaN where none exploded.
+    ``exploded`` counts the trials that spiked or did not stay finite; the others are the smallest,
+    median and largest step at which that began (counted from 1), NaN where none exploded.
     """
     rows = trials[trials["status"].isin(FINISHED)]
+    # the bad step of a trial that fell to chance without a spike is no explosion's
+    rows = rows.assign(first_bad_step=rows["first_bad_step"].where(status.exploded(rows)))
     onset = rows.groupby(list(by), sort=False, dropna=False)["first_bad_step"]
     columns = {"finished": onset.size(), "exploded": onset.count(), "first": onset.min()}
     return pd.DataFrame({**columns, "median": onset.median(), "last": onset.max()}).reset_index()

@@ -139,13 +139,15 @@ def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
 
 
 def largest_stable_rate(
-    frame: pd.DataFrame, by: Sequence[str], statuses: Sequence[str] = ("stable",)
+    frame: pd.DataFrame, by: Sequence[str], outcome: str | None = None
 ) -> pd.DataFrame:
-    """Columns ``by``, ``largest_rate``: the largest rate at which every trial had such a status.
+    """Columns ``by``, ``largest_rate``: the largest rate at which every trial was ``stable``.
 
-    NaN where there is no such rate.
+    With the name of an ``outcome`` (``learned``, say), at which every trial had that. NaN where
+    there is no such rate.
     """
-    good = frame.assign(good=frame["status"].isin(statuses))
+    stable = frame["status"].eq("stable")
+    good = frame.assign(good=stable if outcome is None else frame[outcome].eq(1))
     groups = good.groupby([*by, "learning_rate"], sort=False, dropna=False)
     whole = groups["good"].all().reset_index()
     whole["largest_rate"] = whole["learning_rate"].where(whole["good"])

@@ -156,6 +156,7 @@ def _needed(workload: Workload, arm: str) -> float:
     if arm == "engine":
         checked = min(CHECKED_EXAMPLES, held_out)
         evaluated += (CHECKPOINTS + 1) * checked - (held_out if held_out == checked else 0)
+    assert workload.trial.epochs is not None
     return operations(workload.trial, workload.trial.epochs * workload.piece.train, evaluated)
 
 

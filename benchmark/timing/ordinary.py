@@ -65,6 +65,7 @@ def with_loader(trial: Trial, seeds: Sequence[int], device: str) -> list[float]:
         )
         model = network(trial, seed).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+        assert trial.epochs is not None
         for _ in range(int(trial.epochs)):
             train_epoch(model, optimizer, loader, device)
         found = [
@@ -95,6 +96,7 @@ def with_tensors(trial: Trial, seeds: Sequence[int], device: str) -> list[float]
         order = torch.Generator().manual_seed(seed)
         model = network(trial, seed).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+        assert trial.epochs is not None
         for _ in range(int(trial.epochs)):
             shuffled = torch.randperm(len(images), generator=order).to(device)
             batches = ((images[i], labels[i]) for i in shuffled.split(trial.batch_size))

@@ -142,10 +142,9 @@ def steps_of(trial: Trial, width: int, device: str) -> Run:
 
 def whole_training(trial: Trial, width: int, device: str) -> Run:
     """Whole trainings of ``width`` trials together; the policy decides how many steps they take."""
-    trials = [
-        dataclasses.replace(trial, seed=i, epochs=min(trial.epochs, POLICY_EPOCHS))
-        for i in range(width)
-    ]
+    assert trial.epochs is not None
+    epochs = min(trial.epochs, POLICY_EPOCHS)
+    trials = [dataclasses.replace(trial, seed=i, epochs=epochs) for i in range(width)]
 
     def run(steps: int) -> int:
         record = train(trials, device=device, checkpoints=POLICY_CHECKPOINTS, together=width)

@@ -26,7 +26,7 @@ OWN = {
 
 
 def own_networks(source: Evidence) -> Found:
-    """Trials with the article's own settings that end trained."""
+    """Trials with the article's own settings that learn."""
     frame = source.outcomes
     own = np.logical_and.reduce(
         [
@@ -39,8 +39,8 @@ def own_networks(source: Evidence) -> Found:
         return nothing("there is no trial with Adam, a rate of 0.01 and batches of 128")
     effects = []
     for setting, group in by_setting(rows):
-        trained = proportion(int(group["trained"].sum()), len(group))
-        effects.append(Effect(setting, *trained, prose.count(len(group), "seed")))
+        learned = proportion(int(group["learned"].sum()), len(group))
+        effects.append(Effect(setting, *learned, prose.count(len(group), "seed")))
     return found(effects, [_own_accuracy(rows), *_remedies(frame)])
 
 

@@ -85,10 +85,10 @@ EXPLOSION = Claim(
         ),
         Part(
             "training stops",
-            "the share of exploded cells that end untrained",
+            "the share of exploded cells that do not learn",
             MOST,
             ways(
-                OF_EXPLODED.format("ended at chance accuracy or not finite"),
+                OF_EXPLODED.format("did not learn"),
                 explosion.stop,
                 "explosion",
                 "grid",
@@ -506,11 +506,11 @@ SAFETY = Claim(
         ),
         Part(
             "guards do not keep trials from training",
-            "the difference in the share of trials that end trained",
+            "the difference in the share of trials that learn",
             NO_FEWER_TRAIN,
             ways(
                 "For each clipping of the study against none, at the same learning rate and seed: "
-                "the share of trials that end trained minus that without clipping.",
+                "the share of trials that learn minus that without clipping.",
                 safety.guards_train,
                 "optimizers",
                 "grid",
@@ -525,12 +525,12 @@ OWN_NETWORK = Claim(
     (
         Part(
             "they train",
-            "the share of trials with the article's own settings that end trained",
+            "the share of trials with the article's own settings that learn",
             MOST,
             ways(
                 "For each of the two networks, repaired so that its code runs, with Adam, a "
                 "constant rate of 0.01, batches of 128, no clipping and no normalization: the "
-                "share of seeds that end trained; the interval is Wilson's over seeds.",
+                "share of seeds that learn; the interval is Wilson's over seeds.",
                 article.own_networks,
                 "article",
                 "grid",

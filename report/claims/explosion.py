@@ -100,11 +100,11 @@ def rise(source: Evidence) -> Found:
 
 
 def stop(source: Evidence) -> Found:
-    """Exploded cells that end at chance, or in numbers that are not finite."""
+    """Exploded cells that do not learn."""
     exploded = _exploded(source)
     if exploded.empty:
         return nothing("no trial without clipping exploded")
-    stopped = exploded["trained"] == 0
+    stopped = exploded["learned"] == 0
     return found(
         _cells(stopped.loc[rows.index], rows, label) for label, rows in by_setting(exploded)
     )

@@ -88,10 +88,10 @@ def guards_prevent(source: Evidence) -> Found:
 
 
 def guards_train(source: Evidence) -> Found:
-    """Points by which more trials end trained with each guard than without."""
+    """Points by which more trials learn with each guard than without."""
     effects = []
     for label, rows, level in _guarded(source):
-        pairs = paired(rows, "clipping", level, "none", "trained")
+        pairs = paired(rows, "clipping", level, "none", "learned")
         if len(pairs):
             effects.append(difference(pairs, label))
     return found(effects) if effects else nothing("clipping does not vary")

@@ -29,7 +29,7 @@ def _vanishing(source: Evidence) -> list[tuple[str, float, pd.DataFrame]]:
         for depth, group in rows.groupby("depth", sort=True):
             best = at_best(group, by=["init_gain"])
             reference = best[best["init_gain"] == 1]
-            if reference.empty or reference["trained"].mean() < 0.5:
+            if reference.empty or reference["learned"].mean() < 0.5:
                 continue
             for gain in sorted(best["init_gain"].unique()):
                 # theory: a ReLU layer multiplies the error signal by the gain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,8 @@ def chain(
 
     The tunable number is that of ``first``; the others have theirs fixed, at their defaults or as
     ``(clipping, threshold)``. A step counts as clipped where any of them clipped. Each sees the
-    loss and the norm of the gradient as it came from the loss, and remembers what it was given.
+    loss and the norm of the gradient as it came from the loss, and remembers what it was given. The
+    chain can act as soon as one of them can.
 
     Raises
     ------
@@ -42,6 +44,7 @@ def chain(
         f"{clipping.name} at {value:g}" if clipping.threshold else clipping.name
         for clipping, value in zip(rules[1:], fixed, strict=True)
     ]
+    warming = tuple(dataclasses.replace(rule, clip=rule.warm_up_rule) for rule in rules)
     return Clipping(
         name=name,
         clip=_ClipInTurn(rules, tuple(fixed)),
@@ -51,6 +54,8 @@ def chain(
         init=_InitInTurn(rules),
         stage=first.stage,
         exempts_head=any(rule.exempts_head for rule in rules),
+        warm_up=min(rule.warm_up for rule in rules),
+        warm_up_rule=_ClipInTurn(warming, tuple(fixed)),
     )
 
 

@@ -18,11 +18,6 @@ from benchmark.strategies.clipping.rule import (
 )
 
 
-def keep(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
-    """No clipping: g."""
-    return gradient, state, torch.zeros((), dtype=torch.bool, device=gradient.device)
-
-
 def clip_by_value(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
     """Clip each element: g_i <- clamp(g_i, -c, c).
 

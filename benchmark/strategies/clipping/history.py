@@ -22,6 +22,7 @@ from benchmark.strategies.clipping.rule import (
 )
 
 AUTOCLIP_HISTORY = 10_000
+AUTOCLIP_WARMUP = 1
 
 
 def empty_history(layout: Layout, like: Tensor) -> State:
@@ -68,9 +69,9 @@ def clip_by_percentile(
 ) -> Clipped:
     """AutoClip: global norm at the p-th percentile of all norms so far, this one included.
 
-    The history is a ring of the last 10,000 norms. There is no warm-up: the first gradient is its
-    own percentile and stays as it is. Where p percent of the norms are zero, the limit is zero.
-    Seetharaman et al. 2020, 2007.14469.
+    The history is a ring of the last 10,000 norms. The warm-up is a single step: the first gradient
+    is its own percentile and stays as it is. Where p percent of the norms are zero, the limit is
+    zero. Seetharaman et al. 2020, 2007.14469.
     """
     norm = norm_of(gradient)
     state = remember(norm, state)
@@ -82,6 +83,13 @@ ZCLIP_WARMUP = 25
 ZCLIP_DECAY = 0.97
 ZCLIP_FLOOR = 1e-6
 ZCLIP_CAP = 1.0
+
+
+def cap_norm(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
+    """No norm above 1, whatever the threshold: what zclip_capped and adagc do in their warm-up."""
+    norm = torch.linalg.vector_norm(gradient)
+    factor, clipped = scale_to(norm, torch.ones_like(norm))
+    return gradient * factor, state, clipped
 
 
 def no_norms(layout: Layout, like: Tensor) -> State:
@@ -142,7 +150,8 @@ def clip_by_capped_z_score(
     return gradient * factor, state, clipped
 
 
-ADAGC_WARMUP = 100
+ADAGC_FIRST_STEP = 100
+ADAGC_WARMUP = ADAGC_FIRST_STEP - 1
 ADAGC_DECAY = 0.98
 
 
@@ -167,7 +176,7 @@ def clip_by_tensor_history(
     norms = torch.stack([norm_of(p) for p in gradient.split(layout.sizes)])
     total = norm_of(norms)
     steps = state["steps"] + 1
-    warming = steps < ADAGC_WARMUP
+    warming = steps < ADAGC_FIRST_STEP
     together, _ = scale_to(total, torch.ones_like(total))
     apart, _ = scale_to(norms, threshold * gamma)
     factors = torch.where(warming, together, apart)

@@ -9,10 +9,13 @@ from benchmark.strategies.clipping.fixed import (
     clip_by_layer_norm,
     clip_by_value,
     clip_update_rms,
-    keep,
     normalize,
 )
 from benchmark.strategies.clipping.history import (
+    ADAGC_WARMUP,
+    AUTOCLIP_WARMUP,
+    ZCLIP_WARMUP,
+    cap_norm,
     clip_by_capped_z_score,
     clip_by_percentile,
     clip_by_tensor_history,
@@ -21,8 +24,8 @@ from benchmark.strategies.clipping.history import (
     no_norms,
     no_tensor_norms,
 )
-from benchmark.strategies.clipping.rule import Clipping
-from benchmark.strategies.clipping.skipping import none_accepted, skip_outliers
+from benchmark.strategies.clipping.rule import Clipping, keep
+from benchmark.strategies.clipping.skipping import FIRST_STEPS, none_accepted, skip_outliers
 
 CLIPPINGS: dict[str, Clipping] = {
     "none": Clipping("none", keep, None, "-", "the gradient as it is"),
@@ -62,6 +65,7 @@ CLIPPINGS: dict[str, Clipping] = {
         "Seetharaman et al. 2020, arXiv:2007.14469",
         "the norm limited to the p-th percentile of all norms so far",
         empty_history,
+        warm_up=AUTOCLIP_WARMUP,
     ),
     "zclip": Clipping(
         "zclip",
@@ -70,6 +74,7 @@ CLIPPINGS: dict[str, Clipping] = {
         "Kumar et al. 2025, arXiv:2504.02507",
         "a norm more than z0 deviations above its average brought near the average",
         no_norms,
+        warm_up=ZCLIP_WARMUP,
     ),
     "zclip_capped": Clipping(
         "zclip_capped",
@@ -78,6 +83,8 @@ CLIPPINGS: dict[str, Clipping] = {
         "Kumar et al. 2025, arXiv:2504.02507 (the published code's default)",
         "zclip, and no norm above 1",
         no_norms,
+        warm_up=ZCLIP_WARMUP,
+        warm_up_rule=cap_norm,
     ),
     "adagc": Clipping(
         "adagc",
@@ -86,6 +93,8 @@ CLIPPINGS: dict[str, Clipping] = {
         "Wang et al. 2025, arXiv:2502.11034",
         "each tensor's norm limited to c times the average of its own",
         no_tensor_norms,
+        warm_up=ADAGC_WARMUP,
+        warm_up_rule=cap_norm,
     ),
     "update_rms": Clipping(
         "update_rms",
@@ -110,5 +119,6 @@ CLIPPINGS: dict[str, Clipping] = {
         "no update where loss or norm exceeds mean + k std of the last 128",
         none_accepted,
         stage="step",
+        warm_up=FIRST_STEPS,
     ),
 }

@@ -52,6 +52,11 @@ def no_state(layout: Layout, like: Tensor) -> State:
     return {}
 
 
+def keep(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
+    """No clipping: g."""
+    return gradient, state, torch.zeros((), dtype=torch.bool, device=gradient.device)
+
+
 @dataclass(frozen=True)
 class Clipping:
     """One clipping strategy.
@@ -70,6 +75,12 @@ class Clipping:
         all: parameters and the optimizer's state stay as they were.
     exempts_head
         Whether the rule treats the classifier's own tensors (``layout.head``) differently.
+    warm_up
+        Steps from the first on in which the rule cannot act yet, because it has not seen enough: a
+        trial that ends within them says nothing about the rule. A norm that is not finite ends the
+        trial, so that every step counts.
+    warm_up_rule
+        What is done in these steps instead; nothing, unless the source says otherwise.
     """
 
     name: str
@@ -80,6 +91,8 @@ class Clipping:
     init: Callable[[Layout, Tensor], State] = no_state
     stage: Literal["gradient", "update", "step"] = "gradient"
     exempts_head: bool = False
+    warm_up: int = 0
+    warm_up_rule: Rule = keep
 
 
 def norm_of(tensor: Tensor, dim: int | None = None) -> Tensor:

@@ -1,0 +1,44 @@
+"""A disturbance as the trials of a unit meet it: each with its own seed's random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.strategies.disturbances import Disturbance
+
+STREAM = 2**31
+"""Sets a disturbance's random numbers apart from those of the order of the data, which come from
+the seed and the number of a pass."""
+
+
+def disturbed_batch(
+    disturbance: Disturbance, seeds: Sequence[int], number: int, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The batches (K, B, C, H, W) and (K, B) of disturbed update ``number``, counted from 0.
+
+    What is drawn depends on a trial's seed and on the number alone: not on where in training the
+    disturbance begins, on the strategy, or on the trials beside it.
+    """
+    pairs = [
+        disturbance.batch(images[k], labels[k], _generator(seed, number))
+        for k, seed in enumerate(seeds)
+    ]
+    some_images, some_labels = zip(*pairs, strict=True)
+    return torch.stack(some_images), torch.stack(some_labels)
+
+
+def disturbed_factors(
+    disturbance: Disturbance, rates: Sequence[float], factors: np.ndarray
+) -> np.ndarray:
+    """What the trials' learning rates (K,) are multiplied by in place of ``factors`` (K,)."""
+    pairs = zip(rates, factors, strict=True)
+    return np.array([disturbance.rate(rate * factor) / rate for rate, factor in pairs])
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    entropy = int(np.random.SeedSequence([seed, STREAM, number]).generate_state(1)[0])
+    return torch.Generator().manual_seed(entropy)
