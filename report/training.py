@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -305,10 +307,14 @@ def cost_sentences(source: Evidence) -> str:
             paired_ratio(rows, "batch_policy", "fixed", value) for value in ("steps", "seconds")
         ]
         for steps, seconds in zip(*(r.to_dict("records") for r in ratios), strict=True):
+            spread = (
+                "a single cell, so no interval"
+                if math.isnan(seconds["low"])
+                else f"95% interval over cells {seconds['low']:.2f} to {seconds['high']:.2f}"
+            )
             lines.append(
                 f"- {name(model)}: {phrase('batch_policy', steps['level'])} takes "
                 f"{steps['ratio']:.2f} times the updates of a fixed batch size, and "
-                f"{seconds['ratio']:.2f} times the time (95% interval over cells "
-                f"{seconds['low']:.2f} to {seconds['high']:.2f})."
+                f"{seconds['ratio']:.2f} times the time ({spread})."
             )
     return "\n".join(lines) or "No trial learned with a fixed batch size to compare with."
