@@ -499,6 +499,8 @@ DEFAULTS = {
     "status": "stable",
     "status_reason": None,
     "first_bad_step": math.nan,
+    "first_spike_step": math.nan,
+    "warm_up_steps": 0,
     "classes": 10,
     "target_accuracy": 0.9,
     "parameters": 1000,
@@ -670,7 +672,7 @@ def test_explosions_are_told_with_their_direction(grid_says: Say) -> None:
     assert text_of(comparisons.explosions("clipping")) == (
         "With no clipping, 100% of the trials explode. Value clipping lowers that share by 50.0 "
         "points (95% interval 50.0 to 50.0).\n\n"
-        "With no clipping, 0% of the trials end trained. Value clipping raises that share by 50.0 "
+        "With no clipping, 0% of the trials learn. Value clipping raises that share by 50.0 "
         "points (95% interval 50.0 to 50.0)."
     )
 
