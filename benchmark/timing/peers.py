@@ -60,6 +60,7 @@ def _train(trial: Trial, seeds: Sequence[int], checkpoints: int) -> list[float]:
     each = [[p.detach().numpy() for p in module.parameters()] for module in modules]
     weights = [jnp.stack(tensors) for tensors in zip(*each, strict=True)]
     rng = np.random.default_rng(seeds[0])
+    assert trial.epochs is not None
     steps = int(trial.epochs * len(labels)) // trial.batch_size
     passes = -(-steps * trial.batch_size // len(labels))
     shape = len(seeds), steps, trial.batch_size
