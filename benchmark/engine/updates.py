@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmark.strategies.clipping import Clipping, State, scale_to
-from benchmark.strategies.clipping.fixed import clip_by_global_norm, keep
+from benchmark.strategies.clipping.fixed import clip_by_global_norm
+from benchmark.strategies.clipping.rule import keep
 from benchmark.strategies.optimizers import OPTIMIZERS, Optimizer
 
 Tensors = dict[str, Tensor]
