@@ -2,8 +2,9 @@
 
 import functools
 import linecache
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -15,9 +16,11 @@ from conftest import TOY, toy_split
 from torch import nn
 
 from benchmark import Clipping, Range, Study, Trial, module_model, tensor_dataset
-from benchmark.driver import Options, dispatch, run_study
+from benchmark.driver import Options, dispatch, inspecting, run_study, verifying
 from benchmark.driver.commandline import run
 from benchmark.driver.digests import custom_digests, digest
+from benchmark.driver.executors import InThisProcess, WorkerPool
+from benchmark.driver.scripts import parts_of
 from benchmark.driver.units import Unit
 from benchmark.results import ResultsError, load_study
 
@@ -326,3 +329,83 @@ def test_a_change_for_one_factor_says_which(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="clipping 'scaled' has changed since 2 trials") as said:
         run_study(study("clipping", scaled(0.001), "none"), here(tmp_path))
     assert "dataset" not in str(said.value)
+
+
+SCRIPT = """
+import torch
+from benchmark import Clipping, Study
+
+FACTOR = 1.0
+
+def scale(gradient, state, threshold, context):
+    return FACTOR * gradient, state, gradient.new_zeros((), dtype=torch.bool)
+
+def study(scale_):
+    clipping = Clipping("scripted", scale, None, reference="custom", summary="scaled")
+    return Study(
+        name="scripted",
+        question="Is it the same?",
+        factors={"clipping": (clipping, "none"), "epochs": 0.1, "learning_rate": 0.05},
+        checkpoints=4,
+    )
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A script of a study with a custom clipping, which has been run."""
+    path = tmp_path / "scripted_study.py"
+    path.write_text(SCRIPT)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    here_ = WorkerPool(InThisProcess(), lambda: 0)
+    monkeypatch.setattr(verifying, "open_pool", lambda executor, workers: here_)
+    parts_of(path)
+    run_study(sys.modules["scripted_study"].study("smoke"), here(tmp_path / "results"))
+    yield path
+    sys.modules.pop("scripted_study", None)
+
+
+def test_custom_parts_are_verified_where_their_script_is_named(
+    script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    verify = ["verify", str(tmp_path / "results"), "--device", "cpu"]
+
+    assert inspecting.main([*verify, "--script", str(script)]) == 0
+    assert "2 trials trained again, 2 compared bit for bit" in capsys.readouterr().out
+    assert inspecting.main(verify) == 0
+    assert "1 trials trained again" in capsys.readouterr().out
+    assert "1 trials have custom parts, and are left out; name the script" in caplog.text
+
+
+def test_a_script_that_has_changed_is_not_taken_for_what_was_trained(
+    script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    del sys.modules["scripted_study"]
+    script.write_text(SCRIPT.replace("FACTOR = 1.0", "FACTOR = 0.001"))
+
+    arguments = ["verify", str(tmp_path / "results"), "--device", "cpu", "--script", str(script)]
+    assert inspecting.main(arguments) == 0
+    assert "1 trials have custom parts, and are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("nowhere.py", None, "no script"),
+        ("broken_script.py", "1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("leaving_script.py", "raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("json.py", "", "has the name of another module"),
+        ("notes.txt", "", "is no Python script"),
+    ],
+)
+def test_a_script_that_cannot_be_had_is_named_in_one_line(
+    name: str, content: str | None, words: str, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+
+    assert inspecting.main(["verify", str(tmp_path), "--script", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1

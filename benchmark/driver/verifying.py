@@ -9,6 +9,7 @@ system are others, numbers that are not the same are held to the tolerances too.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from benchmark.driver.commandline import folder_path, one_of
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import open_pool
 from benchmark.driver.options import Options
+from benchmark.driver.scripts import Parts, objects_of, parts_of
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
@@ -40,6 +42,8 @@ chaotic."""
 SHOWN = 5
 """Differences of a trial that are printed."""
 
+
+NO_PARTS: Parts = {}
 
 log = logging.getLogger(__name__)
 
@@ -77,29 +81,38 @@ class Checked(NamedTuple):
     differences: list[str]
 
 
-def verify(options: Options, *, sample: int = SAMPLE, seed: int = 0) -> Iterator[Checked]:
+def verify(
+    options: Options, *, sample: int = SAMPLE, seed: int = 0, parts: Parts = NO_PARTS
+) -> Iterator[Checked]:
     """Train ``sample`` finished trials again, and what stood in their units.
 
     ``options.results`` is a folder of studies or one study's. Yields every trial that is trained.
 
+    Parameters
+    ----------
+    parts
+        Custom strategies, models and data sets, as `parts_of` a script finds them.
+
     Raises
     ------
     ResultsError
-        If there is no finished trial of registered strategies, models and data sets.
+        If there is no finished trial whose strategies, model and data set are to be had.
     DataError
         If a data set is missing or damaged.
     """
     results = options.results
     folders = [results] if is_study(results) else studies_in(results)
     loaded = {folder.name: StudyFolder(folder).load() for folder in folders}
-    finished = [(name, trial) for name, found in loaded.items() for trial in repeatable(found)]
+    finished = [
+        (name, trial) for name, found in loaded.items() for trial in repeatable(found, parts)
+    ]
     if not finished:
         raise ResultsError(f"{str(results)!r} holds no finished trial that can be trained again")
     drawn = np.random.default_rng(seed).permutation(len(finished))[:sample]
     tasks: dict[str, Task] = {}
     for i in sorted(drawn):
         name, trial = finished[i]
-        task = task_of(name, loaded[name], trial, options.device)
+        task = task_of(name, loaded[name], trial, options.device, parts)
         # a data set that is not to be had is no difference of the trials
         load(task.unit.trials[0].dataset)
         tasks.setdefault(f"{name}/{task.unit.id}", task)
@@ -119,32 +132,36 @@ def verify(options: Options, *, sample: int = SAMPLE, seed: int = 0) -> Iterator
         pool.stop()
 
 
-def repeatable(results: Results) -> list[str]:
-    """Keys of the finished trials all of whose parts are registered; of the others, a row has only
-    the name."""
+def repeatable(results: Results, parts: Parts = NO_PARTS) -> list[str]:
+    """Keys of the finished trials all of whose parts are registered or among ``parts``; of the
+    others, a row has only the name."""
     finished = results.trials[results.trials["status"] != "failed"]
-    known = pd.Series(True, index=finished.index)
-    for field, registry in REGISTRIES.items():
-        known &= finished[field].isin(list(registry))
-    if not known.all():
-        log.warning("%d trials have custom parts, and are left out", (~known).sum())
-    return finished.loc[known, "trial"].tolist()
+    names = ["trial", "custom", *REGISTRIES]
+    rows = finished[names].to_dict("records")
+    keys = [row["trial"] for row in rows if objects_of(row, parts) is not None]
+    if left := len(rows) - len(keys):
+        log.warning(
+            "%d trials have custom parts, and are left out; name the script that they are defined "
+            "in, as it was then, with --script",
+            left,
+        )
+    return keys
 
 
-def task_of(study: str, results: Results, trial: str, device: str) -> Task:
+def task_of(study: str, results: Results, trial: str, device: str, parts: Parts = NO_PARTS) -> Task:
     """How to train ``trial`` again: in its unit where that can give the same bits, or alone."""
     rows = results.trials.set_index("trial", drop=False)
     here = describe_device(choose_device(device))
     order = {key: i for i, key in enumerate(results.plan["trial"])}
     beside = rows[rows["unit"] == rows.loc[trial, "unit"]]
     beside = beside.loc[sorted(beside.index, key=lambda key: order.get(key, len(order)))]
-    whole = _unit(study, results, beside, device)
+    whole = _unit(study, results, beside, device, parts)
     as_it_was = (
         whole.id == rows.loc[trial, "unit"]
         and made_here(results.metadata, VERSIONS)
         and bool(rows.loc[trial, "device"] == here)
     )
-    unit = whole if as_it_was else _unit(study, results, rows.loc[[trial]], device)
+    unit = whole if as_it_was else _unit(study, results, rows.loc[[trial]], device, parts)
     keys = {t.key for t in unit.trials}
     tables = {
         name: getattr(results, name)[getattr(results, name)["trial"].isin(keys)]
@@ -153,11 +170,13 @@ def task_of(study: str, results: Results, trial: str, device: str) -> Task:
     return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, DECISIVE))
 
 
-def _unit(study: str, results: Results, rows: pd.DataFrame, device: str) -> Unit:
-    definition = results.metadata["study"]
+def _unit(study: str, results: Results, rows: pd.DataFrame, device: str, parts: Parts) -> Unit:
+    definition = results.metadata.get("study")
+    if definition is None:
+        raise ResultsError(f"the files of {study} do not say of which study they are")
     trials = []
     for row in rows.to_dict("records"):
-        trial = trial_of(row)
+        trial = dataclasses.replace(trial_of(row), **objects_of(row, parts) or {})
         if resolve(trial).key != row["trial"]:
             raise ResultsError(
                 f"trial {row['trial']} of {study} has another key in this version of the package; "
@@ -198,11 +217,11 @@ def check(task: Task, now: Record, trial: str) -> Checked:
 
 
 def exact_differences(table: str, before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """Every value that is not the same, timings aside."""
+    """Every value that is not the same, timings aside, and digests, by which parts were found."""
     if len(before) != len(now):
         return [f"{table}: {len(before)} rows, now {len(now)}"]
     found = []
-    for name in [name for name in before if not str(name).endswith("seconds")]:
+    for name in [name for name in before if not str(name).endswith(("seconds", "custom"))]:
         same = (before[name] == now[name]) | (before[name].isna() & now[name].isna())
         for i in np.flatnonzero(~same):
             step = f" at step {before['step'].iloc[i]}" if "step" in before else ""
@@ -255,6 +274,12 @@ def add_verify(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
+    parser.add_argument(
+        "--script",
+        type=folder_path,
+        metavar="FILE",
+        help="import FILE, and train trials with custom objects that it defines",
+    )
     parser.set_defaults(run=_verify)
 
 
@@ -264,7 +289,9 @@ def _verify(options: argparse.Namespace) -> int:
     counts = {True: 0, False: 0}
     differing = 0
     where = Options(options.results, device=options.device)
-    checked = verify(where, sample=options.trials, seed=options.seed)
+    # never what a folder of results names: it may be another's
+    parts = parts_of(options.script) if options.script else NO_PARTS
+    checked = verify(where, sample=options.trials, seed=options.seed, parts=parts)
     for task, trial, exact, found in checked:
         counts[exact] += 1
         differing += bool(found)
