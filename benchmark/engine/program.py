@@ -35,10 +35,10 @@ Tensors = dict[str, Tensor]
 PER_EXAMPLE_NUMBERS = 2**25
 """Most numbers that the gradients of single examples may take at once: 128 MiB in float32."""
 POWER_ITERATIONS = 30
-SIDE_BY_SIDE = 2_000_000
+SIDE_BY_SIDE = 1_000_000
 """Most parameters of all pieces whose gradients are sampled at once, which shares the overhead of
-a pass; beyond, copies of the weights cost more than that (1 and 16 MLPs of 64-256-10: 2.2 to 0.9
-and 5.6 to 4.6 ms a sample; 8 of 784-256-10: 17 to 20)."""
+a pass; beyond, copies of the weights cost more than that (1 and 16 MLPs of 64-256-10: 0.74 to 0.41
+and 4.3 to 4.5 ms a sample; 1 and 4 of 784-256-10: 1.8 to 1.5 and 7.0 to 7.7)."""
 CONVOLVED_PIXELS = 300_000
 """Most pixels, of all trials together, that a CPU evaluates networks with convolutions on at once:
 their maps no longer fit in its caches beyond (9 small CNNs, 256 images of 28x28 each: 93 ms a trial
@@ -214,9 +214,9 @@ class Program:
             "norm": norm if wide else norm.to(self.dtype),
             "rate": population.learning_rate * factor,
         }
-        together = lift(change, trials)
-        if self.change_at_once is not None and not wide:
-            together = self.change_at_once
+        together = None if wide else self.change_at_once
+        if together is None:
+            together = lift(change, trials)
         parameters, clip_state, memory, clipped = together(
             gradient, population.clipping, population.optimizer, values
         )
@@ -292,25 +292,16 @@ class Program:
     def _gradient_at_once(
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Mean loss (K,) and its gradient (K, D)."""
         if self.chain is not None:
             return self.chain.gradient(population.parameters, population.buffers, images, labels)
-        losses, gradients = self._gradients(population, images, labels)
-        return losses, self.layout.join(gradients, batch_dims=1)
-
-    def _gradients(
-        self, population: Population, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensors]:
-        """Mean loss (K,) and its gradient by name (K, ...)."""
-        if self.chain is not None:
-            arguments = population.parameters, population.buffers, images, labels
-            losses, gradient = self.chain.gradient(*arguments)
-            return losses, self.layout.split(gradient)
         leaves = self._leaves(population)
         # batch normalization updates the trials' running statistics in place
         logits = self._logits(leaves, population.buffers, images)
         losses = self._losses(logits, labels).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        return losses.detach(), dict(zip(leaves, gradients, strict=True))
+        named = dict(zip(leaves, gradients, strict=True))
+        return losses.detach(), self.layout.join(named, batch_dims=1)
 
     @torch.no_grad()
     def evaluate(
@@ -382,14 +373,14 @@ class Program:
             return size, pieces * size, self._sample_side_by_side(kept, images, labels, pieces)
         small = torch.zeros(labels.shape[0], dtype=torch.float64, device=self.device)
         loss = torch.zeros_like(small)
-        total: Tensors = {}
+        total = torch.zeros_like(population.parameters)
         for i in range(pieces):
             piece = slice(i * size, (i + 1) * size)
-            losses, gradients = self._gradients(kept, images[:, piece], labels[:, piece])
-            small = small + _squared_norm(gradients)
-            loss = loss + losses
-            total = {k: total[k] + g for k, g in gradients.items()} if total else gradients
-        big = _squared_norm(total) / pieces**2
+            losses, gradient = self._gradient_at_once(kept, images[:, piece], labels[:, piece])
+            small += row_norms(gradient).double().square()
+            loss += losses
+            total += gradient
+        big = row_norms(total).double().square() / pieces**2
         return size, pieces * size, torch.stack([small / pieces, big, loss / pieces])
 
     def _sample_side_by_side(
@@ -407,10 +398,11 @@ class Program:
         )
         trials, size = labels.shape[0], labels.shape[1] // pieces
         cut = [t[:, : pieces * size].unflatten(1, (pieces, size)) for t in (images, labels)]
-        losses, gradients = self._gradients(many, *(t.flatten(0, 1) for t in cut))
-        small = _squared_norm(gradients).view(trials, pieces).mean(dim=1)
-        mean = {k: g.unflatten(0, (trials, pieces)).mean(dim=1) for k, g in gradients.items()}
-        return torch.stack([small, _squared_norm(mean), losses.view(trials, pieces).mean(dim=1)])
+        losses, gradient = self._gradient_at_once(many, *(t.flatten(0, 1) for t in cut))
+        small = row_norms(gradient).double().square().view(trials, pieces).mean(dim=1)
+        mean = gradient.view(trials, pieces, -1).mean(dim=1)
+        big = row_norms(mean).double().square()
+        return torch.stack([small, big, losses.view(trials, pieces).mean(dim=1)])
 
     def _sample_examples(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         trials, count = labels.shape
@@ -463,9 +455,3 @@ class Program:
             value = (vector * image).sum(dim=1)
             vector = image
         return value.detach()
-
-
-def _squared_norm(tensors: Tensors) -> Tensor:
-    """Of all tensors (K, ...) together: (K,), in double precision."""
-    norms = [norm_in_double(t.flatten(1), dim=1) for t in tensors.values()]
-    return torch.stack(norms).square().sum(dim=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,8 @@ class Run:
             )
         rates = torch.tensor(multiplied, dtype=dtype, device=device)
         sampled = self._sampled(first, order) if sample else None
-        measured, scatter = [], None
+        measured: list[tuple[Tensor, ...]] = []
+        scatter = None
         before = part.parameters
         for i in range(steps):
             before = part.parameters
@@ -205,9 +207,9 @@ class Run:
             if i in disturbed:
                 batch = disturbed_batch(disturbance, seeds, first.disturbed_before(i), *batch)
             part, *step = program.step(part, *batch, rates[i])
-            measured.append(torch.stack([t.double() for t in step]))
+            measured.append(tuple(step))
         # the one moment when the host waits for the device
-        losses, norms, clipped = torch.stack(measured, dim=1).cpu().numpy()
+        losses, norms, clipped = (_columns(series) for series in zip(*measured, strict=True))
         for j, log in enumerate(logs):
             rate = log.trial.learning_rate * own[j] * factors[-1]
             if steps - 1 in disturbed:
@@ -339,6 +341,14 @@ class Run:
         self.population = population.take(going) if going else population
         self.alive = [self.alive[p] for p in going]
         return finals
+
+
+def _columns(series: Sequence[Tensor]) -> np.ndarray:
+    """What every step measured (K,), as doubles (steps, K) on the host."""
+    # norms alone may change their type from step to step
+    if len({tensor.dtype for tensor in series}) > 1:
+        series = [tensor.double() for tensor in series]
+    return torch.stack(list(series)).double().cpu().numpy()
 
 
 def _add_samples(logs: list[Log], small: int, big: int, measured: Tensor) -> None:
