@@ -21,7 +21,7 @@ from benchmark.records.fields import (
     refused,
 )
 from benchmark.records.levels import Levels, checked_block, checked_levels, plain_levels
-from benchmark.records.narrowing import custom_objects, selected
+from benchmark.records.narrowing import BUDGETS, custom_objects, selected
 from benchmark.records.ranges import Range
 
 
@@ -92,7 +92,9 @@ class Search:
         space = {k: selected(k, left[k], custom) if k in left else v for k, v in self.space.items()}
         extra = {k: v for k, v in left.items() if k not in self.space}
         each = {**each, **{k: selected(k, v, custom) for k, v in extra.items()}}
-        fixed = {k: v for k, v in self.fixed.items() if k not in extra}
+        # a budget takes the place of one in the other unit
+        gone = {*extra, *(BUDGETS[k] for k in selection if k in BUDGETS)}
+        fixed = {k: v for k, v in self.fixed.items() if k not in gone}
         return dataclasses.replace(self, space=space, each=each, fixed=fixed, samplers=samplers)
 
     def definition(self) -> dict[str, Any]:
