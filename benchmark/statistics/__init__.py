@@ -9,6 +9,7 @@ appear in the frame.
 
 from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
 from benchmark.statistics.depth import depth_growth, theoretical_growth
+from benchmark.statistics.disturbances import accuracy_lost, made_up, recovery
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.outcomes import (
     best_so_far,
@@ -55,6 +56,7 @@ from benchmark.statistics.seeds import (
 __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
+    "accuracy_lost",
     "best_per_arm",
     "best_so_far",
     "bootstrap",
@@ -73,6 +75,7 @@ __all__ = [
     "largest_stable_rate",
     "learning_rate_sensitivity",
     "left_open",
+    "made_up",
     "main_effects",
     "mean",
     "outcomes",
@@ -87,6 +90,7 @@ __all__ = [
     "probability_of_improvement",
     "proportion",
     "rate_scores",
+    "recovery",
     "resample",
     "share",
     "smallest_detectable",

@@ -1,0 +1,243 @@
+"""Disturbances: made half way, the same for every strategy, and what they cost."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmark import Trial, statistics, train
+from benchmark.contracts import BrokenContract, check
+from benchmark.data import Dataset
+from benchmark.engine.disturbing import disturbed_batch
+from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
+
+TROUBLE = [name for name in DISTURBANCES if name != "none"]
+CHECKPOINTS = 4
+
+
+def trials(toy: Dataset, **changes: Any) -> list[Trial]:
+    chosen: dict[str, Any] = {"updates": 16, "batch_size": 16, "precision": "float64", **changes}
+    return [
+        Trial(dataset=toy, learning_rate=rate, seed=seed, **chosen)
+        for seed, rate in enumerate((0.05, 0.2))
+    ]
+
+
+ARMS: list[dict[str, Any]] = [
+    {},
+    {"updates": None, "epochs": 16 / 6},
+    {"batch_policy": "accumulate"},
+    {"batch_policy": "doubling", "batch_size": 4},
+    {"clipping": "skip_step", "optimizer": "adam"},
+]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=str)
+@pytest.mark.parametrize("name", TROUBLE)
+def test_equal_to_the_same_seed_without_it_up_to_the_disturbed_step(
+    toy: Dataset, name: str, arm: dict[str, Any]
+) -> None:
+    calm, disturbed = (
+        train(trials(toy, disturbance=which, **arm), device="cpu", checkpoints=CHECKPOINTS)
+        for which in ("none", name)
+    )
+    assert disturbed.trials["disturbed_step"].tolist() == [9, 9]
+    assert calm.trials["disturbed_step"].isna().all()
+    columns = [c for c in calm.history.columns if c != "trial"]
+    before, after = (
+        [record.history.loc[of(record.history["step"]), columns] for record in (calm, disturbed)]
+        for of in (lambda step: step <= 8, lambda step: step > 8)
+    )
+    pd.testing.assert_frame_equal(*before, check_exact=True)
+    assert (after[0]["train_loss"].to_numpy() != after[1]["train_loss"].to_numpy()).any()
+
+
+@pytest.mark.parametrize("name", TROUBLE)
+def test_together_as_alone(toy: Dataset, name: str) -> None:
+    group = trials(toy, disturbance=name)
+    together, alone = (
+        train(group, device="cpu", checkpoints=CHECKPOINTS, together=width).history
+        for width in (2, 1)
+    )
+    numbers = together.select_dtypes("number").columns
+    np.testing.assert_allclose(
+        together[numbers].astype(float), alone[numbers].astype(float), rtol=1e-8
+    )
+
+
+def test_bad_batches_have_other_labels_and_brighter_pixels() -> None:
+    images, labels = torch.rand(2, 64, 1, 2, 2), torch.arange(64).repeat(2, 1)
+    found, shuffled = disturbed_batch(DISTURBANCES["bad_batch"], [3, 4], 0, images, labels)
+
+    assert torch.equal(found, 10 * images)
+    assert torch.equal(shuffled.sort(dim=1).values, labels)
+    # each seed its own order, and the same one again
+    assert not torch.equal(shuffled[0], shuffled[1])
+    again = disturbed_batch(DISTURBANCES["bad_batch"], [4], 0, images[1:], labels[1:])
+    assert torch.equal(again[1][0], shuffled[1])
+    later = disturbed_batch(DISTURBANCES["bad_batch"], [4], 1, images[1:], labels[1:])
+    assert not torch.equal(later[1][0], shuffled[1])
+
+
+def test_one_example_is_corrupted() -> None:
+    images, labels = torch.ones(1, 64, 1, 2, 2), torch.arange(64).repeat(1, 1)
+    found, same = disturbed_batch(DISTURBANCES["corrupt_example"], [0], 0, images, labels)
+
+    assert torch.equal(same, labels)
+    assert sorted(found.flatten(2).mean(dim=2)[0].tolist())[-2:] == [1.0, 1000.0]
+
+
+def test_a_bump_multiplies_the_rate_of_five_updates(toy: Dataset) -> None:
+    group = trials(toy, disturbance="rate_bump", updates=16, schedule="cosine")
+    calm = train(trials(toy, schedule="cosine"), device="cpu", checkpoints=16).history
+    bumped = train(group, device="cpu", checkpoints=16).history
+    ratio = (bumped["learning_rate"] / calm["learning_rate"]).iloc[:17]
+
+    # a checkpoint an update: rows 1 to 16 are the updates
+    expected = [1.0] * 9 + [30.0] * 5 + [1.0] * 3
+    assert ratio.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "updates", "runs"),
+    [
+        ("bad_batch", 10, True),
+        ("bad_batch", 9, False),
+        ("corrupt_example", 2, True),
+        ("corrupt_example", 1, False),
+        ("rate_bump", 0, False),
+    ],
+)
+def test_a_budget_too_small_for_it_is_skipped(
+    toy: Dataset, name: str, updates: int, runs: bool
+) -> None:
+    trial = Trial(dataset=toy, disturbance=name, updates=updates)
+    row = train(trial, device="cpu", checkpoints=4).trials.iloc[0]
+
+    assert (row["status"] != "skipped") == runs
+    assert runs or f"{name} takes" in row["status_reason"]
+
+
+def explode(images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> Any:
+    return 1e4 * images, labels
+
+
+def test_the_loss_of_other_data_is_no_spike(toy: Dataset) -> None:
+    loud = Disturbance("loud", 1, "-", "pixels x 10,000", batch=explode)
+    # a step too small to change anything: only the batch's own loss is large
+    trial = Trial(dataset=toy, updates=8, learning_rate=1e-12, disturbance=loud)
+    record = train(trial, device="cpu", checkpoints=4)
+
+    assert record.history["train_loss_max"].max() > 100
+    assert pd.isna(record.trials["first_spike_step"].item())
+    # what it did to the network is one
+    trial = dataclasses.replace(trial, learning_rate=1e-3)
+    row = train(trial, device="cpu", checkpoints=4).trials.iloc[0]
+    assert row["first_spike_step"] == row["disturbed_step"] + 1 == 6
+
+
+def loses_examples(images: Any, labels: Any, generator: Any) -> Any:
+    return images[1:], labels[1:]
+
+
+def draws(images: Any, labels: Any, generator: Any) -> Any:
+    return images + torch.rand(images.shape), labels
+
+
+def in_place(images: Any, labels: Any, generator: Any) -> Any:
+    return images.mul_(2), labels
+
+
+def new_class(images: Any, labels: Any, generator: Any) -> Any:
+    return images, labels + 1
+
+
+def no_rate(rate: float) -> float:
+    return 0.0
+
+
+BROKEN = {
+    "examples": ({"batch": loses_examples}, "type and shape"),
+    "generator": ({"batch": draws}, "draw from no other"),
+    "argument": ({"batch": in_place}, "as they were"),
+    "labels": ({"batch": new_class}, "labels of the batch's classes"),
+    "rate": ({"rate": no_rate}, "positive rate"),
+    "time": ({"at": 1.0}, "share of the budget"),
+    "updates": ({"updates": 1.5}, "whole number of updates"),
+    "nothing": ({"updates": 2}, "must change the batch or the rate"),
+}
+
+
+@pytest.mark.parametrize(("fields", "rule"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_rule_is_named(fields: dict[str, Any], rule: str) -> None:
+    whole = {"updates": 1, **fields}
+    mine = Disturbance("mine", reference="-", summary="-", **whole)
+
+    with pytest.raises(BrokenContract, match=rule):
+        check(mine)
+
+
+# statistics, on made-up trials
+
+
+def made(seeds: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Seed k loses k + 1 points at the end, and is level again after 10 (k + 1) updates."""
+    rows, history = [], []
+    for seed in range(seeds):
+        for name in ("none", "bad_batch"):
+            trial = Trial(updates=80, disturbance=name, seed=seed)
+            lost = 0.01 * (seed + 1) if name == "bad_batch" else 0.0
+            outcome = {"disturbed_step": 41.0 if lost else math.nan, "accuracy": 0.9 - lost}
+            rows.append({"trial": trial.key, "cell": trial.cell, **trial.row(), **outcome})
+            for step in range(0, 81, 10):
+                down = lost and 41 <= step < 50 + 10 * (seed + 1)
+                accuracy = 0.5 if down else 0.9 - 0.001 * bool(lost)
+                history.append({"trial": trial.key, "step": step, "samples": 32 * step})
+                history[-1]["validation_accuracy"] = accuracy
+    return pd.DataFrame(rows), pd.DataFrame(history)
+
+
+def test_accuracy_lost_is_paired_by_seed() -> None:
+    frame, _ = made()
+    found = statistics.accuracy_lost(frame).iloc[0]
+
+    assert found[["disturbance", "clipping", "pairs"]].tolist() == ["bad_batch", "none", 3]
+    assert found["lost"] == pytest.approx(0.02)
+    # Student's interval of 1, 2 and 3 points
+    assert found["low"] == pytest.approx(0.02 - 4.3027 * 0.01 / math.sqrt(3), abs=1e-5)
+
+
+@pytest.mark.parametrize(("tolerance", "expected"), [(0.01, [19, 29, 39]), (0.0, [math.inf] * 3)])
+def test_updates_until_the_loss_is_made_up(tolerance: float, expected: list[float]) -> None:
+    found = statistics.made_up(*made(), tolerance=tolerance)
+
+    assert found["updates_to_make_up"].tolist() == expected
+
+
+def test_what_the_disturbance_never_reached_is_left_out() -> None:
+    frame, history = made()
+    frame.loc[frame["seed"] == 0, "disturbed_step"] = math.nan
+
+    assert statistics.made_up(frame, history)["seed"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("updates", "share", "median"),
+    [
+        ([10.0, 30.0, 20.0], 1.0, 20.0),
+        ([10.0, math.inf, 20.0], 2 / 3, 20.0),
+        ([10.0, math.inf, math.inf], 1 / 3, math.inf),
+        ([10.0, math.inf], 0.5, 10.0),
+    ],
+)
+def test_recovery(updates: list[float], share: float, median: float) -> None:
+    rows = {"disturbance": "bad_batch", "clipping": "none", "seed": range(len(updates))}
+    frame = pd.DataFrame({**rows, "updates_to_make_up": updates})
+    found = statistics.recovery(frame).iloc[0]
+
+    assert found[["share", "median"]].tolist() == [pytest.approx(share), median]
+    assert found["low"] < found["share"] or found["share"] < found["high"]
