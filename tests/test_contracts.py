@@ -16,7 +16,7 @@ from benchmark.data.datasets import make_splits
 from benchmark.engine import REGISTRIES
 from benchmark.models import INITIALIZATIONS, MODELS
 from benchmark.strategies.batch_policies import BATCH_POLICIES, Decision
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import CLIPPINGS, keep
 from benchmark.strategies.losses import LOSSES
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair
 from benchmark.strategies.optimizers import OPTIMIZERS
@@ -134,6 +134,12 @@ CLIPPING = {
         "nothing of it",
     ),
     "a wrong signature": (changed(CLIPPINGS, "none", clip=math.sqrt), "TypeError"),
+    "a warm-up that is not one": (changed(CLIPPINGS, "global_norm", warm_up=5), "acts at step 1"),
+    "too long a warm-up": (changed(CLIPPINGS, "zclip", warm_up=26), "acts at step 26"),
+    "a hidden warm-up": (changed(CLIPPINGS, "zclip", warm_up=0), "declare a longer one"),
+    "too short a warm-up": (changed(CLIPPINGS, "adagc", warm_up=98), "declare a longer one"),
+    "another warm-up rule": (changed(CLIPPINGS, "adagc", warm_up_rule=keep), "acts at step 1 "),
+    "half a step": (changed(CLIPPINGS, "zclip", warm_up=2.5), "whole number of steps"),
 }
 
 

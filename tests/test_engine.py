@@ -25,6 +25,7 @@ from benchmark.engine.resolve import parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
+from benchmark.status import could_act
 from benchmark.strategies.batch_policies import BATCH_POLICIES
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.losses import LOSSES
@@ -464,6 +465,16 @@ def test_a_spike_is_seen_at_its_step(toy: Dataset) -> None:
     assert row["first_bad_step"] == 2
     assert row["status"] in ("recovered", "collapsed", "dead")
     assert "at step 2" in row["status_reason"]
+
+
+@pytest.mark.parametrize(("updates", "early"), [(25, True), (26, False)])
+def test_a_trial_that_ends_in_its_warm_up_says_so(toy: Dataset, updates: int, early: bool) -> None:
+    trials = [Trial(dataset=toy, updates=updates, clipping=c) for c in ("zclip", "none")]
+    rows = run(*trials)
+    assert rows["warm_up_steps"].tolist() == [25, 0]
+    assert could_act(rows).tolist() == [not early, True]
+    reasons = rows["status_reason"].fillna("").tolist()
+    assert reasons == ["ended within the 25 steps of zclip's warm-up" if early else "", ""]
 
 
 def test_the_same_unit_gives_the_same_bits(toy: Dataset) -> None:
