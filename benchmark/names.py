@@ -38,7 +38,7 @@ def find(choice: Choice, registry: Mapping[str, T], kind: str) -> T:
     UnknownName
         Quotes the name, the nearest valid one and all that are allowed.
     ValueError
-        If an object of one's own has the name of a registered one: rows are told apart by name.
+        If a custom object has the name of a registered one: rows are told apart by name.
     """
     if not isinstance(choice, str):
         if registry.get(choice.name, choice) != choice:

@@ -38,7 +38,7 @@ class ResultsError(Exception):
 
 
 class DamagedFile(ResultsError):
-    """A file that is cut short, was altered, or is none of ours."""
+    """A file that is cut short, was altered, or is no file of this benchmark."""
 
 
 def checksum(rows: pa.Table) -> str:
@@ -110,7 +110,8 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     Raises
     ------
     DamagedFile
-        If the file does not read, was altered since it was written, or is none of ours.
+        If the file does not read, was altered since it was written, or is no table of this
+        benchmark.
     ResultsError
         If it was written by another schema version.
     FileNotFoundError

@@ -311,7 +311,7 @@ def test_to_moves_every_tensor_and_keeps_the_rest() -> None:
     assert (moved.mean, moved.std) == (splits.mean, splits.std)
 
 
-# data sets of one's own
+# custom data sets
 
 
 def own(images: Any = IMAGES, labels: Any = LABELS, **options: Any) -> Dataset:

@@ -639,7 +639,7 @@ def test_only_numbers_differ_within_a_unit() -> None:
 
 
 def test_counting_a_networks_work_leaves_nothing_on_it(toy: Dataset) -> None:
-    # a builder of one's own may give the same module each time
+    # a custom builder may give the same module each time
     module = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     mine = module_model("mine", lambda shape, classes: module)
     trial = resolve(Trial(dataset=toy, model=mine))

@@ -2,7 +2,7 @@
 
 >>> from benchmark.contracts import check
 >>> from benchmark.strategies.schedules import Schedule, cosine
->>> check(Schedule("twice cosine", cosine, "one's own", "half a cosine"))
+>>> check(Schedule("twice cosine", cosine, "custom", "half a cosine"))
 Traceback (most recent call last):
     ...
 benchmark.contracts.subject.BrokenContract: schedule 'twice cosine' must have a name without \

@@ -58,7 +58,7 @@ CONTRACTS: dict[type, tuple[str, Callable[[Subject, Any], None]]] = {
 
 
 def check(strategy: Named) -> None:
-    """Check that a strategy of one's own keeps the contract of its kind.
+    """Check that a custom strategy keeps the contract of its kind.
 
     What every kind has in common: a name, a reference and a summary; equal to its copy in another
     process; no change of what it is given; the same for the same; finite results; and, in a few

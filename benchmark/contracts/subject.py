@@ -116,5 +116,5 @@ def check_state(subject: Subject, before: dict[str, Tensor], after: dict[str, Te
 
 
 def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state of one's own."""
+    """A custom state."""
     return {k: v.clone() for k, v in state.items()}

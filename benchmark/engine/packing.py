@@ -60,11 +60,11 @@ def _measured(shape: Trial) -> _Size:
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         counts.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
 
-    # a model of one's own may give the same module each time: leave nothing on it
+    # a custom model may give the same module each time: leave nothing on it
     with contextlib.ExitStack() as hooks, torch.no_grad():
         for layer in maps:
             hooks.callback(layer.register_forward_hook(count).remove)
-        # two examples, for a module of one's own that needs them
+        # two examples, for a custom module that needs them
         model(torch.zeros(2, *parts.dataset.image_shape))
     return _Size(
         multiply_adds=sum(counts),

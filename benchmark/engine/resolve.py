@@ -262,7 +262,7 @@ def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:
     Raises
     ------
     ValueError
-        If two different objects of one's own have one name: rows are told apart by name.
+        If two different custom objects have one name: rows are told apart by name.
     """
     groups: dict[tuple[object, ...], list[Trial]] = {}
     own: dict[tuple[str, str], object] = {}

@@ -135,7 +135,7 @@ def _skipped(trial: Trial, reason: str) -> dict[str, Any]:
 def _in_chunks(
     trials: list[Trial], splits: Splits, settings: Settings
 ) -> Iterator[tuple[list[dict[str, Any]], list[Log]]]:
-    """Train ``trials`` so many at a time; what does not fit in memory is halved and retried."""
+    """Train ``trials`` in chunks; what does not fit in memory is halved and retried."""
     program = Program(parts_of(trials[0]), trials[0], settings.device)
     width = settings.together or trained_together(trials[0], settings.device)
     waiting = [trials[i : i + width] for i in range(0, len(trials), width)]

@@ -20,10 +20,10 @@ def module_model(
     *,
     depth: int = 0,
     width: int = 0,
-    reference: str = "one's own",
+    reference: str = "custom",
     summary: str = "",
 ) -> Model:
-    """A model of one's own, for ``Trial(model=...)``, from whatever builds a module.
+    """A custom model, for ``Trial(model=...)``, from whatever builds a module.
 
     All parameters that require a gradient are trained. With ``initialization="own"`` the module
     keeps the weights that it draws while it is built, from torch's global generator under the
@@ -86,7 +86,7 @@ class _Build:
                 f"model {self.name!r} has the layers it was built with, "
                 f"so normalization {normalization.name!r} cannot be added"
             )
-        # whatever device is set: a module of one's own may compute with numbers while it is built
+        # whatever device is set: a custom module may compute with numbers while it is built
         with torch.device("cpu"):
             module = self.build(image_shape, classes)
             self._check(module, image_shape, classes)
