@@ -69,7 +69,10 @@ class Whole:
         if value is None and self.optional:
             return None
         number = value if type(value) is int else _number(value)
-        if number is None or not self.low <= number <= self.high or number % self.multiple_of:
+        if number is None or not self.low <= number <= self.high:
+            raise refused(field, value, self._allowed(number))
+        # not equal: a large fraction, whose float is whole
+        if number % self.multiple_of or number != value:
             raise refused(field, value, self._allowed(number))
         return int(number)
 
@@ -258,7 +261,7 @@ TRIAL: dict[str, Rule] = {
     "batch_policy_parameter": Real(optional=True),
     "batch_size": Whole(1),
     "epochs": Real("a number in 0..1e9", low=0.0, high=1e9, optional=True),
-    "updates": Whole(0, optional=True),
+    "updates": Whole(0, 10**9, optional=True),
     "precision": NAME,
     "disturbance": NAME,
     "seed": SEED,
