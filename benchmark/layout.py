@@ -83,11 +83,13 @@ class Layout:
         front = vector.shape[:-1]
         pieces = vector.split(self.sizes, dim=-1)
         return {
-            name: piece.view(*front, *shape)
+            name: piece.view((*front, *shape))
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
         }
 
     def join(self, tensors: Mapping[str, Tensor], batch_dims: int = 0) -> Tensor:
         """The vector (..., D) whose `split` gives ``tensors``."""
-        flat = [tensors[name].flatten(start_dim=batch_dims) for name in self.names]
+        # and not `flatten`, which a tensor without further dimensions does not have
+        found = [tensors[name] for name in self.names]
+        flat = [t.reshape(*t.shape[:batch_dims], -1) for t in found]
         return torch.cat(flat, dim=-1)

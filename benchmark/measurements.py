@@ -124,6 +124,48 @@ def _measure(
     }
 
 
+def measure_module(
+    model: nn.Module,
+    layout: Layout,
+    trained: Mapping[str, Tensor],
+    images: Tensor,
+    labels: Tensor,
+    loss: Loss = cross_entropy,
+) -> Arrays:
+    """`measure_layers` of a module with the numbers that it has: arrays of shape (1, L).
+
+    In plain PyTorch, for a network that cannot be lifted over trials. ``trained`` are the module's
+    parameters by name; whatever else the pass changes in it is the caller's to undo.
+    """
+    seen: Tensors = {}
+    probes: Tensors = {}
+    with _outputs_seen(model, probes, seen, new=True):
+        loss(model(images.clone()), labels).mean().backward()
+    gradients = {
+        name: (torch.zeros_like(p) if p.grad is None else p.grad).unsqueeze(0)
+        for name, p in trained.items()
+    }
+    values = {name: h.detach() for name, h in seen.items()}
+    backprop = {name: p.grad for name, p in probes.items()}
+    return {
+        "gradient_norm": norms_by_layer(layout, gradients),
+        "backprop_norm": _columns(
+            layout,
+            {n: norm_in_double(e).unsqueeze(0) for n, e in backprop.items() if e is not None},
+            1,
+        ),
+        "activation_rms": _columns(
+            layout,
+            {n: (norm_in_double(h) / h.numel() ** 0.5).unsqueeze(0) for n, h in values.items()},
+            1,
+        ),
+        "activation_mean": _columns(layout, {n: h.mean().view(1) for n, h in values.items()}, 1),
+        "parameter_norm": norms_by_layer(
+            layout, {name: p.detach().unsqueeze(0) for name, p in trained.items()}
+        ),
+    }
+
+
 _SHAPES: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], dict[str, torch.Size]]]
 _SHAPES = WeakKeyDictionary()
 
@@ -143,14 +185,18 @@ def _shapes(
 
 
 @contextmanager
-def _outputs_seen(model: nn.Module, probes: Tensors, seen: Tensors) -> Iterator[None]:
-    """Within, what layers give is put into ``seen``, and probes are added to it."""
+def _outputs_seen(
+    model: nn.Module, probes: Tensors, seen: Tensors, new: bool = False
+) -> Iterator[None]:
+    """Within, what layers give is put into ``seen``, and probes, new ones or those, are added."""
 
     def hook(name: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
         def add_probe(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
             if name in seen:
                 return output
             seen[name] = output
+            if new:
+                probes[name] = torch.zeros_like(output).requires_grad_(True)
             return output + probes[name] if name in probes else output
 
         return add_probe

@@ -14,16 +14,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.engine.batched import forward
 from benchmark.engine.dense import DenseChain
+from benchmark.engine.one_by_one import (
+    RANDOM_STATE,
+    OneByOne,
+    own_random_numbers,
+    random_state,
+)
+from benchmark.engine.probing import note, why_one_by_one
 from benchmark.engine.resolve import Parts, build_model
 from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
-from benchmark.models import initialize
+from benchmark.measurements import Arrays, measure_layers, measure_module
+from benchmark.models import MODELS, initialize
 from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
@@ -120,21 +129,50 @@ class Program:
             torch.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype).train()
         self.layout = Layout.of(self.model)
-        self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
+        self.chain: DenseChain | None = None
+        self.one_by_one: OneByOne | None = None
+        if MODELS.get(parts.model.name) is not parts.model:
+            self._choose(trial)
+        if self.one_by_one is None:
+            self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
         self.change_at_once = at_once(parts.clipping, parts.optimizer)
         self.convolves = any(isinstance(m, nn.Conv2d) for m in self.model.modules())
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
 
+    def _choose(self, trial: Trial) -> None:
+        """Whether a custom network's trials go together, which a first pass of it tells."""
+        parts = self.parts
+        alone = OneByOne(self.model, self.layout, parts.loss.value, parts.precision, self.device)
+        self.model.to(self.device)
+
+        def logits(parameters: Tensor, buffers: Tensors, images: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self._logits(self.layout.split(parameters), buffers, images)
+
+        reason = why_one_by_one(
+            alone, parts.model.name, parts.dataset, self._lifted_gradient, logits
+        )
+        if reason is not None:
+            self.one_by_one = alone
+            note(parts.model.name, reason)
+
     def start(self, trials: Sequence[Trial]) -> Population:
         """Initial state; a trial's weights depend on its seed and gain alone."""
         vectors, kept = [], []
+        # a builder may give the same module each time: its weights stay what they are
+        before = [p.detach().clone() for p in self.model.parameters()]
         for trial in trials:
-            module = self._initialized(trial)
+            module, drawn = self._initialized(trial)
             tensors = dict(module.named_parameters()) | dict(module.named_buffers())
             vectors.append(self.layout.join(tensors).detach())
             # buffers, and parameters that are not trained
             left = {k: v.detach() for k, v in tensors.items() if k not in self.layout.names}
+            if self.one_by_one is not None:
+                left[RANDOM_STATE] = drawn
             kept.append({k: v.to(self.device, copy=True) for k, v in left.items()})
+        with torch.no_grad():
+            for parameter, value in zip(self.model.parameters(), before, strict=True):
+                parameter.copy_(value)
         self.model.to(self.device)
         parameters = torch.stack(vectors).to(self.device)
         width = len(trials)
@@ -154,16 +192,19 @@ class Program:
             threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
         )
 
-    def _initialized(self, trial: Trial) -> nn.Module:
+    def _initialized(self, trial: Trial) -> tuple[nn.Module, Tensor]:
+        """A module with the trial's first numbers, and the state of what it may draw later."""
         initialization = self.parts.initialization
-        if initialization.draw is None:
-            # the module draws its own weights, from torch's global generator
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(trial.seed)
-                return build_model(self.parts, trial).to(self.dtype)
+        with own_random_numbers(self.device):
+            torch.manual_seed(trial.seed)
+            if initialization.draw is None:
+                # the module draws its own weights, from torch's global generator
+                module = build_model(self.parts, trial).to(self.dtype)
+                return module, random_state(self.device)
+            drawn = random_state(self.device)
         generator = torch.Generator().manual_seed(trial.seed)
         initialize(self.model.cpu(), initialization, trial.init_gain, generator)
-        return self.model
+        return self.model, drawn
 
     def step(
         self, population: Population, images: Tensor, labels: Tensor, factor: Tensor
@@ -247,7 +288,7 @@ class Program:
     ) -> tuple[Tensor, Tensor]:
         self._set_mode(training=True)
         if self.micro_batches == 1:
-            return self._gradient_at_once(population, images, labels)
+            return self._gradient_at_once(population.parameters, population.buffers, images, labels)
         loss = torch.zeros((), dtype=self.dtype, device=self.device)
         gradient = torch.zeros((), dtype=self.dtype, device=self.device)
         pieces = zip(
@@ -257,7 +298,9 @@ class Program:
         )
         for some_images, some_labels in pieces:
             share = some_labels.shape[1] / labels.shape[1]
-            some_loss, some_gradient = self._gradient_at_once(population, some_images, some_labels)
+            some_loss, some_gradient = self._gradient_at_once(
+                population.parameters, population.buffers, some_images, some_labels
+            )
             loss = loss + share * some_loss
             gradient = gradient + share * some_gradient
         return loss, gradient
@@ -282,22 +325,28 @@ class Program:
         each = self.parts.loss.value(logits.flatten(0, 1), labels.flatten())
         return each.view(labels.shape)
 
-    def _leaves(self, population: Population) -> Tensors:
+    def _leaves(self, parameters: Tensor) -> Tensors:
         """Every trial's parameters (K, ...) by name, to differentiate by."""
         return {
             name: tensor.detach().requires_grad_(True)
-            for name, tensor in self.layout.split(population.parameters).items()
+            for name, tensor in self.layout.split(parameters).items()
         }
 
     def _gradient_at_once(
-        self, population: Population, images: Tensor, labels: Tensor
+        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and its gradient (K, D)."""
-        if self.chain is not None:
-            return self.chain.gradient(population.parameters, population.buffers, images, labels)
-        leaves = self._leaves(population)
+        passes = self.chain or self.one_by_one
+        if passes is not None:
+            return passes.gradient(parameters, buffers, images, labels)
+        return self._lifted_gradient(parameters, buffers, images, labels)
+
+    def _lifted_gradient(
+        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        leaves = self._leaves(parameters)
         # batch normalization updates the trials' running statistics in place
-        logits = self._logits(leaves, population.buffers, images)
+        logits = self._logits(leaves, buffers, images)
         losses = self._losses(logits, labels).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         named = dict(zip(leaves, gradients, strict=True))
@@ -330,8 +379,9 @@ class Program:
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
         for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
             examples = x.expand(trials, *x.shape)
-            if self.chain is not None:
-                logits = self.chain.logits(population.parameters, population.buffers, examples)
+            passes = self.chain or self.one_by_one
+            if passes is not None:
+                logits = passes.logits(population.parameters, population.buffers, examples)
             else:
                 logits = self._logits(weights, population.buffers, examples)
             targets = y.expand(trials, *y.shape)
@@ -362,43 +412,50 @@ class Program:
         precision: norm(G_b)^2 averaged over the pieces, norm(G_B)^2, and the loss.
         """
         self._set_mode(training=True)
-        if self.parts.batch_policy.per_example:
-            return 1, labels.shape[1], self._sample_examples(population, images, labels)
         pieces = self.pieces(labels.shape[1])
+        if self.parts.batch_policy.per_example and self.one_by_one is None:
+            return 1, labels.shape[1], self._sample_examples(population, images, labels)
         size = labels.shape[1] // pieces
-        kept = dataclasses.replace(
-            population, buffers={k: v.clone() for k, v in population.buffers.items()}
-        )
-        if not self.convolves and pieces * population.parameters.numel() <= SIDE_BY_SIDE:
-            return size, pieces * size, self._sample_side_by_side(kept, images, labels, pieces)
+        kept = {k: v.clone() for k, v in population.buffers.items()}
+        beside = pieces * population.parameters.numel() <= SIDE_BY_SIDE
+        if beside and not self.convolves and self.one_by_one is None:
+            many = self._sample_side_by_side(population.parameters, kept, images, labels, pieces)
+            return size, pieces * size, many
+        measured = self._sample_in_turn(population.parameters, kept, images, labels, pieces)
+        return size, pieces * size, measured
+
+    def _sample_in_turn(
+        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, pieces: int
+    ) -> Tensor:
+        size = labels.shape[1] // pieces
         small = torch.zeros(labels.shape[0], dtype=torch.float64, device=self.device)
         loss = torch.zeros_like(small)
-        total = torch.zeros_like(population.parameters)
+        total = torch.zeros_like(parameters)
         for i in range(pieces):
-            piece = slice(i * size, (i + 1) * size)
-            losses, gradient = self._gradient_at_once(kept, images[:, piece], labels[:, piece])
+            some = slice(i * size, (i + 1) * size)
+            arguments = parameters, buffers, images[:, some], labels[:, some]
+            losses, gradient = self._gradient_at_once(*arguments)
             small += row_norms(gradient).double().square()
             loss += losses
             total += gradient
         big = row_norms(total).double().square() / pieces**2
-        return size, pieces * size, torch.stack([small / pieces, big, loss / pieces])
+        return torch.stack([small / pieces, big, loss / pieces])
 
     def _sample_side_by_side(
-        self, population: Population, images: Tensor, labels: Tensor, pieces: int
+        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, pieces: int
     ) -> Tensor:
         """Every piece as a trial of its own, with its trial's weights."""
 
         def beside(tensor: Tensor) -> Tensor:
             return tensor.repeat_interleave(pieces, dim=0)
 
-        many = dataclasses.replace(
-            population,
-            parameters=beside(population.parameters),
-            buffers={name: beside(buffer) for name, buffer in population.buffers.items()},
-        )
         trials, size = labels.shape[0], labels.shape[1] // pieces
         cut = [t[:, : pieces * size].unflatten(1, (pieces, size)) for t in (images, labels)]
-        losses, gradient = self._gradient_at_once(many, *(t.flatten(0, 1) for t in cut))
+        losses, gradient = self._gradient_at_once(
+            beside(parameters),
+            {name: beside(buffer) for name, buffer in buffers.items()},
+            *(t.flatten(0, 1) for t in cut),
+        )
         small = row_norms(gradient).double().square().view(trials, pieces).mean(dim=1)
         mean = gradient.view(trials, pieces, -1).mean(dim=1)
         big = row_norms(mean).double().square()
@@ -426,6 +483,20 @@ class Program:
         big = norm_in_double(total / count, dim=1).square()
         return torch.stack([small / count, big, loss / count])
 
+    def layers(self, population: Population, images: Tensor, labels: Tensor) -> Arrays:
+        """What `measure_layers` gives, on examples (N, C, H, W), (N,), the same for every trial."""
+        self._set_mode(training=True)
+        parameters, buffers, loss = population.parameters, population.buffers, self.parts.loss.value
+        if self.one_by_one is None:
+            return measure_layers(
+                self.model, self.layout, parameters, buffers, images, labels, loss
+            )
+        each = []
+        for k in range(len(parameters)):
+            with self.one_by_one.carrying(parameters, buffers, k, keep=False) as trained:
+                each.append(measure_module(self.model, self.layout, trained, images, labels, loss))
+        return {name: np.concatenate([some[name] for some in each]) for name in each[0]}
+
     def sharpness(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         """The Hessian's eigenvalue of largest magnitude (K,), by power iteration.
 
@@ -433,25 +504,52 @@ class Program:
         mode; running statistics are not changed (Cohen et al. 2021, 2103.00065).
         """
         self._set_mode(training=True)
-        trials = population.parameters.shape[0]
-        leaves = self._leaves(population)
+        parameters, buffers = population.parameters, population.buffers
+        if self.one_by_one is not None:
+            each = []
+            for k in range(len(parameters)):
+                with self.one_by_one.carrying(parameters, buffers, k, keep=False) as trained:
+                    loss = self.parts.loss.value(self.one_by_one.apply(images), labels).mean()
+                    own = {name: p.unsqueeze(0) for name, p in trained.items()}
+                    each.append(self._curvature(loss, list(trained.values()), own))
+            return torch.cat(each)
+        leaves = self._leaves(parameters)
+        kept = {k: v.clone() for k, v in buffers.items()}
+        logits = self._logits(leaves, kept, images.expand(len(parameters), *images.shape))
+        losses = self._losses(logits, labels.expand(len(parameters), -1)).mean(dim=1)
+        return self._curvature(losses.sum(), list(leaves.values()), leaves)
 
-        kept = {k: v.clone() for k, v in population.buffers.items()}
-        logits = self._logits(leaves, kept, images.expand(trials, *images.shape))
-        losses = self._losses(logits, labels.expand(trials, -1)).mean(dim=1)
-        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), create_graph=True)
+    def _curvature(self, loss: Tensor, leaves: list[Tensor], shaped: Tensors) -> Tensor:
+        """Eigenvalues (K,) of the Hessian of ``loss`` () by ``leaves``, which are independent.
+
+        ``shaped`` are the same with the trial as their first axis.
+        """
+        trials = len(next(iter(shaped.values())))
+        found = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+        # a parameter that is not used has a gradient of zero, and that depends on nothing
+        used = [g.requires_grad for g in found]
+        gradients = [g for g, follows in zip(found, used, strict=True) if follows]
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(self.layout.size, generator=generator).to(self.dtype)
         vector = start.to(self.device).expand(trials, -1)
         value = torch.zeros(trials, dtype=self.dtype, device=self.device)
-        for _ in range(POWER_ITERATIONS):
+        for _ in range(POWER_ITERATIONS if gradients else 0):
             length = norm_in_double(vector, dim=1).unsqueeze(1)
             vector = (vector / torch.where(length > 0, length, 1.0)).to(self.dtype)
-            pieces = list(self.layout.split(vector).values())
+            pieces = [
+                piece.view_as(g)
+                for piece, g, follows in zip(
+                    self.layout.split(vector).values(), found, used, strict=True
+                )
+                if follows
+            ]
             product = torch.autograd.grad(
-                gradients, list(leaves.values()), pieces, retain_graph=True, materialize_grads=True
+                gradients, leaves, pieces, retain_graph=True, materialize_grads=True
             )
-            image = self.layout.join(dict(zip(leaves, product, strict=True)), batch_dims=1)
+            parts = {
+                name: p.view_as(t) for (name, t), p in zip(shaped.items(), product, strict=True)
+            }
+            image = self.layout.join(parts, batch_dims=1)
             value = (vector * image).sum(dim=1)
             vector = image
         return value.detach()

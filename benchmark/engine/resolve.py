@@ -203,7 +203,8 @@ def _misfit(
 ) -> str | None:
     """Why there is no such network; cached, because a grid asks it for each of its shapes."""
     try:
-        with torch.device("meta"):
+        # a custom module draws numbers while it is built, from torch's global generator
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
             _build(data, model, normalization, depth, width)
     except ImpossiblePair as error:
         return str(error)

@@ -20,7 +20,7 @@ from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
 from benchmark.engine.settings import CHECKED_EXAMPLES, Settings
 from benchmark.layout import linear_maps
-from benchmark.measurements import layer_kind, measure_layers, norms_by_layer
+from benchmark.measurements import layer_kind, norms_by_layer
 from benchmark.norms import norm_in_double
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import GradientSample, Observation, stay
@@ -250,14 +250,7 @@ class Run:
         if not self.settings.layers:
             return
         program, population = self.program, self.population
-        measured = measure_layers(
-            program.model.train(),
-            program.layout,
-            population.parameters,
-            population.buffers,
-            *self.probed,
-            program.parts.loss.value,
-        )
+        measured = program.layers(population, *self.probed)
         maps = linear_maps(program.model)
         if delta is not None:
             moved = norms_by_layer(program.layout, program.layout.split(delta))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
 
 from benchmark.models.networks import ImageShape, Model
 from benchmark.strategies.normalization import ImpossiblePair, Normalization
@@ -34,9 +33,10 @@ def module_model(
     build
         ``(image_shape (C, H, W), classes) -> module``, which maps images (B, C, H, W) to logits
         (B, classes). A function of a file, not a lambda, where it shall reach other processes.
-        It must not draw numbers in its forward pass (dropout): a seed could not fix a trial then.
-        Trials that train together go through `torch.func.vmap`, which allows no ``if`` on a
-        tensor's value.
+        Trials that train together go through `torch.func.vmap`. A network that it does not take,
+        with an ``if`` on a tensor's value, say, or an LSTM, with hooks or with dropout, trains its
+        trials one after another in plain PyTorch. What it draws in its forward pass goes on from
+        where building it under the trial's seed left torch's generator.
     depth, width
         Written into the rows; 0 says nothing.
 
@@ -45,7 +45,8 @@ def module_model(
     ImpossiblePair
         When built for a trial that also asks for a normalization: the module has its own layers.
     ValueError
-        When built, if it does not give logits, or draws numbers in its forward pass.
+        If it does not give logits, has nothing to train, or draws random numbers that torch's seed
+        does not fix.
 
     Examples
     --------
@@ -93,24 +94,23 @@ class _Build:
         return module
 
     def _check(self, module: nn.Module, image_shape: ImageShape, classes: int) -> None:
-        for name, part in module.named_modules():
-            if isinstance(part, _DropoutNd) and part.p > 0:
-                raise ValueError(
-                    f"model {self.name!r} draws numbers in its forward pass ({name}: {part}), "
-                    "which a trial's seed does not fix; set p=0"
-                )
-            if isinstance(part, _NormBase) and part.track_running_stats and part.momentum is None:
-                raise ValueError(
-                    f"model {self.name!r} averages its running statistics over all batches "
-                    f"({name}: {part}), which trials trained together cannot; set a momentum"
-                )
         module.eval()
+        kept = [
+            (part, name, buffer, buffer.clone())
+            for part in module.modules()
+            for name, buffer in part._buffers.items()
+            if buffer is not None and not is_lazy(buffer)
+        ]
         # a lazy module gets its shapes here
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = module(torch.zeros(2, *image_shape))
+        for part, name, buffer, before in kept:
+            part._buffers[name] = buffer.copy_(before)
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         if shape != (2, classes):
             raise ValueError(
                 f"model {self.name!r} must map images (B, {', '.join(map(str, image_shape))}) to "
                 f"logits (B, {classes}), but gave {shape} for B = 2"
             )
+        if not any(p.requires_grad for p in module.parameters()):
+            raise ValueError(f"model {self.name!r} has no parameters that require a gradient")
