@@ -179,7 +179,6 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 }
 
 LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
-LATER["trials"] = frozenset({"custom"})
 """Columns that were added since the schema version began: files that were written before lack
 them. One that lacks another column is damaged."""
 

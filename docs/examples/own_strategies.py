@@ -6,7 +6,10 @@ a schedule and a data set, and a study of them. To run it, and to see the report
     python docs/examples/own_strategies.py --scale smoke
     python report/build.py results/smoke
 
-`benchmark.contracts.check(SIGN)` tells whether it keeps the rules of the others.
+`benchmark.contracts.check(SIGN)` tells whether it keeps the rules of the others. Where a strategy
+or the data have changed since rows were trained, the study says so, and `--retrain` trains those
+trials again; `python -m benchmark verify results/smoke --script docs/examples/own_strategies.py`
+trains a sample of all again and compares.
 """
 
 from __future__ import annotations
@@ -102,6 +105,8 @@ def stripes(examples: int, seed: int) -> tuple[Tensor, Tensor]:
     return waves + torch.randn(examples, 8, 8, generator=generator), labels
 
 
+# The network sees pixels less their mean over their deviation; `standardize=False` leaves them as
+# they are. Arrays, tensors, lists and pandas' columns are taken, and labels may be words.
 STRIPES = tensor_dataset(
     "stripes",
     train=stripes(960, seed=0),
