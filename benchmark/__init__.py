@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmark.models import Initialization, Model, module_model
     from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
     from benchmark.strategies.clipping import Clipping
+    from benchmark.strategies.disturbances import Disturbance
     from benchmark.strategies.losses import Loss
     from benchmark.strategies.normalization import Normalization
     from benchmark.strategies.optimizers import Optimizer
@@ -29,6 +30,7 @@ __all__ = [
     "Clipping",
     "Dataset",
     "Decision",
+    "Disturbance",
     "Initialization",
     "Loss",
     "Model",
@@ -57,14 +59,15 @@ def __getattr__(name: str) -> Any:
         from benchmark.strategies import (
             batch_policies,
             clipping,
+            disturbances,
             losses,
             normalization,
             optimizers,
             schedules,
         )
 
-        strategies = (batch_policies, clipping, losses, normalization, optimizers, schedules)
-        for module in (data, engine, models, *strategies):
+        factors = (batch_policies, clipping, disturbances, losses, normalization)
+        for module in (data, engine, models, *factors, optimizers, schedules):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -138,10 +138,13 @@ def divergence(trials: pd.DataFrame) -> pd.Series:
 def could_act(trials: pd.DataFrame) -> pd.Series:
     """Whose clipping had steps after its warm-up: the others say nothing about the rule.
 
-    A rule without a warm-up can act from the first step on.
+    A disturbance has to come after it, too. A rule without a warm-up can act from the first step.
     """
     warm_up = trials["warm_up_steps"].fillna(0)
-    return ~((warm_up > 0) & (trials["steps"].fillna(0) <= warm_up))
+    last = trials["steps"].fillna(0)
+    if "disturbed_step" in trials:
+        last = trials["disturbed_step"].fillna(last)
+    return ~((warm_up > 0) & (last <= warm_up))
 
 
 def capped_loss(loss: float | None, initial_loss: float | None) -> float:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark import Trial, statistics, train
+from benchmark import Trial, train
 from benchmark.contracts import BrokenContract, check
 from benchmark.data import Dataset
 from benchmark.engine.disturbing import disturbed_batch
+from benchmark.statistics import disturbances as statistics
 from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
 
 TROUBLE = [name for name in DISTURBANCES if name != "none"]
@@ -85,9 +86,11 @@ def test_bad_batches_have_other_labels_and_brighter_pixels() -> None:
 
 def test_one_example_is_corrupted() -> None:
     images, labels = torch.ones(1, 64, 1, 2, 2), torch.arange(64).repeat(1, 1)
-    found, same = disturbed_batch(DISTURBANCES["corrupt_example"], [0], 0, images, labels)
+    found, changed = disturbed_batch(DISTURBANCES["corrupt_example"], [0], 0, images, labels)
 
-    assert torch.equal(same, labels)
+    wrong = (changed != labels)[0]
+    assert wrong.sum() == 1
+    assert (found[0, wrong] == 1000).all()
     assert sorted(found.flatten(2).mean(dim=2)[0].tolist())[-2:] == [1.0, 1000.0]
 
 

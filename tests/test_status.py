@@ -133,3 +133,10 @@ def test_a_rule_could_act_in_a_step_after_its_warm_up(
     rows = trials(steps=[steps], warm_up_steps=[warm_up])
 
     assert could_act(rows).tolist() == [expected]
+
+
+@pytest.mark.parametrize(("disturbed", "expected"), [(25, False), (26, True), (NAN, True)])
+def test_a_disturbance_within_the_warm_up_says_nothing(disturbed: float, expected: bool) -> None:
+    rows = trials(steps=[100], warm_up_steps=[25], disturbed_step=[disturbed])
+
+    assert could_act(rows).tolist() == [expected]

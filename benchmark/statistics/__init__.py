@@ -9,7 +9,6 @@ appear in the frame.
 
 from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
 from benchmark.statistics.depth import depth_growth, theoretical_growth
-from benchmark.statistics.disturbances import accuracy_lost, made_up, recovery
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.outcomes import (
     best_so_far,
@@ -56,7 +55,6 @@ from benchmark.statistics.seeds import (
 __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
-    "accuracy_lost",
     "best_per_arm",
     "best_so_far",
     "bootstrap",
@@ -75,7 +73,6 @@ __all__ = [
     "largest_stable_rate",
     "learning_rate_sensitivity",
     "left_open",
-    "made_up",
     "main_effects",
     "mean",
     "outcomes",
@@ -90,7 +87,6 @@ __all__ = [
     "probability_of_improvement",
     "proportion",
     "rate_scores",
-    "recovery",
     "resample",
     "share",
     "smallest_detectable",

@@ -86,7 +86,10 @@ CORRUPT_SCALE = 1000.0
 
 
 def scale_one_example(images: Tensor, labels: Tensor, generator: torch.Generator) -> Batch:
-    """The pixels of one example of the batch times a thousand; its label stays.
+    """The pixels of one example of the batch times a thousand, and a label of another class.
+
+    With its own label it would do nothing where the network is right about it, which late in
+    training is nearly everywhere: the loss of a margin a thousand times as large is zero.
 
     >>> images = torch.ones(3, 1, 1, 1)
     >>> found, _ = scale_one_example(images, torch.zeros(3), torch.Generator())
@@ -94,7 +97,10 @@ def scale_one_example(images: Tensor, labels: Tensor, generator: torch.Generator
     [1.0, 1.0, 1000.0]
     """
     place = torch.randint(len(labels), (1,), generator=generator).to(images.device)
-    return images.index_copy(0, place, CORRUPT_SCALE * images[place]), labels
+    # the first of another class, if there is one
+    wrong = labels[(labels != labels[place]).int().argmax()].unsqueeze(0)
+    scaled = images.index_copy(0, place, CORRUPT_SCALE * images[place])
+    return scaled, labels.index_copy(0, place, wrong)
 
 
 DISTURBANCES: dict[str, Disturbance] = {
@@ -118,7 +124,7 @@ DISTURBANCES: dict[str, Disturbance] = {
         "corrupt_example",
         1,
         "Blanchard et al. 2017, arXiv:1703.02757 (one arbitrary gradient spoils a mean)",
-        "one example of one batch with pixels x 1000, half way",
+        "one example of one batch with pixels x 1000 and a wrong label, half way",
         batch=scale_one_example,
     ),
 }
