@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 SOURCE = Path(__file__).resolve().parent
 ROOT = SOURCE.parent
 if str(ROOT) not in sys.path:
@@ -21,8 +23,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
-from report.evidence import VARIABLE, default_folder  # noqa: E402
-from report.running import PageError, cores, run_pages  # noqa: E402
+from report.evidence import REFERENCE, VARIABLE, default_folder  # noqa: E402
+from report.rendering import PageError, render_all  # noqa: E402
 
 MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
@@ -52,14 +54,21 @@ def clear(output: Path) -> None:
                 f"{str(folder)!r} is in the way and was not built by this command; give another "
                 "--output"
             )
-    for name in (*MARKS, "cache", "doctrees"):
+    for name in (*MARKS, "doctrees"):
         shutil.rmtree(output / name, ignore_errors=True)
 
 
+def chapters() -> list[str]:
+    """The names of all pages, the first one first."""
+    contents = yaml.safe_load((SOURCE / "_toc.yml").read_text(encoding="utf-8"))
+    parts = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    return [contents["root"], *parts]
+
+
 def stage(pages: Path) -> None:
-    """Copy the pages to ``pages``, so that building leaves the sources as they are."""
+    """Copy what goes with the pages to ``pages``, so that building leaves the sources alone."""
     pages.mkdir(parents=True)
-    for pattern in ("*.md", "*.bib", "_*.yml"):
+    for pattern in ("*.bib", "_*.yml"):
         for path in SOURCE.glob(pattern):
             shutil.copy(path, pages)
     for folder in ("_ext", "_static"):
@@ -69,26 +78,26 @@ def stage(pages: Path) -> None:
 def build(folder: Path, output: Path) -> int:
     """Build the book about ``folder`` in ``output``/html; returns the exit status."""
     clear(output)
-    pages, html, cache = output / "pages", output / "html", output / "cache"
+    pages, html = output / "pages", output / "html"
     stage(pages)
+    os.environ[VARIABLE] = str(folder.resolve())
+    strict = folder.resolve() == REFERENCE.resolve()
     try:
-        run_pages(pages, folder.resolve(), cache)
+        contradictions = list(render_all(chapters(), pages, strict=strict))
     except PageError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    paths = [str(ROOT), str(pages / "_ext"), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        VARIABLE: str(folder.resolve()),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
+    if contradictions:
+        print("\n".join(contradictions), file=sys.stderr)
+        return 1
+    paths = [str(pages / "_ext"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     commands = [
         [*book, "config", "sphinx", str(pages)],
         [
             *[sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"],
-            *["-D", "nb_execution_mode=cache", "-D", f"nb_execution_cache_path={cache}"],
-            *["-j", str(cores()), "-d", str(output / "doctrees"), str(pages), str(html)],
+            *["-d", str(output / "doctrees"), str(pages), str(html)],
         ],
     ]
     for command in commands:
@@ -105,8 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Build the report from a folder of results.", allow_abbrev=False
     )
-    # one thread a process: the pages already run side by side
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     parser.add_argument("--output", type=Path, default=SOURCE / "_build", metavar="DIR")
     options = parser.parse_args(arguments)

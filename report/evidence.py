@@ -15,15 +15,33 @@ from typing import Any
 import pandas as pd
 
 from benchmark import results
+from benchmark.figures import words
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import completeness, outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "results" / "reference"
 VARIABLE = "BENCHMARK_RESULTS"
 COMMAND = "python studies/{study}.py --scale quick"
+PAGES = {
+    "grid": "learning_rate",
+    "learning_rate": "rates",
+    "clipping": "thresholds",
+    "normalization": "small_batches",
+    "search": "search_against_grid",
+    **{
+        study: study
+        for study in (
+            *("article", "batch_updates", "disturbances", "explosion", "headline"),
+            *("initialization", "optimizers", "scaling", "throughput"),
+        )
+    },
+}
+"""The page about each study."""
 DEFAULT_SCALE = "quick"
 """Of a study script, where its command line names none."""
 
+SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
 OWNERS = {
     "depth": "model",
     "width": "model",
@@ -38,8 +56,7 @@ def default_folder() -> Path:
     """The results folder where none is given: the variable's, else reference, else quick."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    reference = ROOT / "results" / "reference"
-    return reference if any(reference.glob("*/plan.parquet")) else ROOT / "results" / "quick"
+    return REFERENCE if any(REFERENCE.glob("*/plan.parquet")) else ROOT / "results" / "quick"
 
 
 def shown(path: Path) -> str:
@@ -50,7 +67,7 @@ def shown(path: Path) -> str:
     return absolute.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """One study: its tables, its folder and what the pages say of it."""
 
@@ -104,7 +121,7 @@ class Evidence:
         A number that another factor brings with it (the default threshold of a clipping, the depth
         of a model) is none of its own.
         """
-        return [c for c in CONFIGURATION if c not in ("seed", "arm") and self._varies_alone(c)]
+        return [c for c in SETTINGS if self._varies_alone(c)]
 
     def _varies_alone(self, column: str) -> bool:
         frame = self.outcomes
@@ -112,6 +129,19 @@ class Evidence:
             return self.varies(column)
         within = frame.groupby(OWNERS[column], dropna=False)[column].nunique()
         return bool((within > 1).any())
+
+    @property
+    def missing(self) -> int:
+        """How many planned trials have no row."""
+        return len(set(self.results.plan["trial"]) - set(self.results.trials["trial"]))
+
+    @property
+    def not_varied(self) -> list[str]:
+        """What is the same in all trials, with its value; what no trial has is left out."""
+        owned = [c for c in OWNERS if self.varies(c)]
+        fixed = [c for c in SETTINGS if c not in self.factors and c not in owned]
+        values = {c: self.outcomes[c].iloc[0] for c in fixed if c not in OWNERS}
+        return [f"{words(c)} {words(v)}" for c, v in values.items() if not pd.isna(v)]
 
     def file(self, table: str) -> str:
         """Name of a table's file as the pages write it."""

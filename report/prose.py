@@ -1,24 +1,36 @@
-"""Numbers as words: the sentences of the pages are put together from these."""
+"""Numbers as words: how the pages write what they compute.
+
+`FORMATS` names each way of writing a value; the pages use it as a filter (``{{ share|percent }}``)
+and within the patterns of `told` and `table` (``"{level:clipping} {effect:points}"``).
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
-from report.evidence import COMMAND
+from report.text import Markdown, code
 
 Row = Mapping[str, Any]
+Format = Callable[[Any], object]
 
 name = words
 """A level or column in a sentence: ``global_norm`` becomes global norm."""
 
-NUMERIC = re.compile(r"[<>]? ?[+−-]?[\d.,]+%?|–|")
+DASH = "–"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NUMERIC = re.compile(r"[<>]? ?[+−]?[\d.,]+%?|[–∞]|")
 """What counts as a number in a cell of a table."""
+SHORT = re.compile(rf"(?=.*\d)[\d\s.,:;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p]*( to )?[\d\s.,%+−∞]*")
+"""Cells that a narrow column does not break over lines: numbers and ranges of numbers."""
 
 PHRASES = {
     ("clipping", "none"): "no clipping",
@@ -36,6 +48,7 @@ PHRASES = {
     ("batch_policy", "full"): "full batches",
     ("batch_policy", "accumulate"): "accumulation",
     ("batch_policy", "doubling"): "doubling",
+    ("schedule", "constant"): "a constant rate",
 }
 HYPHENATED = {"global_norm": "global-norm", "per_layer_norm": "per-layer-norm"}
 
@@ -50,6 +63,10 @@ def phrase(factor: str, level: object) -> str:
         return found
     if factor in ("clipping", "normalization"):
         return f"{HYPHENATED.get(str(level), name(level))} {factor}"
+    if factor == "schedule":
+        return f"the {name(level)} schedule"
+    if factor in ("learning_rate", "batch_size", "epochs"):
+        return f"{name(factor)} {level:g}"
     return name(level)
 
 
@@ -58,40 +75,65 @@ def opening(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """A share of 1 as a percentage; none and all are written without decimals.
+def is_nothing(value: Any) -> bool:
+    """Whether a value is missing: None, NaN or NA."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
-    >>> percent(0.9731), percent(1.0)
-    ('97.3%', '100%')
+
+def fixed(value: float, digits: int = 1) -> str:
+    """A number with so many decimals; never a negative zero, never a mile of digits.
+
+    >>> fixed(-0.04), fixed(-1.25, 2), fixed(1.31e17)
+    ('0.0', '−1.25', '1.3 × 10¹⁷')
     """
-    whole = round(share, 9) in (0, 1)
-    return f"{100 * share:.{0 if whole else digits}f}%"
+    if is_nothing(value):
+        return DASH
+    if math.isinf(value) or abs(value) >= 1e6:
+        return number(value, 2)
+    rounded = round(float(value), digits)
+    return f"{'−' if rounded < 0 else ''}{abs(rounded):,.{digits}f}"
 
 
 def number(value: float, digits: int = 3) -> str:
     """A number to ``digits`` significant digits; a dash where there is none.
 
-    >>> number(0.00012345), number(12345.6), number(1.0)
-    ('0.000123', '12,346', '1')
+    >>> number(0.00012345), number(12345.6), number(1.0), number(2.81e8)
+    ('0.00012', '12,346', '1', '2.8 × 10⁸')
     """
-    if value is None or math.isnan(value):
-        return "–"
+    if is_nothing(value):
+        return DASH
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if abs(value) >= 1e6 or 0 < abs(value) < 1e-4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    sign = "−" if value < 0 else ""
+    size = abs(float(value))
+    if size and (size >= 1e6 or size < 1e-4):
+        mantissa, _, power = f"{size:.1e}".partition("e")
+        return f"{sign}{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}"
+    if size < 1e-3:
+        return f"{sign}{float(f'{size:.1e}'):.10f}".rstrip("0").rstrip(".") if size else "0"
+    return f"{sign}{size:,.0f}" if size >= 1000 else f"{sign}{size:.{digits}g}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 1 as a percentage; none and all are written without decimals.
+
+    >>> percent(0.9731), percent(1.0), percent(float("nan"))
+    ('97.3%', '100%', '–')
+    """
+    if is_nothing(share):
+        return DASH
+    whole = round(share, 9) in (0, 1)
+    return f"{fixed(100 * share, 0 if whole else digits)}%"
 
 
 def signed(difference: float) -> str:
     """A difference of shares in percentage points, with its sign and without a unit.
 
-    >>> signed(-0.0123)
-    '−1.2'
+    >>> signed(-0.0123), signed(-0.0001)
+    ('−1.2', '0.0')
     """
-    rounded = round(100 * difference, 1)
-    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.1f}"
+    text = fixed(100 * difference)
+    return text if text[0] in "−–∞" or not text.strip("0.") else f"+{text}"
 
 
 def points(difference: float) -> str:
@@ -103,51 +145,19 @@ def points(difference: float) -> str:
     return f"{signed(difference)} points"
 
 
-def spread(low: float, high: float) -> str:
-    """A 95% interval of a difference of shares, in points; one run has none."""
-    if math.isnan(low):
-        return "a single run, so no interval"
-    return f"95% interval {signed(low)} to {signed(high)}"
+def bounds(low: float, high: float, write: Format = signed) -> str:
+    """The two ends of an interval; a dash where a single run has none."""
+    return DASH if is_nothing(low) or is_nothing(high) else f"{write(low)} to {write(high)}"
 
 
-def intervals(rows: pd.DataFrame) -> list[str]:
-    """The 95% intervals of a table's rows, in points; they do not break over lines."""
-    ends = zip(rows["low"], rows["high"], strict=True)
-    texts = [spread(low, high).removeprefix("95% interval ") for low, high in ends]
-    return [text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts]
+def effect(row: Row) -> str:
+    """The effect of a row with its 95% interval, in points.
 
-
-def p_value(p: float) -> str:
-    """A p-value as ``p = 0.012`` or ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def count(amount: int, noun: str) -> str:
-    """An amount with its noun: ``1 trial``, ``2 trials``."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
-def listing(parts: Iterable[str], separator: str = ",") -> str:
-    """Parts joined as English does.
-
-    >>> listing(["a", "b", "c"])
-    'a, b and c'
+    >>> effect({"effect": 0.015, "low": 0.01, "high": 0.02})
+    '+1.5 points (95% interval +1.0 to +2.0)'
     """
-    texts = list(parts)
-    if len(texts) < 2:
-        return "".join(texts)
-    # where the parts hold commas themselves, "and" alone would not part the last two
-    last = " and " if separator == "," else f"{separator} and "
-    return f"{separator} ".join(texts[:-1]) + last + texts[-1]
-
-
-def names(column: pd.Series) -> str:
-    """The levels that a column has, in the order of their appearance.
-
-    >>> names(pd.Series(["cnn", "mlp", "cnn"]))
-    'CNN and MLP'
-    """
-    return listing(map(name, column.unique()))
+    said = bounds(row["low"], row["high"])
+    return f"{points(row['effect'])} ({'no interval' if said == DASH else f'95% interval {said}'})"
 
 
 def sign(row: Row) -> int:
@@ -155,40 +165,179 @@ def sign(row: Row) -> int:
     return 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
 
 
-def change(row: Row, what: str) -> str:
+def change(row: Row) -> str:
     """How a level moves a share, by its interval: ``lowers it by 2.0 points (...)``."""
-    spread_of = spread(row["low"], row["high"])
+    if is_nothing(row["low"]):
+        return f"changes it by {effect(row)}"
     if sign(row) == 0:
-        return f"does not measurably change {what} ({points(row['effect'])}, {spread_of})"
+        return f"does not measurably change it ({effect(row).replace(' (', ', ', 1)}"
     verb = "raises" if sign(row) > 0 else "lowers"
-    ends = sorted((abs(row["low"]), abs(row["high"])))
-    low, high = (f"{100 * end:.1f}" for end in ends)
-    by = f"{100 * abs(row['effect']):.1f}"
-    return f"{verb} {what} by {by} points (95% interval {low} to {high})"
+    low, high = sorted((abs(row["low"]), abs(row["high"])))
+    ends = f"95% interval {fixed(100 * low)} to {fixed(100 * high)}"
+    return f"{verb} it by {fixed(100 * abs(row['effect']))} points ({ends})"
 
 
-def against(row: Row, baseline: str, more: str = "above", less: str = "below") -> str:
-    """Whether a level differs from its baseline, by its interval."""
-    words = {1: f"{more} {baseline}", -1: f"{less} {baseline}"}
-    return words.get(sign(row), f"not distinguishable from {baseline}")
+def p_value(p: float) -> str:
+    """A p-value to three decimals, or that it is below 0.001."""
+    return DASH if is_nothing(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def table(frame: pd.DataFrame, headings: Sequence[str] | None = None) -> str:
-    """A frame as a Markdown table; text is written as it is, numbers by `number`.
+def count(amount: int, noun: str) -> str:
+    """An amount with its noun: ``1 trial``, ``2 trials``."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
-    Columns of numbers are aligned to the right.
+
+def between(low: float, high: float, write: Format = number) -> str:
+    """Two numbers as a range, or the one that it is.
+
+    >>> between(0.1, 0.1), between(0.1, 3.0)
+    ('0.1', '0.1 to 3')
     """
-    cells = [
-        [number(v) if isinstance(v, float) else str(v).replace("|", "\\|") for v in row]
-        for row in frame.itertuples(index=False)
+    ends = write(low), write(high)
+    return f"{ends[0]}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def listing(parts: Iterable[object], separator: str = ",") -> str:
+    """Parts joined as English does; Markdown where one of them is.
+
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    texts = list(parts)
+    marked = any(isinstance(text, Markdown) for text in texts)
+    made = [Markdown.escape(text) if marked else str(text) for text in texts]
+    empty = Markdown("") if marked else ""
+    if len(made) < 2:
+        return empty.join(made)
+    # where the parts hold commas themselves, "and" alone would not part the last two
+    last = " and " if separator == "," else f"{separator} and "
+    kind = type(empty)
+    return kind(kind(f"{separator} ").join(made[:-1]) + kind(last) + made[-1])
+
+
+def names(levels: Iterable[object]) -> str:
+    """The levels that a column has, in the order of their appearance.
+
+    >>> names(pd.Series(["cnn", "mlp", "cnn"]))
+    'CNN and MLP'
+    """
+    return listing(map(name, dict.fromkeys(levels)))
+
+
+def records(rows: pd.DataFrame | Iterable[Row]) -> list[Row]:
+    """The rows of a frame, each with its columns by name."""
+    if isinstance(rows, pd.DataFrame):
+        return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+    return list(rows)
+
+
+FORMATS: dict[str, Format] = {
+    "name": name,
+    "number": number,
+    "fixed": fixed,
+    "fixed2": lambda value: fixed(value, 2),
+    "whole": lambda value: fixed(value, 0),
+    "g": lambda value: DASH if is_nothing(value) else f"{value:g}",
+    "percent": percent,
+    "percent0": lambda share: percent(share, 0),
+    "hundredths": lambda share: fixed(100 * share) if not is_nothing(share) else DASH,
+    "signed": signed,
+    "points": points,
+    "size": lambda difference: f"{fixed(abs(100 * difference))} points",
+    "p": p_value,
+    "code": code,
+    "bold": lambda value: Markdown("**{}**").format(value),
+    **{
+        factor: (lambda level, factor=factor: phrase(factor, level))  # type: ignore[misc]
+        for factor in ("clipping", "normalization", "batch_policy", "schedule")
+    },
+    # of a whole row: {row:effect}
+    "effect": effect,
+    "change": change,
+    "interval": lambda row: bounds(row["low"], row["high"]),
+    "percents": lambda row: bounds(row["low"], row["high"], percent),
+    "numbers": lambda row: bounds(row["low"], row["high"], number),
+    "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
+    "phrase": lambda row: phrase(row["factor"], row["level"]),
+}
+"""Each way of writing a value, or a whole row, by the name that pages use."""
+
+
+class _Pattern(string.Formatter):
+    """``{column:format}``, with the formats above and Python's own; ``row`` is the whole row."""
+
+    def get_field(
+        self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, str]:
+        # a column's whole name: no attributes, no items
+        return (kwargs if field_name == "row" else kwargs[field_name]), field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        write = FORMATS.get(format_spec)
+        found = write(value) if write else shown(value) if not format_spec else None
+        return str(Markdown.escape(format(value, format_spec) if found is None else found))
+
+
+def filled(pattern: str, row: Row) -> Markdown:
+    """A pattern of Markdown with the values of a row.
+
+    >>> filled("**{level:clipping}**: {effect:points}", {"level": "value", "effect": 0.01})
+    Markdown('**value clipping**: &#43;1.0 points')
+    """
+    return Markdown(_Pattern().vformat(pattern, (), row))
+
+
+def told(rows: pd.DataFrame | Iterable[Row], pattern: str, separator: str = ",") -> str:
+    """Each row in words, joined as English does."""
+    return listing((filled(pattern, row) for row in records(rows)), separator)
+
+
+def table(rows: pd.DataFrame | Iterable[Row], columns: Mapping[str, str]) -> Markdown:
+    """Rows as a Markdown table: ``columns`` gives for each heading the pattern of its cells.
+
+    Columns of numbers are aligned to the right, and numbers do not break over lines.
+    """
+    cells = [[_cell(filled(pattern, row)) for pattern in columns.values()] for row in records(rows)]
+    plain = [[Markdown(cell).unescape() for cell in line] for line in cells]
+    rule = [
+        "---:" if cells and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
+        for i in range(len(columns))
     ]
-    columns = zip(*cells, strict=True)
-    rule = ["---:" if all(map(NUMERIC.fullmatch, column)) else "---" for column in columns]
-    lines = [list(headings or frame.columns), rule or ["---"] * len(frame.columns), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    heads = [str(Markdown.escape(head)) for head in columns]
+    lines = [" | ".join(line) for line in (heads, rule, *cells)]
+    return Markdown("\n".join(f"| {line} |" for line in lines) + "\n")
 
 
-def not_run(study: str) -> str:
-    """What a page says in place of a study that is absent."""
-    command = COMMAND.format(study=study)
-    return f":::{{note}}\nThe study `{study}` was not run. To run it: `{command}`.\n:::"
+def coded(text: object) -> Markdown:
+    """Text in which what stands between backticks is code.
+
+    >>> coded("run `make *` now")
+    Markdown('run `make *` now')
+    """
+    parts = str(text).split("`")
+    found = (code(part) if i % 2 else Markdown.escape(part) for i, part in enumerate(parts))
+    return Markdown("").join(found)
+
+
+def _cell(text: Markdown) -> str:
+    if text == f"{DASH} to {DASH}":
+        return DASH
+    spaced = SHORT.fullmatch(text.unescape())
+    kept = str(text).replace(" ", NO_BREAK) if spaced else str(text)
+    return kept.replace("|", "\\|")
+
+
+def shown(value: object) -> Markdown:
+    """What a page shows for the value of an expression; an object that is no text is an error."""
+    if isinstance(value, bool | np.bool_) or value is None:
+        raise TypeError(f"a page cannot show {value!r}")
+    if isinstance(value, int | np.integer):
+        return Markdown.escape(f"{value:,}".replace("-", "−"))
+    if isinstance(value, float | np.floating):
+        return Markdown.escape(number(float(value)))
+    if hasattr(value, "__html__"):
+        return Markdown(value.__html__())
+    # undefined names raise here
+    if isinstance(value, str) or type(value).__name__ == "StrictUndefined":
+        return Markdown.escape(str(value))
+    raise TypeError(f"a page cannot show a {type(value).__name__}; give it a format")

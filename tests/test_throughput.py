@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pages import page, words
 
 from benchmark.data import load
 from benchmark.engine import resolve
@@ -108,32 +109,19 @@ def test_the_tables_are_printed(run, text):
 
 
 def test_the_page_is_made_from_the_file(run, tmp_path, monkeypatch):
-    from report import throughput as page
-
     monkeypatch.setenv("BENCHMARK_RESULTS", str(run[1].parents[1]))
-    monkeypatch.chdir(tmp_path)
-    page.load.cache_clear()
-    try:
-        blocks = [page.answer(), page.by_width(), page.arms(), page.machine()]
-        blocks += [page.overhead(factor) for factor in BASELINES]
-        blocks += [page.diagnostics(), page.driver(), page.targets(), page.origin()]
-    finally:
-        page.load.cache_clear()
-    assert all(block.data for block in blocks)
-    assert "nan" not in " ".join(block.data for block in blocks).lower().split()
-    assert len(list(Path("figures").glob("*.svg"))) == 1 + len(BASELINES)
+    text = words(page("throughput", tmp_path))
+    assert "nan" not in text.lower().split()
+    assert "(a) DataLoader" in text
+    assert "were met." in text
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 1 + len(BASELINES)
 
 
 def test_without_the_file_the_page_says_how_to_make_it(tmp_path, monkeypatch):
-    from report import throughput as page
-
     monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
-    page.load.cache_clear()
-    try:
-        assert "python studies/throughput.py" in page.answer().data
-        assert not page.targets().data
-    finally:
-        page.load.cache_clear()
+    text = page("throughput", tmp_path)
+    assert text.count("python studies/throughput.py") == 1
+    assert "##" not in text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ from benchmark.figures.batches import (
 )
 from benchmark.figures.claims import VERDICT_LOOKS, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
-from benchmark.figures.curves import interval_lines
+from benchmark.figures.curves import (
+    ACCURACY,
+    BATCH_SIZE,
+    EXPLODED,
+    RATE,
+    SECONDS,
+    Measure,
+    interval_lines,
+)
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
 from benchmark.figures.effects import effect_rows
 from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
@@ -18,11 +26,18 @@ from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
 from benchmark.figures.style import STATUS_COLOURS, looks, words
+from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
 
 __all__ = [
+    "ACCURACY",
+    "BATCH_SIZE",
+    "EXPLODED",
+    "RATE",
+    "SECONDS",
     "STATUS_COLOURS",
     "VERDICT_LOOKS",
+    "Measure",
     "accuracy_against_rate",
     "accuracy_against_threshold",
     "accuracy_profile",
@@ -50,5 +65,6 @@ __all__ = [
     "size_curves",
     "span_chart",
     "status_map",
+    "throughput_by_width",
     "words",
 ]

@@ -89,7 +89,8 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
     """
     panels, factors = list(importance["panel"].unique()), list(importance["factor"].unique())
     figure, axes = canvas(1, len(panels), 0.5 + 0.3 * len(factors), sharey=True)
-    right = 105 * float(np.nanmax(importance[["estimate", "high"]].to_numpy()))
+    # where nothing varies, no factor explains anything
+    right = 105 * float(np.nanmax(importance[["estimate", "high"]].to_numpy())) or 1.0
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = importance[importance["panel"] == panel]
         share = 100 * rows["estimate"]

@@ -51,6 +51,7 @@ from benchmark.statistics.seeds import (
     share,
     smallest_detectable,
 )
+from benchmark.statistics.spans import rate_spans
 
 __all__ = [
     "CONFIDENCE",
@@ -87,6 +88,7 @@ __all__ = [
     "probability_of_improvement",
     "proportion",
     "rate_scores",
+    "rate_spans",
     "resample",
     "share",
     "smallest_detectable",

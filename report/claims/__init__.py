@@ -6,7 +6,7 @@ comparison, and `by_claim` every claim, from the results at hand. A rule looks a
 """
 
 from report.claims.catalogue import CLAIMS
-from report.claims.judging import by_claim, verdicts
+from report.claims.judging import all_judged, by_claim, claim_verdict, fewest_seeds, verdicts
 from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, WORDS
 
 __all__ = [
@@ -16,6 +16,9 @@ __all__ = [
     "REFUTED",
     "SUPPORTED",
     "WORDS",
+    "all_judged",
     "by_claim",
+    "claim_verdict",
+    "fewest_seeds",
     "verdicts",
 ]

@@ -57,6 +57,39 @@ class Judged:
         return combined(words, exists=self.part.exists)
 
     @property
+    def agreeing(self) -> str:
+        """How many of the comparisons support the part: ``5 of 6``."""
+        words = [self.part.verdict_on(effect) for effect in self.found.effects]
+        return f"{words.count(SUPPORTED)} of {len(words)}" if words else prose.DASH
+
+    @property
+    def ends(self) -> str:
+        """The least and the greatest effect with their intervals; the one where they are alike."""
+        unit = self.part.unit
+        ordered = sorted(self.found.effects, key=lambda effect: effect.estimate)
+        told = [f"{unit.words(e.estimate)} ({unit.spread(e.low, e.high)})" for e in ordered]
+        return " up to ".join(dict.fromkeys([*told[:1], *told[-1:]])) or prose.DASH
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """Every comparison in the part's unit, with the verdict on it."""
+        return [
+            {
+                "comparison": e.label,
+                **dict(
+                    zip(
+                        ("effect", "low", "high"),
+                        map(self.part.unit.figure, (e.estimate, e.low, e.high)),
+                        strict=True,
+                    )
+                ),
+                "basis": e.basis,
+                "verdict": self.part.verdict_on(e),
+            }
+            for e in self.found.effects
+        ]
+
+    @property
     def rule(self) -> str:
         """The rule in words."""
         return self.part.rule(self.way)
@@ -141,6 +174,14 @@ def claim_verdict(judged: Sequence[Judged]) -> str:
 def all_judged() -> list[tuple[Claim, list[Judged]]]:
     """Every claim with its judged parts, from the chosen results folder."""
     return [(claim, of_claim(claim)) for claim in CLAIMS]
+
+
+def fewest_seeds() -> dict[str, object]:
+    """The fewest ``seeds`` of a study that judges a claim, and the ``studies`` that have so few."""
+    sources = {j.source.study: j.source for _, parts in all_judged() for j in parts if j.source}
+    counts = {study: source.outcomes["seed"].nunique() for study, source in sources.items()}
+    fewest = min(counts.values(), default=0)
+    return {"seeds": fewest, "studies": [s for s, n in counts.items() if n == fewest]}
 
 
 def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:

@@ -1,0 +1,150 @@
+"""How much data an update should have, and whether that should change."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics import best_per_arm, over_seeds, stable_range
+from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
+from report.evidence import Evidence
+
+FIXED = "fixed"
+UNCHANGING = (FIXED, "full", "accumulate")
+"""Policies under which the size of an update does not change."""
+RULES = {"linear": "the linear rule", "root": "the square-root rule"}
+
+
+def fixed_sizes(study: Evidence) -> pd.DataFrame:
+    """The trials with a fixed batch size."""
+    return study.outcomes[study.outcomes["batch_policy"] == FIXED]
+
+
+@functools.lru_cache(8)
+def costs(study: Evidence) -> pd.DataFrame:
+    """What the target costs at each batch size, at the rate that gets there soonest."""
+    return cheapest(fixed_sizes(study), ["model", "batch_size"], ["learning_rate"])
+
+
+def unreached(study: Evidence) -> list[int]:
+    """Batch sizes that did not reach the target in the median trial at any rate."""
+    return sorted(set(fixed_sizes(study)["batch_size"]) - set(costs(study)["batch_size"]))
+
+
+@functools.lru_cache(8)
+def knees(study: Evidence) -> pd.DataFrame:
+    """Columns ``model``, ``knee``, ``noise``, ``noise_low``, ``noise_high``, ``small``, ``large``.
+
+    The last two are the costs at the smallest and at the largest batch size.
+
+    The noise scale's median and quarters over all checkpoints of the trials at the cheapest rate
+    of each batch size. An estimate that is not positive could not tell the mean gradient from its
+    noise: the scale is then larger than could be measured, and counts as infinite.
+    """
+    found, frame = costs(study), fixed_sizes(study)
+    chosen = frame.merge(found[["model", "batch_size", "learning_rate"]])[["trial", "model"]]
+    rows = study.results.history.merge(chosen, on="trial")
+    rows = rows[rows["noise_scale"].notna()]
+    out = []
+    for model, group in found.groupby("model", sort=False):
+        noise = rows.loc[rows["model"] == model, "noise_scale"].astype(float)
+        noise = noise.where(noise > 0, np.inf)
+        # the nearest, because between a number and infinity there is none
+        at = [0.25, 0.5, 0.75]
+        quarters = noise.quantile(at, interpolation="nearest") if len(noise) else [np.nan] * 3
+        low, middle, high = quarters
+        small, large = group.iloc[0], group.iloc[-1]
+        out.append((model, knee(group), middle, low, high, small, large))
+    columns = ["model", "knee", "noise", "noise_low", "noise_high", "small", "large"]
+    return pd.DataFrame(out, columns=columns)
+
+
+@functools.lru_cache(8)
+def rules(study: Evidence) -> pd.DataFrame:
+    """Best rate at each batch size and what the linear and square-root rules say."""
+    ranges = stable_range(fixed_sizes(study), ["model", "batch_size"])
+    parts = [scaled_rates(rows) for _, rows in ranges.groupby("model", sort=False)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def breaking(study: Evidence) -> list[dict[str, object]]:
+    """By model and rule: the first batch size at which its rate is no good; 0 where none."""
+    found = []
+    for model, rows in rules(study).groupby("model", sort=False):
+        for rule, label in RULES.items():
+            # the first size is the start, good by definition
+            broken = rows.loc[~rows[f"{rule}_good"], "batch_size"]
+            first = int(broken.iloc[0]) if len(broken) else 0
+            found.append({"model": model, "rule": label, "first": first, "sizes": len(rows)})
+    return found
+
+
+@functools.lru_cache(8)
+def arms(study: Evidence) -> pd.DataFrame:
+    """Every policy, and the fixed size, at the settings that validation chooses for it."""
+    frame = study.outcomes
+    over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
+    filled = frame.assign(batch_policy_parameter=frame["batch_policy_parameter"].fillna(-1.0))
+    return best_per_arm(filled, ["model", "batch_policy"], over)
+
+
+@functools.lru_cache(8)
+def against_fixed(study: Evidence) -> pd.DataFrame:
+    """Each policy's best against the best fixed size, paired by seed.
+
+    Columns ``model``, ``level``, ``effect``, ``low``, ``high``, ``pairs``.
+    """
+    out = []
+    for model, rows in arms(study).groupby("model", sort=False):
+        base = rows[rows["batch_policy"] == FIXED].set_index("seed")["accuracy"]
+        for policy, group in rows.groupby("batch_policy", sort=False):
+            other = group.set_index("seed")["accuracy"]
+            seeds = base.index.intersection(other.index)
+            if policy == FIXED or seeds.empty:
+                continue
+            gap = (other[seeds] - base[seeds]).to_numpy()
+            found = over_seeds(gap, seeds)
+            out.append((model, policy, *found, len(gap)))
+    return pd.DataFrame(out, columns=["model", "level", "effect", "low", "high", "pairs"])
+
+
+def chosen(study: Evidence) -> list[dict[str, object]]:
+    """What each policy chose, its accuracy, and what it cost to the target."""
+    found = []
+    rows = costs_to_target(arms(study))
+    for (model, policy), part in rows.groupby(["model", "batch_policy"], sort=False):
+        first = part.iloc[0]
+        found.append(
+            {
+                "model": model,
+                "batch_policy": policy,
+                **first[["learning_rate", "batch_size", "learning_rate_scaling"]],
+                "accuracy": part["accuracy"].mean(),
+                "reached": np.isfinite(part["samples"]).mean(),
+                **part[["steps", "samples"]].median(),
+            }
+        )
+    return found
+
+
+def scalings(study: Evidence) -> pd.DataFrame:
+    """How the rate should follow a size that changes: mean over the changing policies."""
+    frame = study.outcomes
+    changing = frame[~frame["batch_policy"].isin(UNCHANGING)]
+    best = best_per_arm(changing, ["model", "batch_policy", "learning_rate_scaling"])
+    means = best.groupby("learning_rate_scaling", sort=False)[["accuracy", "exploded"]].mean()
+    return means.reset_index()
+
+
+def sizes_over_training(study: Evidence) -> pd.DataFrame:
+    """History of the changing policies' best settings, with the ``share`` of the budget used."""
+    rows = arms(study)
+    rows = rows[~rows["batch_policy"].isin(UNCHANGING)]
+    rows = study.results.history.merge(rows[["trial", "model", "batch_policy"]], on="trial")
+    rows = rows[rows["step"] > 0]
+    budget = rows.groupby("trial")["samples"].transform("max").astype(float)
+    rows = rows.assign(share=rows["samples"] / budget)
+    # what is left at the end decides the size of the last updates, not the policy
+    return rows[rows["share"] < 0.99]

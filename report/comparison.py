@@ -1,0 +1,92 @@
+"""A factor's levels against its baseline, for the pages on clipping, normalization and policies."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from benchmark.statistics import (
+    best_per_arm,
+    largest_stable_rate,
+    learning_rate_sensitivity,
+    paired_comparison,
+    paired_ratio,
+    stable_range,
+)
+from report.evidence import Evidence
+
+BASELINES = {"clipping": "none", "normalization": "none", "batch_policy": "fixed"}
+AT_BEST, OVER_ALL = "at the best rates", "over all rates"
+
+
+@functools.lru_cache(16)
+def compare(study: Evidence, factor: str) -> pd.DataFrame:
+    """Every level of ``factor`` against its baseline: at the best rates, and over all rates.
+
+    The columns of `paired_comparison` on test accuracy, ``panel`` and ``factor``. A learning rate
+    is chosen for each configuration, all that varies but the rate itself. Empty where there is no
+    pair.
+    """
+    chosen = [f for f in study.factors if f != "learning_rate"] or ["dataset"]
+    best, every = best_per_arm(study.outcomes, chosen), study.outcomes
+    baseline = BASELINES[factor]
+    parts = {
+        AT_BEST: paired_comparison(best, factor, baseline, ignore=["learning_rate"]),
+        OVER_ALL: paired_comparison(every, factor, baseline),
+    }
+    rows = pd.concat([part.assign(panel=panel) for panel, part in parts.items()])
+    return rows.assign(factor=factor).reset_index(drop=True)
+
+
+def gains(rows: pd.DataFrame, panel: str) -> pd.DataFrame:
+    """The levels whose interval lies above 0, the largest effect first."""
+    above = rows[rows["panel"].eq(panel) & rows["low"].gt(0)]
+    return above.sort_values("effect", ascending=False)
+
+
+def tied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of the levels that gain, those whose interval holds the largest effect: no single winner."""
+    return rows[rows["high"] >= rows["effect"].max()] if len(rows) else rows
+
+
+def disagreements(rows: pd.DataFrame) -> pd.DataFrame:
+    """Where the interval of the mean and the test of the ranks say different things."""
+    return rows[~rows["agree"].astype(bool)]
+
+
+def shares(study: Evidence, factor: str, value: str) -> dict[str, object]:
+    """The baseline's mean of a 0/1 column, and how the other ``levels`` change it."""
+    frame = study.outcomes
+    baseline = frame.loc[frame[factor] == BASELINES[factor], value].mean()
+    rows = paired_comparison(frame, factor, BASELINES[factor], value)
+    return {"baseline": baseline, "levels": rows.assign(factor=factor)}
+
+
+def robustness(study: Evidence, factor: str) -> pd.DataFrame:
+    """By model and level: best rate, stable range, largest rates, sensitivity.
+
+    ``largest_rate`` is the largest at which every trial was stable, ``trained`` at which every one
+    learned.
+    """
+    by, frame = ["model", factor], study.outcomes
+    rows = stable_range(frame, by).merge(largest_stable_rate(frame, by), on=by)
+    learned = largest_stable_rate(frame, by, "learned").rename(columns={"largest_rate": "learned"})
+    rows = rows.merge(learned, on=by).merge(learning_rate_sensitivity(frame, by), on=by)
+    return rows.rename(columns={factor: "level"}).assign(factor=factor)
+
+
+def costs(study: Evidence) -> pd.DataFrame:
+    """Updates and time of a trial that learned, of each policy, over those of the fixed batch size.
+
+    Columns ``model``, ``level``, ``steps`` (ratio), ``ratio`` (of seconds), ``low``, ``high``.
+    """
+    frame = study.outcomes[study.outcomes["learned"] == 1]
+    parts = []
+    for model, rows in frame.groupby("model", sort=False):
+        steps, seconds = (
+            paired_ratio(rows, "batch_policy", "fixed", value) for value in ("steps", "seconds")
+        )
+        steps = steps.rename(columns={"ratio": "steps"})[["level", "steps"]]
+        parts.append(seconds.merge(steps, on="level").assign(model=model))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,0 +1,91 @@
+"""When training explodes, and what gradients do before it."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from benchmark.statistics import share
+from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
+from report.evidence import Evidence
+
+EARLY = 10
+"""Steps within which an explosion counts as early."""
+WINDOW = 5
+"""Checkpoints on either side of the first bad step that are drawn."""
+GREW = 2.0
+"""Times its first value by which a norm counts as having grown."""
+ENDINGS = {
+    "recovered": "came back and learned",
+    "damaged": "left chance and did not learn",
+    "collapsed": "fell to chance",
+    "dead": "never learned, and ended there",
+    "nonfinite": "ended in such numbers",
+}
+
+
+def exploded(study: Evidence) -> pd.DataFrame:
+    """The trials that exploded."""
+    return study.outcomes[study.outcomes["exploded"] == 1]
+
+
+def endings(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """How many of the exploded trials ended how, in the order of `ENDINGS`."""
+    counts = rows["status"].value_counts()
+    return [{"count": int(counts[s]), "ended": said} for s, said in ENDINGS.items() if s in counts]
+
+
+def missed(rows: pd.DataFrame) -> dict[str, float]:
+    """The share of the exploded ``rows`` that a test for NaN misses, with its interval."""
+    found = share(rows["status"].ne("nonfinite"), rows["seed"])
+    return dict(zip(("share", "low", "high"), found, strict=True))
+
+
+def missed_by_setting(study: Evidence) -> list[dict[str, object]]:
+    """`missed` by normalization and clipping, with ``exploded``, ``trials`` and ``missed``."""
+    by = ["normalization", "clipping"]
+    counts = study.outcomes.groupby(by).size()
+    return [
+        {
+            **dict(zip(by, key, strict=True)),
+            "exploded": len(rows),
+            "trials": int(counts[key]),
+            "missed": int(rows["status"].ne("nonfinite").sum()),
+            **missed(rows),
+        }
+        for key, rows in exploded(study).groupby(by, sort=False)
+    ]
+
+
+def extremes(study: Evidence) -> list[dict[str, object]]:
+    """The share of explosions at the least and the greatest level of each number that varies."""
+    found = []
+    for factor in ("learning_rate", "init_gain", "depth"):
+        shares = study.outcomes.groupby(factor)["exploded"].mean()
+        if len(shares) > 1:
+            ends = {"low": shares.index[0], "high": shares.index[-1]}
+            at = {"at_low": shares.iloc[0], "at_high": shares.iloc[-1]}
+            label = "gain" if factor == "init_gain" else factor
+            found.append({"factor": label, **ends, **at})
+    return found
+
+
+def boundary(study: Evidence) -> pd.DataFrame:
+    """Without clipping: the least rate at which half explode, by normalization, depth and gain."""
+    frame = study.outcomes
+    frame = frame[frame["clipping"] == "none"]
+    keys = ["normalization", "depth", "init_gain"]
+    shares = frame.groupby([*keys, "learning_rate"], sort=False)["exploded"].mean().reset_index()
+    rate = shares["learning_rate"].where(shares["exploded"] >= 0.5)
+    first = shares.assign(rate=rate).groupby(keys, sort=False)["rate"].min().unstack()
+    return first[sorted(first.columns)].rename(columns=lambda gain: f"{gain:g}").reset_index()
+
+
+@functools.lru_cache(8)
+def ahead(study: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Checkpoints about the first bad step with how it ended, and the growth ahead of it."""
+    aligned = aligned_at_onset(study.results.history, study.outcomes)
+    columns = ["trial", "status", "normalization", "clipping"]
+    growth = growth_before_onset(aligned).merge(study.outcomes[columns], on="trial")
+    return aligned.merge(study.outcomes[columns], on="trial"), growth

@@ -1,0 +1,5 @@
+"""What the introduction lists."""
+
+from report.claims import CLAIMS
+
+__all__ = ["CLAIMS"]

@@ -1,0 +1,76 @@
+"""Do better optimizers, more epochs and guards make training safer?"""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from benchmark.statistics import best_per_arm, paired_comparison, stable_range
+from report.evidence import Evidence
+
+GUARDS = ("skip_step", "global_norm")
+
+
+def bare(study: Evidence) -> pd.DataFrame:
+    """Trials without a guard, at a constant rate, with a ``panel`` for each model and budget."""
+    frame = study.outcomes
+    rows = frame[(frame["clipping"] == "none") & (frame["schedule"] == "constant")]
+    budget = [f"{epochs:g} epochs" for epochs in rows["epochs"]]
+    if rows["epochs"].isna().any():
+        budget = ["one budget"] * len(rows)
+    return rows.assign(panel=[f"{m}, {b}" for m, b in zip(rows["model"], budget, strict=True)])
+
+
+def ranked(study: Evidence) -> pd.DataFrame:
+    """By optimizer: the share ``exploded`` over all rates, and the ``accuracy`` at the best one."""
+    rows = bare(study)
+    shares = rows.groupby("optimizer", sort=False)["exploded"].mean()
+    best = best_per_arm(rows, ["panel", "optimizer"])
+    accuracy = best.groupby("optimizer", sort=False)["accuracy"].mean()
+    return pd.DataFrame({"exploded": shares, "accuracy": accuracy}).reset_index()
+
+
+@functools.lru_cache(8)
+def changes(study: Evidence, value: str) -> pd.DataFrame:
+    """What guards, schedules and the longest budget do: `paired_comparison` with ``factor``."""
+    frame = study.outcomes
+    budgets = sorted(frame["epochs"].dropna().unique())
+    parts = [
+        paired_comparison(frame, factor, baseline, value).assign(factor=factor)
+        for factor, baseline in (("clipping", "none"), ("schedule", "constant"))
+    ]
+    if len(budgets) > 1:
+        ends = frame[frame["epochs"].isin([budgets[0], budgets[-1]])]
+        parts.append(paired_comparison(ends, "epochs", budgets[0], value).assign(factor="epochs"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def guards(study: Evidence) -> pd.DataFrame:
+    """Each guard for each optimizer: the columns of `paired_comparison`, ``panel`` and ``row``."""
+    panels = {"exploded": "share of explosions", "accuracy": "test accuracy"}
+    parts = [
+        paired_comparison(rows, "clipping", "none", value).assign(panel=panel, row=optimizer)
+        for value, panel in panels.items()
+        for optimizer, rows in study.outcomes.groupby("optimizer", sort=False)
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(clipping=rows["level"])
+
+
+def summary(study: Evidence) -> list[dict[str, object]]:
+    """Best rate, range and accuracy of every optimizer, and its explosions by guard."""
+    found = []
+    for (model, optimizer), part in bare(study).groupby(["model", "optimizer"], sort=False):
+        frame = study.outcomes
+        frame = frame[(frame["optimizer"] == optimizer) & (frame["model"] == model)]
+        shares = frame.groupby("clipping")["exploded"].mean()
+        found.append(
+            {
+                "model": model,
+                **stable_range(part, ["optimizer"]).iloc[0],
+                "accuracy": best_per_arm(part, ["panel"])["accuracy"].mean(),
+                **{guard: shares.get(guard) for guard in ("none", *GUARDS)},
+            }
+        )
+    return found

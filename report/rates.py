@@ -1,0 +1,127 @@
+"""Which learning rates train: ranges, range tests and the curvature of the page of rates."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.spans import rate_spans
+from report.evidence import Evidence
+
+RANGE_TEST = "range_test"
+BASELINES = {"clipping": "none", "normalization": "none", "schedule": "constant"}
+"""The factors that are compared, each with the others at their baselines."""
+NEAR = 0.5
+"""Decades within which the rate of a range test counts as having found the grid's best."""
+
+
+@functools.lru_cache(64)
+def compared(study: Evidence, factor: str) -> pd.DataFrame:
+    """The trials that differ in ``factor`` alone, apart from rate and seed; the baseline first."""
+    frame = study.outcomes
+    frame = frame[frame["schedule"] != RANGE_TEST]
+    for other in BASELINES.keys() - {factor}:
+        frame = frame[frame[other] == BASELINES[other]]
+    return frame.sort_values(factor, key=lambda c: c.ne(BASELINES[factor]), kind="stable")
+
+
+@functools.lru_cache(64)
+def spans(study: Evidence, factor: str) -> pd.DataFrame:
+    """`rate_spans` of every ``level`` of ``factor`` in each model, and the ``factor`` itself."""
+    rows = rate_spans(compared(study, factor), ["model", factor])
+    return rows.rename(columns={factor: "level"}).assign(factor=factor)
+
+
+def widest(study: Evidence) -> list[dict[str, object]]:
+    """For each factor and model: the ``base``, the ``widest`` level and the ``calmest`` one."""
+    found = []
+    for factor, baseline in BASELINES.items():
+        for model, rows in spans(study, factor).groupby("model", sort=False):
+            base, others = rows[rows["level"] == baseline], rows[rows["level"] != baseline]
+            if len(base) and len(others):
+                found.append(
+                    {
+                        "factor": factor,
+                        "model": model,
+                        "base": base.iloc[0],
+                        "widest": others.sort_values("decades", kind="stable").iloc[-1],
+                        "calmest": others.sort_values("sensitivity", kind="stable").iloc[0],
+                    }
+                )
+    return found
+
+
+def schedules(study: Evidence) -> pd.DataFrame:
+    """The trials by schedule, without clipping, in a ``panel`` for each network as normalized."""
+    frame = study.outcomes
+    rows = frame[frame["schedule"].ne(RANGE_TEST) & frame["clipping"].eq("none")]
+    rows = rows[rows["normalization"].isin(["none", "batch"])]
+    panels = rows["model"].str.upper() + ", normalization: " + rows["normalization"]
+    return rows.assign(panel=panels)
+
+
+@functools.lru_cache(64)
+def range_tests(study: Evidence, factor: str) -> pd.DataFrame:
+    """History of the range tests that differ in ``factor`` alone; empty without any."""
+    frame = study.outcomes
+    tests = frame[frame["schedule"] == RANGE_TEST]
+    for other in BASELINES.keys() - {factor, "schedule"}:
+        tests = tests[tests[other] == BASELINES[other]]
+    rows = study.results.history.merge(tests[["trial", "model", factor]], on="trial")
+    return rows[rows["step"] > 0]
+
+
+def turning(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Columns ``level``, ``learning_rate``: where each level's median loss is least."""
+    finite = rows[np.isfinite(rows["train_loss"].astype(float))]
+    losses = finite.groupby([factor, "learning_rate"], sort=False)["train_loss"].median()
+    least = losses.reset_index().sort_values("train_loss", kind="stable").drop_duplicates(factor)
+    return least.rename(columns={factor: "level"})[["level", "learning_rate"]]
+
+
+def found_by_range_tests(study: Evidence) -> pd.DataFrame:
+    """Columns ``level``, ``ratio``, ``near``: a range test's rate over the grid's best."""
+    parts = []
+    model = study.outcomes["model"].iloc[0]
+    for factor in ("clipping", "normalization"):
+        rows = range_tests(study, factor)
+        found = turning(rows[rows["model"] == model], factor)
+        best = spans(study, factor)
+        parts.append(found.merge(best[best["model"] == model], on="level"))
+    rows = pd.concat(parts, ignore_index=True)
+    # no clipping and no normalization are one and the same
+    rows = rows.drop_duplicates(["level", "best_rate", "learning_rate"])
+    ratio = rows["learning_rate"] / rows["best_rate"]
+    return rows.assign(ratio=ratio, near=np.abs(np.log10(ratio)) <= NEAR)
+
+
+@functools.lru_cache(64)
+def edges(study: Evidence) -> pd.DataFrame:
+    """History of plain trials with sharpness, and ``edge`` = sharpness times rate / 2."""
+    frame = compared(study, "normalization")
+    frame = frame[frame["normalization"].isin(["none", "batch"]) & (frame["optimizer"] == "sgd")]
+    chosen = frame[["trial", "learning_rate", "normalization", "status"]]
+    chosen = chosen.rename(columns={"learning_rate": "rate"})
+    rows = study.results.history.merge(chosen, on="trial")
+    rows = rows.assign(edge=rows["sharpness"].astype(float) * rows["rate"] / 2)
+    return rows[np.isfinite(rows["edge"]) & (rows["edge"] > 0)]
+
+
+def last_edges(study: Evidence) -> pd.DataFrame:
+    """By ``normalization``: ``trials`` stable to the end, their median ``edge``, share ``above`` 1.
+
+    ``from_rate`` is the smallest rate at which the sharpness is above 2 / rate at the start.
+    """
+    rows = edges(study)
+    last = (
+        rows[rows["status"] == "stable"].sort_values("step").drop_duplicates("trial", keep="last")
+    )
+    out = []
+    for level, part in last.groupby("normalization", sort=False):
+        start = rows[(rows["step"] == 0) & (rows["normalization"] == level)]
+        over = start.groupby("rate")["edge"].median()
+        first = over.index[over > 1].min()
+        out.append((level, len(part), part["edge"].median(), (part["edge"] > 1).mean(), first))
+    return pd.DataFrame(out, columns=["normalization", "trials", "edge", "above", "from_rate"])

@@ -1,0 +1,272 @@
+"""From templates to MyST: a page is one file of prose, with each number an expression in its place.
+
+Pages are Jinja templates, strict about names that are not defined. Beside Jinja's own tags they
+have three:
+
+``{% study "grid" %} ... {% endstudy %}``
+    What rests on a study, which is ``study`` inside. Where it was not run, the page has one note.
+``{% guard condition %} ... {% otherwise %} ... {% endguard %}``
+    A statement that the data could contradict. On the reference results a condition that is false
+    fails the build; on any others the alternative is shown, or nothing.
+``{% figure "label", drawing, frame %} caption {% alt %} description {% endfigure %}``
+    A numbered figure with its data as CSV, and where it comes from.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+import importlib.util
+import json
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import jinja2
+import numpy as np
+import pandas as pd
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from matplotlib.figure import Figure
+
+from benchmark import figures, statistics
+from benchmark.statistics import speed
+from report import comparison, evidence, prose
+from report.evidence import Evidence
+from report.text import Markdown, block, code, fenced
+
+SOURCE = Path(__file__).resolve().parent
+PARTS = "parts.jinja"
+"""Sentences that every page about a study has."""
+APART = "\x1d"
+"""Between a caption and its description; no text from a file holds it."""
+
+
+class PageError(Exception):
+    """A page that cannot be shown; the message names it and its line."""
+
+
+class Page:
+    """What the tags of one page do: load studies, judge statements, save figures."""
+
+    def __init__(self, name: str, folder: Path, *, strict: bool = False) -> None:
+        self.name, self.folder, self.strict = name, folder, strict
+        self.contradictions: list[str] = []
+        self._noted: set[str] = set()
+
+    def load(self, study: str) -> Evidence | None:
+        """A study of the results at hand, None where it was not run."""
+        return evidence.load(study)
+
+    def note(self, study: str) -> Markdown:
+        """That a study was not run, with its command: once a page."""
+        if study in self._noted:
+            return Markdown("")
+        self._noted.add(study)
+        command = evidence.COMMAND.format(study=study)
+        said = Markdown("The study {} was not run. To run it: {}.").format(
+            code(study), code(command)
+        )
+        return Markdown(f":::{{note}}\n{said}\n:::\n")
+
+    def judge(self, file: str, line: int, holds: object, values: Sequence[object]) -> bool:
+        """Whether a statement may stand; where it must and may not, that is remembered."""
+        if not isinstance(holds, bool | np.bool_):
+            raise TypeError(f"the condition of a guard is {holds!r}, neither true nor false")
+        if not holds and self.strict:
+            rest = (SOURCE / file).read_text(encoding="utf-8").splitlines()[line - 1 :]
+            found = re.search(r"\{%-?\s*guard\s(.*?)-?%\}(.*?)\{%", "\n".join(rest), re.S)
+            condition, statement = found.groups() if found else ("", "")
+            self.contradictions.append(
+                f"{self.name}: {file}, line {line}: the data contradict the statement\n"
+                f"  {' '.join(statement.split())}\n"
+                f"  guard {' '.join(condition.split())}, with values "
+                f"{', '.join(map(str, values)) or holds}"
+            )
+        return bool(holds)
+
+    def figure(
+        self,
+        label: str,
+        drawing: Figure,
+        data: pd.DataFrame,
+        *,
+        tables: Sequence[str] = ("trials",),
+        sources: Sequence[Evidence] = (),
+        caller: Callable[[], str],
+    ) -> Markdown:
+        """A numbered figure of ``data``, from ``tables`` of every study in ``sources``."""
+        caption, _, alt = caller().partition(APART)
+        path = Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
+        (self.folder / path).parent.mkdir(exist_ok=True)
+        # no date in the file: the same data give the same bytes
+        drawing.savefig(self.folder / path, metadata={"Date": None})
+        data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
+        plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
+        origins = Markdown("; ").join(origin(study, tables) for study in sources)
+        link = f"{{download}}`CSV <{path.with_suffix('.csv').as_posix()}>`"
+        body = [
+            f":name: fig-{path.stem}",
+            f":alt: {json.dumps(plain, ensure_ascii=False)}",
+            ":width: 100%",
+            "",
+            " ".join(caption.split()),
+            "",
+            f"Data: {link}; code: {code(f'report/{self.name}.md')}; {origins}",
+        ]
+        return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
+
+
+def origin(source: Evidence, tables: Sequence[str] = ("trials",)) -> Markdown:
+    """Where numbers come from: study, files, commit and command."""
+    files = Markdown(", ").join(code(source.file(name)) for name in tables)
+    return Markdown("study {}, {}, commit {}, made by {}").format(
+        code(source.study), files, source.commit, code(source.command)
+    )
+
+
+def study_link(study: str) -> Markdown:
+    """A study's name, as a link to the page about it."""
+    page = evidence.PAGES.get(study)
+    return Markdown(f"[{code(study)}]({page}.md)") if page else code(study)
+
+
+class _Tags(Extension):
+    """The tags of this module."""
+
+    tags = {"study", "guard", "figure"}  # noqa: RUF012  (Jinja's own way of declaring them)
+
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        tag = next(parser.stream)
+        return getattr(self, f"_parse_{tag.value}")(parser, tag.lineno)
+
+    def _call(self, method: str, *arguments: nodes.Expr, **named: nodes.Expr) -> nodes.Call:
+        keywords = [nodes.Keyword(key, value) for key, value in named.items()]
+        target = nodes.Getattr(nodes.Name("page", "load"), method, "load")
+        return nodes.Call(target, list(arguments), keywords, None, None)
+
+    def _parse_study(self, parser: Parser, line: int) -> list[nodes.Node]:
+        name = parser.parse_expression()
+        body = parser.parse_statements(("name:endstudy",), drop_needle=True)
+        loaded = nodes.Assign(nodes.Name("study", "store"), self._call("load", name))
+        missing = nodes.Test(nodes.Name("study", "load"), "none", [], [], None, None)
+        note = nodes.Output([self._call("note", name)])
+        branch = nodes.If(missing, [note], [], body)
+        return [node.set_lineno(line) for node in (loaded, branch)]
+
+    def _parse_guard(self, parser: Parser, line: int) -> nodes.Node:
+        condition = parser.parse_expression()
+        body = parser.parse_statements(("name:otherwise", "name:endguard"))
+        other: list[nodes.Node] = []
+        if next(parser.stream).value == "otherwise":
+            other = parser.parse_statements(("name:endguard",), drop_needle=True)
+        compared = [condition] if isinstance(condition, nodes.Compare) else []
+        compared += condition.find_all(nodes.Compare)
+        sides = [side for c in compared for side in (c.expr, *(o.expr for o in c.ops))]
+        values = nodes.List([side for side in sides if not isinstance(side, nodes.Const)])
+        test = self._call("judge", nodes.Const(parser.name), nodes.Const(line), condition, values)
+        return nodes.If(test, body, [], other).set_lineno(line)
+
+    def _parse_figure(self, parser: Parser, line: int) -> nodes.Node:
+        arguments: list[nodes.Expr] = []
+        named: dict[str, nodes.Expr] = {}
+        while parser.stream.current.type != "block_end":
+            if arguments or named:
+                parser.stream.expect("comma")
+            if parser.stream.current.type == "name" and parser.stream.look().type == "assign":
+                key = next(parser.stream).value
+                next(parser.stream)
+                named[key] = parser.parse_expression()
+            else:
+                arguments.append(parser.parse_expression())
+        named.setdefault("sources", nodes.List([nodes.Name("study", "load")]))
+        caption = parser.parse_statements(("name:alt",), drop_needle=True)
+        alt = parser.parse_statements(("name:endfigure",), drop_needle=True)
+        body = [*caption, nodes.Output([nodes.TemplateData(APART)]), *alt]
+        call = self._call("figure", *arguments, **named)
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+
+def environment(source: Path = SOURCE) -> jinja2.Environment:
+    """The environment that pages are rendered in."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(source),
+        undefined=jinja2.StrictUndefined,
+        finalize=prose.shown,
+        # what macros return counts as Markdown; everything else `shown` escapes
+        autoescape=True,
+        extensions=[_Tags, "jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= prose.FORMATS | {
+        **{f.__name__: f for f in (prose.opening, prose.listing, prose.names, prose.records)},
+        **{f.__name__: f for f in (prose.told, prose.table, prose.count)},
+        "block": block,
+        "coded": prose.coded,
+        "load_study": evidence.load,
+        "study_link": study_link,
+    }
+    made.globals |= {
+        **{f.__name__: f for f in (prose.between, prose.bounds, prose.sign, origin)},
+        "comparison": comparison,
+        "figures": figures,
+        "fixed2": prose.FORMATS["fixed2"],
+        "speed": speed,
+        "statistics": statistics,
+    }
+    return made
+
+
+def module_of(name: str) -> ModuleType | None:
+    """The module of a page's facts, which has the page's name; None where it needs none."""
+    whole = f"report.{name}"
+    return importlib.import_module(whole) if importlib.util.find_spec(whole) else None
+
+
+def render(page: Page, made: jinja2.Environment | None = None) -> str:
+    """The MyST text of a page, its figures saved beside it.
+
+    Raises
+    ------
+    PageError
+        If an expression fails, warns or gives what a page cannot show.
+    """
+    made = made or environment()
+    module = module_of(page.name)
+    facts = {k: v for k, v in vars(module).items() if k[0] != "_"} if module else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parts = made.get_template(PARTS).module
+            shared = {k: getattr(parts, k) for k in dir(parts) if k[0] != "_"}
+            text = made.get_template(f"{page.name}.md").render(**shared, **facts, page=page)
+    except jinja2.TemplateSyntaxError as error:
+        raise PageError(f"{error.filename or page.name}, line {error.lineno}: {error}") from None
+    except Exception as error:
+        raise PageError(f"{_place(error, page)}: {type(error).__name__}: {error}") from error
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _place(error: Exception, page: Page) -> str:
+    """The line of the page, or of the parts, at which an error arose."""
+    lines = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.endswith((".md", ".jinja"))
+    ]
+    return " < ".join(reversed(lines)) or f"{page.name}.md"
+
+
+def render_all(names: Sequence[str], folder: Path, *, strict: bool) -> Iterator[str]:
+    """Write the text of every page to ``folder``; gives the statements that the data contradict."""
+    made = environment()
+    for name in names:
+        page = Page(name, folder, strict=strict)
+        (folder / f"{name}.md").write_text(render(page, made), encoding="utf-8")
+        yield from page.contradictions

@@ -1,0 +1,92 @@
+"""Do larger models, more data and more complex convolutions pay?"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.statistics import best_per_arm, over_seeds
+from report.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One way in which a network or its data can grow."""
+
+    title: str
+    column: str
+    label: str
+    chosen: Callable[[pd.DataFrame], pd.Series]
+
+
+def _whole(frame: pd.DataFrame) -> pd.Series:
+    return frame["train_fraction"] == frame["train_fraction"].max()
+
+
+def _usual(frame: pd.DataFrame) -> pd.Series:
+    """Of each model, the width with the most training-set fractions: its own."""
+    counts = frame.groupby(["model", "width"])["train_fraction"].nunique()
+    usual = counts.groupby("model").idxmax().to_dict()
+    pairs = zip(frame["model"], frame["width"], strict=True)
+    return pd.Series([usual.get(m) == (m, w) for m, w in pairs], index=frame.index)
+
+
+def _model(name: str, rows: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.Series]:
+    return lambda frame: frame["model"].eq(name) & rows(frame)
+
+
+DIMENSIONS = (
+    Dimension("depth, MLP", "depth", "hidden layers", lambda f: f["model"] == "mlp_deep"),
+    Dimension("width, MLP", "width", "hidden units", _model("mlp", _whole)),
+    Dimension("channels, CNN", "width", "channels (first layer)", _model("cnn", _whole)),
+    Dimension("convolutions, CNN", "depth", "convolutions", lambda f: f["model"] == "cnn_deep"),
+    Dimension("data, MLP", "examples", "training examples", _model("mlp", _usual)),
+    Dimension("data, CNN", "examples", "training examples", _model("cnn", _usual)),
+)
+LABELS = {d.title: d.label for d in DIMENSIONS}
+
+
+@functools.lru_cache(8)
+def sizes(study: Evidence) -> pd.DataFrame:
+    """The trials of every dimension at the rate that validation chooses for each size.
+
+    Adds ``dimension`` and ``size``; a dimension with one size is left out.
+    """
+    frame = study.outcomes
+    parts = []
+    for dimension in DIMENSIONS:
+        rows = frame[dimension.chosen(frame)]
+        if rows[dimension.column].nunique() < 2:
+            continue
+        rows = rows.assign(size=rows[dimension.column].astype(float), dimension=dimension.title)
+        parts.append(best_per_arm(rows, ["dimension", "normalization", "size"]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+@functools.lru_cache(8)
+def gains(study: Evidence) -> pd.DataFrame:
+    """What the largest size of every dimension gains over the smallest, paired by seed.
+
+    Columns ``dimension``, ``normalization``, ``small``, ``large``, ``effect``, ``low``, ``high``
+    (test accuracy), ``times`` (ratio of mean seconds a trial), ``rate_small``, ``rate_large``.
+    """
+    out = []
+    rows = sizes(study)
+    groups = rows.groupby(["dimension", "normalization"], sort=False) if len(rows) else ()
+    for (title, normalization), part in groups:
+        small, large = (
+            part[part["size"] == part["size"].agg(end)].set_index("seed") for end in ("min", "max")
+        )
+        seeds = small.index.intersection(large.index)
+        if seeds.empty or part["size"].nunique() < 2:
+            continue
+        gap = (large["accuracy"][seeds] - small["accuracy"][seeds]).to_numpy()
+        found = over_seeds(gap, seeds)
+        times = large["seconds"].mean() / small["seconds"].mean()
+        ends = [side[c].iloc[0] for c in ("size", "learning_rate") for side in (small, large)]
+        out.append((title, normalization, *found, times, *ends))
+    columns = ["dimension", "normalization", "effect", "low", "high", "times"]
+    return pd.DataFrame(out, columns=[*columns, "small", "large", "rate_small", "rate_large"])

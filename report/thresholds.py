@@ -1,0 +1,94 @@
+"""Which threshold at which learning rate."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from report.evidence import Evidence
+
+HALF = 0.5
+"""Share of clipped steps above which practice calls clipping extremely aggressive."""
+ALWAYS = 0.9
+"""Share of clipped steps from which on a rule counts as always acting."""
+BOUNDING = ("global_norm", "normalized")
+"""Rules that give the whole gradient the norm c wherever they act."""
+CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
+SAME = 0.01
+"""Accuracy within which two thresholds count as alike."""
+
+
+@functools.lru_cache(8)
+def cells(study: Evidence) -> pd.DataFrame:
+    """Mean accuracy, validation accuracy and clipped share of each clipping, threshold and rate."""
+    values = ["accuracy", "validation", "clipped_fraction", "exploded"]
+    return study.outcomes.groupby(CELL, sort=False, dropna=False)[values].mean().reset_index()
+
+
+def best_cells(study: Evidence) -> pd.DataFrame:
+    """The threshold that validation chooses for each model, clipping and rate."""
+    rows = cells(study).sort_values("validation", ascending=False, kind="stable")
+    return rows.drop_duplicates(["model", "clipping", "learning_rate"])
+
+
+def best_by_rate(study: Evidence) -> pd.DataFrame:
+    """`best_cells` with a column for each rate: the threshold and what it comes to."""
+    best = best_cells(study)
+    best = best[best["clipping"] != "none"]
+    texts = [
+        f"{float(f'{threshold:.2g}'):g}: {100 * accuracy:.1f}"
+        + ("" if pd.isna(clipped) else f" ({100 * clipped:.0f})")
+        for threshold, accuracy, clipped in zip(
+            best["clipping_threshold"], best["accuracy"], best["clipped_fraction"], strict=True
+        )
+    ]
+    wide = best.assign(text=texts).pivot_table(
+        index=["model", "clipping"],
+        columns="learning_rate",
+        values="text",
+        aggfunc="first",
+        sort=False,
+    )
+    wide = wide[sorted(wide.columns)].fillna("–")
+    return wide.rename(columns=lambda rate: f"{rate:g}").reset_index()
+
+
+def clipped(study: Evidence) -> pd.DataFrame:
+    """The trials of which is known how many steps were clipped."""
+    frame = study.outcomes
+    return frame[frame["clipping"].ne("none") & frame["clipped_fraction"].notna()]
+
+
+def halves(study: Evidence) -> pd.DataFrame:
+    """By rate: trials with ``more`` and ``less`` than half of the steps clipped, how they ended."""
+    rows = clipped(study)
+    rows = rows.assign(side=np.where(rows["clipped_fraction"] > HALF, "more", "less"))
+    groups = rows.groupby(["learning_rate", "side"])
+    found = pd.DataFrame(
+        {"trials": groups.size(), **groups[["learned", "accuracy"]].mean()}
+    ).unstack()
+    found.columns = [f"{value}_{side}" for value, side in found.columns]
+    columns = [
+        f"{v}_{side}" for v in ("trials", "learned", "accuracy") for side in ("more", "less")
+    ]
+    return found.reindex(columns=columns).dropna().reset_index()
+
+
+def same_products(study: Evidence) -> pd.DataFrame:
+    """Columns ``model``, ``product``, ``cells``, ``low``, ``high``: always-clipping cells.
+
+    Cells of rules that give every gradient the norm c, plain gradient descent: there rate times
+    threshold is the length of a step. ``low`` and ``high`` are the least and the greatest mean
+    accuracy among cells of one product; products with one cell are left out.
+    """
+    frame = study.outcomes
+    frame = frame[(frame["optimizer"] == "sgd") & frame["clipping"].isin(BOUNDING)]
+    found = frame.groupby(CELL, sort=False)[["accuracy", "clipped_fraction"]].mean().reset_index()
+    found = found[found["clipped_fraction"] >= ALWAYS]
+    product = found["learning_rate"] * found["clipping_threshold"]
+    found = found.assign(product=[float(f"{value:.3g}") for value in product])
+    groups = found.groupby(["model", "product"])["accuracy"].agg(["size", "min", "max"])
+    out = groups.reset_index().set_axis(["model", "product", "cells", "low", "high"], axis=1)
+    return out[out["cells"] > 1].reset_index(drop=True)

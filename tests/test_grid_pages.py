@@ -1,0 +1,399 @@
+"""The pages about the grid and the search say what the data say, whatever these are."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pages import evidence_of, page, words
+
+from benchmark.engine import REGISTRIES
+from benchmark.records import Trial
+from benchmark.statistics import completeness
+from report import comparison, evidence, learning_rate, prose, search_against_grid
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULTS = {
+    "status": "stable",
+    "status_reason": None,
+    "first_bad_step": math.nan,
+    "first_spike_step": math.nan,
+    "classes": 10,
+    "parameters": 1000,
+    "initial_loss": 2.3,
+    "validation_loss": 0.5,
+    "validation_accuracy": 0.8,
+    "test_accuracy": 0.8,
+    "target_accuracy": 0.9,
+    "warm_up_steps": 0,
+    "clipped_fraction": 0.0,
+    "gradient_norm_p90": 2.0,
+    "gradient_norm_max": 4.0,
+    "steps": 100,
+    "samples": 3200,
+    "seconds": 1.0,
+}
+Outcome = Callable[[dict[str, Any]], Any]
+
+
+def trials_of(study: str, configurations: list[dict[str, Any]], outcome: Outcome) -> pd.DataFrame:
+    """A row for each configuration, with what ``outcome`` says of it; defaults elsewhere."""
+    rows = []
+    for configuration in configurations:
+        trial = Trial(depth=1, **configuration)
+        names = {"study": study, "trial": trial.key, "cell": trial.cell, **trial.row()}
+        rows.append({**DEFAULTS, **names, **outcome(configuration)})
+    return pd.DataFrame(rows)
+
+
+FACTORIAL = [
+    {"clipping": clipping, "model": model, "learning_rate": rate, "seed": seed}
+    for clipping in ("none", "value")
+    for model in ("mlp", "cnn")
+    for rate in (0.1, 1.0)
+    for seed in (0, 1)
+]
+Says = Callable[[str, Outcome], str]
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Says:
+    """What a page says of a grid of 16 trials with the outcome that a test gives."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+
+    def said(name: str, outcome: Outcome) -> str:
+        found = {"grid": evidence_of("grid", trials_of("grid", FACTORIAL, outcome))}
+        monkeypatch.setattr(evidence, "load", found.get)
+        return words(page(name, tmp_path))
+
+    return said
+
+
+def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None:
+    text = says("learning_rate", lambda c: {})
+    assert "16 trials on digits, 2 seeds per cell; 100 updates on 3,200 examples a trial." in text
+
+
+def test_endings_are_counted(says: Says) -> None:
+    text = says(
+        "learning_rate",
+        lambda c: {"status": "nonfinite" if c["model"] == "cnn" else "recovered"},
+    )
+    assert (
+        "Of 16 finished trials, 100% exploded at some step. Of these 50.0% learned all the "
+        "same, and 50.0% ended with a number that was not finite: a test for NaN alone would have "
+        "missed 50.0% of the explosions"
+    ) in text
+    assert "| nonfinite | a loss, gradient or parameter stopped being finite | 8 | 50.0% |" in text
+
+
+def test_endings_without_an_explosion(says: Says) -> None:
+    text = says("learning_rate", lambda c: {})
+    assert "Of 16 finished trials, 0% exploded at some step. | status" in text
+
+
+def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
+    text = says(
+        "learning_rate",
+        lambda c: {
+            "status": "dead" if c["model"] == "cnn" and c["learning_rate"] == 1 else "stable",
+            "validation_accuracy": 0.1 if c["learning_rate"] == 1 else 0.8,
+        },
+    )
+    assert (
+        "Without clipping, the MLP is most accurate at the learning rate 0.1 (chosen on "
+        "validation, averaged over everything else that varies); at the largest rate of the grid "
+        "no more than half of its trials explode. Without clipping, the CNN is most accurate at "
+        "the learning rate 0.1 (chosen on validation, averaged over everything else that varies); "
+        "from 1 on, 10 times that rate, more than half of its trials explode."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.0, 0.6, 1.0], 1.0),
+        ([0.6, 0.0, 1.0], 10.0),
+        ([1.0, 1.0, 0.5], math.nan),
+        ([1, 1, 1], 0.1),
+    ],
+)
+def test_breaking_rate(shares: list[float], expected: float) -> None:
+    found = learning_rate.breaking_rate(pd.Series(shares, index=[0.1, 1.0, 10.0]))
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_onset_is_told_by_model(says: Says) -> None:
+    bad = {"status": "dead", "first_bad_step": 12.0}
+    text = says("learning_rate", lambda c: bad if c["model"] == "cnn" and c["seed"] else {})
+    assert (
+        "In the CNN, 4 trials of 8 had one. Their first came at step 12 in the median, at the "
+        "earliest at step 12 and at the latest at step 12; in 0% of them it came within the first "
+        "10 steps."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"),
+    [
+        (
+            0.1,
+            "With every configuration at its best learning rate, **value clipping** gains most "
+            "test accuracy over no clipping: +10.0 points (95% interval +9.5 to +10.5). Over all "
+            "learning rates of the grid, **value clipping** gains most test accuracy over no "
+            "clipping: +10.0 points (95% interval +9.5 to +10.5).",
+        ),
+        *[
+            (
+                gain,
+                "With every configuration at its best learning rate, nothing gains test accuracy "
+                "over no clipping. Over all learning rates of the grid, nothing gains test "
+                "accuracy over no clipping.",
+            )
+            for gain in (-0.1, 0.0)
+        ],
+    ],
+)
+def test_the_verdict_on_a_factor_follows_the_data(says: Says, gain: float, expected: str) -> None:
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        clipped = c["clipping"] == "value"
+        # seeds that agree to the last digit have no interval
+        return {"test_accuracy": 0.5 + clipped * (gain + 0.0008 * (c["seed"] - 0.5))}
+
+    assert expected in says("clipping", outcome)
+
+
+def test_a_gain_at_high_rates_only(says: Says) -> None:
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        saved = c["clipping"] == "value" and c["learning_rate"] == 1
+        low = c["learning_rate"] == 0.1
+        accuracy = 0.5 + saved * 0.001 * (c["seed"] - 0.5) if low or saved else 0.1
+        return {"test_accuracy": accuracy, "validation_accuracy": 0.5 * low}
+
+    assert (
+        "With every configuration at its best learning rate, nothing gains test accuracy over no "
+        "clipping. Over all learning rates of the grid, **value clipping** gains most test "
+        "accuracy over no clipping: +20.0 points (95% interval +19.7 to +20.3)."
+    ) in says("clipping", outcome)
+
+
+def test_levels_that_tie_are_named_together() -> None:
+    rows = pd.DataFrame({"level": ["a", "b", "c"], "effect": [0.03, 0.02, 0.01]})
+    rows = rows.assign(low=[0.02, 0.01, 0.005], high=[0.04, 0.035, 0.015])
+    assert list(comparison.tied(rows)["level"]) == ["a", "b"]
+
+
+def test_the_table_of_a_factor_holds_the_effects(says: Says) -> None:
+    text = says(
+        "clipping",
+        lambda c: {
+            "test_accuracy": 0.5 + (0.1 + 0.0008 * (c["seed"] - 0.5)) * (c["clipping"] == "value")
+        },
+    )
+    assert "| value | at the best rates | 4 | +10.0 | +9.5 to +10.5 | 0.500 | 1.00 |" in text
+    assert "| value | over all rates | 8 | +10.0 | +9.5 to +10.5 | 0.500 | 1.00 |" in text
+    # two seeds cannot give a p below 0.5 though both of them agree
+    assert "disagree for value clipping at the best rates" in text
+
+
+def test_explosions_are_told_with_their_direction(says: Says) -> None:
+    text = says(
+        "clipping",
+        lambda c: {
+            "status": "dead" if c["clipping"] == "none" or c["learning_rate"] == 1 else "stable"
+        },
+    )
+    assert (
+        "With no clipping, 100% of the trials explode, over all learning rates of the grid. Value "
+        "clipping changes it by −50.0 points (no interval). With no clipping, 0% of "
+        "the trials learn, over all learning rates of the grid. Value clipping changes it by "
+        "+50.0 points (no interval)."
+    ) in text
+
+
+def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
+    text = says("clipping", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
+    assert "| MLP | none | 0.1 | 0.1 to 1 | 1 | 1 | 0.00 |" in text
+    assert "| CNN | none | 0.1 | 0.1 to 1 | – | – | 0.00 |" in text
+
+
+def test_importance_names_the_factor_that_matters(says: Says) -> None:
+    text = says("learning_rate", lambda c: {"test_accuracy": 0.5 + 0.2 * (c["model"] == "cnn")})
+    assert "On the grid, **model** explains the largest share" in text
+    assert "model 100% (–)" in text
+
+
+def test_clipped_steps_and_the_percentile(says: Says) -> None:
+    text = says(
+        "clipping",
+        lambda c: {
+            "clipped_fraction": 0.75 if c["model"] == "mlp" else 0.25,
+            "clipping_threshold": 0.01,
+        },
+    )
+    assert (
+        "- **Value clipping** (threshold 0.01) changes the gradient in 50.0% of the steps of the "
+        "median trial, and in more than half of the steps in 50.0% of the trials. The 90th "
+        "percentile of the gradient norms is 2 in the median stable trial without clipping, and "
+        "lies between 2 and 2 in all of them."
+    ) in text
+
+
+def test_costs_are_ratios() -> None:
+    configurations = [
+        {"batch_policy": policy, "learning_rate": rate, "seed": seed}
+        for policy in ("fixed", "doubling")
+        for rate in (0.1, 1.0)
+        for seed in (0, 1)
+    ]
+
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        fixed = c["batch_policy"] == "fixed"
+        return {"steps": 100 if fixed else 50, "seconds": 2.0 if fixed else 1.5}
+
+    source = evidence_of("grid", trials_of("grid", configurations, outcome))
+    (row,) = comparison.costs(source).to_dict("records")
+    assert (row["model"], row["level"]) == ("mlp", "doubling")
+    assert [row[c] for c in ("steps", "ratio", "low", "high")] == pytest.approx([0.5, *[0.75] * 3])
+
+
+def confirmations(gain: float) -> pd.DataFrame:
+    configurations = [
+        {"arm": f"{arm}", "seed": seed, "learning_rate": rate}
+        for arm, rate in (("confirm:tpe", 0.3), ("confirm:grid", 0.1), ("tpe", 0.3))
+        for seed in range(5)
+    ]
+    return trials_of(
+        "search",
+        configurations,
+        lambda c: {"test_accuracy": 0.5 + (gain + 1e-4 * c["seed"]) * ("tpe" in c["arm"])},
+    )
+
+
+@pytest.fixture
+def search_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd.DataFrame], str]:
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+
+    def said(trials: pd.DataFrame) -> str:
+        monkeypatch.setattr(evidence, "load", {"search": evidence_of("search", trials)}.get)
+        return words(page("search_against_grid", tmp_path))
+
+    return said
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"),
+    [
+        (0.1, "a search finds better training than the grid's best cell"),
+        (-0.1, "the searches do not beat the grid's best cell"),
+        (-2e-4, "searches and grid find training whose accuracies cannot be told apart"),
+    ],
+)
+def test_the_verdict_on_the_search_follows_the_data(
+    search_says: Callable[[pd.DataFrame], str], gain: float, expected: str
+) -> None:
+    text = search_says(confirmations(gain))
+    assert f"**{expected}**" in text
+    assert f"| MLP | TPE | 5 | {prose.signed(gain + 2e-4)} |" in text
+    assert "With 5 pairs the Wilcoxon test cannot give a p-value below 0.0625" in text
+
+
+def test_a_search_that_wins_here_and_loses_there_depends(
+    search_says: Callable[[pd.DataFrame], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pd.DataFrame({"effect": [0.1, -0.1, 0.0], "low": [0.05, -0.2, -0.1]})
+    rows = rows.assign(high=rows["low"] + 0.15, pairs=5, p_holm=0.1, model="mlp", level="tpe")
+    monkeypatch.setattr(search_against_grid, "differences", lambda study: rows)
+    text = search_says(confirmations(0.0))
+    assert "**it depends on the model and the sampler whether a search beats" in text
+    assert "more accurate in 1, less accurate in 1 and not distinguishable in 1" in text
+
+
+def test_a_search_without_a_grid_has_nothing_to_beat(
+    search_says: Callable[[pd.DataFrame], str],
+) -> None:
+    trials = confirmations(0.1)
+    text = search_says(trials[trials["arm"] != "confirm:grid"])
+    assert "nothing to be compared with" in text
+
+
+def test_the_first_page_counts_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = evidence_of("grid", trials_of("grid", FACTORIAL, lambda _: {}))
+    plan, trials = source.results.plan, source.results.trials.iloc[3:]
+    counted = completeness(plan.drop(columns="status"), trials)
+    monkeypatch.setattr(evidence, "load", {"grid": source}.get)
+    monkeypatch.setattr(evidence, "all_studies", lambda: [source])
+    monkeypatch.setattr(evidence, "completeness_of_all", lambda: counted)
+    text = words(page("index", tmp_path))
+    assert "| `grid` | | 13 of 16 | quick | 0123456 | unknown |" in text
+    assert "**3 expected trials without a row**" in text
+
+
+def test_settings_are_read_from_the_rows(says: Says) -> None:
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        return {"parameters": 7 if c["model"] == "mlp" else 9}
+
+    text = says("methods", outcome)
+    assert (
+        "It is the full factorial of model (MLP, CNN), learning rate (0.1, 1) and clipping "
+        "(none, value), with 2 seeds per cell. The same for all: dataset digits"
+    ) in text
+    assert "the MLP has 1 hidden layer and 7 parameters" in text
+    assert "networks (MLP and CNN) of 7 to 9 parameters" in says("clipping", outcome)
+
+
+METHODS = (ROOT / "report" / "methods.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "factor", ["clipping", "normalization", "batch_policy", "schedule", "optimizer"]
+)
+def test_the_methods_name_every_strategy_and_its_default(factor: str) -> None:
+    head = f"| {prose.name(factor)} |"
+    table = METHODS[METHODS.index(head) :].partition("\n\n")[0]
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines()[2:]}
+    strategies = {prose.name(level): s for level, s in REGISTRIES[factor].items()}
+    assert set(rows) == set(strategies) - {"range test"}
+    number = "threshold" if factor == "clipping" else "parameter"
+    for name, line in rows.items():
+        tunable = getattr(strategies[name], number, None)
+        if tunable is not None:
+            assert re.search(rf"\| \$\S+ = {tunable.default:g}\$ \|", line), line
+
+
+def test_a_default_threshold_is_no_factor() -> None:
+    def threshold(c: dict[str, Any]) -> dict[str, Any]:
+        return {"clipping_threshold": 0.01 if c["clipping"] == "value" else math.nan}
+
+    source = evidence_of("grid", trials_of("grid", FACTORIAL, threshold))
+    assert source.factors == ["model", "learning_rate", "clipping"]
+    several = trials_of("grid", FACTORIAL, lambda c: {"clipping_threshold": 1.0 + c["seed"]})
+    assert "clipping_threshold" in evidence_of("grid", several).factors
+
+
+@pytest.mark.parametrize(
+    ("command", "scale"),
+    [
+        ("python studies/grid.py --scale full --device cuda", "full"),
+        ("python studies/grid.py --scale=smoke", "smoke"),
+        ("python studies/grid.py", "quick"),
+        ("ipython", "unknown"),
+    ],
+)
+def test_scale_is_read_from_the_command(command: str, scale: str) -> None:
+    source = evidence_of("grid", trials_of("grid", FACTORIAL, lambda _: {}))
+    source.results.metadata["command"] = command
+    assert source.scale == scale
+
+
+def test_a_changed_tree_is_no_clean_commit() -> None:
+    source = evidence_of("grid", trials_of("grid", FACTORIAL, lambda _: {}))
+    assert source.commit == "0123456"
+    source.results.metadata["dirty"] = True
+    assert source.commit == "0123456 with local changes"

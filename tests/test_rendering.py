@@ -1,0 +1,306 @@
+"""How pages are made: strict about names, guarded statements, and results that are only text."""
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+import pytest
+from docutils.core import publish_string
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from myst_parser.parsers.docutils_ import Parser
+
+from report import evidence, prose, rendering
+from report.rendering import Page, PageError
+from report.text import Markdown, block, code
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "{include}`/etc/passwd`",
+    "```{include} /etc/passwd\n```",
+    "````",
+    "(label)=\n# Heading",
+    "[link](javascript:alert(1)) ![image](x)",
+    "% a comment\n+++\n---",
+    "$x^2$ | cell | `code`",
+    "{{ 7 * 7 }} {% raw %}",
+    "1. one\n- two\n> three",
+    "&lt;b&gt; &#60; \\* _a_ **b**",
+    "    indented",
+    "\x00\x1d\u202e",
+)
+Render = Callable[..., str]
+
+
+@pytest.fixture
+def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Render:
+    """Renders a template that a test gives, as the page named page."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / rendering.PARTS).write_text("", encoding="utf-8")
+    monkeypatch.setattr(rendering, "SOURCE", source)
+    monkeypatch.setattr(evidence, "load", lambda study: None)
+
+    def made(text: str, *, page: Page | None = None, **names: object) -> str:
+        (source / "page.md").write_text(text, encoding="utf-8")
+        environment = rendering.environment(source)
+        environment.globals |= names
+        return rendering.render(page or Page("page", tmp_path), environment)
+
+    return made
+
+
+def strict(folder: Path) -> Page:
+    return Page("page", folder, strict=True)
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234, "1,234"),
+        (np.int64(3), "3"),
+        (0.012345, "0.0123"),
+        (np.float64("nan"), "–"),
+        ("global norm", "global norm"),
+        (Markdown("**bold**"), "**bold**"),
+        ("**bold**", "&#42;&#42;bold&#42;&#42;"),
+    ],
+)
+def test_an_expression_shows_its_value(render: Render, value: object, text: str) -> None:
+    assert render("{{ value }}", value=value) == text
+
+
+@pytest.mark.parametrize("value", [None, True, np.True_, pd.DataFrame(), pd.Series([1]), [1], {}])
+def test_an_object_that_is_no_text_is_an_error(render: Render, value: object) -> None:
+    with pytest.raises(PageError, match=r"page\.md, line 2: TypeError: a page cannot show"):
+        render("# Page\n{{ value }}", value=value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# A\n\n{{ missing }}", "page.md, line 3: UndefinedError: 'missing' is undefined"),
+        ("{{ found.name }}", "line 1: UndefinedError: 'dict object' has no attribute 'name'"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ warn('beware') }}", "UserWarning: beware"),
+        ("{{ 1 | nofilter }}", "No filter named 'nofilter'"),
+        ("\n{% if %}", "line 2: "),
+        ("{% guard 1 %}x{% endguard %}", "the condition of a guard is 1"),
+    ],
+)
+def test_a_page_that_fails_is_named_with_its_line(render: Render, text: str, said: str) -> None:
+    with pytest.raises(PageError) as raised:
+        render(text, found={}, warn=warnings.warn)
+    assert said in str(raised.value)
+    assert "page.md" in str(raised.value)
+
+
+# --- guarded statements ---------------------------------------------------------------------------
+
+STATEMENT = """
+# Page
+
+{% guard best >= policy %}
+No policy beats the best fixed size.
+{% otherwise %}
+A policy reaches {{ policy }}.
+{% endguard %}
+"""
+
+
+def test_a_statement_stands_where_the_data_bear_it(render: Render, tmp_path: Path) -> None:
+    page = strict(tmp_path)
+    text = render(STATEMENT, page=page, best=0.9, policy=0.8)
+    assert "No policy beats the best fixed size." in text
+    assert "reaches" not in text
+    assert page.contradictions == []
+
+
+def test_data_that_contradict_a_statement_show_the_alternative(render: Render) -> None:
+    text = render(STATEMENT, best=0.7, policy=0.8)
+    assert "No policy" not in text
+    assert "A policy reaches 0.8." in text
+
+
+def test_a_statement_without_an_alternative_leaves_nothing(render: Render) -> None:
+    assert render("a{% guard best > 1 %}b{% endguard %}c", best=0.7) == "ac"
+
+
+def test_on_the_reference_a_contradicted_statement_is_named(render: Render, tmp_path: Path) -> None:
+    page = strict(tmp_path)
+    render(STATEMENT, page=page, best=0.7, policy=0.8)
+    (said,) = page.contradictions
+    assert said.startswith("page: page.md, line 4: the data contradict the statement")
+    assert "No policy beats the best fixed size." in said
+    assert "guard best >= policy, with values 0.7, 0.8" in said
+
+
+# --- studies and figures --------------------------------------------------------------------------
+
+
+def test_a_study_that_was_not_run_has_one_note_a_page(render: Render) -> None:
+    section = '{% study "grid" %}\n## A heading\n{{ study.outcomes }}\n{% endstudy %}\n'
+    text = render(section + section)
+    assert text.count("The study `grid` was not run.") == 1
+    assert "python studies/grid.py --scale quick" in text
+    assert "heading" not in text
+
+
+def test_a_figure_has_caption_description_data_and_origin(render: Render, tmp_path: Path) -> None:
+    text = render(
+        '{% figure "A label", drawing, data, sources=[] %}\nCaption of\n{{ kind }}.\n'
+        '{% alt %}\nSays "so" of {{ kind }}.\n{% endfigure %}\n',
+        drawing=Figure(),
+        data=pd.DataFrame({"x": [1.23456789], "y": ["a"]}),
+        kind="value_a",
+    )
+    assert text.startswith("```{figure} figures/a-label.svg\n:name: fig-a-label\n")
+    assert "\nCaption of value&#95;a.\n" in text
+    alt = json.dumps('Says "so" of value_a.')
+    assert f":alt: {alt}\n" in text
+    assert "{download}`CSV <figures/a-label.csv>`" in text
+    assert (tmp_path / "figures" / "a-label.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "figures" / "a-label.csv").read_text() == "x,y\n1.23457,a\n"
+
+
+# --- results are text -----------------------------------------------------------------------------
+
+
+def document(text: str) -> str:
+    """What MyST makes of a text, as pseudo-XML."""
+    settings = {
+        "myst_enable_extensions": ["colon_fence", "dollarmath", "deflist"],
+        "output_encoding": "unicode",
+        "report_level": 5,
+    }
+    return str(
+        publish_string(text, parser=Parser(), writer_name="pseudoxml", settings_overrides=settings)
+    )
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_string_from_a_file_is_one_paragraph_of_text(render: Render, hostile: str) -> None:
+    shown = document(render("{{ value }}", value=hostile)).splitlines()
+    assert [line.strip() for line in shown[1:2]] == ["<paragraph>"]
+    text = " ".join(" ".join(line.strip() for line in shown[2:]).split())
+    plain = " ".join(hostile.replace("\x00", "\ufffd").replace("\x1d", "\ufffd").split())
+    assert text == plain.replace("\u202e", "\ufffd")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_string_from_a_file_stays_in_its_cell(render: Render, hostile: str) -> None:
+    shown = document(
+        render("{{ rows|table({'a': '{a}', 'b': '{a:code}', 'c': 'x'}) }}", rows=[{"a": hostile}])
+    )
+    assert shown.count("<row>") == 2
+    assert shown.count("<entry") == 6
+    assert not [tag for tag in ("<raw", "<image", "<reference", "<math") if tag in shown]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_string_from_a_file_stays_in_its_code(hostile: str) -> None:
+    shown = document(f"{code(hostile)} after\n\n{block(hostile)}")
+    assert shown.count("<paragraph>") == 1
+    assert shown.count("<literal_block") + shown.count("<literal>") in (1, 2)
+    assert "<raw" not in shown
+
+
+@given(st.text())
+def test_whatever_the_string_it_stays_one_paragraph(text: str) -> None:
+    head, *shown = document(f"x{Markdown.escape(text)}x").splitlines()
+    assert head.startswith("<document")
+    assert shown[0].strip() == "<paragraph>"
+    found = " ".join(" ".join(shown[1:]).split())
+    assert re.sub(r"\W", "", found) == re.sub(r"\W", "", f"x{text}x")
+
+
+def test_what_is_put_into_markdown_is_escaped() -> None:
+    assert Markdown("**{}**").format("*") == "**&#42;**"
+    assert Markdown(", ").join(["*", Markdown("*a*")]) == "&#42;, *a*"
+    assert prose.told([{"a": "*"}, {"a": "b"}], "**{a}**") == "**&#42;** and **b**"
+    assert not hasattr(prose.listing(["*"]), "__html__")
+
+
+def test_a_pattern_reaches_columns_only() -> None:
+    with pytest.raises(KeyError):
+        prose.filled("{a.__class__}", {"a": 1})
+
+
+def test_names_that_are_not_defined_are_errors() -> None:
+    assert rendering.environment().undefined is jinja2.StrictUndefined
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (-0.5, "−0.5"),
+        (0.012345, "0.0123"),
+        (0.00012, "0.00012"),
+        (12345.6, "12,346"),
+        (2.33e10, "2.3 × 10¹⁰"),
+        (1.31e17, "1.3 × 10¹⁷"),
+        (1e-7, "1.0 × 10⁻⁷"),
+        (math.nan, "–"),
+        (None, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_numbers_have_no_more_digits_than_mean_something(value: float, text: str) -> None:
+    assert prose.number(value) == text
+
+
+@pytest.mark.parametrize("write", [prose.fixed, prose.signed, prose.percent, prose.number])
+@pytest.mark.parametrize("value", [-0.0, -0.00001])
+def test_zero_has_no_sign(write: Callable[[float], str], value: float) -> None:
+    assert write(round(value, 3)).strip("%") in ("0", "0.0")
+    assert "-" not in write(value)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (
+            {"effect": -0.1, "low": -0.2, "high": -0.05},
+            "lowers it by 10.0 points (95% interval 5.0 to 20.0)",
+        ),
+        (
+            {"effect": 0.1, "low": 0.05, "high": 0.2},
+            "raises it by 10.0 points (95% interval 5.0 to 20.0)",
+        ),
+        (
+            {"effect": 0.1, "low": -0.1, "high": 0.2},
+            "does not measurably change it (+10.0 points, 95% interval −10.0 to +20.0)",
+        ),
+        (
+            {"effect": 0.1, "low": math.nan, "high": math.nan},
+            "changes it by +10.0 points (no interval)",
+        ),
+    ],
+)
+def test_a_change_is_told_by_its_interval(row: dict[str, float], text: str) -> None:
+    assert prose.change(row) == text
+
+
+def test_numbers_of_a_table_are_aligned() -> None:
+    frame = pd.DataFrame({"a": ["x|y", "z"], "b": [1.5, math.nan], "c": [0.01, -0.02]})
+    assert prose.table(frame, {"a": "{a}", "b": "{b}", "in points": "{c:signed}"}) == (
+        "| a | b | in points |\n| --- | ---: | ---: |\n"
+        "| x&#124;y | 1.5 | &#43;1.0 |\n| z | – | −2.0 |\n"
+    )
