@@ -220,10 +220,10 @@ def test_a_fraction_of_the_training_set_is_its_first_examples(toy: Dataset) -> N
     assert row["test_loss"] == pytest.approx(whole["test_loss"], rel=0.2)
 
 
-def test_no_epochs_measure_the_network_as_it_was_initialized(toy: Dataset) -> None:
-    record = train(
-        Trial(dataset=toy, model="mlp_deep", depth=3, epochs=0, seed=2), device="cpu", layers=True
-    )
+@pytest.mark.parametrize("batch_size", [32, 1000], ids=["", "more than the data"])
+def test_no_epochs_measure_the_network_as_it_was_initialized(toy: Dataset, batch_size: int) -> None:
+    trial = Trial(dataset=toy, model="mlp_deep", depth=3, epochs=0, batch_size=batch_size, seed=2)
+    record = train(trial, device="cpu", layers=True)
     row = record.trials.iloc[0]
     assert (row["status"], row["status_reason"]) == ("stalled", "0 epochs: not trained")
     assert (row["steps"], row["samples"]) == (0, 0)

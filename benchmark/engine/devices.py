@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,25 +54,50 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
 
     ``tf32`` lets a GPU round the factors of matrix products.
 
+    Nothing that is set around it counts: gradients that are switched off, inference mode, an
+    autocast, anomaly detection, which would make an error of an explosion, or a precision of
+    products. All of it is afterwards as it was.
+
     On a CPU one thread works: several in one process slow each other down on a busy machine,
     and the order of sums would depend on their number.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     if device.type == "cuda":
         # cuBLAS reads it when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.use_deterministic_algorithms(True, warn_only=True)
     else:
         torch.set_num_threads(1)
     try:
-        yield
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+            torch.autograd.set_detect_anomaly(False),
+            _products_in("tf32" if tf32 and device.type == "cuda" else "ieee"),
+        ):
+            yield
     finally:
         torch.set_num_threads(threads)
         if device.type == "cuda":
             # not on a CPU, where it would import torch's compiler: a second of each process
             torch.use_deterministic_algorithms(deterministic, warn_only=warned)
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
+def _products_in(precision: str) -> Iterator[None]:
+    """Within, factors of products in single precision are rounded to ``precision``, or not."""
+    # not by the older switches `allow_tf32`, which cannot be read once a newer one was set
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    switches: list[Any] = [cuda.matmul, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]
+    switches += [mkldnn.matmul, mkldnn.conv, mkldnn.rnn]  # type: ignore[attr-defined]
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        for switch in switches:
+            switch.fp32_precision = precision
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value

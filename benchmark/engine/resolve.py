@@ -224,12 +224,13 @@ def impossible(trial: Trial, available: int) -> str | None:
     parts = parts_of(trial)
     policy, normalization = parts.batch_policy, parts.normalization
     examples = examples_used(trial, available)
-    batch_size = policy.first(trial.batch_size, examples)
+    budget = Budget.of(trial, examples)
+    # without a budget no batch is drawn, and the network is measured as it was initialized
+    batch_size = policy.first(trial.batch_size, examples) if budget.amount else examples
     micro = policy.micro_batches(trial.batch_policy_parameter or 0)
     smallest = batch_size // micro
     if batch_size > examples:
         return f"batch size {batch_size} exceeds the {examples} training examples"
-    budget = Budget.of(trial, examples)
     updates = budget.updates_until(budget.amount, used=0, batch_size=batch_size)
     if budget.amount and not updates:
         return f"{trial.epochs:g} epochs hold no full batch of {batch_size}"
