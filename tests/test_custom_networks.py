@@ -19,6 +19,7 @@ from benchmark.engine import probing
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.settings import Settings
 
 
 class Rows(nn.Module):
@@ -358,3 +359,43 @@ def test_a_module_that_its_builder_gives_each_time_stays_as_it_is(
     first, second = (train(trials, device="cpu", checkpoints=4) for _ in range(2))
     assert first.trials["test_loss"].tolist() == second.trials["test_loss"].tolist()
     assert all(torch.equal(p, b) for p, b in zip(module.parameters(), before, strict=True))
+
+
+def normalized_over_the_batch() -> nn.Module:
+    return dense(nn.BatchNorm1d(8), nn.ReLU())
+
+
+@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"batch_size": 1}, "model 'custom' needs at least 2 examples at once, but there is 1"),
+        ({"batch_size": 4, "batch_policy": "accumulate"}, "at least 2 examples at once"),
+        ({"batch_size": 4, "batch_policy": "norm_test"}, "which the batch normalization of model"),
+        ({"batch_size": 4, "batch_policy": "cabs"}, "cabs needs the gradient of each example"),
+        ({"batch_size": 4, "batch_policy": "dive"}, "dive needs the gradient of each example"),
+        ({"batch_size": 4, "batch_policy": "noise_scale"}, None),
+        ({"batch_size": 2}, None),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_batch_normalization_of_a_custom_network_asks_for_two_examples(
+    toy: Dataset, changes: dict[str, object], reason: str | None, together: int
+) -> None:
+    trials = trials_of(toy, normalized_over_the_batch, 2, **changes)
+    rows = train(trials, device="cpu", checkpoints=4, together=together).trials
+    assert (rows["status"] == "skipped").all() == (reason is not None)
+    assert reason is None or rows["status_reason"].str.contains(reason).all()
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_an_evaluation_leaves_no_single_example(
+    toy: Dataset, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 48 examples by 47
+    monkeypatch.setattr(Settings, "evaluated_at_once", lambda self, trials: 47)
+    trials = trials_of(toy, lambda: dense(nn.BatchNorm1d(8, track_running_stats=False)), 2)
+    rows = train(trials, device="cpu", checkpoints=4, together=together).trials
+    monkeypatch.undo()
+    expected = train(trials, device="cpu", checkpoints=4, together=together).trials
+    assert rows["test_loss"].tolist() == pytest.approx(expected["test_loss"].tolist(), rel=1e-9)

@@ -28,7 +28,7 @@ from benchmark.engine.one_by_one import (
     random_state,
 )
 from benchmark.engine.probing import note, why_one_by_one
-from benchmark.engine.resolve import Parts, build_model
+from benchmark.engine.resolve import Parts, build_model, smallest_batch
 from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
 from benchmark.measurements import Arrays, measure_layers, measure_module
@@ -138,6 +138,7 @@ class Program:
         self.change_at_once = at_once(parts.clipping, parts.optimizer)
         self.convolves = any(isinstance(m, nn.Conv2d) for m in self.model.modules())
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
+        self.smallest_batch = smallest_batch(parts, trial)
 
     def _choose(self, trial: Trial) -> None:
         """Whether a custom network's trials go together, which a first pass of it tells."""
@@ -377,7 +378,8 @@ class Program:
         weights = self.layout.split(population.parameters)
         loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
-        for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
+        sizes = _cut(len(labels), at_once)
+        for x, y in zip(images.split(sizes), labels.split(sizes), strict=True):
             examples = x.expand(trials, *x.shape)
             passes = self.chain or self.one_by_one
             if passes is not None:
@@ -394,7 +396,7 @@ class Program:
         """Into how many pieces a batch is cut to see how its gradients scatter; 1 is none."""
         if self.parts.batch_policy.per_example:
             return batch_size
-        return min(MICRO_BATCHES, batch_size // self.parts.normalization.smallest_batch)
+        return min(MICRO_BATCHES, batch_size // self.smallest_batch)
 
     def sample_gradients(
         self, population: Population, images: Tensor, labels: Tensor
@@ -553,3 +555,17 @@ class Program:
             value = (vector * image).sum(dim=1)
             vector = image
         return value.detach()
+
+
+def _cut(examples: int, size: int) -> list[int]:
+    """Sizes of pieces of ``size`` and what is left, but for a single one, which joins the last.
+
+    Batch normalization without running statistics takes no single example in an evaluation either.
+    """
+    whole, left = divmod(examples, size)
+    sizes = [size] * whole
+    if left == 1 and whole:
+        sizes[-1] += 1
+    elif left:
+        sizes.append(left)
+    return sizes

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.data import DATASETS, Dataset
 from benchmark.engine.budget import Budget
@@ -22,6 +23,7 @@ from benchmark.strategies.clipping import CLIPPINGS, Clipping
 from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
 from benchmark.strategies.losses import LOSSES, Loss
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization
+from benchmark.strategies.normalizing_modules import GhostBatchNorm
 from benchmark.strategies.optimizers import OPTIMIZERS, Optimizer
 from benchmark.strategies.precision import PRECISIONS, Precision
 from benchmark.strategies.scaling import SCALINGS, Scaling
@@ -194,21 +196,34 @@ def _build(
 
 
 @functools.lru_cache(maxsize=1024)
-def _misfit(
+def _network(
     data: Dataset,
     model: Model,
     normalization: Normalization,
     depth: int | None,
     width: int | None,
-) -> str | None:
-    """Why there is no such network; cached, because a grid asks it for each of its shapes."""
+) -> tuple[str | None, int]:
+    """Why there is no such network, and the fewest examples that its layers train on at once.
+
+    Cached, because a grid asks it for each of its shapes.
+    """
     try:
         # a custom module draws numbers while it is built, from torch's global generator
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            _build(data, model, normalization, depth, width)
+            network = _build(data, model, normalization, depth, width)
     except ImpossiblePair as error:
-        return str(error)
-    return None
+        return str(error), 1
+    over_the_batch = any(isinstance(m, _BatchNorm | GhostBatchNorm) for m in network.modules())
+    return None, 2 if over_the_batch else 1
+
+
+def smallest_batch(parts: Parts, trial: Trial) -> int:
+    """Fewest examples in one pass of a resolved trial's training: those of its normalization, or of
+    the layers that a custom network has."""
+    _, smallest = _network(
+        parts.dataset, parts.model, parts.normalization, trial.depth, trial.width
+    )
+    return max(parts.normalization.smallest_batch, smallest)
 
 
 def examples_used(trial: Trial, available: int) -> int:
@@ -236,16 +251,15 @@ def impossible(trial: Trial, available: int) -> str | None:
         return f"{trial.epochs:g} epochs hold no full batch of {batch_size}"
     if smallest < 1:
         return f"batch size {batch_size} cannot be cut into {micro} micro-batches"
-    if smallest < normalization.smallest_batch:
-        return (
-            f"{normalization.name} normalization needs at least "
-            f"{normalization.smallest_batch} examples at once, but there is {smallest}"
-        )
-    if policy.per_example and normalization.smallest_batch > 1:
-        return (
-            f"{policy.name} needs the gradient of each example, which {normalization.name} "
-            "normalization does not define"
-        )
+    misfit, _ = _network(parts.dataset, parts.model, normalization, trial.depth, trial.width)
+    least = smallest_batch(parts, trial)
+    what = f"{normalization.name} normalization"
+    if least > normalization.smallest_batch:
+        what = f"the batch normalization of model {parts.model.name!r}"
+    if smallest < least:
+        return f"{what} needs at least {least} examples at once, but there is {smallest}"
+    if policy.per_example and least > 1:
+        return f"{policy.name} needs the gradient of each example, which {what} does not define"
     disturbance = parts.disturbance
     before = budget.updates_before(disturbance.at, used=0, batch_size=batch_size)
     if disturbance.updates and updates < before + disturbance.updates:
@@ -253,7 +267,7 @@ def impossible(trial: Trial, available: int) -> str | None:
             f"{disturbance.name} takes {disturbance.updates} updates after "
             f"{disturbance.at:.0%} of the budget, which holds {updates} in all"
         )
-    return _misfit(parts.dataset, parts.model, normalization, trial.depth, trial.width)
+    return misfit
 
 
 def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:

@@ -297,7 +297,7 @@ class Run:
             )
             # never more than what is left of the budget, or the rest of it would go unused
             left = self.scale.budget.largest_batch(log.used)
-            smallest = self.program.micro_batches * self.program.parts.normalization.smallest_batch
+            smallest = self.program.micro_batches * self.program.smallest_batch
             size = int(min(decision.batch_size, self.scale.examples, left))
             log.batch_size = max(1, smallest, size)
             log.rate_factor *= decision.learning_rate_factor
