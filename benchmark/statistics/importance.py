@@ -62,23 +62,36 @@ def _between(values: np.ndarray, codes: np.ndarray) -> Callable[[np.ndarray], np
 
 @dataclass(frozen=True)
 class _Coordinate:
-    """A factor as numbers: the levels 0, 1, ... k - 1, or a continuous range."""
+    """A factor as numbers: the levels 0, 1, ... k - 1, or a continuous range.
+
+    Trials that do not have the factor are not ``present``.
+    """
 
     numbers: np.ndarray
+    present: np.ndarray
     levels: int = 0
+
+    @classmethod
+    def among(cls, column: pd.Series, present: np.ndarray) -> _Coordinate:
+        """The coordinate of a factor that only some trials have."""
+        some = cls.of(column[present])
+        numbers = np.full(len(column), np.nan)
+        numbers[present] = some.numbers
+        return cls(numbers, present, some.levels)
 
     @classmethod
     def of(cls, column: pd.Series) -> _Coordinate:
         """The coordinate of one column."""
+        present = np.ones(len(column), dtype=bool)
         distinct = column.nunique(dropna=False)
         numeric = bool(pd.api.types.is_numeric_dtype(column) and column.notna().all())
         if not numeric or distinct <= LEVELS:
             codes, levels = pd.factorize(column, sort=numeric, use_na_sentinel=False)
-            return cls(codes.astype(float), len(levels))
+            return cls(codes.astype(float), present, len(levels))
         numbers = column.to_numpy(dtype=float)
         if numbers.min() > 0 and np.log10(numbers.max() / numbers.min()) > DECADES:
             numbers = np.log10(numbers)
-        return cls(numbers)
+        return cls(numbers, present)
 
     def distribution(self, *, named: bool) -> Any:
         """Optuna's distribution; with ``named``, levels are names rather than equal intervals."""
@@ -88,7 +101,7 @@ class _Coordinate:
             return CategoricalDistribution([float(k) for k in range(self.levels)])
         if self.levels:
             return FloatDistribution(-0.5, self.levels - 0.5)
-        return FloatDistribution(float(self.numbers.min()), float(self.numbers.max()))
+        return FloatDistribution(float(np.nanmin(self.numbers)), float(np.nanmax(self.numbers)))
 
 
 def _evaluate(
@@ -102,14 +115,17 @@ def _evaluate(
 
     distributions = {name: c.distribution(named=named) for name, c in coordinates.items()}
     columns = {name: c.numbers[positions].tolist() for name, c in coordinates.items()}
-    trials = [
-        optuna.trial.create_trial(
-            params={name: columns[name][i] for name in columns},
-            distributions=distributions,
-            value=value,
+    present = {name: c.present[positions].tolist() for name, c in coordinates.items()}
+    trials = []
+    for i, value in enumerate(values[positions].tolist()):
+        has = [name for name in columns if present[name][i]]
+        trials.append(
+            optuna.trial.create_trial(
+                params={name: columns[name][i] for name in has},
+                distributions={name: distributions[name] for name in has},
+                value=value,
+            )
         )
-        for i, value in enumerate(values[positions].tolist())
-    ]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -130,19 +146,34 @@ def _importance(
     *,
     named: bool,
     normalize: bool,
+    within: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     varied = [f for f in factors if frame[f].nunique(dropna=False) > 1]
     coordinates = {factor: _Coordinate.of(frame[factor]) for factor in varied}
+    coordinates |= _conditional(frame, within or {})
     values = frame[value].to_numpy(dtype=float)
     # over trials: one stratum
     draws = [np.arange(len(values)), *resample(np.zeros(len(values)), resamples)]
     table = np.array([_evaluate(coordinates, values, d, evaluator, named) for d in draws])
-    table = table.reshape(len(draws), len(varied))
+    table = table.reshape(len(draws), len(coordinates))
     if normalize:
         total = table.sum(axis=1, keepdims=True)
         table = np.divide(table, total, out=np.zeros_like(table), where=total > 0)
     low, high = percentiles(table[1:])
-    return pd.DataFrame({"factor": varied, "estimate": table[0], "low": low, "high": high})
+    return pd.DataFrame(
+        {"factor": list(coordinates), "estimate": table[0], "low": low, "high": high}
+    )
+
+
+def _conditional(frame: pd.DataFrame, within: Mapping[str, str]) -> dict[str, _Coordinate]:
+    """A coordinate for each level of an owner at which the number that belongs to it varies."""
+    found = {}
+    for number, owner in within.items():
+        for level in frame[owner].unique():
+            present = (frame[owner].eq(level) & frame[number].notna()).to_numpy()
+            if frame.loc[present, number].nunique() > 1:
+                found[f"{number} of {level}"] = _Coordinate.among(frame[number], present)
+    return found
 
 
 def fanova(
@@ -171,6 +202,7 @@ def ped_anova(
     factors: Sequence[str],
     value: str = "objective",
     *,
+    within: Mapping[str, str] | None = None,
     best: float = 0.1,
     resamples: int = FEW_RESAMPLES,
 ) -> pd.DataFrame:
@@ -180,8 +212,14 @@ def ped_anova(
     each factor among the ``best`` share of trials (by the smallest ``value``) lies from that
     among all trials, as a share of the sum over factors. Factors of one level are left out; the
     interval is a bootstrap over trials.
+
+    ``within`` names numbers that mean something else for each level of another factor, and that
+    factor: ``{"clipping_threshold": "clipping"}``. Each level's number is a factor that only its
+    own trials have, called ``clipping_threshold of value`` (conditional PED-ANOVA, 2601.20800).
     """
     from optuna.importance import PedAnovaImportanceEvaluator
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best)
-    return _importance(frame, factors, value, evaluator, resamples, named=True, normalize=True)
+    return _importance(
+        frame, factors, value, evaluator, resamples, named=True, normalize=True, within=within
+    )
