@@ -18,11 +18,12 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart studies test torture report lint clean
+.PHONY: help quickstart studies plan test torture report lint clean
 
 help:
 	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
-	@echo 'make studies [SCALE=quick]            every study at a scale, one after another'
+	@echo 'make studies [SCALE=quick]            every study at a scale; goes on where it was stopped'
+	@echo 'make plan [SCALE=quick]               how much that is, and how long it takes here'
 	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
 	@echo 'make test                             set up and run the tests'
 	@echo 'make torture                          kill a study 20 times; it must end with the same rows'
@@ -38,12 +39,25 @@ quickstart: $(FOR_REPORT)
 	$(RUN) report/build.py results/quick
 
 # The grid comes first: the search trains its best cell again beside its own.
-STUDIES = grid search initialization explosion learning_rate clipping normalization \
-    batch_updates optimizers scaling article
+STUDIES = grid search headline initialization explosion learning_rate clipping normalization \
+    batch_updates optimizers scaling article disturbances architectures
+STUDY_OPTIONS = --scale $(SCALE) $(if $(RESULTS),--results "$(RESULTS)")
+
+# Ctrl-C and bad input end all; a study on some of whose trials the program failed does not.
 studies: $(FOR_REPORT)
+	@failed=; \
+	for study in $(STUDIES); do \
+	    case $(SCALE) in smoke|quick) ;; *) \
+	        $(RUN) studies/$$study.py $(STUDY_OPTIONS) --dry-run || exit $$?;; \
+	    esac; \
+	    $(RUN) studies/$$study.py $(STUDY_OPTIONS) || { \
+	        status=$$?; [ $$status = 1 ] || exit $$status; failed="$$failed $$study"; }; \
+	done; \
+	[ -z "$$failed" ] || { echo "not finished:$$failed; the same command goes on" >&2; exit 1; }
+
+plan: $(FOR_REPORT)
 	@for study in $(STUDIES); do \
-	    $(RUN) studies/$$study.py --scale $(SCALE) \
-	        $(if $(RESULTS),--results "$(RESULTS)") || exit $$?; \
+	    $(RUN) studies/$$study.py $(STUDY_OPTIONS) --dry-run || exit $$?; \
 	done
 
 test: $(FOR_TESTS)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmark import results
 from benchmark.figures import words
-from benchmark.records import CONFIGURATION
+from benchmark.records import CONFIGURATION, SELECT
 from benchmark.statistics import completeness, outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,8 +77,12 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """Finished trials with accuracy, loss, exploded and learned."""
-        return outcomes(self.results.trials)
+        """Finished trials with accuracy, loss, exploded and learned.
+
+        Those by which a best rate was found have done their part, and are reported nowhere.
+        """
+        trials = self.results.trials
+        return outcomes(trials[trials["arm"] != SELECT])
 
     @property
     def metadata(self) -> dict[str, Any]:

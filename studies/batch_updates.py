@@ -1,80 +1,161 @@
 """How much data should go into an update, and should that change during training?
 
-Fixed batch sizes on a grid of learning rates whose steps are powers of two, so that both the
-linear and the square-root rule land on it: where a rule's rate stops being the best one is where
-it breaks. Then every batch-size policy from one first batch, with each rule for the rate when the
-batch changes. Updates, examples and seconds to a target accuracy are compared at the same budget
-of examples; the noise scale (McCandlish et al. 2018, arXiv:1812.06162) stands beside the knee.
+Two questions that are easily confused stand side by side: what a batch size does to equally many
+examples, and to equally many updates. Fixed sizes are tried at rates that are powers of two, so
+that both the linear and the square-root rule land on them: where a rule's rate stops being the best
+one is where it breaks. The full batch is compared on a part of the data, where it can make as many
+updates as the others. Every policy that changes the batch starts from the same first size, at its
+own best rate, with each rule for the rate when the batch changes. The noise scale (McCandlish et
+al. 2018, arXiv:1812.06162) stands beside the knee.
+
+smoke        91 trials       2,409 updates   0.000 core-hours
+quick       439 trials     127,867 updates   0.009 core-hours
+standard    433 trials     251,381 updates       - core-hours
+paper       884 trials   1,597,823 updates       - core-hours
+full      2,362 trials  32,606,250 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmark.driver.commandline import run
-from benchmark.records import Study
+from benchmark.records import RelativeRates, Study
 from benchmark.strategies.batch_policies import BATCH_POLICIES
 from benchmark.strategies.scaling import SCALINGS
 
-BATCH_SIZES = {
-    "smoke": (16, 64),
-    "quick": (8, 32, 128, 512),
-    "standard": (8, 32, 128, 512, 2048),
-    "full": (4, 16, 64, 256, 1024, 4096, 16384),
+CHANGING = tuple(name for name in BATCH_POLICIES if name not in ("fixed", "full", "accumulate"))
+
+
+def powers(low: int, high: int) -> tuple[float, ...]:
+    """Powers of two from ``2**low`` to ``2**high``.
+
+    >>> powers(-1, 1)
+    (0.5, 1.0, 2.0)
+    """
+    return tuple(2.0**k for k in range(low, high + 1))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``.
+
+    ``part`` is the share of the data of which the full batch is taken, and ``part_sizes`` the fixed
+    sizes beside it.
+    """
+
+    dataset: str = "fashion-mnist"
+    models: Sequence[str] = ("mlp",)
+    epochs: float = 2
+    updates: int = 1500
+    batch_sizes: Sequence[int] = (8, 32, 128, 512, 2048)
+    rates: Sequence[float] = powers(-6, 2)
+    part: float = 0.04
+    part_sizes: Sequence[int] = (32, 256)
+    part_rates: Sequence[float] = powers(-4, 1)
+    first: int = 32
+    policies: Sequence[str] = CHANGING
+    scalings: Sequence[str] = tuple(SCALINGS)
+    policy_rates: RelativeRates = RelativeRates(low=0.0316, high=0.316, multiples=(1,))
+    policy_fraction: float = 0.1
+    policy_epochs: float = 10
+    map_seeds: int = 3
+    seeds: int = 10
+    checkpoints: int = 20
+
+
+SMALL = Settings(
+    dataset="digits",
+    epochs=8,
+    updates=270,
+    batch_sizes=(8, 32, 128, 512),
+    part=0.25,
+    part_rates=(0.0625, 0.25, 1.0),
+    policy_rates=RelativeRates(low=0.1, high=0.316, multiples=(1,), seeds=(100,)),
+    policy_fraction=1.0,
+    policy_epochs=8,
+    seeds=3,
+)
+SCALES = {
+    "smoke": replace(
+        SMALL,
+        epochs=0.5,
+        updates=16,
+        batch_sizes=(16, 64),
+        rates=(0.125, 0.5),
+        part_rates=(0.125,),
+        first=16,
+        policies=("doubling", "noise_scale", "norm_test"),
+        policy_epochs=0.5,
+        map_seeds=1,
+        seeds=1,
+        checkpoints=4,
+    ),
+    "quick": SMALL,
+    "standard": replace(
+        SMALL,
+        dataset="fashion-mnist",
+        epochs=0.5,
+        updates=500,
+        batch_sizes=(8, 32, 128, 512, 2048),
+        rates=powers(-5, 1),
+        part=0.04,
+        policy_fraction=0.04,
+        policy_epochs=8,
+    ),
+    "paper": Settings(),
+    "full": Settings(
+        models=("mlp", "cnn"),
+        epochs=10,
+        updates=5000,
+        batch_sizes=(4, 16, 64, 256, 1024, 4096),
+        rates=powers(-10, 4),
+        part_rates=powers(-6, 2),
+        policy_fraction=1.0,
+    ),
 }
-RATES = {
-    "smoke": (0.125, 0.5),
-    "quick": tuple(2.0**k for k in range(-6, 3)),
-    "standard": tuple(2.0**k for k in range(-6, 3)),
-    "full": tuple(2.0**k for k in range(-10, 5)),
-}
-FIRST = {"smoke": 16, "quick": 32, "standard": 32, "full": 64}
-POLICY_RATES = {
-    "smoke": (0.125,),
-    "quick": (0.0625, 0.25, 1.0),
-    "standard": (0.0625, 0.25, 1.0),
-    "full": tuple(2.0**k for k in range(-6, 2)),
-}
-SEEDS = {"smoke": 1, "quick": 3, "standard": 3, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 8, "standard": 2, "full": 10}
 
 
 def study(scale: str) -> Study:
     """The batch sizes and policies at ``scale``."""
-    large = scale in ("standard", "full")
-    common = {
-        "dataset": "fashion-mnist" if large else "digits",
-        "train_fraction": 0.2 if scale == "standard" else 1.0,
-        "model": ("mlp", "cnn") if scale == "full" else "mlp",
-        "epochs": EPOCHS[scale],
+    s = SCALES[scale]
+    common: dict[str, Any] = {"dataset": s.dataset, "model": s.models}
+    maps = common | {"seed": range(s.map_seeds)}
+    fixed = maps | {"batch_size": s.batch_sizes, "learning_rate": s.rates}
+    part = maps | {
+        "train_fraction": s.part,
+        "updates": s.updates,
+        "learning_rate": s.part_rates,
     }
-    policies = tuple(name for name in BATCH_POLICIES if name not in ("fixed", "full"))
-    if scale == "smoke":
-        policies = ("doubling", "noise_scale", "norm_test")
-    still = tuple(name for name in policies if name == "accumulate")
-    changing = tuple(name for name in policies if name != "accumulate")
+    policy = common | {
+        "train_fraction": s.policy_fraction,
+        "batch_size": s.first,
+        "learning_rate": s.policy_rates,
+    }
+    in_examples, in_updates = {"epochs": s.policy_epochs}, {"updates": s.updates}
     return Study(
         name="batch_updates",
-        question="How much data should go into one update, and do policies that change it reach a "
-        "target sooner than the best fixed size?",
+        question="How much data should go into one update, at equal examples and at equal updates, "
+        "and do policies that change it reach a target sooner than the best fixed size?",
         factors=[
-            common | {"batch_size": BATCH_SIZES[scale], "learning_rate": RATES[scale]},
-            common
-            | {
-                "batch_policy": ("full", *still),
-                "batch_size": FIRST[scale],
-                "learning_rate": POLICY_RATES[scale],
-            },
-            common
-            | {
-                "batch_policy": changing,
-                "batch_size": FIRST[scale],
-                "learning_rate": POLICY_RATES[scale],
-                "learning_rate_scaling": tuple(SCALINGS),
-            },
+            fixed | {"epochs": s.epochs},
+            fixed | {"updates": s.updates},
+            part | {"batch_policy": "full"},
+            part | {"batch_size": s.part_sizes},
+            *(
+                policy | budget | {"batch_policy": ("fixed", "accumulate")}
+                for budget in (in_examples, in_updates)
+            ),
+            policy
+            | in_examples
+            | {"batch_policy": s.policies, "learning_rate_scaling": s.scalings},
+            policy | in_updates | {"batch_policy": s.policies},
         ],
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

@@ -1,30 +1,67 @@
 """Which threshold, at which learning rate, for every clipping?
 
-Each clipping's own threshold over its declared range, crossed with the learning rate. Practice
-says that clipping more than half of the steps is only a smaller learning rate, and that the 90th
+Each clipping's own threshold over its declared range, crossed with the learning rate; that of the
+global norm in quarter-decades, so that one lies close to any percentile of the norms. Practice says
+that clipping more than half of the steps is only a smaller learning rate, and that the 90th
 percentile of the unclipped norms is a good threshold: the report tests both on these trials.
+
+smoke          6 trials          96 updates   0.000 core-hours
+quick        624 trials      81,120 updates   0.004 core-hours
+standard     624 trials     312,000 updates       - core-hours
+paper      1,944 trials   2,916,000 updates       - core-hours
+full      21,600 trials  32,400,000 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmark.driver.commandline import run
-from benchmark.records import Range, Study
+from benchmark.records import Range, Study, rates_between
 from benchmark.strategies.clipping import CLIPPINGS
 
-RATES = {
-    "smoke": (0.1, 10.0),
-    "quick": (0.03, 0.3, 3.0, 30.0),
-    "standard": (0.03, 0.3, 3.0, 30.0),
-    "full": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    models: Sequence[str] = ("mlp",)
+    updates: int = 1500
+    rates: Sequence[float] = rates_between(0.03, 10)
+    clippings: Sequence[str] = tuple(CLIPPINGS)
+    thresholds: int = 9
+    global_norms: Sequence[float] = rates_between(0.01, 100, per_decade=4)
+    seeds: int = 3
+    checkpoints: int = 20
+
+
+SMALL = Settings(
+    dataset="digits",
+    updates=130,
+    rates=(0.03, 0.3, 3.0, 30.0),
+    thresholds=4,
+    global_norms=rates_between(0.01, 100),
+)
+SCALES = {
+    "smoke": replace(
+        SMALL,
+        updates=16,
+        rates=(0.1, 10.0),
+        clippings=("none", "global_norm"),
+        thresholds=2,
+        global_norms=(),
+        seeds=1,
+        checkpoints=4,
+    ),
+    "quick": SMALL,
+    "standard": replace(SMALL, dataset="fashion-mnist", updates=500),
+    "paper": Settings(),
+    "full": Settings(models=("mlp", "cnn"), rates=rates_between(0.003, 100), seeds=10),
 }
-LEVELS = {"smoke": 2, "quick": 4, "standard": 4, "full": 9}
-SEEDS = {"smoke": 1, "quick": 3, "standard": 3, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 4, "standard": 1, "full": 5}
-FINE = tuple(10 ** (k / 2) for k in range(-4, 5))
-"""Thresholds of the global norm, close enough to have one near any percentile of the norms."""
 
 
 def thresholds(allowed: Range | None, levels: int) -> tuple[float | None, ...]:
@@ -41,38 +78,35 @@ def thresholds(allowed: Range | None, levels: int) -> tuple[float | None, ...]:
     else:
         values = [allowed.low + share * (allowed.high - allowed.low) for share in shares]
     # rounding must not leave the range
-    return tuple(min(max(round(v, 6), allowed.low), allowed.high) for v in values)
+    return tuple(min(max(float(f"{v:.4g}"), allowed.low), allowed.high) for v in values)
 
 
 def study(scale: str) -> Study:
     """The thresholds at ``scale``."""
-    large = scale in ("standard", "full")
+    s = SCALES[scale]
     common: dict[str, Any] = {
-        "dataset": "fashion-mnist" if large else "digits",
-        "train_fraction": 0.2 if scale == "standard" else 1.0,
-        "model": ("mlp", "cnn") if scale == "full" else "mlp",
-        "batch_size": 128 if large else 32,
-        "epochs": EPOCHS[scale],
-        "learning_rate": RATES[scale],
+        "dataset": s.dataset,
+        "model": s.models,
+        "updates": s.updates,
+        "learning_rate": s.rates,
     }
-    names = ("none", "global_norm") if scale == "smoke" else tuple(CLIPPINGS)
     blocks = [
         common
         | {
             "clipping": name,
-            "clipping_threshold": thresholds(CLIPPINGS[name].threshold, LEVELS[scale]),
+            "clipping_threshold": thresholds(CLIPPINGS[name].threshold, s.thresholds),
         }
-        for name in names
+        for name in s.clippings
     ]
-    if scale != "smoke":
-        blocks.append(common | {"clipping": "global_norm", "clipping_threshold": FINE})
+    if s.global_norms:
+        blocks.append(common | {"clipping": "global_norm", "clipping_threshold": s.global_norms})
     return Study(
         name="clipping",
         question="Which threshold suits each clipping at each learning rate, and is the 90th "
         "percentile of the unclipped norms a good one?",
         factors=blocks,
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

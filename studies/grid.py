@@ -1,56 +1,96 @@
 """Which clipping, normalization and batch-size policy keep training stable, at which rates?
 
 The full factorial of learning rate, clipping, normalization and batch-size policy, for an MLP and
-a CNN, every cell on the same seeds. Learning rates reach from too small to exploding. Thresholds
-are the published defaults of each strategy; `studies/search.py` tunes them.
+a CNN, every cell on the same three seeds: a map. Learning rates reach from too small to exploding.
+Thresholds are the published defaults of each strategy; `studies/search.py` tunes them, and
+`studies/headline.py` compares clippings on ten seeds at each one's own best rate. Budgets are equal
+in examples, so that a policy that doubles its batches makes half the updates;
+`studies/batch_updates.py` has both budgets.
+
+smoke       192 trials       3,072 updates   0.002 core-hours
+quick       576 trials      58,176 updates    0.02 core-hours
+standard    720 trials     562,320 updates       - core-hours
+paper     1,992 trials   3,111,504 updates    5.05 core-hours
+full      7,392 trials  23,100,000 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from benchmark.driver.commandline import run
-from benchmark.records import Study
+from benchmark.records import Study, rates_between
 
-LEARNING_RATES = {
-    "smoke": (0.1, 100.0),
-    "quick": (0.01, 0.1, 1.0, 10.0),
-    "standard": (0.003, 0.03, 0.3, 3.0, 30.0),
-    "full": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
-}
-SEEDS = {"smoke": 2, "quick": 3, "standard": 3, "full": 3}
-EPOCHS = {"smoke": 0.5, "quick": 3, "standard": 1, "full": 2}
-SMALL = {
-    "clipping": ("none", "value", "global_norm", "adaptive"),
-    "normalization": ("none", "batch", "layer"),
-    "batch_policy": ("fixed", "doubling"),
-}
-WHOLE = {
-    "clipping": (
-        *("none", "value", "global_norm", "per_layer_norm", "adaptive", "zclip", "skip_step"),
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    epochs: float = 1
+    mlp_rates: Sequence[float] = rates_between(0.001, 100)
+    cnn_rates: Sequence[float] = rates_between(0.003, 3)
+    mlp_clippings: Sequence[str] = ("none", "value", "global_norm", "adaptive", "zclip")
+    cnn_clippings: Sequence[str] = ("none", "value", "global_norm", "adaptive")
+    normalizations: Sequence[str] = ("none", "batch", "layer", "group")
+    policies: Sequence[str] = ("fixed", "doubling")
+    seeds: int = 3
+    checkpoints: int = 20
+
+
+SMALL = Settings(
+    dataset="digits",
+    epochs=3,
+    mlp_rates=(0.01, 0.1, 1.0, 10.0),
+    cnn_rates=(0.01, 0.1, 1.0, 10.0),
+    mlp_clippings=("none", "value", "global_norm", "adaptive"),
+    normalizations=("none", "batch", "layer"),
+)
+
+MANY = ("none", "value", "global_norm", "per_layer_norm", "adaptive", "zclip", "skip_step")
+SCALES = {
+    "smoke": replace(
+        SMALL, epochs=0.5, mlp_rates=(0.1, 100.0), cnn_rates=(0.1, 100.0), seeds=2, checkpoints=4
     ),
-    "normalization": ("none", "batch", "layer", "group"),
-    "batch_policy": ("fixed", "accumulate", "doubling", "noise_scale"),
+    "quick": SMALL,
+    "standard": replace(
+        SMALL,
+        dataset="fashion-mnist",
+        epochs=0.5,
+        mlp_rates=rates_between(0.01, 100, per_decade=1),
+        cnn_rates=rates_between(0.01, 100, per_decade=1),
+    ),
+    "paper": Settings(),
+    "full": Settings(
+        epochs=2,
+        cnn_rates=rates_between(0.001, 100),
+        mlp_clippings=MANY,
+        cnn_clippings=MANY,
+        policies=("fixed", "accumulate", "doubling", "noise_scale"),
+    ),
 }
 
 
 def study(scale: str) -> Study:
     """The grid at ``scale``."""
+    s = SCALES[scale]
+    common = {
+        "dataset": s.dataset,
+        "epochs": s.epochs,
+        "normalization": s.normalizations,
+        "batch_policy": s.policies,
+    }
+    mlp = {"model": "mlp", "clipping": s.mlp_clippings, "learning_rate": s.mlp_rates}
+    cnn = {"model": "cnn", "clipping": s.cnn_clippings, "learning_rate": s.cnn_rates}
     return Study(
         name="grid",
         question="Which clipping, normalization and batch-size policy keep training stable, "
         "at which learning rates, and at what cost in accuracy?",
-        factors={
-            "dataset": "fashion-mnist" if scale in ("standard", "full") else "digits",
-            "train_fraction": 0.2 if scale == "standard" else 1.0,
-            "model": ("mlp", "cnn"),
-            **(WHOLE if scale == "full" else SMALL),
-            "learning_rate": LEARNING_RATES[scale],
-            "epochs": EPOCHS[scale],
-            "batch_size": 128 if scale in ("standard", "full") else 32,
-        },
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        factors=[common | mlp, common | cnn],
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

@@ -1,61 +1,98 @@
-"""Which learning rates train, and do schedules widen the range?
+"""Which learning rates train, and do schedules, clipping or normalization widen their range?
 
 A range test raises the rate through six decades within one run. Schedules are compared at every
-rate of a fixed logarithmic grid, and so is every clipping and every normalization at a constant
-rate: the stable range and the sensitivity to the rate (Wortsman et al. 2023, arXiv:2309.14322)
-come from the same grid for all. Sharpness is measured against 2 / eta (Cohen et al. 2021,
-arXiv:2103.00065).
+quarter-decade, and so is every clipping and every normalization at a constant rate: the stable
+range and the sensitivity to the rate (Wortsman et al. 2023, arXiv:2309.14322) come from the same
+rates for all. Sharpness is measured against 2 / eta (Cohen et al. 2021, arXiv:2103.00065).
+
+smoke         13 trials         208 updates   0.000 core-hours
+quick        780 trials      97,890 updates    0.02 core-hours
+standard     870 trials     420,000 updates       - core-hours
+paper      1,950 trials   2,826,000 updates       - core-hours
+full      13,000 trials  63,900,000 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from benchmark.driver.commandline import run
-from benchmark.records import Study
+from benchmark.records import Study, rates_between
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.normalization import NORMALIZATIONS
 
-RATES = {
-    "smoke": (0.1, 10.0),
-    "quick": (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
-    "standard": (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
-    "full": tuple(round(10 ** (k / 4), 6) for k in range(-12, 9)),
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    models: Sequence[str] = ("mlp",)
+    updates: int = 1500
+    rates: Sequence[float] = rates_between(0.001, 100, per_decade=4)
+    schedules: Sequence[str] = (
+        *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
+    )
+    clippings: Sequence[str] = tuple(CLIPPINGS)
+    normalizations: Sequence[str] = tuple(NORMALIZATIONS)
+    seeds: int = 3
+    checkpoints: int = 20
+    sharpness: bool = True
+
+
+SMALL = Settings(
+    dataset="digits", updates=130, rates=(0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+)
+SCALES = {
+    "smoke": replace(
+        SMALL,
+        updates=16,
+        rates=(0.1, 10.0),
+        schedules=("constant", "step"),
+        clippings=("none", "global_norm"),
+        normalizations=("none", "batch"),
+        seeds=1,
+        checkpoints=4,
+        sharpness=False,
+    ),
+    "quick": SMALL,
+    "standard": replace(
+        SMALL,
+        dataset="fashion-mnist",
+        updates=500,
+        rates=(0.001, *rates_between(0.01, 10), 100.0),
+    ),
+    "paper": Settings(),
+    "full": Settings(models=("mlp", "cnn"), updates=5000, seeds=10),
 }
-SCHEDULES = ("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau")
-SEEDS = {"smoke": 1, "quick": 3, "standard": 3, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 4, "standard": 1, "full": 5}
 
 
 def study(scale: str) -> Study:
     """The rates at ``scale``."""
-    large = scale in ("standard", "full")
+    s = SCALES[scale]
     common = {
-        "dataset": "fashion-mnist" if large else "digits",
-        "train_fraction": 0.2 if scale == "standard" else 1.0,
-        "model": ("mlp", "cnn") if scale == "full" else "mlp",
-        "batch_size": 128 if large else 32,
-        "epochs": EPOCHS[scale],
-        "learning_rate": RATES[scale],
+        "dataset": s.dataset,
+        "model": s.models,
+        "updates": s.updates,
+        "learning_rate": s.rates,
     }
-    clippings = ("none", "global_norm") if scale == "smoke" else tuple(CLIPPINGS)
-    normalizations = ("none", "batch") if scale == "smoke" else tuple(NORMALIZATIONS)
-    schedules = SCHEDULES[:2] if scale == "smoke" else SCHEDULES
     top = {"learning_rate": 100.0, "schedule": "range_test"}
     return Study(
         name="learning_rate",
         question="Which learning rates train, and do schedules, clipping or normalization widen "
         "their range?",
         factors=[
-            common | {"schedule": schedules, "normalization": ("none", "batch")},
-            common | {"clipping": clippings},
-            common | {"normalization": normalizations},
-            common | top | {"clipping": clippings},
-            common | top | {"normalization": normalizations},
+            common | {"schedule": s.schedules, "normalization": ("none", "batch")},
+            common | {"clipping": s.clippings},
+            common | {"normalization": s.normalizations},
+            common | top | {"clipping": s.clippings},
+            common | top | {"normalization": s.normalizations},
         ],
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
-        sharpness=scale != "smoke",
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
+        sharpness=s.sharpness,
     )
 
 

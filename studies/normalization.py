@@ -1,52 +1,112 @@
-"""Who degrades at small batches, and who extends the range of learning rates?
+"""Which normalization degrades at small batches?
 
-Every normalization at every batch size and learning rate, in a dense and a convolutional network.
-The budget is counted in examples, so a small batch makes more updates. Pairs that are not defined
-(batch statistics of one example, instance normalization in a dense network) are rows that say so.
+Every normalization at every batch size, each pair at its own best learning rate, with two budgets
+side by side: equal examples, where a small batch makes more updates, and equal updates, where it
+sees fewer examples. Pairs that are not defined (instance normalization in a dense network) are rows
+that say so. Which normalization widens the range of rates is asked by `studies/learning_rate.py`.
+
+smoke        96 trials       3,096 updates   0.001 core-hours
+quick       864 trials     200,496 updates    0.02 core-hours
+standard    528 trials     519,968 updates       - core-hours
+paper     1,496 trials   5,224,428 updates       - core-hours
+full      6,336 trials  37,412,760 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmark.driver.commandline import run
-from benchmark.records import Study
+from benchmark.records import RelativeRates, Study
 from benchmark.strategies.normalization import NORMALIZATIONS
 
-RATES = {
-    "smoke": (0.1, 10.0),
-    "quick": (0.03, 0.3, 3.0),
-    "standard": (0.03, 0.3, 3.0),
-    "full": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    mlp_normalizations: Sequence[str] = tuple(n for n in NORMALIZATIONS if n != "instance")
+    cnn_normalizations: Sequence[str] = ("none", "batch", "layer", "group", "instance")
+    mlp_batch_sizes: Sequence[int] = (4, 32, 256)
+    cnn_batch_sizes: Sequence[int] = (4, 32)
+    epochs: float = 1
+    updates: int = 1562
+    rates: RelativeRates = RelativeRates(low=0.0316, high=1.0, multiples=(1,))
+    seeds: int = 10
+    checkpoints: int = 20
+
+
+SMALL = Settings(
+    dataset="digits",
+    mlp_normalizations=tuple(NORMALIZATIONS),
+    cnn_normalizations=tuple(NORMALIZATIONS),
+    mlp_batch_sizes=(2, 8, 32, 128),
+    cnn_batch_sizes=(2, 32),
+    epochs=2,
+    updates=66,
+    rates=RelativeRates(low=0.1, high=1.0, multiples=(1,), seeds=(100,), extensions=1),
+    seeds=3,
+)
+SCALES = {
+    "smoke": replace(
+        SMALL,
+        mlp_normalizations=("none", "batch"),
+        cnn_normalizations=("none", "batch"),
+        mlp_batch_sizes=(2, 32),
+        cnn_batch_sizes=(2, 32),
+        epochs=0.2,
+        updates=8,
+        seeds=1,
+        checkpoints=4,
+    ),
+    "quick": SMALL,
+    "standard": replace(
+        SMALL,
+        dataset="fashion-mnist",
+        cnn_normalizations=("none", "batch", "group"),
+        mlp_batch_sizes=(4, 32, 256),
+        cnn_batch_sizes=(4, 32),
+        epochs=0.32,
+        updates=500,
+    ),
+    "paper": Settings(),
+    "full": Settings(
+        cnn_normalizations=tuple(NORMALIZATIONS),
+        mlp_batch_sizes=(1, 2, 4, 8, 16, 32, 128, 512, 2048),
+        cnn_batch_sizes=(1, 2, 4, 8, 16, 32, 128, 512),
+    ),
 }
-BATCH_SIZES = {
-    "smoke": (2, 32),
-    "quick": (2, 8, 32, 128),
-    "standard": (4, 32, 256),
-    "full": (1, 2, 4, 8, 16, 32, 128, 512),
-}
-SEEDS = {"smoke": 1, "quick": 3, "standard": 3, "full": 10}
-EPOCHS = {"smoke": 0.5, "quick": 2, "standard": 1, "full": 2}
 
 
 def study(scale: str) -> Study:
     """The normalizations at ``scale``."""
-    large = scale in ("standard", "full")
+    s = SCALES[scale]
+    common: dict[str, Any] = {"dataset": s.dataset, "learning_rate": s.rates}
+    mlp = {
+        "model": "mlp",
+        "normalization": s.mlp_normalizations,
+        "batch_size": s.mlp_batch_sizes,
+    }
+    cnn = {
+        "model": "cnn",
+        "normalization": s.cnn_normalizations,
+        "batch_size": s.cnn_batch_sizes,
+    }
     return Study(
         name="normalization",
-        question="Which normalization degrades at small batches, and which extends the range of "
-        "learning rates that train?",
-        factors={
-            "dataset": "fashion-mnist" if large else "digits",
-            "train_fraction": 0.05 if scale == "standard" else 1.0,
-            "model": ("mlp", "cnn"),
-            "normalization": ("none", "batch") if scale == "smoke" else tuple(NORMALIZATIONS),
-            "batch_size": BATCH_SIZES[scale],
-            "learning_rate": RATES[scale],
-            "epochs": EPOCHS[scale],
-        },
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        question="Which normalization degrades at small batches, at equal examples and at equal "
+        "updates?",
+        factors=[
+            common | network | budget
+            for network in (mlp, cnn)
+            for budget in ({"epochs": s.epochs}, {"updates": s.updates})
+        ],
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

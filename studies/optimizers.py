@@ -1,49 +1,100 @@
 """Do more reliable optimizers, more epochs and stricter safety make training safer?
 
-Every optimizer over the same decades of learning rate, with a constant and a decaying schedule,
-for a short and a long budget, and with the two guards of practice: skipping a step whose loss or
-gradient norm is an outlier, and limiting the norm.
+Every optimizer with a constant and a decaying schedule, with the two guards of practice (skipping a
+step whose loss or gradient norm is an outlier, and limiting the norm), at 1, 3 and 10 times its own
+best rate; and for a budget four times as long.
+
+smoke        54 trials        864 updates   0.000 core-hours
+quick       588 trials     75,600 updates   0.005 core-hours
+standard    588 trials    420,000 updates       - core-hours
+paper     1,680 trials  3,600,000 updates       - core-hours
+full      4,800 trials  9,360,000 updates       - core-hours
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmark.driver.commandline import run
-from benchmark.records import Study
-from benchmark.strategies.optimizers import OPTIMIZERS
+from benchmark.records import RelativeRates, Study
 
-RATES = {
-    "smoke": (0.01, 1.0),
-    "quick": (0.001, 0.01, 0.1, 1.0, 10.0),
-    "standard": (0.001, 0.01, 0.1, 1.0, 10.0),
-    "full": (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0),
+
+def about(low: float, high: float, **more: Any) -> RelativeRates:
+    """Relative rates that begin between ``low`` and ``high``."""
+    return RelativeRates(low=low, high=high, **more)
+
+
+def by_optimizer(**more: Any) -> dict[tuple[str, ...], RelativeRates]:
+    """Where the best rates of the optimizers are looked for first: they differ in scale."""
+    return {
+        ("sgd",): about(0.0316, 0.316, **more),
+        ("momentum", "nesterov"): about(0.00316, 0.0316, **more),
+        ("adam", "adamw", "rmsprop"): about(0.000316, 0.00316, **more),
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    models: Sequence[str] = ("mlp",)
+    rates: Mapping[tuple[str, ...], RelativeRates] = field(default_factory=by_optimizer)
+    schedules: Sequence[str] = ("constant", "cosine")
+    clippings: Sequence[str] = ("none", "skip_step", "global_norm")
+    updates: int = 1500
+    long_updates: int = 6000
+    seeds: int = 10
+    checkpoints: int = 20
+
+
+SMALL = Settings(
+    dataset="digits", rates=by_optimizer(seeds=(100,)), updates=100, long_updates=300, seeds=3
+)
+SCALES = {
+    "smoke": replace(
+        SMALL,
+        rates={("sgd",): about(0.1, 0.316, seeds=(100,)), ("adam",): about(0.01, 0.0316)},
+        schedules=("constant",),
+        clippings=("none", "skip_step"),
+        updates=12,
+        long_updates=24,
+        seeds=1,
+        checkpoints=4,
+    ),
+    "quick": SMALL,
+    "standard": replace(SMALL, dataset="fashion-mnist", updates=500, long_updates=2000),
+    "paper": Settings(),
+    "full": Settings(models=("mlp", "cnn"), schedules=("constant", "cosine", "warmup_cosine")),
 }
-SCHEDULES = {"smoke": ("constant",), "full": ("constant", "cosine", "warmup_cosine")}
-EPOCHS = {"smoke": (0.5,), "quick": (2, 8), "standard": (0.5, 2), "full": (1, 5)}
-SEEDS = {"smoke": 1, "quick": 3, "standard": 3, "full": 5}
 
 
 def study(scale: str) -> Study:
     """The optimizers at ``scale``."""
-    large = scale in ("standard", "full")
+    s = SCALES[scale]
+    blocks: list[dict[str, Any]] = []
+    for optimizers, rates in s.rates.items():
+        common = {
+            "dataset": s.dataset,
+            "model": s.models,
+            "optimizer": optimizers,
+            "learning_rate": rates,
+        }
+        guarded = {"clipping": s.clippings, "schedule": s.schedules}
+        blocks += [
+            common | guarded | {"updates": s.updates},
+            common | {"updates": s.long_updates},
+        ]
     return Study(
         name="optimizers",
         question="Do more reliable optimizers, more epochs and stricter safety make training "
         "safer?",
-        factors={
-            "dataset": "fashion-mnist" if large else "digits",
-            "train_fraction": 0.1 if scale == "standard" else 1.0,
-            "model": ("mlp", "cnn") if scale == "full" else "mlp",
-            "optimizer": ("sgd", "adam") if scale == "smoke" else tuple(OPTIMIZERS),
-            "schedule": SCHEDULES.get(scale, ("constant", "warmup_cosine")),
-            "clipping": ("none", "skip_step", "global_norm"),
-            "learning_rate": RATES[scale],
-            "batch_size": 128 if large else 32,
-            "epochs": EPOCHS[scale],
-        },
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        factors=blocks,
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

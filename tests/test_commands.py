@@ -56,7 +56,7 @@ def status_of(command, arguments):
         ),
         (["--workers", "0"], ["--workers", "at least 1", "0"]),
         (["--workers", "two"], ["--workers", "'two'"]),
-        (["--scale", "quik"], ["'quik'", "Did you mean 'quick'?", "smoke, quick, standard, full"]),
+        (["--scale", "quik"], ["'quik'", "Did you mean 'quick'?", "smoke, quick, standard, paper"]),
         (["--device", "gpu"], ["'gpu'", "auto, cpu, cuda"]),
         (["--storage", "nosuch://x"], ["storage", "nosuch"]),
         (["--colour"], ["--colour"]),

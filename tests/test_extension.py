@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.contracts import check
+from benchmark.driver.commandline import SCALES
 from benchmark.results import load_study
 from benchmark.status import FINISHED
 
@@ -65,7 +66,7 @@ def test_everything_in_the_example_keeps_its_contract(name: str) -> None:
 
 def test_every_scale_has_own_strategies_beside_built_in_ones() -> None:
     study = example().study
-    for scale in ("smoke", "quick", "standard", "full"):
+    for scale in SCALES:
         rows = pd.DataFrame([trial.row() for trial in study(scale).trials()])
         assert {"none", "global_norm", "sign"} <= set(rows["clipping"])
         assert {"none", "layer", "mean_absolute"} <= set(rows["normalization"])

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from pages import page as page_of
 from pages import words
 
-from benchmark.engine import resolve
+from benchmark.driver.planning import design
 from benchmark.engine.run import PROBED_EXAMPLES
 from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
@@ -136,9 +136,7 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
 def made_up(folder: Path, study: Study, fate: Fate, keep: int = 1) -> None:
     """Results of ``study`` in ``folder``; of the trials only one in ``keep`` has come to an end."""
     tables: dict[str, list[dict]] = {"plan": [], "trials": [], "history": [], "layers": []}
-    # a size that is the model's own is the same trial whether it is asked for or not
-    trials = {trial.key: trial for trial in map(resolve, study.trials())}
-    for number, trial in enumerate(trials.values()):
+    for number, trial in enumerate(design(study).trials):
         rows = rows_of(trial, fate, study.layers)
         for table in tables if number % keep == 0 else ("plan",):
             tables[table] += rows[table]

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from benchmark.data import DataError
 from benchmark.driver.dispatch import LostExecutor
+from benchmark.driver.estimating import dry_run
 from benchmark.driver.executors import EXECUTORS
 from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
@@ -31,6 +32,7 @@ SCALES = {
     "smoke": "seconds: does it run",
     "quick": "a few minutes on two cores",
     "standard": "at most half an hour on two cores",
+    "paper": "hours on two cores",
     "full": "one GPU",
 }
 
@@ -75,6 +77,9 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             executor=options.executor,
             retrain=options.retrain,
         )
+        if options.dry_run:
+            print(dry_run(study, chosen))
+            return 0
         with signals(chosen.stopping):
             if isinstance(study, Study):
                 trials = run_study(study, chosen)
@@ -226,6 +231,11 @@ def make_parser(question: str) -> Parser:
         action="store_true",
         help="train again what custom objects that have changed were trained in; old rows are kept "
         "beside the new ones",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="train nothing; say what would be, how long it would take here and what is there",
     )
     parser.add_argument(
         "--only",

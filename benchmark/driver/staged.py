@@ -30,8 +30,8 @@ class _Configuration:
     seeds: tuple[int, ...]
 
     def tried(self, rate: float) -> list[Trial]:
-        """The trials by which ``rate`` is judged."""
-        at = dataclasses.replace(self.trial, learning_rate=rate)
+        """The trials by which ``rate`` is judged: undisturbed, whatever comes later."""
+        at = dataclasses.replace(self.trial, learning_rate=rate, disturbance="none")
         return [dataclasses.replace(at, seed=seed) for seed in self.rates.seeds]
 
     def multiples(self, best: float) -> Iterator[Trial]:
@@ -63,19 +63,16 @@ class Stages:
     @property
     def expected(self) -> int:
         """Trials that will follow those that are known from the start, if no edge is extended."""
-        return sum(
-            2 * len(c.rates.seeds) + len(c.rates.arms()) * len(c.seeds)
-            for c in self._configurations
-        )
+        return len(self.stand_ins())
 
     def stand_ins(self) -> list[Trial]:
         """Trials that cost as much as those that will follow, at rates that are still unknown."""
-        found: list[Trial] = []
+        found: dict[str, Trial] = {}
         for c in self._configurations:
             first = c.rates.start()[0]
-            found += [trial for rate in c.rates.beside(first) for trial in c.tried(rate)]
-            found += c.multiples(first)
-        return found
+            tried = [trial for rate in c.rates.beside(first) for trial in c.tried(rate)]
+            found |= {trial.key: trial for trial in [*tried, *c.multiples(first)]}
+        return list(found.values())
 
     def following(self, rows: Mapping[str, Row]) -> list[Trial]:
         """The trials of the next stage, given the rows of all before; empty after the last.
@@ -94,7 +91,8 @@ class Stages:
             else:
                 del self._tried[configuration]
                 stage += configuration.multiples(rates.best(known))
-        return stage
+        # configurations that differ in the disturbance alone are tried by the same trials
+        return list({trial.key: trial for trial in stage}.values())
 
     def _scores(self, rows: Mapping[str, Row]) -> dict[_Configuration, dict[float, Score]]:
         """Rate -> score of every configuration all of whose trials so far have finished."""

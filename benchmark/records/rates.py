@@ -55,10 +55,11 @@ RULES: dict[str, Rule] = {
 class RelativeRates:
     """A level of the factor ``learning_rate``: each configuration's own best rate, times numbers.
 
-    The best rate is found first, on seeds that are used for nothing else, by mean validation
-    accuracy: over half-decades from ``low`` to ``high``; where the best of these is the first or
-    the last, half-decades are added on that side, at most ``extensions`` of them; then over the
-    two quarter-decades beside the best. Its multiples are trained on the study's own seeds.
+    The best rate is found first, on seeds that are used for nothing else, by the mean validation
+    accuracy of undisturbed training: over half-decades from ``low`` to ``high``; where the best of
+    these is the first or the last, half-decades are added on that side, at most ``extensions`` of
+    them; then over the two quarter-decades beside the best. Its multiples are trained on the
+    study's own seeds.
 
     Parameters
     ----------

@@ -92,7 +92,9 @@ class Study:
         """
         seen = set()
         for rates, cell, seeds in self._cells(RelativeRates.start):
-            for seed in seeds if rates is None else rates.seeds:
+            if rates is not None:
+                cell, seeds = dataclasses.replace(cell, disturbance="none"), tuple(rates.seeds)
+            for seed in seeds:
                 trial = dataclasses.replace(cell, seed=seed)
                 if trial.key not in seen:
                     seen.add(trial.key)
@@ -117,7 +119,7 @@ class Study:
                 if not isinstance(rates, RelativeRates):
                     yield None, Trial(**chosen), seeds
                     continue
-                chosen["arm"] = SELECT
+                chosen |= {"arm": SELECT}
                 for rate in first(rates):
                     yield rates, Trial(**chosen | {"learning_rate": rate}), seeds
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -115,18 +116,30 @@ STRIPES = tensor_dataset(
     summary="stripes in six directions, under noise",
 )
 
-EPOCHS = {"smoke": 0.5, "quick": 5, "standard": 20, "full": 50}
-RATES = {"smoke": (0.1, 10.0)}
-SEEDS = {"smoke": 1, "quick": 3, "standard": 5, "full": 10}
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides."""
+
+    epochs: float
+    rates: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
+    seeds: int = 3
+    checkpoints: int = 20
+
+
+SCALES = {
+    "smoke": Settings(epochs=0.5, rates=(0.1, 10.0), seeds=1, checkpoints=4),
+    "quick": Settings(epochs=5),
+    "standard": Settings(epochs=20, seeds=5),
+    "paper": Settings(epochs=50, seeds=10),
+    "full": Settings(epochs=50, seeds=10),
+}
 
 
 def study(scale: str) -> Study:
-    """One factor at a time, one's own level beside two built-in ones."""
-    common = {
-        "dataset": (STRIPES, "digits"),
-        "learning_rate": RATES.get(scale, (0.01, 0.1, 1.0, 10.0)),
-        "epochs": EPOCHS[scale],
-    }
+    """One factor at a time, a custom level beside two built-in ones."""
+    s = SCALES[scale]
+    common = {"dataset": (STRIPES, "digits"), "learning_rate": s.rates, "epochs": s.epochs}
     return Study(
         name="own_strategies",
         question="Do strategies of one's own stand up to the built-in ones?",
@@ -136,8 +149,8 @@ def study(scale: str) -> Study:
             common | {"batch_policy": ("fixed", "doubling", STEADY)},
             common | {"schedule": ("constant", "cosine", LINE)},
         ],
-        seeds=range(SEEDS[scale]),
-        checkpoints=4 if scale == "smoke" else 20,
+        seeds=range(s.seeds),
+        checkpoints=s.checkpoints,
     )
 
 

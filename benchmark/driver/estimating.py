@@ -1,0 +1,361 @@
+"""How long trials would take on this machine, from timing a few steps of each kind.
+
+A trial's seconds are those of its updates, of its evaluations and of what it does once. Trials are
+of one kind where they share everything that a step's time depends on. Kinds are timed for a given
+time, those first that say most about the others; of the rest, the logarithm of a step's time is
+predicted as a sum over what they have in common with those that were timed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.data import load, tensor_dataset
+from benchmark.driver.options import Options
+from benchmark.driver.planning import design, planned_updates
+from benchmark.driver.units import trial_of
+from benchmark.engine import group_by_shape, impossible, train
+from benchmark.engine.devices import choose_device
+from benchmark.engine.packing import expected_examples, trained_together
+from benchmark.engine.resolve import examples_used, parts_of
+from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.records import Search, Study, Trial
+from benchmark.results import StudyFolder
+
+SECONDS = 30.0
+"""How long kinds of trials are timed."""
+HELD_OUT = (64, 1088)
+"""Validation and test examples of the data that is timed on: their difference tells what the
+evaluation of one costs."""
+CHECKPOINTS = 4
+MOST_UPDATES = 44
+"""Updates of a timed run, among them a sample of the noise scale."""
+LONG = 1.0
+"""Seconds beyond which a run is timed with fewer updates."""
+RIDGE = 1e-2
+LEAST = 1e-7
+"""Seconds below which nothing was measured."""
+
+NETWORK = ("dataset", "model", "depth", "width")
+STEP = ("normalization", "batch_size", "clipping", "optimizer", "batch_policy", "loss", "precision")
+Kind = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor seconds of one trial: an update, an example evaluated, and what is done once."""
+
+    update: float
+    evaluation: float
+    once: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials of one kind: one that stands for them, how many train together, and their updates."""
+
+    trial: Trial
+    together: int
+    updates: int
+
+    @property
+    def features(self) -> list[Kind]:
+        """What a step's time is predicted from: the network, alone and with each other factor."""
+        row = self.trial.row()
+        network = network_of(self.trial)
+        return [network, *((*network, name, row[name]) for name in STEP)]
+
+
+def network_of(trial: Trial) -> Kind:
+    """What the time of an evaluation depends on most."""
+    row = trial.row()
+    return tuple(row[name] for name in NETWORK)
+
+
+def kind_of(trial: Trial) -> Kind:
+    """What the time of a step depends on."""
+    row = trial.row()
+    return tuple(row[name] for name in (*NETWORK, *STEP))
+
+
+def groups_of(trials: Iterable[Trial], device: str = "cpu") -> dict[Kind, Group]:
+    """Resolved ``trials`` by kind, those that cannot be trained left out."""
+    shapes: dict[Kind, list[list[Trial]]] = {}
+    for shape in group_by_shape(trials):
+        if impossible(shape[0], len(load(shape[0].dataset).train_labels)) is None:
+            shapes.setdefault(kind_of(shape[0]), []).append(shape)
+    return {
+        kind: Group(
+            found[0][0],
+            min(max(map(len, found)), trained_together(found[0][0], choose_device(device))),
+            sum(planned_updates(shape[0]) * len(shape) for shape in found),
+        )
+        for kind, found in shapes.items()
+    }
+
+
+def evaluated(trial: Trial, checkpoints: int) -> int:
+    """Examples that a resolved trial evaluates in all: at each checkpoint, and in the end."""
+    splits = load(trial.dataset)
+    held_out = len(splits.validation_labels)
+    checked = min(CHECKED_EXAMPLES, held_out)
+    if not planned_updates(trial):
+        return checked
+    rest = held_out if held_out > checked else 0
+    return (checkpoints + 1) * checked + rest + len(splits.test_labels)
+
+
+class Estimate:
+    """Core-seconds of trials on this machine.
+
+    Parameters
+    ----------
+    trials
+        Those of the study, resolved.
+    checkpoints, device, layers, sharpness
+        As of the study.
+    seconds
+        For how long kinds of trials are timed; the first is timed whatever it takes.
+    """
+
+    def __init__(
+        self,
+        trials: Iterable[Trial],
+        *,
+        checkpoints: int,
+        device: str = "cpu",
+        layers: bool = False,
+        sharpness: bool = False,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._checkpoints, self._device = checkpoints, device
+        self._layers, self._sharpness = layers, sharpness
+        groups = groups_of(trials, device)
+        kinds, members = list(groups), list(groups.values())
+        self.kinds = len(kinds)
+        timed: dict[int, Cost] = {}
+        clock = self._clock()
+        end = clock() + seconds
+        for number in telling_order([(group.features, group.updates) for group in members]):
+            if timed and clock() > end:
+                break
+            timed[number] = self._time(members[number])
+        self.timed = len(timed)
+        networks = [[network_of(group.trial)] for group in members]
+        columns = (
+            predicted([group.features for group in members], _column(timed, "update")),
+            predicted(networks, _column(timed, "evaluation")),
+            predicted(networks, _column(timed, "once")),
+        )
+        self._members = groups
+        self._costs = {kinds[i]: Cost(*costs) for i, costs in enumerate(zip(*columns, strict=True))}
+
+    def seconds(self, trial: Trial) -> float:
+        """Core-seconds of one trial; 0 where it is skipped, or of no kind of the study.
+
+        It may be one that was read from a file, where a custom data set is no more than its name.
+        """
+        kind = kind_of(trial)
+        if kind not in self._costs:
+            return 0.0
+        cost = self._costs[kind]
+        budget = {name: getattr(trial, name) for name in ("epochs", "updates", "train_fraction")}
+        trial = dataclasses.replace(self._members[kind].trial, **budget)
+        updates = planned_updates(trial)
+        return (
+            updates * cost.update
+            + evaluated(trial, self._checkpoints) * cost.evaluation
+            + cost.once
+        )
+
+    def _updates(self, trial: Trial) -> float:
+        """Updates on the first batch that cost as much as those of a trial whose batch may grow."""
+        updates = planned_updates(trial)
+        if not updates or trial.updates is None:
+            return updates
+        examples = examples_used(trial, len(load(trial.dataset).train_labels))
+        first = parts_of(trial).batch_policy.first(trial.batch_size, examples)
+        return expected_examples(trial, examples, self._checkpoints) / first
+
+    def _time(self, group: Group) -> Cost:
+        """Time a few updates of a group's kind, on random images of the same shape."""
+        small, large = (_random_data(group.trial, held_out) for held_out in HELD_OUT)
+        # nothing that would end it early, or that takes more updates than are timed
+        calm = dataclasses.replace(
+            group.trial, learning_rate=1e-3, init_gain=1.0, schedule="constant", disturbance="none"
+        )
+        alone = dataclasses.replace(calm, dataset=small, train_fraction=1.0, epochs=None)
+        trials = [dataclasses.replace(alone, seed=seed) for seed in range(group.together)]
+
+        def run(updates: int, data: Any = small) -> float:
+            chosen = [dataclasses.replace(t, updates=updates, dataset=data) for t in trials]
+            return self._seconds(chosen) / len(chosen)
+
+        start = run(0)
+        if not planned_updates(group.trial):
+            return Cost(0.0, 0.0, start)
+        few = min(run(CHECKPOINTS), run(CHECKPOINTS))
+        each = max(few - start, LEAST) / CHECKPOINTS
+        most = int(min(MOST_UPDATES, max(3 * CHECKPOINTS, LONG / (each * len(trials)))))
+        update = max(run(most) - few, LEAST) / (most - CHECKPOINTS)
+        timed = dataclasses.replace(alone, updates=CHECKPOINTS)
+        less, more = (
+            evaluated(dataclasses.replace(timed, dataset=data), CHECKPOINTS)
+            for data in (small, large)
+        )
+        evaluation = max(run(CHECKPOINTS, large) - few, LEAST) / (more - less)
+        once = few - CHECKPOINTS * update - less * evaluation
+        return Cost(update, evaluation, max(once, LEAST))
+
+    def _clock(self) -> Callable[[], float]:
+        # of the process, which others that share the machine do not slow down; a GPU's is another
+        on_gpu = choose_device(self._device).type == "cuda"
+        return time.perf_counter if on_gpu else time.process_time
+
+    def _seconds(self, trials: list[Trial]) -> float:
+        clock = self._clock()
+        began = clock()
+        train(
+            trials,
+            device=self._device,
+            checkpoints=CHECKPOINTS,
+            layers=self._layers,
+            sharpness=self._sharpness,
+        )
+        return clock() - began
+
+
+def _random_data(trial: Trial, held_out: int) -> Any:
+    known = load(trial.dataset)
+    _, *shape = known.train_images.shape
+    classes = int(known.train_labels.max()) + 1
+    examples = examples_used(trial, len(known.train_labels))
+    first = parts_of(trial).batch_policy.first(trial.batch_size, examples)
+    # the full batch is all there is
+    needed = first if first == examples else max(256, first)
+    generator = torch.Generator().manual_seed(0)
+
+    def split(examples: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.rand(examples, *shape, generator=generator)
+        return images, torch.arange(examples) % classes
+
+    return tensor_dataset(
+        f"random images {held_out}",
+        train=split(needed),
+        validation=split(held_out),
+        test=split(held_out),
+        classes=classes,
+    )
+
+
+def telling_order(groups: Sequence[tuple[Sequence[Kind], int]]) -> list[int]:
+    """Positions of ``groups`` (features, updates) in the order in which to time them.
+
+    Next comes the one with most updates among the features that were not seen yet, so that what
+    was timed says most about the rest, however early it ends.
+
+    >>> telling_order([(["a", "x"], 5), (["a", "y"], 1), (["b", "y"], 2)])
+    [0, 2, 1]
+    """
+    weight: Counter[Kind] = Counter()
+    for features, updates in groups:
+        weight.update(dict.fromkeys(features, updates + 1))
+    left = dict.fromkeys(range(len(groups)))
+    seen: set[Kind] = set()
+
+    def gain(number: int) -> tuple[int, int]:
+        features, updates = groups[number]
+        return sum(weight[f] for f in features if f not in seen), updates
+
+    order = []
+    while left:
+        best = max(left, key=gain)
+        del left[best]
+        seen.update(groups[best][0])
+        order.append(best)
+    return order
+
+
+def predicted(features: Sequence[Sequence[Kind]], known: Mapping[int, float]) -> list[float]:
+    """A positive number for each row: the known one, else that which its features predict.
+
+    Ridge regression of the logarithm on indicators of the features; what was never seen counts
+    as the mean of what was.
+
+    >>> predicted([[("a",)], [("a",)], [("b",)]], {0: 2.0, 2: 8.0})[:2]
+    [2.0, 2.0...]
+    """
+    columns = {f: i for i, f in enumerate(dict.fromkeys(itertools.chain.from_iterable(features)))}
+    table = np.zeros((len(features), len(columns)))
+    for row, own in enumerate(features):
+        table[row, [columns[f] for f in own]] = 1
+    rows = list(known)
+    positive = np.array([max(known[row], LEAST) for row in rows])
+    logs = np.log(positive)
+    mean = logs.mean()
+    seen = table[rows]
+    square = seen.T @ seen + RIDGE * np.eye(len(columns))
+    weights = np.linalg.solve(square, seen.T @ (logs - mean))
+    values = np.exp(mean + table @ weights)
+    values[rows] = [known[row] for row in rows]
+    return values.tolist()
+
+
+def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS) -> str:
+    """What ``study`` would train, how long that would take here, and what is there already.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name or a number out of range.
+    ResultsError
+        If the folder holds files that cannot be read.
+    """
+    planned = design(study)
+    estimate = Estimate(
+        planned.trials,
+        checkpoints=study.checkpoints,
+        device=options.device,
+        layers=isinstance(study, Study) and study.layers,
+        sharpness=isinstance(study, Study) and study.sharpness,
+        seconds=seconds,
+    )
+    whole = sum(map(estimate.seconds, planned.trials))
+    folder = options.results / study.name
+    found = StudyFolder(folder).load().trials
+    finished = found[found["status"] != "failed"]
+    there = [trial_of(row) for row in finished.to_dict("records")]
+    left = max(0.0, whole - sum(map(estimate.seconds, there)))
+    processes = options.processes
+    return "\n".join(
+        [
+            f"{study.name}: {planned}",
+            f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
+            f"{estimate.kinds} kinds of trials",
+            f"{folder} has {len(there):,} trials; left {core_hours(left)}, about "
+            f"{left / processes / 60:,.0f} minutes with {processes} "
+            f"process{'es' if processes > 1 else ''}",
+        ]
+    )
+
+
+def core_hours(seconds: float) -> str:
+    """Core-seconds as text.
+
+    >>> core_hours(5400)
+    '1.50 core-hours (5,400 core-seconds)'
+    """
+    return f"{seconds / 3600:.2f} core-hours ({seconds:,.0f} core-seconds)"
+
+
+def _column(timed: Mapping[int, Cost], name: str) -> dict[int, float]:
+    return {number: getattr(cost, name) for number, cost in timed.items()}
