@@ -19,12 +19,11 @@ from benchmark.records import Trial
 from benchmark.strategies.batch_policies import Observation, stay
 
 CPU_TOGETHER = {"dense": 32, "convolutional": 16}
-"""Most trials that a CPU trains together."""
-CPU_PARAMETERS = 820_000
-"""Most parameters of all trials that a CPU trains together: more no longer fit in its caches (a
-step and trial of 784-256-10, batch 32, 1, 2, 4 and 8 together: 406, 332, 331, 365 us; of digits'
-64-256-10, 8, 16, 32 and 64 together: 54, 49, 55, 60; with batch normalization 494 for 8 of the
-former and 535 for 4, 97 for 64 of the latter and 100 for 32)."""
+"""Most trials that a CPU trains together (16, 32 or 64 digits MLPs: 26.7, 26.5, 26.9 ms each)."""
+CPU_PARAMETERS = 1_700_000
+"""Most parameters of all trials that a CPU trains together: more no longer fit in its caches (2, 4
+and 8 MLPs of 784-256-10 took 117, 115 and 110 ms a trial; with batch normalization a step takes
+each of 4 535 us and each of 8 494)."""
 CPU_PIXELS = 30_000_000
 """Most pixels in the batches of all trials that a CPU trains together: their memory."""
 CONVOLVED_WORK = 2.5e6
