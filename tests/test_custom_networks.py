@@ -20,6 +20,8 @@ from benchmark.engine.order import data_order
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.settings import Settings
+from benchmark.models import INITIALIZATIONS, MODELS, initialize
+from benchmark.strategies.normalization import NORMALIZATIONS
 
 
 class Rows(nn.Module):
@@ -399,3 +401,28 @@ def test_an_evaluation_leaves_no_single_example(
     monkeypatch.undo()
     expected = train(trials, device="cpu", checkpoints=4, together=together).trials
     assert rows["test_loss"].tolist() == pytest.approx(expected["test_loss"].tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_hooks_of_all_modules_count_in_built_in_networks_too(toy: Dataset, together: int) -> None:
+    trials = [Trial(dataset=toy, precision="float64", epochs=1, seed=s) for s in range(2)]
+
+    def doubled(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
+        return 2 * output if isinstance(module, nn.ReLU) else None
+
+    plain = train(trials, device="cpu", checkpoints=4, together=together).trials
+    handle = nn.modules.module.register_module_forward_hook(doubled)
+    try:
+        hooked = train(trials, device="cpu", checkpoints=4, together=together).trials
+    finally:
+        handle.remove()
+    assert (hooked["initial_loss"] != plain["initial_loss"]).all()
+    splits = load(toy)
+    images = (splits.train_images.double() - splits.mean) / splits.std
+    for seed, loss in enumerate(hooked["initial_loss"]):
+        network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["none"]).double()
+        initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(seed))
+        network[3].register_forward_hook(doubled)
+        batch = data_order(seed, 96, 0, 32)
+        expected = F.cross_entropy(network(images[batch]), splits.train_labels[batch])
+        assert loss == pytest.approx(expected.item(), rel=1e-12)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from benchmark.data import Dataset
 from benchmark.engine.one_by_one import OneByOne, own_random_numbers, random_state
@@ -159,7 +160,14 @@ def _agree(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...], tolerance: flo
     )
 
 
+def has_global_hooks() -> bool:
+    """Whether something is called at every module's passes, built-in ones included."""
+    return bool(_has_any_global_hook())
+
+
 def _is_hooked(model: nn.Module) -> bool:
+    if has_global_hooks():
+        return True
     tensors = [*model.parameters(), *model.buffers()]
     if any(getattr(t, "_backward_hooks", None) for t in tensors):
         return True

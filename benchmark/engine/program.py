@@ -27,7 +27,7 @@ from benchmark.engine.one_by_one import (
     own_random_numbers,
     random_state,
 )
-from benchmark.engine.probing import note, why_one_by_one
+from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
 from benchmark.engine.resolve import Parts, build_model, smallest_batch
 from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
@@ -131,7 +131,7 @@ class Program:
         self.layout = Layout.of(self.model)
         self.chain: DenseChain | None = None
         self.one_by_one: OneByOne | None = None
-        if MODELS.get(parts.model.name) is not parts.model:
+        if MODELS.get(parts.model.name) is not parts.model or has_global_hooks():
             self._choose(trial)
         if self.one_by_one is None:
             self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
