@@ -67,7 +67,8 @@ def _first_three(layers: Named) -> tuple[int, list[nn.Module]]:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 def _fits(convolution: nn.Conv2d, three: Sequence[nn.Module], x: Tensor) -> bool:
