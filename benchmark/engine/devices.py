@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +18,34 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that ``name`` stands for.
+    """The device that ``name`` stands for; ``"cuda"`` is the GPU that torch has as its current one.
 
     Raises
     ------
     ValueError
-        If it is none of auto, cpu and cuda, or no GPU answers to ``"cuda"``.
+        If it is none of auto, cpu, cuda and cuda:N, or no such GPU is there.
     """
-    if not isinstance(name, str) or name not in DEVICES:
-        raise ValueError(f"unknown device {quoted(name)}; allowed: {', '.join(DEVICES)}")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ValueError("device 'cuda' was asked for, but torch sees no GPU; use --device cpu")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
+    if not isinstance(name, str) or not (name in DEVICES or re.fullmatch(r"cuda:\d{1,3}", name)):
+        raise ValueError(f"unknown device {quoted(name)}; allowed: {', '.join(DEVICES)}, cuda:N")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
+    if (number := name.partition(":")[2]) and int(number) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} was asked for, but the GPUs here are {', '.join(gpus())}"
+        )
+    return torch.device("cuda", int(number) if number else _current())
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that torch sees, for `choose_device`."""
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def _current() -> int:
+    # to ask CUDA would start it, which a driver that trains nothing need not
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
 
 
 def describe_device(device: torch.device) -> str:

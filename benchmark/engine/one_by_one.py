@@ -38,6 +38,16 @@ def set_random_state(state: Tensor, device: torch.device) -> None:
         torch.cuda.set_rng_state(state[own:].to("cpu", copy=True), device)
 
 
+def seed_random_numbers(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators of the CPU and of ``device``.
+
+    `torch.manual_seed` would also seed those of GPUs that nothing puts back as they were.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
 @contextmanager
 def own_random_numbers(device: torch.device) -> Iterator[None]:
     """Within, torch's global generators may be used; afterwards they are as they were."""

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from benchmark.data import Dataset
-from benchmark.engine.one_by_one import OneByOne, own_random_numbers, random_state
+from benchmark.engine.one_by_one import (
+    OneByOne,
+    own_random_numbers,
+    random_state,
+    seed_random_numbers,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ def why_one_by_one(
         seen = images[:trials].clone()
         model.train()
         with own_random_numbers(alone.device):
-            torch.manual_seed(0)
+            seed_random_numbers(0, alone.device)
             losses, gradients = some(parameters[:trials], buffers, seen, labels[:trials])
         model.eval()
         outputs = all_logits(parameters[:trials], buffers, seen)
@@ -124,7 +129,7 @@ def _check_outputs(
     buffers: dict[str, Tensor],
 ) -> None:
     with torch.no_grad(), own_random_numbers(alone.device):
-        torch.manual_seed(0)
+        seed_random_numbers(0, alone.device)
         with alone.carrying(parameters, buffers, 0, keep=False):
             found = alone.model(images.clone())
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -143,7 +148,7 @@ def _draws(
     for _ in range(2):
         buffers = {k: v.clone() for k, v in kept.items()}
         with own_random_numbers(alone.device):
-            torch.manual_seed(0)
+            seed_random_numbers(0, alone.device)
             before = random_state(alone.device)
             with torch.no_grad(), alone.carrying(parameters, buffers, 0, keep=True):
                 # `carrying` gives torch's generators back as they were, so it is asked within

@@ -26,6 +26,7 @@ from benchmark.engine.one_by_one import (
     OneByOne,
     own_random_numbers,
     random_state,
+    seed_random_numbers,
 )
 from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
 from benchmark.engine.resolve import Parts, build_model, smallest_batch
@@ -126,7 +127,7 @@ class Program:
         self.dtype = parts.precision.dtype
         # what a module draws for itself, and is not drawn for a trial, shall be the same each time
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype).train()
         self.layout = Layout.of(self.model)
         self.chain: DenseChain | None = None
@@ -197,7 +198,7 @@ class Program:
         """A module with the trial's first numbers, and the state of what it may draw later."""
         initialization = self.parts.initialization
         with own_random_numbers(self.device):
-            torch.manual_seed(trial.seed)
+            seed_random_numbers(trial.seed, self.device)
             if initialization.draw is None:
                 # the module draws its own weights, from torch's global generator
                 module = build_model(self.parts, trial).to(self.dtype)

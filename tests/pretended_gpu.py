@@ -1,0 +1,187 @@
+"""A pretended GPU for machines without one: runs the engine's CUDA path on the CPU, and watches.
+
+Within `pretended_gpu`, tensors on ``cuda`` are CPU tensors inside a wrapper whose ``device`` is not
+the CPU, so that the code takes the branches that it takes on a GPU. To mix them with CPU tensors
+raises `DeviceMix`, as on CUDA; what makes the host wait for a GPU is counted, with its line. Half
+precision is that of the CPU without autocast: a region of it does nothing here.
+
+    with pretended_gpu() as watch:
+        train(trials, device="cuda")
+    print(watch.waits, watch.launches)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import benchmark
+from benchmark.engine import training
+
+aten = torch.ops.aten
+PLACE = "meta:0"
+"""With an index, so that ``meta`` alone stays what it is: torch goes backward in this thread."""
+WAITS = {
+    *(aten._local_scalar_dense.default, aten.nonzero.default, aten.is_nonzero.default),
+    *(aten.masked_select.default, aten.equal.default, aten.bincount.default),
+    *(aten._unique2.default, aten.unique_consecutive.default, aten.repeat_interleave.Tensor),
+}
+"""Operations of which the host has to see the results."""
+MOVES = {aten._to_copy.default, aten.copy_.default}
+INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
+LOOKS = {aten.detach.default, aten._unsafe_view.default}
+"""Operations that launch nothing, beside views."""
+PACKAGE = str(Path(benchmark.__file__).parent)
+
+DeviceMix = type("DeviceMix", (RuntimeError,), {})
+
+
+class OnDevice(torch.Tensor):
+    """A tensor of the pretended device; ``held`` has its numbers."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> OnDevice:
+        form = {"strides": held.stride(), "dtype": held.dtype, "device": PLACE}
+        made = torch.Tensor._make_wrapper_subclass(cls, held.shape, **form)
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {}, None)
+
+    def tolist(self) -> list[Any]:
+        _note("waits", "tolist")
+        return self.held.tolist()
+
+
+def _on_device(value: object) -> bool:
+    return isinstance(value, torch.device) and (value.type == "cuda" or str(value) == PLACE)
+
+
+def _run(func: Any, args: Any, kwargs: Any, watch: Watch | None) -> Any:
+    flat, spec = pytree.tree_flatten((args, kwargs))
+    ours = [x for x in flat if isinstance(x, OnDevice)]
+    theirs = [x for x in flat if isinstance(x, torch.Tensor) and not isinstance(x, OnDevice)]
+    wanted = kwargs.get("device")
+    there = _on_device(wanted) if isinstance(wanted, torch.device) else bool(ours)
+    if func is aten.copy_.default:
+        there = isinstance(args[0], OnDevice)
+    if func in MOVES:
+        if ours and not there:
+            _note("waits", "from the device")
+        elif there and (theirs or not ours):
+            _note("waits", "to the device")
+    elif ours and theirs:
+        if func in INDEXED and isinstance(args[0], OnDevice):
+            _note("waits", f"{func} with an index on the CPU")
+        elif all(t.dim() == 0 for t in theirs):
+            _note("scalars", str(func))  # CUDA takes a number that the host holds as a tensor
+        else:
+            shapes = [tuple(t.shape) for t in theirs]
+            raise DeviceMix(f"{func} of a tensor on the device and {shapes} on the CPU, {_where()}")
+    if ours and (func in WAITS or (func in INDEXED and any(map(_is_mask, args[1])))):
+        _note("waits", str(func))
+    held = [x.held if isinstance(x, OnDevice) else x for x in flat]
+    held = [torch.device("cpu") if _on_device(x) else x for x in held]
+    on_cpu = pytree.tree_unflatten(held, spec)
+    out = func(*on_cpu[0], **on_cpu[1])
+    if torch.Tag.inplace_view in func.tags and ours:  # the wrapper's own shape has to follow
+        with no_dispatch():
+            func(*args, **kwargs)
+    if watch is not None and there:
+        watch.count(func, out)
+    known = {id(x.held): x for x in ours}
+
+    def back(x: Any) -> Any:
+        mine = there and isinstance(x, torch.Tensor) and not isinstance(x, OnDevice)
+        return (known[id(x)] if id(x) in known else OnDevice(x)) if mine else x
+
+    return pytree.tree_map(back, out)
+
+
+def _is_mask(index: object) -> bool:
+    return isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
+
+
+def _where() -> str:
+    frame = sys._getframe()
+    while frame.f_back and not frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def _note(kind: str, what: str) -> None:
+    if Watch.active is not None:
+        getattr(Watch.active, kind)[f"{_where()}  {what}"] += 1
+
+
+class Watch(TorchDispatchMode):
+    """Counts what happens on the pretended GPU while it is entered.
+
+    Attributes
+    ----------
+    waits, scalars
+        By line and operation, how often the host waited or handed over a single number as a tensor.
+    launches
+        How many operations would have been kernels or copies.
+    generator
+        Of the device, in its first state.
+    """
+
+    active: Watch | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: Counter[str] = Counter()
+        self.scalars: Counter[str] = Counter()
+        self.launches = 0
+        self.generator = torch.Generator()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {}, self)
+
+    def count(self, func: Any, out: Any) -> None:
+        made = any(isinstance(x, torch.Tensor) for x in pytree.tree_leaves(out))
+        self.launches += made and not func.is_view and func not in LOOKS
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[Watch]:
+    """Within, ``device="cuda"`` is the pretended GPU; afterwards everything is as it was."""
+    watch = Watch()
+    answers: dict[str, Any] = {"is_available": True, "get_device_name": "pretended GPU"}
+    answers |= {"_lazy_init": None, "empty_cache": None, "is_bf16_supported": True}
+    answers |= {"device_count": 1, "current_device": 0, "is_initialized": True}
+    stand_ins = {k: (lambda *_, value=v, **__: value) for k, v in answers.items()}
+    stand_ins |= {
+        "get_rng_state": lambda *_: watch.generator.get_state(),
+        "set_rng_state": lambda state, *_: watch.generator.set_state(state),
+        "default_generators": (watch.generator,),
+        "manual_seed": watch.generator.manual_seed,
+        "manual_seed_all": watch.generator.manual_seed,
+    }
+    lifted = torch._C._only_lift_cpu_tensors()
+    # `torch.tensor(list, device=)` moves where it is seen
+    torch._C._set_only_lift_cpu_tensors(True)
+    training._on_device.cache_clear()
+    Watch.active = watch
+    try:
+        with patch.multiple(torch.cuda, **stand_ins), watch:
+            yield watch
+    finally:
+        Watch.active = None
+        training._on_device.cache_clear()
+        torch._C._set_only_lift_cpu_tensors(lifted)

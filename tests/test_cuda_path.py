@@ -1,0 +1,207 @@
+"""The CUDA path on a pretended GPU: nothing is left on the CPU, and no step waits."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TOY
+from pretended_gpu import DeviceMix, Watch, pretended_gpu
+from torch import Tensor, nn
+
+from benchmark import Trial, module_model, train
+from benchmark.engine import REGISTRIES, program
+from benchmark.engine.program import Program
+from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.training import Record
+from benchmark.kernels import VARIABLE, _kernels
+from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping.rule import keep
+from benchmark.strategies.optimizers import OPTIMIZERS
+
+CASES = [
+    (model, count, field, name)
+    for field, registry in REGISTRIES.items()
+    for name in registry
+    for model, count in (("mlp", 1), ("cnn", 3))
+    if field not in ("dataset", "model", "precision")
+    # for custom modules, which have a test of their own
+    and (field, name) != ("initialization", "own")
+    # an MLP has no maps
+    and (model, name) != ("mlp", "instance")
+]
+EVERY_STEP = {"clipping", "normalization", "loss", "optimizer"}
+"""Fields whose strategies compute in every step."""
+
+
+@pytest.fixture(autouse=True)
+def _torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the CPU's compiled convolutions have tests of their own, and take seconds to compile
+    monkeypatch.setenv(VARIABLE, "torch")
+    _kernels.cache_clear()
+
+
+def trials(model: Any, count: int, **chosen: Any) -> list[Trial]:
+    common: dict[str, Any] = {"dataset": TOY, "model": model, "width": 16, "batch_size": 24}
+    common |= {"learning_rate": 0.1, "precision": "float64", "epochs": 3} | chosen
+    return [Trial(**common, seed=seed) for seed in range(count)]
+
+
+def on_the_gpu(some: list[Trial], **options: Any) -> tuple[Record, Watch]:
+    with pretended_gpu() as watch:
+        return train(some, device="cuda", checkpoints=4, **options), watch
+
+
+def check_the_numbers(some: list[Trial], **options: Any) -> None:
+    """The same rows as on a CPU."""
+    found, watch = on_the_gpu(some, **options)
+    wanted = train(some, device="cpu", checkpoints=4, **options)
+    assert watch.launches > 0
+    # lifted, torch itself makes tensors of numbers, which CUDA takes without waiting
+    assert len(some) > 1 or not watch.scalars
+    assert set(found.trials["device"]) == {"pretended GPU"}
+    assert found.trials["status"].tolist() == wanted.trials["status"].tolist()
+    assert np.isfinite(wanted.trials["validation_loss"]).all()
+    for table in ("trials", "history", "layers"):
+        a, b = getattr(found, table), getattr(wanted, table)
+        columns = [c for c in a.select_dtypes("number") if c not in ("seconds", "trials_together")]
+        numbers = (t[columns].to_numpy(float, na_value=np.nan) for t in (a, b))
+        np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-9, err_msg=table)
+
+
+def check_the_waits(some: Callable[[int], list[Trial]]) -> None:
+    """Four times the steps, and not one wait more."""
+    (short, few), (long, many) = (on_the_gpu(some(epochs)) for epochs in (1, 4))
+    assert (long.trials["steps"] == 4 * short.trials["steps"]).all()
+    assert many.launches > 2 * few.launches
+    assert many.waits == few.waits
+
+
+@pytest.mark.parametrize(("model", "count", "field", "name"), CASES)
+def test_every_strategy_gives_the_numbers_of_the_cpu(model, count, field, name):
+    check_the_numbers(trials(model, count, **{field: name}), layers=count == 1)
+
+
+@pytest.mark.parametrize("normalization", REGISTRIES["normalization"])
+def test_layers_of_maps_that_are_normalized(normalization):
+    check_the_numbers(trials("cnn", 1, normalization=normalization), layers=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "normalization"),
+    [("mlp", 1, "batch"), ("cnn", 3, "none")],
+)
+def test_sharpness(model, count, normalization, monkeypatch):
+    monkeypatch.setattr(program, "POWER_ITERATIONS", 3)
+    check_the_numbers(
+        trials(model, count, normalization=normalization, epochs=1, width=8), sharpness=True
+    )
+
+
+@pytest.mark.parametrize("name", REGISTRIES["precision"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_precision_stays_on_the_device(name, count):
+    record, watch = on_the_gpu(trials("cnn", count, precision=name))
+    assert record.trials["train_loss"].notna().all()
+    assert not watch.scalars
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "field", "name"), [case for case in CASES if case[2] in EVERY_STEP]
+)
+def test_steps_do_not_wait(model, count, field, name):
+    check_the_waits(lambda epochs: trials(model, count, **{field: name}, epochs=epochs))
+
+
+def test_what_is_by_hand_on_a_cpu_is_by_autograd_on_a_gpu():
+    trial = resolve(trials("mlp", 1)[0])
+    with pretended_gpu():
+        there = Program(parts_of(trial), trial, torch.device("cuda", 0))
+    here = Program(parts_of(trial), trial, torch.device("cpu"))
+    assert there.chain is None
+    assert here.chain is not None
+    assert there.change_at_once is not None
+
+
+class Dropping(nn.Module):
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(math.prod(shape), classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(self.layer(x.flatten(1)), 0.5, self.training)
+
+
+DROPPING = module_model("dropping", Dropping)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_network_that_cannot_be_lifted(count):
+    some = trials(DROPPING, count, width=None, initialization="own")
+    record, watch = on_the_gpu(some)
+    assert record.trials["train_loss"].notna().all()
+    assert not watch.scalars
+
+
+@pytest.mark.parametrize("model", ["mlp", DROPPING], ids=["mlp", "custom"])
+def test_the_generators_of_the_user_stay_as_they_are(model):
+    chosen = {} if model == "mlp" else {"width": None, "initialization": "own"}
+    some = trials(model, 2, **chosen)
+    with pretended_gpu() as watch:
+        before = watch.generator.get_state(), torch.get_rng_state()
+        train(some, device="cuda", checkpoints=4)
+        assert torch.equal(watch.generator.get_state(), before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+# What the checks above have to catch, planted on purpose.
+
+
+def reads_a_number(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+    return direction * min(1.0, 1.0 / direction.norm().item()), memory
+
+
+def asks_the_host_for_a_mean(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+    return direction - direction.cpu().mean().to(direction.device), memory
+
+
+def masks_by_a_condition(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+    return torch.zeros_like(direction).masked_scatter_(
+        direction != 0, direction[direction != 0]
+    ), memory
+
+
+def leaves_a_tensor_behind(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+    return direction + torch.zeros(len(direction), dtype=direction.dtype), memory
+
+
+def planted(direction: Callable[..., Any]) -> dict[str, Any]:
+    optimizer = dataclasses.replace(OPTIMIZERS["sgd"], name="planted", direction=direction)
+    # a rule that is lifted by itself, so that the optimizer meets one trial
+    clipping = dataclasses.replace(
+        CLIPPINGS["none"], name="kept", clip=lambda *arguments: keep(*arguments)
+    )
+    return {"optimizer": optimizer, "clipping": clipping}
+
+
+@pytest.mark.parametrize("bug", [reads_a_number, asks_the_host_for_a_mean, masks_by_a_condition])
+def test_a_planted_wait_is_caught(bug):
+    with pytest.raises(AssertionError, match=r"program\.py:\d+  "):
+        check_the_waits(lambda epochs: trials("mlp", 1, epochs=epochs, **planted(bug)))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_planted_tensor_on_the_cpu_is_caught(count):
+    with pytest.raises(DeviceMix, match=r"on the device and \[\(\d+,\)\] on the CPU"):
+        check_the_numbers(trials("mlp", count, **planted(leaves_a_tensor_behind)))
+
+
+def test_a_planted_number_of_the_host_is_caught():
+    def scaled(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+        return direction * torch.tensor(1.0, dtype=direction.dtype), memory
+
+    with pytest.raises(AssertionError, match="scalars"):
+        check_the_numbers(trials("mlp", 1, **planted(scaled)))
