@@ -81,12 +81,18 @@ def breaking(study: Evidence) -> list[dict[str, object]]:
     return found
 
 
+MISSING = ("batch_policy_parameter", "epochs", "updates")
+"""Settings that some trials do not have."""
+
+
 @functools.lru_cache(8)
 def arms(study: Evidence) -> pd.DataFrame:
     """Every policy, and the fixed size, at the settings that validation chooses for it."""
     frame = study.outcomes
+    budget = ["epochs", "updates", "train_fraction"]
     over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
-    filled = frame.assign(batch_policy_parameter=frame["batch_policy_parameter"].fillna(-1.0))
+    over += budget
+    filled = frame.assign(**{name: frame[name].fillna(-1.0) for name in over if name in MISSING})
     return best_per_arm(filled, ["model", "batch_policy"], over)
 
 

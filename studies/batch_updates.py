@@ -11,7 +11,7 @@ al. 2018, arXiv:1812.06162) stands beside the knee.
 smoke        91 trials       2,409 updates   0.000 core-hours
 quick       439 trials     127,867 updates   0.009 core-hours
 standard    433 trials     251,381 updates       - core-hours
-paper       884 trials   1,597,823 updates       - core-hours
+paper       884 trials   1,597,823 updates    0.76 core-hours
 full      2,362 trials  32,606,250 updates       - core-hours
 """
 

@@ -9,7 +9,7 @@ late, too.
 smoke          8 trials        128 updates   0.000 core-hours
 quick        666 trials     73,800 updates    0.02 core-hours
 standard     828 trials    432,000 updates       - core-hours
-paper      1,539 trials    972,000 updates       - core-hours
+paper      1,539 trials    972,000 updates    0.48 core-hours
 full      13,068 trials  7,560,000 updates       - core-hours
 """
 

@@ -7,7 +7,7 @@ best rate; and for a budget four times as long.
 smoke        54 trials        864 updates   0.000 core-hours
 quick       588 trials     75,600 updates   0.005 core-hours
 standard    588 trials    420,000 updates       - core-hours
-paper     1,680 trials  3,600,000 updates       - core-hours
+paper     1,680 trials  3,600,000 updates    1.17 core-hours
 full      4,800 trials  9,360,000 updates       - core-hours
 """
 

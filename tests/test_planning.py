@@ -192,3 +192,11 @@ def test_a_script_states_what_it_trains_at_each_scale(script: Path) -> None:
     make = names["search"] if script.stem == "search" else names["study"]
     found = {scale: design(make(scale)) for scale in commandline.SCALES}
     assert stated(script) == {s: (len(d.trials), d.updates) for s, d in found.items()}
+
+
+def test_the_page_of_experiments_says_what_the_scripts_say() -> None:
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| [\d,]+ \| ([\d,]+) \| ([\d,]+) \|", text, re.M)
+    of_page = {(n, s): (int(t.replace(",", "")), int(u.replace(",", ""))) for n, s, t, u in rows}
+    of_scripts = {(p.stem, s): counts for p in SCRIPTS for s, counts in stated(p).items()}
+    assert of_page == of_scripts
