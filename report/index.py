@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from report import evidence
-from report.evidence import Evidence
+from report import claims, evidence, explosion, initialization, thresholds
+
+CLAIMS = claims.CLAIMS
+exploded, missed = explosion.exploded, explosion.missed
+dense, deepest = initialization.dense, initialization.deepest
+same_products = thresholds.same_products
 
 
 def folder() -> str:
@@ -47,8 +51,13 @@ def everything() -> dict[str, object]:
     }
 
 
-def missed_by_nan(study: Evidence) -> dict[str, float]:
-    """Share of the exploded trials that end in finite numbers, with its interval."""
-    from report.explosion import exploded, missed
-
-    return missed(exploded(study)) if len(exploded(study)) else {}
+def verdict_counts() -> list[dict[str, object]]:
+    """How many claims got which verdict, in the words of a sentence."""
+    counts = claims.by_claim()["verdict"].value_counts()
+    said = {
+        claims.SUPPORTED: "are supported",
+        claims.REFUTED: "are refuted",
+        claims.DEPENDS: "depend on the setting",
+        claims.NOT_TESTED: "are not tested",
+    }
+    return [{"count": int(counts[w]), "verdict": said[w]} for w in said if w in counts]

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import html
 import html.parser
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.results import StudyFolder
+from benchmark.results import StudyFolder, read, write
 from report.build import chapters, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,7 +170,13 @@ def test_no_page_shows_an_error(built: Path, which: str, name: str) -> None:
     prose = re.sub(r"<(script|math|pre|code).*?</\1>", " ", body, flags=re.S)
     shown = re.sub(r"<[^>]+>", " ", prose)
     # what a number that is none, or a sentence that was not filled, would leave behind
-    assert re.findall(r"Traceback|\w*Error:|\bnan%?\b|\bNone\b|[{}]", shown) == []
+    left = (
+        r"Traceback|\w*Error:|\bnan%?\b|\bNone\b(?! of)|[{}]|object at 0x|IPython|-0\.0|\de\+\d\d"
+    )
+    assert re.findall(left, html.unescape(shown)) == []
+    # one note on a page about a study that was not run
+    notes = re.findall(r"The study <code.*?was not run", body, re.S)
+    assert len(notes) == len(set(notes))
 
 
 @every_page
@@ -334,7 +341,7 @@ def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Bro
         pytest.skip("no browser: chromium and chromedriver are not installed")
     folder = tmp_path_factory.mktemp("browser")
     with driver(folder) as address:
-        opened = {w: Browser(address, folder / f"profile-{w}", w) for w in (1300, 500)}
+        opened = {w: Browser(address, folder / f"profile-{w}", w) for w in (1300, 420)}
         yield opened
         for browser in opened.values():
             browser.close()
@@ -359,9 +366,56 @@ def test_a_page_opens_without_console_errors(
     assert browser.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
 
 
+HOSTILE = (
+    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\"> "
+    "{include}`/etc/passwd` ```{raw} html\n<b>raw</b>\n``` (label)= $x^2$ [a](javascript:b) | cell"
+)
+
+
+@pytest.fixture(scope="session")
+def hostile(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book from results whose every string is hostile."""
+    shared = tmp_path_factory.mktemp("hostile")
+    folder = shared / "results" / "grid"
+    for table in ("plan", "trials", "history"):
+        rows, metadata = read(table, built / "alone" / "grid" / f"{table}.parquet")
+        for column in {"dataset", "model", "device", "status_reason", "schedule"} & set(rows):
+            rows[column] = HOSTILE
+        for column in {"clipping", "normalization", "batch_policy"} & set(rows):
+            rows[column] = rows[column].where(rows[column].isin(["none", "fixed"]), HOSTILE)
+        study = {**metadata["study"], "question": HOSTILE}
+        said = dict.fromkeys(
+            ("device", "commit", "platform", "created", "torch", "python"), HOSTILE
+        )
+        write(table, rows, folder / f"{table}.parquet", {**metadata, **said, "study": study})
+    run("report/build.py", str(folder.parent), "--output", str(shared / "book"))
+    return shared / "book" / "html"
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "reproducibility", "learning_rate", "clipping", "methods", "claims"]
+)
+def test_hostile_results_are_only_text(
+    hostile: Path, browsers: dict[int, Browser], name: str
+) -> None:
+    browser = browsers[1300]
+    browser.open(hostile / f"{name}.html")
+    assert browser.evaluate("document.title") != "owned"
+    assert browser.evaluate("document.querySelectorAll('article [onerror]').length") == 0
+    assert browser.evaluate("document.querySelectorAll('article script').length") == 0
+    assert browser.evaluate("document.querySelectorAll('article [href^=javascript]').length") == 0
+    assert "root:" not in browser.evaluate("document.body.textContent")
+
+
+@pytest.mark.parametrize("name", ["index", "reproducibility"])
+def test_hostile_strings_are_shown_as_they_are(hostile: Path, name: str) -> None:
+    text = (hostile / f"{name}.html").read_text(encoding="utf-8")
+    assert "{include}`/etc/passwd`" in html.unescape(re.sub(r"<[^>]+>", "", text))
+
+
 @every_page
 def test_a_page_fits_a_phone(book: Path, browsers: dict[int, Browser], name: str) -> None:
-    browser = browsers[500]
+    browser = browsers[420]
     browser.open(book / f"{name}.html")
     width, view = browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width <= view, "the page scrolls sideways"

@@ -125,6 +125,8 @@ def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figu
         rc={"axes.titlesize": 11, "axes.titleweight": "bold", "grid.linewidth": 0.6},
     )
     mpl.rcParams["svg.fonttype"] = "path"
+    # a level's name is text, whatever dollar signs it holds
+    mpl.rcParams["text.parse_math"] = False
     # the same data give the same file
     mpl.rcParams["svg.hashsalt"] = "benchmark"
     figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout="constrained")

@@ -1,0 +1,42 @@
+"""What trouble late in training costs, and which guard makes it up."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from benchmark.statistics.disturbances import accuracy_lost, made_up, recovery
+from report.evidence import Evidence
+
+NONE = "none"
+
+
+@functools.lru_cache(8)
+def losses(study: Evidence) -> pd.DataFrame:
+    """`accuracy_lost` by model and clipping, with ``effect`` = ``lost`` and a ``panel`` each."""
+    rows = accuracy_lost(study.outcomes, ["model", "clipping"])
+    return rows.assign(
+        effect=rows["lost"], level=rows["clipping"], panel=rows["disturbance"].str.replace("_", " ")
+    )
+
+
+def bare(study: Evidence) -> pd.DataFrame:
+    """What each disturbance costs without a guard."""
+    rows = losses(study)
+    return rows[rows["clipping"] == NONE]
+
+
+def protecting(study: Evidence) -> pd.DataFrame:
+    """Guards whose whole interval lies below the loss without a guard: they lose less."""
+    rows = losses(study)
+    keys = ["disturbance", "model"]
+    plain = bare(study)[[*keys, "low", "lost"]].rename(columns={"low": "bare_low", "lost": "bare"})
+    joined = rows[rows["clipping"] != NONE].merge(plain, on=keys)
+    return joined[joined["high"] < joined["bare_low"]].sort_values("lost", kind="stable")
+
+
+@functools.lru_cache(8)
+def recoveries(study: Evidence) -> pd.DataFrame:
+    """`recovery` by model and clipping: who made up the loss, and in how many updates."""
+    return recovery(made_up(study.outcomes, study.results.history), ["model", "clipping"])

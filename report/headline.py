@@ -1,0 +1,67 @@
+"""Clippings at one, three and ten times each configuration's own best rate."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from benchmark.statistics import interval, mean, paired_comparison
+from report.evidence import Evidence
+
+TIMES = {"x1": 1, "x3": 3, "x10": 10}
+"""Arms of the second stage, with the multiple of the best rate that they train at."""
+SETTING = ["dataset", "model", "normalization"]
+
+
+@functools.lru_cache(8)
+def trained(study: Evidence) -> pd.DataFrame:
+    """The trials of the second stage, on fresh seeds, with ``times`` the best rate."""
+    rows = study.outcomes[study.outcomes["arm"].isin(list(TIMES))]
+    return rows.assign(times=rows["arm"].map(TIMES))
+
+
+@functools.lru_cache(8)
+def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
+    """Every clipping against none in each setting and at each multiple, paired by seed.
+
+    The columns of `paired_comparison`, of the setting, ``times`` and ``panel``.
+    """
+    parts = []
+    for (*setting, times), rows in trained(study).groupby([*SETTING, "times"], sort=False):
+        found = paired_comparison(rows, "clipping", "none", value, ignore=["learning_rate"])
+        where = dict(zip(SETTING, setting, strict=True))
+        parts.append(found.assign(**where, times=times, panel=f"{times} times the best rate"))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def everywhere(study: Evidence, times: int) -> pd.DataFrame:
+    """By clipping at a multiple: in how many settings it gains, and the mean ``effect``.
+
+    Columns ``level``, ``better``, ``worse``, ``settings``, ``effect``.
+    """
+    rows = against_none(study)
+    rows = rows[rows["times"] == times] if len(rows) else rows
+    found = [
+        (
+            level,
+            int((part["low"] > 0).sum()),
+            int((part["high"] < 0).sum()),
+            len(part),
+            part["effect"].mean(),
+        )
+        for level, part in (rows.groupby("level", sort=False) if len(rows) else ())
+    ]
+    columns = ["level", "better", "worse", "settings", "effect"]
+    return pd.DataFrame(found, columns=columns).sort_values("effect", ascending=False)
+
+
+def explosions(study: Evidence) -> pd.DataFrame:
+    """Share of explosions of each clipping at each multiple, with its interval."""
+    rows = trained(study)
+    return interval(
+        rows.assign(exploded=rows["exploded"].astype(bool)),
+        "exploded",
+        ["model", "normalization", "clipping", "times"],
+        statistic=mean,
+    )
