@@ -48,7 +48,6 @@ PHRASES = {
     ("batch_policy", "full"): "full batches",
     ("batch_policy", "accumulate"): "accumulation",
     ("batch_policy", "doubling"): "doubling",
-    ("schedule", "constant"): "a constant rate",
 }
 HYPHENATED = {"global_norm": "global-norm", "per_layer_norm": "per-layer-norm"}
 
@@ -63,11 +62,20 @@ def phrase(factor: str, level: object) -> str:
         return found
     if factor in ("clipping", "normalization"):
         return f"{HYPHENATED.get(str(level), name(level))} {factor}"
+    return name(level)
+
+
+def setting(factor: str, level: object) -> str:
+    """A level of any factor as a sentence can use it where the factor is not named.
+
+    >>> setting("schedule", "cosine"), setting("learning_rate", 0.1), setting("clipping", "none")
+    ('the cosine schedule', 'learning rate 0.1', 'no clipping')
+    """
     if factor == "schedule":
-        return f"the {name(level)} schedule"
+        return "a constant rate" if level == "constant" else f"the {name(level)} schedule"
     if factor in ("learning_rate", "batch_size", "epochs"):
         return f"{name(factor)} {level:g}"
-    return name(level)
+    return phrase(factor, level)
 
 
 def opening(text: str) -> str:
@@ -248,7 +256,7 @@ FORMATS: dict[str, Format] = {
     "code": code,
     "bold": lambda value: Markdown("**{}**").format(value),
     **{
-        factor: (lambda level, factor=factor: phrase(factor, level))  # type: ignore[misc]
+        factor: (lambda level, factor=factor: setting(factor, level))  # type: ignore[misc]
         for factor in ("clipping", "normalization", "batch_policy", "schedule")
     },
     # of a whole row: {row:effect}
@@ -258,7 +266,7 @@ FORMATS: dict[str, Format] = {
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
-    "phrase": lambda row: phrase(row["factor"], row["level"]),
+    "phrase": lambda row: setting(row["factor"], row["level"]),
 }
 """Each way of writing a value, or a whole row, by the name that pages use."""
 
