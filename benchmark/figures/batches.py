@@ -7,7 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, plain_log
-from benchmark.figures.style import BLACK, BLUE, GREY, VERMILION, canvas, looks, rate_ticks, words
+from benchmark.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILION,
+    canvas,
+    label_of,
+    looks,
+    rate_ticks,
+)
 
 PANELS = {
     "steps": "updates to the target",
@@ -41,7 +50,7 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
                 markersize=5,
                 capsize=2,
                 linewidth=1.4,
-                label=words(model),
+                label=label_of(model),
             )
         axis.set(xscale="log", xlabel="batch size (examples)", title=label)
         axis.title.set_fontsize(10)
@@ -101,7 +110,7 @@ def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
             color=BLUE,
             label="square-root rule: rate ~ √B",
         )
-        axis.set(xscale="log", xlabel="batch size (examples)", title=words(model))
+        axis.set(xscale="log", xlabel="batch size (examples)", title=label_of(model))
         rate_ticks(axis, list(rows["batch_size"]))
         plain_log(axis)
     for axis in leftmost(axes):
@@ -132,9 +141,9 @@ def batch_size_over_training(history: pd.DataFrame, rows: str) -> Figure:
                 linestyle=styles[level].line,
                 linewidth=1.5,
                 drawstyle="steps-pre",
-                label=words(level),
+                label=label_of(level),
             )
-        axis.set(xlabel="budget used (%)", title=words(shown))
+        axis.set(xlabel="budget used (%)", title=label_of(shown))
         plain_log(axis)
     axes[0][0].set_ylabel("batch size (examples)")
     legend_of(figure, list(axes[0]), "batch policy")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.figures.style import BLUE, canvas, legend_below, looks, words
+from benchmark.figures.style import BLUE, canvas, label_of, legend_below, looks
 from benchmark.statistics import interval, mean
 
 
@@ -37,11 +37,11 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
                     linewidth=1.6,
                 )
         axis.axvline(0, color="black", linewidth=0.9)
-        axis.set(title=panel, ylim=(len(levels) - 0.5, -0.5))
+        axis.set(title=label_of(panel), ylim=(len(levels) - 0.5, -0.5))
         # numbers of three digits and a sign stand beside each other where panels are narrow
         axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
+        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
     figure.supxlabel(label, fontsize=10.5)
     return figure
 
@@ -71,13 +71,13 @@ def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
             )
         axis.set(xlabel=label, ylim=(len(levels) - 0.5, -0.5))
         axis.set_xlim(left=0)
-        axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
+        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
         axis.grid(visible=False, axis="y")
     handles = [
         Line2D([], [], color=styles[m].colour, marker=styles[m].marker, linestyle="")
         for m in models
     ]
-    legend_below(figure, handles, [words(model) for model in models])
+    legend_below(figure, handles, [label_of(model) for model in models])
     return figure
 
 
@@ -103,9 +103,9 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
             ecolor="black",
             capsize=2.5,
         )
-        axis.set(title=panel, xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
+        axis.set(title=label_of(panel), xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
         axis.locator_params(axis="x", nbins=5)
-        axis.set_yticks(range(len(factors)), labels=[words(factor) for factor in factors])
+        axis.set_yticks(range(len(factors)), labels=[label_of(factor) for factor in factors])
         axis.grid(visible=False, axis="y")
     figure.supxlabel("importance (%)", fontsize=10.5)
     return figure

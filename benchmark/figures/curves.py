@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.figures.style import BLACK, canvas, legend_below, looks, rate_ticks, words
+from benchmark.figures.style import BLACK, canvas, label_of, legend_below, looks, rate_ticks
 
 SHIFT = 1.05
 """Lines that lie on each other are told apart by a shift of a few per cent along a log axis."""
@@ -55,12 +55,12 @@ def interval_lines(
     for axis, level in zip(axes, facets, strict=True):
         draw_lines(axis, summary[summary[facet] == level], x, y, list(summary[line].unique()), line)
         if len(facets) > 1 or facet == "model":
-            axis.set_title(words(level))
+            axis.set_title(label_of(level))
         if reference is not None:
             axis.axhline(reference, color=BLACK, linestyle=":", linewidth=1)
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
-    legend_of(figure, axes, words(line))
+    legend_of(figure, axes, label_of(line))
     return figure
 
 
@@ -125,7 +125,7 @@ def draw_lines(
             linewidth=1.4,
             elinewidth=1.1,
             capsize=2,
-            label=words(level),
+            label=label_of(level),
         )
     axis.set_xlabel(x.label)
     values = sorted(x.factor * value for value in rows[x.column].unique())

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from benchmark.figures.style import BLACK, canvas, legend_below, looks, rate_ticks, words
+from benchmark.figures.style import BLACK, canvas, label_of, legend_below, looks, rate_ticks
 
 LARGEST_MARKER = 8.0
 """Points that lie on each other are told apart by their sizes, the first level's the largest."""
@@ -48,10 +48,10 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
                 markersize=max(LARGEST_MARKER - place, 3.5),
                 elinewidth=1.2,
                 capsize=2,
-                label=words(level),
+                label=label_of(level),
             )
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1)
-        axis.set(xscale="log", yscale="log", title=words(model), xlabel="gain")
+        axis.set(xscale="log", yscale="log", title=label_of(model), xlabel="gain")
         axis.yaxis.set_minor_locator(NullLocator())
         rate_ticks(axis, gains)
         ticks = [t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if _within(t, growth["growth"])]
@@ -59,7 +59,7 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
     axes[0][0].set_ylabel("growth of the squared norm a layer")
     handles, labels = axes[0][0].get_legend_handles_labels()
     handles.append(Line2D([], [], color=BLACK, linewidth=2.4, alpha=0.45))
-    legend_below(figure, handles, [*labels, "theory"], title=words(factor))
+    legend_below(figure, handles, [*labels, "theory"], title=label_of(factor))
     return figure
 
 
@@ -79,7 +79,7 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
     styles = looks(gains)
     figure, axes = canvas(len(levels), len(kinds), 2.1, sharex=True, sharey=True)
     for axis_row, level in zip(axes, levels, strict=True):
-        axis_row[0].set_ylabel(f"{words(rows)} {words(level)}:\nnorm / last layer's")
+        axis_row[0].set_ylabel(f"{label_of(rows)} {label_of(level)}:\nnorm / last layer's")
         for axis, kind in zip(axis_row, kinds, strict=True):
             here = profiles[profiles[rows] == level]
             for gain in gains:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.style import BLACK, canvas, looks, words
+from benchmark.figures.style import BLACK, canvas, label_of, looks
 
 LINEAR = 1.0
 """Points up to which the axis is linear; beyond it is logarithmic either way."""
@@ -53,10 +53,10 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
                 markersize=5,
                 capsize=2.5,
                 linewidth=1.4,
-                label=words(level),
+                label=label_of(level),
             )
         axis.axvline(0, color=BLACK, linewidth=0.9)
-        axis.set(title=panel, ylim=(len(rows) - 0.5, -0.5))
+        axis.set(title=label_of(panel), ylim=(len(rows) - 0.5, -0.5))
         if symlog:
             low, high = axis.get_xlim()
             ticks = [tick for tick in TICKS if low <= tick <= high]
@@ -66,8 +66,8 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
         else:
             axis.locator_params(axis="x", nbins=6)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(rows)), labels=[words(row) for row in rows])
+        axis.set_yticks(range(len(rows)), labels=[label_of(row) for row in rows])
         axis.tick_params(axis="y", labelsize=8.5)
         axis.set_xlabel(label if len(panels) == 1 else "percentage points")
-    legend_of(figure, list(axes[0]), words(series))
+    legend_of(figure, list(axes[0]), label_of(series))
     return figure

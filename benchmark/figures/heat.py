@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest
-from benchmark.figures.style import BLACK, VERMILION, looks, thinned, words
+from benchmark.figures.style import BLACK, VERMILION, label_of, looks, thinned
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
@@ -39,13 +39,13 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
         axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
         heights = thinned(list(table.index), 9)
         axis.set_yticks(heights, labels=[f"{table.index[i]:.3g}" for i in heights])
-        axis.set_title(words(level), fontsize=10)
+        axis.set_title(label_of(level), fontsize=10)
         axis.grid(visible=False)
         axis.tick_params(labelsize=8)
     for axis in lowest(axes):
-        axis.set_xlabel(words(x), fontsize=9)
+        axis.set_xlabel(label_of(x), fontsize=9)
     for axis in leftmost(axes):
-        axis.set_ylabel(words(y).removeprefix("clipping "), fontsize=9)
+        axis.set_ylabel(label_of(y).removeprefix("clipping "), fontsize=9)
     assert image is not None
     figure.colorbar(image, ax=axes, label=label, fraction=0.03, aspect=40)
     return figure
@@ -89,7 +89,7 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
                 color=styles[level].colour,
                 markersize=4,
                 alpha=0.7,
-                label=words(level),
+                label=label_of(level),
                 # dashed elsewhere: hollow here
                 fillstyle="full" if styles[level].line == "-" else "none",
             )
@@ -97,7 +97,7 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
         axis.set(title=f"rate {rate:g}", xlabel="clipped steps (%)", ylim=(0, 102), xlim=(-4, 104))
     for axis in leftmost(axes):
         axis.set_ylabel("test accuracy (%)")
-    legend_of(figure, axes, words(factor))
+    legend_of(figure, axes, label_of(factor))
     return figure
 
 

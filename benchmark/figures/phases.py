@@ -15,9 +15,9 @@ from benchmark.figures.style import (
     GREY,
     STATUS_COLOURS,
     canvas,
+    label_of,
     legend_below,
     thinned,
-    words,
 )
 from benchmark.statistics import status_shares
 
@@ -46,9 +46,11 @@ def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figu
         for axis, column in zip(axis_row, levels[columns], strict=True):
             part = shares[(shares[rows] == row) & (shares[columns] == column)]
             _draw_cells(axis, part, y, levels)
-            axis.set_title(f"{words(rows)} {words(row)}, {words(columns)} {words(column)}")
+            axis.set_title(
+                f"{label_of(rows)} {label_of(row)}, {label_of(columns)} {label_of(column)}"
+            )
             axis.title.set_fontsize(9.5)
-        axis_row[0].set_ylabel("gain" if y == "init_gain" else words(y))
+        axis_row[0].set_ylabel("gain" if y == "init_gain" else label_of(y))
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")
     handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.figures.style import canvas, legend_below, looks, rate_ticks, words
+from benchmark.figures.style import canvas, label_of, legend_below, looks, rate_ticks
 from benchmark.statistics import interval, performance_profile
 
 SHIFT = 1.06
@@ -46,13 +46,13 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
                 linewidth=1.4,
                 elinewidth=1.2,
                 capsize=2,
-                label=words(level),
+                label=label_of(level),
             )
-        axis.set(xscale="log", title=words(model), xlabel="learning rate", ylim=(0, 102))
+        axis.set(xscale="log", title=label_of(model), xlabel="learning rate", ylim=(0, 102))
         rate_ticks(axis, rates)
         _draw_chance(axis, 1 / frame["classes"].iloc[0])
     axes[0][0].set_ylabel("test accuracy (%)")
-    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=words(factor))
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=label_of(factor))
     return figure
 
 
@@ -96,9 +96,9 @@ def accuracy_profile(frame: pd.DataFrame, factor: str) -> Figure:
                 markevery=(10, 20),
                 markersize=4.5,
                 linewidth=1.4,
-                label=words(level),
+                label=label_of(level),
             )
-        axis.set(title=words(model), xlabel="test accuracy (%)", xlim=(0, 100), ylim=(0, 102))
+        axis.set(title=label_of(model), xlabel="test accuracy (%)", xlim=(0, 100), ylim=(0, 102))
     axes[0][0].set_ylabel("trials above it (%)")
-    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=words(factor))
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=label_of(factor))
     return figure

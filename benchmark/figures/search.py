@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import canvas, legend_below, looks, words
+from benchmark.figures.style import canvas, label_of, legend_below, looks
 
 
 def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
@@ -30,14 +30,14 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
                 marker=styles[arm].marker,
                 markevery=(5, 10),
                 markersize=4.5,
-                label=words(arm),
+                label=label_of(arm),
             )
         best = grid_best[grid_best["model"] == model]
         if len(best):
             loss, count = float(best["objective"].iloc[0]), int(best["trials"].iloc[0])
             label = f"best cell of the grid (of {count:,} trials)"
             axis.axhline(loss, color=styles["grid"].colour, linestyle="--", label=label)
-        axis.set(title=words(model), xlabel="trials of the search")
+        axis.set(title=label_of(model), xlabel="trials of the search")
         plain_log(axis)
     axes[0][0].set_ylabel("best validation loss so far (nats)")
     legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=4)
@@ -74,7 +74,7 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
                 capsize=3,
                 markersize=5,
             )
-        axis.set(title=words(model), xlabel="test accuracy (%)", ylim=(len(sources) - 0.5, -0.5))
-        axis.set_yticks(range(len(sources)), labels=[words(source) for source in sources])
+        axis.set(title=label_of(model), xlabel="test accuracy (%)", ylim=(len(sources) - 0.5, -0.5))
+        axis.set_yticks(range(len(sources)), labels=[label_of(source) for source in sources])
         axis.grid(visible=False, axis="y")
     return figure

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, legend_of, plain_log
-from benchmark.figures.style import BLACK, GREY, canvas, looks, rate_ticks, words
+from benchmark.figures.style import BLACK, GREY, canvas, label_of, looks, rate_ticks
 
 
 def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
@@ -53,7 +53,7 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     for axis in axes[0]:
         axis.set_ylim(len(levels) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
+        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
     return figure
 
 
@@ -83,15 +83,15 @@ def range_tests(history: pd.DataFrame, factor: str, facet: str = "model") -> Fig
                 color=look.colour,
                 linestyle=look.line,
                 linewidth=1.4,
-                label=words(level),
+                label=label_of(level),
             )
             lost = rows.loc[loss.isna(), "learning_rate"]
             if len(lost):
                 axis.plot(lost.min(), top, "^", color=look.colour, markersize=5)
-        axis.set(xscale="log", xlabel="learning rate", title=words(shown))
+        axis.set(xscale="log", xlabel="learning rate", title=label_of(shown))
         plain_log(axis)
     axes[0].set_ylabel("training loss (nats)")
-    legend_of(figure, axes, words(factor))
+    legend_of(figure, axes, label_of(factor))
     return figure
 
 
@@ -111,7 +111,7 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
         for rate in rates:
             _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, f"{rate:g}")
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1.2)
-        axis.set(title=f"{words(facet)} {words(shown)}", xlabel="training examples seen")
+        axis.set(title=f"{label_of(facet)} {label_of(shown)}", xlabel="training examples seen")
         plain_log(axis)
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("sharpness × rate / 2")

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from benchmark.figures.style import STATUS_COLOURS, canvas, legend_below, thinned, words
+from benchmark.figures.style import STATUS_COLOURS, canvas, label_of, legend_below, thinned
 from benchmark.statistics import status_shares
 
 WIDTH, HEIGHT = 0.92, 0.76
@@ -41,12 +41,12 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
                         bar = Rectangle((left, bottom), width, HEIGHT, color=colour, linewidth=0)
                         axis.add_patch(bar)
                     left += width
-            title = words(model) + (f", {facet}: {words(shown)}" if facet else "")
+            title = label_of(model) + (f", {facet}: {label_of(shown)}" if facet else "")
             axis.set(title=title, xlim=(-0.55, len(rates) - 0.45), ylim=(len(levels) - 0.5, -0.5))
             axis.grid(visible=False)
             places = thinned(rates)
             axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
-            axis.set_yticks(range(len(levels)), labels=[words(level) for level in levels])
+            axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
             axis.minorticks_off()
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")

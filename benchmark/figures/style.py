@@ -113,6 +113,15 @@ def words(name: object) -> str:
     return NAMES.get(str(name), str(name).replace("_", " "))
 
 
+def label_of(name: object) -> str:
+    """`words` as a label of a figure: a name is text, whatever dollar signs it holds.
+
+    >>> label_of("a$b$")
+    'a\\\\$b\\\\$'
+    """
+    return words(name).replace("$", r"\$")
+
+
 def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
     """A figure of page width with (rows, columns) axes, ``height`` inches a row."""
     # here, because it takes a second or two, and not every page that names a figure draws one
@@ -125,8 +134,6 @@ def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figu
         rc={"axes.titlesize": 11, "axes.titleweight": "bold", "grid.linewidth": 0.6},
     )
     mpl.rcParams["svg.fonttype"] = "path"
-    # a level's name is text, whatever dollar signs it holds
-    mpl.rcParams["text.parse_math"] = False
     # the same data give the same file
     mpl.rcParams["svg.hashsalt"] = "benchmark"
     figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout="constrained")

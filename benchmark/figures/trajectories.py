@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
-from benchmark.figures.style import Look, canvas, legend_below, looks, thinned, words
+from benchmark.figures.style import Look, canvas, label_of, legend_below, looks, thinned
 
 MOST_RATES = 5
 """Columns that fit on a page."""
@@ -48,12 +48,12 @@ def gradient_norm_trajectories(
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             axis.tick_params(labelsize=8)
             axis.grid(visible=False, axis="x")
-        axis_row[0].set_ylabel(f"{words(model)}: gradient norm")
+        axis_row[0].set_ylabel(f"{label_of(model)}: gradient norm")
     for axis, rate in zip(axes[0], rates, strict=True):
         axis.set_title(f"rate {rate:g}", fontsize=10)
     axes[-1][len(rates) // 2].set_xlabel("training examples seen")
     lines = [
-        Line2D([], [], color=styles[v].colour, linestyle=styles[v].line, label=words(v))
+        Line2D([], [], color=styles[v].colour, linestyle=styles[v].line, label=label_of(v))
         for v in levels
     ]
     marks = [
