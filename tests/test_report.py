@@ -175,7 +175,7 @@ def test_no_page_shows_an_error(built: Path, which: str, name: str) -> None:
     )
     assert re.findall(left, html.unescape(shown)) == []
     # one note on a page about a study that was not run
-    notes = re.findall(r"The study <code.*?was not run", body, re.S)
+    notes = re.findall(r'admonition note">.*?The study (.*?) was not run', body, re.S)
     assert len(notes) == len(set(notes))
 
 
@@ -380,9 +380,11 @@ def hostile(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for table in ("plan", "trials", "history"):
         rows, metadata = read(table, built / "alone" / "grid" / f"{table}.parquet")
         for column in {"dataset", "model", "device", "status_reason", "schedule"} & set(rows):
-            rows[column] = HOSTILE
+            rows[column] = HOSTILE + rows[column].astype(str)
         for column in {"clipping", "normalization", "batch_policy"} & set(rows):
-            rows[column] = rows[column].where(rows[column].isin(["none", "fixed"]), HOSTILE)
+            rows[column] = rows[column].where(
+                rows[column].isin(["none", "fixed"]), HOSTILE + rows[column].astype(str)
+            )
         study = {**metadata["study"], "question": HOSTILE}
         said = dict.fromkeys(
             ("device", "commit", "platform", "created", "torch", "python"), HOSTILE

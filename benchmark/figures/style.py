@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 PAGE_WIDTH = 7.6
 """Inches: the width of the text column, at which the type stays readable."""
 MOST_TICKS = 6
+LONGEST = 40
+"""Characters of a label, beyond which it leaves no room for what it labels."""
 
 # Okabe and Ito's palette, which stays distinct for the common colour blindnesses; its yellow is
 # left out, because lines of it fade on white
@@ -114,12 +116,14 @@ def words(name: object) -> str:
 
 
 def label_of(name: object) -> str:
-    """`words` as a label of a figure: a name is text, whatever dollar signs it holds.
+    """`words` as a label of a figure: at most 40 characters, and text whatever dollars it holds.
 
     >>> label_of("a$b$")
     'a\\\\$b\\\\$'
     """
-    return words(name).replace("$", r"\$")
+    text = words(name)
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
