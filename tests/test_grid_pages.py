@@ -14,7 +14,7 @@ from pages import evidence_of, page, words
 from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.statistics import completeness
-from report import comparison, evidence, learning_rate, prose, search_against_grid
+from report import claims, comparison, evidence, learning_rate, prose, search_against_grid
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -330,9 +330,13 @@ def test_the_first_page_counts_what_is_missing(
     monkeypatch.setattr(evidence, "load", {"grid": source}.get)
     monkeypatch.setattr(evidence, "all_studies", lambda: [source])
     monkeypatch.setattr(evidence, "completeness_of_all", lambda: counted)
+    # what is judged is remembered for the whole process
+    verdicts = pd.DataFrame({"verdict": ["supported", "depends", "depends"]})
+    monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
     text = words(page("index", tmp_path))
     assert "| `grid` | | 13 of 16 | quick | 0123456 | unknown |" in text
     assert "**3 expected trials without a row**" in text
+    assert "1 are supported and 2 depend on the setting" in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:
