@@ -1,5 +1,6 @@
 """What is measured inside a network, against derivatives taken by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -53,8 +54,16 @@ def errors(network: nn.Module) -> dict[str, torch.Tensor]:
     return kept
 
 
-@pytest.mark.parametrize("model", ["mlp_deep", "cnn_deep"])
-@pytest.mark.parametrize("normalization", ["none", "batch", "ghost_batch", "weight_norm"])
+@pytest.mark.parametrize(
+    ("model", "normalization"),
+    [
+        *itertools.product(
+            ["mlp_deep", "cnn_deep"], ["none", "batch", "ghost_batch", "weight_norm"]
+        ),
+        *itertools.product(["rnn", "transformer_qk"], ["none", "layer", "weight_norm"]),
+        *itertools.product(["resnet"], ["none", "batch"]),
+    ],
+)
 def test_equals_what_torch_keeps(model: str, normalization: str) -> None:
     network = built(model, normalization)
     measured = measure(network)

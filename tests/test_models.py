@@ -47,6 +47,11 @@ class TestPresets:
             # as published: two convolutions of 5 x 5, a dense layer on 7 x 7 x 64, the classifier
             ("cnn_2c2d", 832 + 51_264 + 3_212_288 + 10_250),
             ("cnn_deep", 320 + 5 * 9_248 + 15_690),
+            ("rnn", 29 * 128 + 128 * 128 + 1_290),
+            # three blocks of two convolutions, and two shortcuts of 1 x 1
+            ("resnet", 160 + 2 * 2_320 + 4_640 + 9_248 + 18_496 + 36_928 + 544 + 2_112 + 650),
+            ("transformer", 29 * 48 + 2 * (4 * 49 * 48 + 49 * 96 + 97 * 48) + 490),
+            ("transformer_qk", 39_418 + 2 * 2 * 2 * 12),
         ],
     )
     def test_numbers_of_parameters_on_images_of_28(self, model: str, parameters: int) -> None:

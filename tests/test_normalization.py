@@ -58,6 +58,15 @@ LAYERS = {
 IMPOSSIBLE = {
     **{(model, "instance"): "needs feature maps" for model in ("mlp", "mlp_wide", "mlp_deep")},
     ("cnn_2c2d", "instance"): "needs feature maps",
+    **{
+        (model, name): reason
+        for model in ("rnn", "transformer", "transformer_qk")
+        for name, reason in (
+            ("batch", "batch normalization has statistics over the batch, and a"),
+            ("ghost_batch", "ghost_batch normalization has statistics over the batch, and a"),
+            ("instance", "needs feature maps"),
+        )
+    },
     ("mlp_wide", "group"): "divisible by 8, but a layer has 500",
     ("mlp_wide", "weight_standardization"): "divisible by 8, but a layer has 500",
 }

@@ -883,6 +883,23 @@ def test_theoretical_growth(normalization: str, gain: float, expected: float) ->
     assert statistics.theoretical_growth(normalization, gain) == pytest.approx(expected, abs=1e-4)
 
 
+def test_theoretical_growth_of_a_recurrence() -> None:
+    # without inputs states stay at zero, where tanh has the slope 1
+    still = statistics.theoretical_recurrent_growth(1.5, [0.0] * 4)
+    assert still.tolist() == pytest.approx([2.25] * 3)
+    # small inputs: tanh'(a)^2 is 1 - 2 a^2 to first order, and states add up
+    small = statistics.theoretical_recurrent_growth(1.0, [1e-6] * 4)
+    assert (1 - small).tolist() == pytest.approx([2e-6, 4e-6, 6e-6], rel=1e-4)
+    # large ones: E tanh'(a)^2 is the integral of tanh'^2, 4 / 3, times the density at 0
+    large = statistics.theoretical_recurrent_growth(1.0, [100.0, 0.0])
+    assert large.item() == pytest.approx(4 / 3 / math.sqrt(2 * math.pi * 100), rel=0.01)
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, 1.0), (1.0, 2.0), (2.0, 17.0)])
+def test_theoretical_growth_of_residual_blocks(gain: float, expected: float) -> None:
+    assert statistics.theoretical_residual_growth(gain) == expected
+
+
 def test_no_theory_is_no_number() -> None:
     assert math.isnan(statistics.theoretical_growth("layer", 1.0))
 

@@ -12,7 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark import BatchPolicy, Decision, Observation, Trial, module_model, tensor_dataset, train
+from benchmark.data import load
 from benchmark.engine.order import data_order
+from benchmark.statistics import theoretical_recurrent_growth
 from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
 
 
@@ -147,6 +149,67 @@ class TestActivations:
         assert (means.mean().abs() < 3 * error).all()
         # and of the size that the mean over 128 units of a common direction leaves at most
         assert (means.std() < 2 / math.sqrt(128)).all()
+
+
+class TestRecurrentGrowth:
+    STEPS, WIDTH = 16, 256
+    # every row has the mean square 1
+    IMAGES = draw(64, STEPS, STEPS).sign()
+    LABELS = torch.arange(64) % 4
+
+    def layers(self, gain: float, initialization: str) -> pd.DataFrame:
+        """Of six seeds: the input, all steps but the first, the classifier."""
+        trials = [
+            Trial(
+                dataset=dataset("signs", self.IMAGES, self.LABELS),
+                model="rnn",
+                width=self.WIDTH,
+                initialization=initialization,
+                init_gain=gain,
+                epochs=0,
+                seed=seed,
+            )
+            for seed in range(6)
+        ]
+        return train(trials, device="cpu", checkpoints=4, layers=True).layers
+
+    @pytest.mark.parametrize("gain", [0.8, 1.0, 1.5, 3.0])
+    @pytest.mark.parametrize("initialization", ["he", "orthogonal"])
+    def test_gradients_from_step_to_step(self, gain: float, initialization: str) -> None:
+        layers = self.layers(gain, initialization)
+        squares = (layers["backprop_norm"] ** 2).groupby(layers["layer_index"]).mean()
+        # columns of an orthogonal matrix have the norm 1 where He's rows have
+        share = 1.0 if initialization == "he" else self.STEPS / self.WIDTH
+        expected = theoretical_recurrent_growth(gain, [share / self.STEPS] * self.STEPS)
+        # layer 2 is step 2
+        whole = squares[2] / squares[self.STEPS]
+        assert (whole / expected[1:].prod()) ** (1 / 14) == pytest.approx(1, rel=0.02)
+        steps = squares.to_numpy()[1 : self.STEPS]
+        assert steps[:-1] / steps[1:] == pytest.approx(expected[1:], rel=0.1)
+
+    def test_states_have_the_spread_of_the_theory(self) -> None:
+        # a product by W of states: gain^2 E tanh^2, after one step and after all
+        layers = self.layers(1.5, "he")
+        squares = (layers["activation_rms"] ** 2).groupby(layers["layer_index"]).mean()
+        z, square, expected = np.random.default_rng(0).standard_normal(200_000), 0.0, []
+        for _ in range(self.STEPS):
+            square = 1.5**2 * (1 / self.STEPS + square)
+            square = float(np.mean(np.tanh(math.sqrt(square) * z) ** 2))
+            expected.append(1.5**2 * square)
+        assert squares[2] == pytest.approx(expected[0], rel=0.05)
+        assert squares[self.STEPS] == pytest.approx(expected[-2], rel=0.05)
+
+    @pytest.mark.parametrize("gain", [1.0, 2.0])
+    def test_rows_of_images_in_the_usual_width(self, gain: float) -> None:
+        trials = [Trial(model="rnn", init_gain=gain, epochs=0, seed=seed) for seed in range(8)]
+        layers = train(trials, device="cpu", checkpoints=4, layers=True).layers
+        squares = (layers["backprop_norm"] ** 2).groupby(layers["layer_index"]).mean()
+        splits = load("digits")
+        images = (splits.train_images[:256].double() - splits.mean) / splits.std
+        rows = images.square().mean(dim=(0, 1, 3)) / 8
+        expected = theoretical_recurrent_growth(gain, rows.tolist())
+        whole = squares[2] / squares[8]
+        assert (whole / expected[1:].prod()) ** (1 / 6) == pytest.approx(1, rel=0.05)
 
 
 def linear_without_bias(image_shape, classes: int) -> nn.Module:

@@ -19,6 +19,9 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from benchmark.engine.pooled_convolution import is_by_twos, pooled_convolution
+from benchmark.models.recurrent import Recurrence
+from benchmark.models.residual import Residual
+from benchmark.models.transformer import Attention, Positions, Rows, TokenMean, attend
 from benchmark.strategies.normalizing_modules import (
     EPS,
     GHOST_BATCH,
@@ -54,9 +57,7 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
                 x, children = pooled
                 continue
             name, child = children.pop(0)
-            prefix = f"{name}."
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            x = forward(child, own, x)
+            x = forward(child, _own(tensors, name), x)
         return x
     # a subclass may do something else than its base
     layer = LAYERS.get(type(module))
@@ -65,6 +66,12 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     if x.shape[0] == 1:
         return _alone(module, tensors, x)
     return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+
+
+def _own(tensors: Tensors, child: str) -> dict[str, Tensor]:
+    """Those of the child of this name, by their names in it."""
+    prefix = f"{child}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _alone(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
@@ -78,11 +85,14 @@ _CHAINS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def is_chain(module: nn.Sequential) -> bool:
-    """Whether its children share no tensors: each has its own under its own name."""
+    """Whether its children share no tensors: each has its own under its own name.
+
+    What a child shares within itself is the child's affair.
+    """
     if module not in _CHAINS:
-        kinds = (module.named_parameters, module.named_buffers)
-        counts = [(len(list(k(remove_duplicate=False))), len(list(k()))) for k in kinds]
-        _CHAINS[module] = all(named == distinct for named, distinct in counts)
+        children = [child for child in module._modules.values() if child is not None]
+        owned = [{id(t) for t in (*c.parameters(), *c.buffers())} for c in children]
+        _CHAINS[module] = len(set().union(*owned)) == sum(map(len, owned))
     return _CHAINS[module]
 
 
@@ -207,6 +217,62 @@ def flatten(module: nn.Flatten, tensors: Tensors, x: Tensor) -> Tensor:
     return x.flatten(2)
 
 
+def of_tokens(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+    """What gives more, or fewer, rows than it takes takes the trials' examples for one batch."""
+    return module(x.flatten(0, 1)).unflatten(0, (x.shape[0], -1))
+
+
+def positions(module: Positions, tensors: Tensors, x: Tensor) -> Tensor:
+    """Each trial's own code."""
+    code = tensors["code"].unsqueeze(1)
+    return (x.unflatten(1, (-1, code.shape[2])) + code).flatten(1, 2)
+
+
+def residual(module: Residual, tensors: Tensors, x: Tensor) -> Tensor:
+    """The sum of both parts."""
+    parts = module._modules.items()
+    branch, shortcut = (forward(part, _own(tensors, name), x) for name, part in parts if part)
+    return branch + shortcut
+
+
+def recurrence(module: Recurrence, tensors: Tensors, images: Tensor) -> Tensor:
+    """One step after the other, with states (K, width, B) between them."""
+    rows = images.permute(0, 3, 1, 2, 4).flatten(3) * module.scale
+    inputs = forward(module.input, _own(tensors, "input"), rows.flatten(1, 2))
+    first, *others = inputs.unflatten(1, rows.shape[1:3]).unbind(1)
+    norm = _own(tensors, "norm")
+    state = torch.tanh(forward(module.norm, norm, first))
+    step = _own(tensors, "steps.0")
+    for row in others:
+        if type(module.steps[0]) is nn.Linear:
+            before = torch.baddbmm(row.mT, step["weight"], state.mT).mT
+        else:
+            before = row + forward(module.steps[0], step, state)
+        state = torch.tanh(forward(module.norm, norm, before))
+    return state
+
+
+def attention(module: Attention, tensors: Tensors, x: Tensor) -> Tensor:
+    """The heads of all trials side by side."""
+
+    def split(name: str) -> Tensor:
+        """(K, N, heads, T, width / heads)."""
+        given = forward(getattr(module, name), _own(tensors, name), x)
+        return module.split(given.flatten(0, 1)).unflatten(0, (x.shape[0], -1))
+
+    def normalized(name: str) -> Tensor:
+        norm = getattr(module, f"{name}_norm")
+        heads = split(name)
+        if isinstance(norm, nn.Identity):
+            return heads
+        each = forward(norm, _own(tensors, f"{name}_norm"), heads.flatten(1, 3))
+        return each.view(heads.shape)
+
+    seen = attend(normalized("query"), normalized("key"), split("value"))
+    together = module.join(seen.flatten(0, 1)).unflatten(0, (x.shape[0], -1))
+    return forward(module.out, _own(tensors, "out"), together)
+
+
 def batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, x: Tensor) -> Tensor:
     """The features of all trials are so many features of one batch."""
     if module.training and "num_batches_tracked" in tensors:
@@ -323,6 +389,7 @@ LAYERS: dict[type[nn.Module], Layer] = {
     nn.GELU: elementwise,
     nn.MaxPool2d: max_pool,
     nn.AvgPool2d: over_examples,
+    nn.AdaptiveAvgPool2d: over_examples,
     nn.Flatten: flatten,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
@@ -334,5 +401,11 @@ LAYERS: dict[type[nn.Module], Layer] = {
     WeightNormConv2d: weight_norm_convolution,
     StandardizedLinear: standardized_linear,
     StandardizedConv2d: standardized_convolution,
+    Rows: of_tokens,
+    Positions: positions,
+    TokenMean: of_tokens,
+    Residual: residual,
+    Recurrence: recurrence,
+    Attention: attention,
 }
 """The batched form of a layer, by its exact type: ``(module, tensors, x) -> outputs``."""

@@ -36,6 +36,9 @@ GPU_UNIT = 1024
 """Most trials in a unit: what is lost when the power goes, and what a progress bar shows at once;
 what does not fit in a GPU's memory is halved there."""
 
+EXAMPLES = 2
+"""Examples that a network's work is counted on: more than one, for a custom module needing them."""
+
 
 class _Size(NamedTuple):
     """A network in numbers; ``multiply_adds`` are those of one example's forward pass."""
@@ -57,14 +60,14 @@ def _measured(shape: Trial) -> _Size:
     counts: list[int] = []
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
-        counts.append(output[0].numel() * layer.weight[0].numel())  # type: ignore[index]
+        # of all outputs, because a map's first axis may be tokens or steps
+        counts.append(output.numel() * layer.weight[0].numel() // EXAMPLES)  # type: ignore[index]
 
     # a custom model may give the same module each time: leave nothing on it
     with contextlib.ExitStack() as hooks, torch.no_grad():
         for layer in maps:
             hooks.callback(layer.register_forward_hook(count).remove)
-        # two examples, for a custom module that needs them
-        model(torch.zeros(2, *parts.dataset.image_shape))
+        model(torch.zeros(EXAMPLES, *parts.dataset.image_shape))
     return _Size(
         multiply_adds=sum(counts),
         maps=max(len(maps), 1),

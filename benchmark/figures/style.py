@@ -95,6 +95,7 @@ def looks(levels: Iterable[object]) -> dict[Any, Look]:
 NAMES = {
     **{"mlp": "MLP", "mlp_wide": "wide MLP", "mlp_deep": "deep MLP"},
     **{"cnn": "CNN", "cnn_2c2d": "2c2d CNN", "cnn_deep": "deep CNN"},
+    **{"rnn": "RNN", "resnet": "ResNet", "transformer_qk": "transformer, QK norm"},
     **{"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"},
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},

@@ -24,7 +24,8 @@ class Initialization:
     draw
         ``(weight (out, in, ...), hidden, gain, generator) -> (weight, bias (out,))``, both new and
         in float32 on the CPU, so that a seed gives the same numbers on every device and in every
-        precision. ``hidden`` is False for the classifier; ``gain`` multiplies hidden weights.
+        precision. ``hidden`` is False for the classifier, and for a map that no ReLU follows
+        (`unrectified`); ``gain`` multiplies hidden weights.
         None keeps what the module draws when it is built, seeded by the trial; the gain is 1 then.
     """
 
@@ -46,13 +47,27 @@ class FollowsWeights(Protocol):
         ...
 
 
+def unrectified(linear: nn.Module) -> nn.Module:
+    """Mark a hidden linear map or convolution that no ReLU follows, and return it.
+
+    It is drawn as the classifier is, which no ReLU follows either, times the gain: with ``he`` its
+    weights have the variance gain^2 / fan_in.
+
+    >>> unrectified(nn.Linear(2, 3)).rectified
+    False
+    """
+    linear.rectified = False  # type: ignore[assignment]
+    return linear
+
+
 def initialize(
     module: nn.Module, initialization: Initialization, gain: float, generator: torch.Generator
 ) -> None:
     """Draw every linear map and convolution of ``module`` in order; normalizations stay at 1 and 0.
 
     The draws depend on the generator and the shapes of the linear maps alone, so that two models
-    that differ in their normalization start from the same weights.
+    that differ in their normalization start from the same weights. A weight that several maps share
+    is drawn once.
 
     Parameters
     ----------
@@ -68,19 +83,21 @@ def initialize(
         that no seed of this trial has drawn.
     """
     assert initialization.draw is not None
-    maps = list(linear_maps(module).values())
-    drawn = {id(linear.weight) for linear in maps}
-    left = [n for n, p in module.named_parameters() if p.dim() > 1 and id(p) not in drawn]
+    by_weight: dict[int, nn.Linear | nn.Conv2d] = {}
+    for linear in linear_maps(module).values():
+        by_weight.setdefault(id(linear.weight), linear)
+    left = [n for n, p in module.named_parameters() if p.dim() > 1 and id(p) not in by_weight]
     if left:
         raise ValueError(
             f"initialization {initialization.name!r} draws linear maps and convolutions, but the "
             f"model also has {', '.join(left)}; use initialization 'own'"
         )
     with torch.no_grad():
-        for i, linear in enumerate(maps):
-            hidden = i < len(maps) - 1
-            weight, bias = initialization.draw(linear.weight, hidden, gain, generator)
-            linear.weight.copy_(weight)
+        for i, linear in enumerate(by_weight.values()):
+            hidden = i < len(by_weight) - 1
+            rectified = hidden and getattr(linear, "rectified", True)
+            weight, bias = initialization.draw(linear.weight, rectified, gain, generator)
+            linear.weight.copy_(weight if rectified or not hidden else weight * gain)
             if linear.bias is not None:
                 linear.bias.copy_(bias)
             if isinstance(linear, FollowsWeights):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from benchmark.models.networks import ImageShape, Model
+from benchmark.models.model import ImageShape, Model
 from benchmark.strategies.normalization import ImpossiblePair, Normalization
 
 

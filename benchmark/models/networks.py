@@ -1,58 +1,13 @@
-"""The networks: ordinary modules for one trial, normalized after each hidden map."""
+"""Dense and convolutional networks: ordinary modules for one trial, normalized after each map."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from torch import nn
 
+from benchmark.models.model import ImageShape
 from benchmark.strategies.normalization import ImpossiblePair, Normalization
-
-ImageShape = tuple[int, int, int]
-
-
-class Build(Protocol):
-    """``(image_shape, classes, depth, width, normalization) -> module``.
-
-    The module maps images (B, C, H, W) to logits (B, classes).
-
-    Raises `ImpossiblePair` where the normalization or the image does not fit.
-    """
-
-    def __call__(
-        self,
-        image_shape: ImageShape,
-        classes: int,
-        depth: int,
-        width: int,
-        normalization: Normalization,
-    ) -> nn.Module:
-        """Build the network."""
-        ...
-
-
-@dataclass(frozen=True)
-class Model:
-    """One architecture.
-
-    Parameters
-    ----------
-    depth, width
-        Hidden layers, and features of the first of them: the defaults.
-    depths, widths
-        Smallest and largest allowed; None for an architecture that has its defaults alone.
-    """
-
-    name: str
-    build: Build
-    depth: int
-    width: int
-    reference: str
-    summary: str
-    depths: tuple[int, int] | None = None
-    widths: tuple[int, int] | None = None
 
 
 def dense_network(
@@ -170,61 +125,3 @@ def cnn_deep(
 
 
 SMALLEST_DEEP_MAP = 4
-
-
-MODELS: dict[str, Model] = {
-    "mlp": Model(
-        "mlp",
-        mlp,
-        1,
-        256,
-        "LeCun et al. 1998, doi:10.1109/5.726791",
-        "one hidden layer of 256",
-        widths=(1, 4096),
-    ),
-    "mlp_wide": Model(
-        "mlp_wide",
-        mlp_wide,
-        3,
-        1000,
-        "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
-        "hidden layers of 1000, 500 and 100",
-    ),
-    "mlp_deep": Model(
-        "mlp_deep",
-        mlp_deep,
-        10,
-        128,
-        "He et al. 2015, arXiv:1502.01852",
-        "hidden layers of 128, as many as depth says",
-        depths=(2, 30),
-        widths=(1, 4096),
-    ),
-    "cnn": Model(
-        "cnn",
-        cnn,
-        2,
-        16,
-        "LeCun et al. 1998, doi:10.1109/5.726791",
-        "3x3 convolutions of 16 and 32 channels, pooled",
-        widths=(1, 512),
-    ),
-    "cnn_2c2d": Model(
-        "cnn_2c2d",
-        cnn_2c2d,
-        3,
-        32,
-        "Schneider, Balles, Hennig 2019, arXiv:1903.05499",
-        "5x5 convolutions of 32 and 64 channels, pooled, and a dense layer of 1024",
-    ),
-    "cnn_deep": Model(
-        "cnn_deep",
-        cnn_deep,
-        6,
-        32,
-        "Simonyan, Zisserman 2015, arXiv:1409.1556",
-        "3x3 convolutions of 32 channels, as many as depth says",
-        depths=(2, 30),
-        widths=(1, 512),
-    ),
-}

@@ -8,7 +8,12 @@ appear in the frame.
 """
 
 from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
-from benchmark.statistics.depth import depth_growth, theoretical_growth
+from benchmark.statistics.depth import (
+    depth_growth,
+    theoretical_growth,
+    theoretical_recurrent_growth,
+    theoretical_residual_growth,
+)
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.outcomes import (
     best_so_far,
@@ -96,6 +101,8 @@ __all__ = [
     "stable_range",
     "status_shares",
     "theoretical_growth",
+    "theoretical_recurrent_growth",
+    "theoretical_residual_growth",
     "tied_with_best",
     "usable_decades",
     "wilcoxon",

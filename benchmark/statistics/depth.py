@@ -10,6 +10,9 @@ import pandas as pd
 
 from benchmark.statistics.seeds import over_seeds
 
+NORMAL = np.linspace(-8, 8, 4001)
+"""Points over which functions of a standard normal number are averaged, by its density."""
+
 
 def depth_growth(
     layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str], step: int = 0
@@ -70,3 +73,42 @@ def theoretical_growth(normalization: str, gain: float) -> float:
     """
     formulas = {"none": gain**2, "batch": math.pi / (math.pi - 1)}
     return formulas.get(normalization, math.nan)
+
+
+def theoretical_recurrent_growth(gain: float, input_squares: Sequence[float]) -> np.ndarray:
+    """Growth of E norm(dL/d a_t)^2 from step t + 1 back to t in a wide tanh recurrence, (T - 1,).
+
+    gain^2 E tanh'(a_t)^2, where a_t ~ N(0, s_t) and s_t = gain^2 (v_t + E tanh(a_{t-1})^2), as in
+    a network whose steps had weights of their own (Chen, Pennington, Schoenholz 2018, 1806.05394).
+
+    Parameters
+    ----------
+    gain
+        Weights of the recurrence have the variance gain^2 / width.
+    input_squares
+        v_t at each of the T steps: what a row brings in, at gain 1. In the model ``rnn`` it is the
+        mean square of the row's standardized pixels over T.
+
+    >>> theoretical_recurrent_growth(1.0, [0.0, 0.0, 0.0])
+    array([1., 1.])
+    """
+    weights = np.exp(-(NORMAL**2) / 2)
+    weights /= weights.sum()
+    growth, square = [], 0.0
+    for value in input_squares:
+        state = np.tanh(NORMAL * gain * math.sqrt(value + square))
+        square = float(weights @ state**2)
+        growth.append(gain**2 * float(weights @ (1 - state**2) ** 2))
+    return np.array(growth[:-1])
+
+
+def theoretical_residual_growth(gain: float) -> float:
+    """Growth of mean squares a residual block of x + W2 relu(W1 relu(x)); of gradients' too.
+
+    1 + gain^4: each linear map has the variance 2 gain^2 / fan_in, and ReLU halves a mean square
+    (De, Smith 2020, 2002.10444).
+
+    >>> theoretical_residual_growth(1.0)
+    2.0
+    """
+    return 1 + gain**4

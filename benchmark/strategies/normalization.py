@@ -90,6 +90,21 @@ class Normalization:
             )
         return self.wrap(linear), layer
 
+    def without_layer(self, linear: LinearMap) -> LinearMap:
+        """The linear map as it is trained where no layer follows it (a query, a shortcut).
+
+        Its weights have another form only if the normalization consists of that: others need the
+        layer behind them.
+        """
+        return self.wrap(linear) if self.layer is identity else linear
+
+    def refuse_batches(self, reason: str) -> None:
+        """Raise `ImpossiblePair` with the reason if its statistics are over several examples."""
+        if self.smallest_batch > 1:
+            raise ImpossiblePair(
+                f"{self.name} normalization has statistics over the batch, and {reason}"
+            )
+
 
 GROUPS = 8
 
