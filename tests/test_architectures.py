@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark import Trial, train
 from benchmark.data import Dataset, load
 from benchmark.engine.batched import forward, is_chain
-from benchmark.engine.packing import multiply_adds
+from benchmark.engine.packing import multiply_adds, trained_together
 from benchmark.engine.resolve import resolve
 from benchmark.layout import Layout, linear_maps
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, unrectified
@@ -463,3 +463,10 @@ def test_multiply_adds_are_those_of_all_steps_and_tokens(model: str, expected: i
     assert multiply_adds(resolve(Trial(model=model))) == expected
     wider = dataclasses.replace(Trial(model=model), width=96)
     assert multiply_adds(resolve(wider)) != expected
+
+
+@pytest.mark.parametrize(
+    ("model", "together"), [("mlp", 32), ("rnn", 32), ("transformer", 8), ("transformer_qk", 8)]
+)
+def test_as_many_train_together_as_were_measured_to_pay(model: str, together: int) -> None:
+    assert trained_together(resolve(Trial(model=model)), torch.device("cpu")) == together

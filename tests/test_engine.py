@@ -501,11 +501,14 @@ def test_training_leaves_the_images_as_they_were(toy: Dataset) -> None:
     assert torch.equal(load(toy).train_images, before)
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+@pytest.mark.parametrize(
+    ("model", "normalization"),
+    [("cnn", "none"), ("cnn", "batch"), ("cnn", "layer"), ("transformer", "layer")],
+)
 def test_trials_evaluated_one_by_one_come_out_as_together(
-    toy: Dataset, normalization: str, monkeypatch: pytest.MonkeyPatch
+    toy: Dataset, model: str, normalization: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials = list(map(resolve, three(toy, model="cnn", normalization=normalization)))
+    trials = list(map(resolve, three(toy, model=model, normalization=normalization)))
     program = Program(parts_of(trials[0]), trials[0], torch.device("cpu"))
     population = program.start(trials)
     splits = load(toy)
@@ -514,7 +517,7 @@ def test_trials_evaluated_one_by_one_come_out_as_together(
     monkeypatch.setattr(program, "_logits", lambda *a: seen.append(len(a[2])) or logits(*a))
     found = []
     for pixels in (10_000, 3 * 30 * 16, 3 * 30 * 16 - 1):
-        monkeypatch.setattr(engine_program, "CONVOLVED_PIXELS", pixels)
+        monkeypatch.setattr(engine_program, "SPREAD_PIXELS", pixels)
         found.append(program.evaluate(population, splits.test_images, splits.test_labels, 30))
     assert seen == [3, 3, 3, 3, 1, 1, 1, 1, 1, 1]
     for loss, accuracy in found:

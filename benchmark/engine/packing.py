@@ -15,11 +15,14 @@ from benchmark.engine.budget import Budget
 from benchmark.engine.devices import choose_device
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
 from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.models.transformer import Attention
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import Observation, stay
 
-CPU_TOGETHER = {"dense": 32, "convolutional": 16}
-"""Most trials that a CPU trains together (16, 32 or 64 digits MLPs: 26.7, 26.5, 26.9 ms each)."""
+CPU_TOGETHER = {"dense": 32, "convolutional": 16, "attention": 8}
+"""Most trials that a CPU trains together (16, 32 or 64 digits MLPs: 26.7, 26.5, 26.9 ms each; at
+batch 32 of 28x28 a step and trial of 1, 8 and 32 recurrences 3.3, 2.0 and 2.1 ms, of 1, 8 and 20
+transformers, whose tokens are much to keep, 8.2, 5.8 and 6.7)."""
 CPU_PARAMETERS = 1_700_000
 """Most parameters of all trials that a CPU trains together: more no longer fit in its caches (2, 4
 and 8 MLPs of 784-256-10 took 117, 115 and 110 ms a trial; with batch normalization a step takes
@@ -46,7 +49,7 @@ class _Size(NamedTuple):
     multiply_adds: int
     maps: int
     parameters: int
-    convolves: bool
+    kind: str
 
 
 @functools.lru_cache(maxsize=256)
@@ -72,8 +75,16 @@ def _measured(shape: Trial) -> _Size:
         multiply_adds=sum(counts),
         maps=max(len(maps), 1),
         parameters=sum(p.numel() for p in model.parameters()),
-        convolves=any(isinstance(m, nn.Conv2d) for m in maps),
+        kind=_kind(model),
     )
+
+
+def _kind(model: nn.Module) -> str:
+    """Which of `CPU_TOGETHER` a network is."""
+    parts = list(model.modules())
+    if any(isinstance(part, nn.Conv2d) for part in parts):
+        return "convolutional"
+    return "attention" if any(isinstance(part, Attention) for part in parts) else "dense"
 
 
 def _size(trial: Trial) -> _Size:
@@ -152,9 +163,10 @@ def trained_together(trial: Trial, device: torch.device) -> int:
     if device.type == "cuda":
         return GPU_UNIT
     size = _size(trial)
-    if size.convolves and size.multiply_adds * trial.batch_size / size.maps >= CONVOLVED_WORK:
+    work = size.multiply_adds * trial.batch_size / size.maps
+    if size.kind == "convolutional" and work >= CONVOLVED_WORK:
         return 1
-    most = CPU_TOGETHER["convolutional" if size.convolves else "dense"]
+    most = CPU_TOGETHER[size.kind]
     fit = CPU_PARAMETERS // max(size.parameters, 1), CPU_PIXELS // _pixels(trial)
     return max(1, min(most, *fit))
 

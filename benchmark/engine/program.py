@@ -34,6 +34,7 @@ from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
 from benchmark.measurements import Arrays, measure_layers, measure_module
 from benchmark.models import MODELS, initialize
+from benchmark.models.transformer import Attention
 from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
@@ -49,10 +50,10 @@ SIDE_BY_SIDE = 1_000_000
 """Most parameters of all pieces whose gradients are sampled at once, which shares the overhead of
 a pass; beyond, copies of the weights cost more than that (1 and 16 MLPs of 64-256-10: 0.74 to 0.41
 and 4.3 to 4.5 ms a sample; 1 and 4 of 784-256-10: 1.8 to 1.5 and 7.0 to 7.7)."""
-CONVOLVED_PIXELS = 300_000
-"""Most pixels, of all trials together, that a CPU evaluates networks with convolutions on at once:
-their maps no longer fit in its caches beyond (9 small CNNs, 256 images of 28x28 each: 93 ms a trial
-for 1,000 examples, 49 one trial after another)."""
+SPREAD_PIXELS = 300_000
+"""Most pixels, of all trials together, that a CPU evaluates networks with convolutions or attention
+on at once: their maps or tokens no longer fit in its caches beyond (256 images of 28x28 each, 1,000
+examples: 9 small CNNs 93 ms a trial, 49 one after another; 8 transformers 92 and 60)."""
 
 
 def lift(function: Lifted, trials: int) -> Lifted:
@@ -137,7 +138,9 @@ class Program:
         if self.one_by_one is None:
             self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
         self.change_at_once = at_once(parts.clipping, parts.optimizer)
-        self.convolves = any(isinstance(m, nn.Conv2d) for m in self.model.modules())
+        parts_within = list(self.model.modules())
+        self.convolves = any(isinstance(m, nn.Conv2d) for m in parts_within)
+        self.spreads = self.convolves or any(isinstance(m, Attention) for m in parts_within)
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
         self.smallest_batch = smallest_batch(parts, trial)
 
@@ -365,12 +368,7 @@ class Program:
         self._set_mode(training=False)
         trials = population.parameters.shape[0]
         pixels = trials * min(at_once, len(images)) * images.shape[-2:].numel()
-        if (
-            trials > 1
-            and self.device.type == "cpu"
-            and self.convolves
-            and pixels > CONVOLVED_PIXELS
-        ):
+        if trials > 1 and self.device.type == "cpu" and self.spreads and pixels > SPREAD_PIXELS:
             each = [
                 self.evaluate(population.part(k), images, labels, at_once) for k in range(trials)
             ]
