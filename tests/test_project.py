@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -94,12 +95,22 @@ def test_the_readme_explains_every_scale_and_status():
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    notebook, reading, strategy, checking = blocks("python")
+    notebook, attaching, chaining, reading, strategy, checking = blocks("python")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(notebook.replace("trials = [Trial(", "trials = [Trial(epochs=0.5, "), names)
     record = names["record"]
     assert len(record.trials) == len(names["trials"]) == 4
+
+    weight = torch.nn.Parameter(torch.ones(1))
+    names["optimizer"] = torch.optim.SGD([weight], lr=0.1)
+    exec(attaching.replace("\n...\n", "\noptimizer.zero_grad()\noptimizer.step()\n"), names)
+    assert names["guard"].threshold == 2.5
+    exec(chaining, names)
+    weight.grad = torch.full((1,), 100.0)
+    names["optimizer"].step()
+    assert float(weight.grad) == 1.0, "capped by the chain"
+    assert names["guard"].log["clipped"].tolist() == [True]
 
     metadata = {"schema_version": SCHEMA_VERSION}
     plan = frame("plan", [{"trial": key, "study": "grid"} for key in record.trials["trial"]])
