@@ -9,6 +9,7 @@ import pandas as pd
 from benchmark.statistics import interval, mean, paired_comparison, status_shares
 from benchmark.status import FINISHED
 from report.evidence import Evidence
+from report.prose import name
 
 OWN: dict[str, object] = {
     "optimizer": "adam",
@@ -61,4 +62,6 @@ def remedies(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
             found = paired_comparison(group, factor, OWN[factor], value)
             parts.append(found.assign(model=model, dataset=dataset, factor=factor))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return rows.assign(panel=rows["model"] + " on " + rows["dataset"]) if len(rows) else rows
+    if rows.empty:
+        return rows
+    return rows.assign(panel=rows["model"].map(name) + " on " + rows["dataset"].map(name))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
 from report.evidence import Evidence
+from report.prose import name
 
 GUARDS = ("skip_step", "global_norm")
 
@@ -16,10 +17,13 @@ def bare(study: Evidence) -> pd.DataFrame:
     """Trials without a guard, at a constant rate, with a ``panel`` for each model and budget."""
     frame = study.outcomes
     rows = frame[(frame["clipping"] == "none") & (frame["schedule"] == "constant")]
-    budget = [f"{epochs:g} epochs" for epochs in rows["epochs"]]
-    if rows["epochs"].isna().any():
-        budget = ["one budget"] * len(rows)
-    return rows.assign(panel=[f"{m}, {b}" for m, b in zip(rows["model"], budget, strict=True)])
+    panels = [
+        f"{name(model)}, {f'{updates:,.0f} updates' if pd.isna(epochs) else f'{epochs:g} epochs'}"
+        for model, epochs, updates in zip(
+            rows["model"], rows["epochs"], rows["updates"], strict=True
+        )
+    ]
+    return rows.assign(panel=panels)
 
 
 def ranked(study: Evidence) -> pd.DataFrame:

@@ -266,6 +266,7 @@ FORMATS: dict[str, Format] = {
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
+    "best": lambda row: f"{row['best_rate']:g}{' (edge)' if row['edge'] else ''}",
     "phrase": lambda row: setting(row["factor"], row["level"]),
 }
 """Each way of writing a value, or a whole row, by the name that pages use."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.statistics.spans import rate_spans
 from report.evidence import Evidence
+from report.prose import name, setting
 
 RANGE_TEST = "range_test"
 BASELINES = {"clipping": "none", "normalization": "none", "schedule": "constant"}
@@ -58,7 +59,10 @@ def schedules(study: Evidence) -> pd.DataFrame:
     frame = study.outcomes
     rows = frame[frame["schedule"].ne(RANGE_TEST) & frame["clipping"].eq("none")]
     rows = rows[rows["normalization"].isin(["none", "batch"])]
-    panels = rows["model"].str.upper() + ", normalization: " + rows["normalization"]
+    panels = [
+        f"{name(model)}, {setting('normalization', level)}"
+        for model, level in zip(rows["model"], rows["normalization"], strict=True)
+    ]
     return rows.assign(panel=panels)
 
 

@@ -97,9 +97,13 @@ class Page:
         *,
         tables: Sequence[str] = ("trials",),
         sources: Sequence[Evidence] = (),
+        place: str,
         caller: Callable[[], str],
     ) -> Markdown:
-        """A numbered figure of ``data``, from ``tables`` of every study in ``sources``."""
+        """A numbered figure of ``data``, from ``tables`` of every study in ``sources``.
+
+        ``place`` is the file and line that draw it.
+        """
         caption, _, alt = caller().partition(APART)
         path = Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
         (self.folder / path).parent.mkdir(exist_ok=True)
@@ -116,7 +120,7 @@ class Page:
             "",
             " ".join(caption.split()),
             "",
-            f"Data: {link}; code: {code(f'report/{self.name}.md')}; {origins}",
+            f"Data: {link}; code: {code(f'report/{place}')}; {origins}",
         ]
         return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
 
@@ -184,6 +188,7 @@ class _Tags(Extension):
             else:
                 arguments.append(parser.parse_expression())
         named.setdefault("sources", nodes.List([nodes.Name("study", "load")]))
+        named["place"] = nodes.Const(f"{parser.name}, line {line}")
         caption = parser.parse_statements(("name:alt",), drop_needle=True)
         alt = parser.parse_statements(("name:endfigure",), drop_needle=True)
         body = [*caption, nodes.Output([nodes.TemplateData(APART)]), *alt]

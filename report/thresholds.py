@@ -27,6 +27,17 @@ def cells(study: Evidence) -> pd.DataFrame:
     return study.outcomes.groupby(CELL, sort=False, dropna=False)[values].mean().reset_index()
 
 
+def by_response(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The cells of clippings whose threshold matters, and the names of those where none does.
+
+    A threshold matters where it moves the mean accuracy by a point at some rate.
+    """
+    spread = rows.groupby(["clipping", "learning_rate"])["accuracy"].agg(np.ptp)
+    moved = spread.groupby("clipping").max() > SAME
+    responds = rows["clipping"].map(moved).astype(bool)
+    return rows[responds], list(rows.loc[~responds, "clipping"].unique())
+
+
 def best_cells(study: Evidence) -> pd.DataFrame:
     """The threshold that validation chooses for each model, clipping and rate."""
     rows = cells(study).sort_values("validation", ascending=False, kind="stable")

@@ -17,6 +17,8 @@ from matplotlib.patches import Rectangle
 
 from benchmark import figures
 from benchmark.figures import style
+from benchmark.figures.curves import plain_log
+from benchmark.figures.limits import robust_limits
 from benchmark.figures.spans import span_chart
 from benchmark.records import Trial
 from benchmark.statistics import outcomes
@@ -159,7 +161,7 @@ LEGENDS = {
     "accuracy_profile": ["none", "value", "global norm"],
     "cost_by_level": ["MLP", "CNN"],
     "gradient_norm_trajectories": [
-        *("none", "value", "global norm", "first bad step", "not finite"),
+        *("none", "value", "global norm", "first bad step", "beyond the axis"),
     ],
     "search_progress": ["TPE", "random", "best cell of the grid (of 1,200 trials)"],
     "status_map": list(figures.STATUS_COLOURS),
@@ -377,7 +379,7 @@ def test_bars_are_as_long_as_the_importance() -> None:
     figure = figures.importance_bars(IMPORTANCE)
     widths = [patch.get_width() for patch in figure.axes[0].patches]
     assert widths == pytest.approx([60.0, 10.0])
-    assert figure.axes[0].get_xlim() == pytest.approx((0.0, 84.0))
+    assert figure.axes[0].get_xlim() == pytest.approx((0.0, 92.0))
     assert figure.axes[1].get_xlim() == figure.axes[0].get_xlim()
 
 
@@ -413,3 +415,141 @@ def test_unknown_levels_take_spare_looks() -> None:
 
 def test_every_status_of_a_finished_trial_has_a_colour() -> None:
     assert set(figures.STATUS_COLOURS) == set(FINISHED)
+
+
+def marks(axis: Axes, marker: str) -> list[float]:
+    """The abscissae of all points drawn with a marker."""
+    return [
+        float(x) for line in axis.lines if line.get_marker() == marker for x in line.get_xdata()
+    ]
+
+
+def numbers(axis: Axes) -> list[str]:
+    """What is written into an axis, its title aside."""
+    return [text.get_text() for text in axis.texts]
+
+
+def test_one_effect_far_off_does_not_squeeze_the_others() -> None:
+    effects = [-0.31, -0.01, 0.0, 0.01, 0.02]
+    rows = [
+        {"panel": "mlp", "level": f"l{i}", "effect": e, "low": e - 0.01, "high": e + 0.01}
+        for i, e in enumerate(effects)
+    ]
+    axis = figures.comparison_forest(pd.DataFrame(rows), "points").axes[0]
+    low, high = axis.get_xlim()
+    assert -4 < low < -2
+    assert 3 < high < 4
+    assert marks(axis, "<") == pytest.approx([-2.0])  # at the edge, with its number
+    assert numbers(axis) == ["−31", "−1.0", "0.0", "+1.0", "+2.0"]
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([0.0, 0.0, 0.0, 5.0], (0.0, 5.0)),  # nothing to tell an outlier by
+        ([1.0, 2.0, 3.0, 4.0, 100.0], (1.0, 4.0)),
+        ([math.nan, math.inf, 1.0, 2.0], (1.0, 2.0)),
+        ([], (0.0, 1.0)),
+    ],
+)
+def test_limits_leave_out_what_lies_far_off(
+    values: list[float], limits: tuple[float, float]
+) -> None:
+    assert robust_limits(values) == limits
+
+
+def test_a_norm_far_off_does_not_flatten_the_trajectories() -> None:
+    steps = history()
+    steps.loc[steps["gradient_norm_max"] == 1e6, "gradient_norm_max"] = 1e19
+    axis = figures.gradient_norm_trajectories(steps, TRIALS).axes[2]
+    assert axis.get_ylim()[1] < 1e7
+    assert len(marks(axis, "^")) == 6
+
+
+def test_levels_that_coincide_are_set_apart_and_stay_at_their_place() -> None:
+    rates = [0.1 * 10 ** (k / 4) for k in range(4)]
+    rows = [
+        {"facet": "f", "level": f"l{i}", "learning_rate": r, "estimate": 1.0, "low": 1.0, "high": 1}
+        for i in range(9)
+        for r in rates
+    ]
+    axis = figures.interval_lines(
+        pd.DataFrame(rows), figures.RATE, figures.EXPLODED, "level", "facet"
+    ).axes[0]
+    places = np.array([bar.lines[0].get_xdata() for bar in errorbars(axis)])
+    assert places.shape == (9, 4)
+    assert len(set(places[:, 0])) == 9
+    # nearer to their own rate than to the next
+    halfway = np.sqrt(rates[:-1]) * np.sqrt(rates[1:])
+    assert (places[:, :-1].max(axis=0) < halfway).all()
+    assert (places[:, 1:].min(axis=0) > halfway).all()
+
+
+def range_test() -> pd.DataFrame:
+    rows = [
+        {"trial": f"{level}{seed}", "model": "mlp", "clipping": level, "learning_rate": rate}
+        | {"train_loss": math.inf if rate > 1 and level == "value" else 2.0 + seed}
+        for level in CLIPPINGS
+        for seed in (0, 1)
+        for rate in (0.1, 1.0, 10.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_each_range_test_has_its_panel_beside_the_baseline() -> None:
+    figure = figures.range_tests(range_test(), "clipping")
+    assert [axis.get_title() for axis in figure.axes] == ["value", "global norm"]
+    lines = [[line.get_label() for line in axis.lines[:2]] for axis in figure.axes]
+    assert lines == [["none", "value"], ["none", "global norm"]]
+    assert marks(figure.axes[0], "^") == [10.0]
+    assert all(len(axis.collections) == 2 for axis in figure.axes)  # bands over seeds
+
+
+def test_every_rate_has_another_colour() -> None:
+    looks = style.ordered_looks([10.0**k for k in range(12)])
+    assert len({look.colour for look in looks.values()}) == 12
+
+
+def test_trials_that_are_always_clipped_do_not_lie_on_each_other() -> None:
+    rows = pd.DataFrame(
+        {"clipping": CLIPPINGS, "clipped_fraction": 1.0, "accuracy": 0.9, "learning_rate": 0.1}
+    )
+    axis = figures.clipped_against_accuracy(rows).axes[0]
+    places = sorted(float(x) for line in axis.lines[:3] for x in line.get_xdata())
+    assert len(set(places)) == 3
+    assert [round(place) for place in places] == [3, 3, 3]
+
+
+def test_a_percentile_beyond_the_thresholds_is_an_arrow_with_its_value() -> None:
+    summary = pd.DataFrame(
+        {"learning_rate": 1.0, "clipping_threshold": [0.1, 1.0], "estimate": 0.5}
+        | {"low": 0.4, "high": 0.6}
+    )
+    rules = pd.DataFrame({"learning_rate": [1.0], "percentile": [3e17], "best_threshold": [0.1]})
+    axis = figures.accuracy_against_threshold(summary, rules).axes[0]
+    assert axis.get_xlim() == pytest.approx((0.05, 2.0))
+    assert numbers(axis) == ["3e17 →"]
+    assert marks(axis, "*") == [0.1]
+
+
+def test_the_best_rate_is_written_and_flagged_on_the_edge() -> None:
+    ends = {f"{v}{e}": 1.0 for v in ("decades", "sensitivity") for e in ("", "_low", "_high")}
+    rows = pd.DataFrame(
+        [
+            {"clipping": level, "low_rate": rate, "high_rate": rate, "best_rate": rate, **ends}
+            for level, rate in (("none", 0.03), ("value", 1.0))
+        ]
+    )
+    axis = span_chart(rows, "clipping", [0.01, 0.03, 0.1, 1.0]).axes[0]
+    assert numbers(axis) == ["0.03", "1 (edge)"]
+
+
+def test_a_short_logarithmic_axis_has_more_than_two_numbers() -> None:
+    figure = Figure()
+    axis = figure.subplots()
+    axis.plot([0, 1], [1.0, 2.6])
+    plain_log(axis)
+    FigureCanvasAgg(figure).draw()
+    low, high = axis.get_ylim()
+    shown = [t.get_text() for t in axis.get_yticklabels() if low <= t.get_position()[1] <= high]
+    assert shown == ["1", "1.5", "2"]

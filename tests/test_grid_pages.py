@@ -218,8 +218,8 @@ def test_explosions_are_told_with_their_direction(says: Says) -> None:
 
 def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
     text = says("clipping", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
-    assert "| MLP | none | 0.1 | 0.1 to 1 | 1 | 1 | 0.00 |" in text
-    assert "| CNN | none | 0.1 | 0.1 to 1 | – | – | 0.00 |" in text
+    assert "| MLP | none | 0.1 (edge) | 0.1 to 1 | 1 | 1 | 0.00 |" in text
+    assert "| CNN | none | 0.1 (edge) | 0.1 to 1 | – | – | 0.00 |" in text
 
 
 def test_importance_names_the_factor_that_matters(says: Says) -> None:

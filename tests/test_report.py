@@ -233,14 +233,15 @@ def test_every_picture_says_what_it_shows(book: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("learning_rate", 3), ("clipping", 4), ("search_against_grid", 2), ("batch_policy", 4)],
+    [("learning_rate", 3), ("clipping", 3), ("search_against_grid", 2), ("batch_policy", 3)],
 )
 def test_figures_name_study_file_commit_and_command(book: Path, name: str, figures: int) -> None:
     text = (book / f"{name}.html").read_text(encoding="utf-8")
     legends = re.findall(r'<div class="legend">(.*?)</div>', text, re.S)
     plain = [" ".join(re.sub(r"<[^>]+>", "", legend).split()) for legend in legends]
     pattern = (
-        rf"Data: CSV; code: report/{name}\.md; study (grid|search), results/\1/\w+\.parquet.*, "
+        rf"Data: CSV; code: report/(?:{name}\.md|comparison\.jinja), line \d+; "
+        r"study (grid|search), results/\1/\w+\.parquet.*, "
         r"commit [0-9a-f]{7}.*, made by python studies/\1\.py --scale smoke"
     )
     assert len(plain) == figures

@@ -19,8 +19,8 @@ VERDICT_LOOKS = {
     "depends": Look(ORANGE, "D"),
 }
 """Look of each verdict on an effect."""
-SLOT, LINE, GAP = 0.13, 0.17, 0.12
-"""Inches a comparison, a line of a label, and between two parts."""
+SLOT, LINE, GAP, MOST = 0.13, 0.17, 0.1, 0.5
+"""Inches a comparison, a line of a label, between two parts, and for all comparisons of one."""
 LABEL_WIDTH = 38
 LINEAR = 5.0
 TICKS = (-100, -25, -5, 0, 5, 25, 100)
@@ -33,8 +33,8 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
     ``verdicts`` has the columns ``claim``, ``part``, ``unit``, ``effect``, ``low``, ``high``,
     ``verdict``, ``enough`` and ``smallest``; rows without an effect are left out. A black stroke
     across a part's effects marks what would be enough, a grey one the smallest effect of interest
-    where that is another. Ratios are drawn on a logarithmic axis, and
-    percentage points on one that is linear about 0.
+    where that is another; at the right, how many of the comparisons support the part. Ratios are
+    drawn on a logarithmic axis, and percentage points on one that is linear about 0.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
     units = list(rows["unit"].unique())
@@ -50,7 +50,8 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
             middle = top + height / 2
             places.append(middle)
             labels.append(_label(group))
-            slots = middle + SLOT * (np.arange(len(group)) - (len(group) - 1) / 2)
+            height_of_one = min(SLOT, MOST / len(group))
+            slots = middle + height_of_one * (np.arange(len(group)) - (len(group) - 1) / 2)
             for slot, row in zip(slots, group.to_dict("records"), strict=True):
                 look = VERDICT_LOOKS[row["verdict"]]
                 ends = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
@@ -60,9 +61,18 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
                     xerr=np.clip(ends, 0, None),
                     fmt=look.marker,
                     color=look.colour,
-                    markersize=4,
-                    linewidth=1.2,
+                    markersize=min(4.0, 60 * height_of_one),
+                    linewidth=min(1.2, 15 * height_of_one),
                 )
+            agreeing = int((group["verdict"] == "supported").sum())
+            axis.annotate(
+                f"{agreeing} of {len(group)}",
+                (1.01, middle),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8.5,
+                annotation_clip=False,
+            )
             edges = top + GAP / 2, top + height - GAP / 2
             first = group.iloc[0]
             if first["smallest"] != first["enough"]:
@@ -111,4 +121,4 @@ def _label(group: pd.DataFrame) -> str:
 
 def _height(group: pd.DataFrame) -> float:
     lines = _label(group).count("\n") + 1
-    return max(SLOT * len(group), LINE * lines) + GAP
+    return max(min(SLOT * len(group), MOST), LINE * lines) + GAP

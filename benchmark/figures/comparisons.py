@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.figures.limits import robust_limits, signed_number
 from benchmark.figures.style import BLUE, canvas, label_of, legend_below, looks
 from benchmark.statistics import interval, mean
 
@@ -16,16 +20,26 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
 
     ``comparisons`` has the columns ``panel``, ``level``, ``effect``, ``low`` and ``high``, as
     `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into the unit of
-    ``label``, the words on the axis.
+    ``label``, the words on the axis. Each effect is written above its point; one that lies far
+    from all others is an arrow at the edge.
     """
     panels, levels = list(comparisons["panel"].unique()), list(comparisons["level"].unique())
     styles = looks(levels)
     figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
+        ends = scale * rows[["effect", "low", "high"]].to_numpy(float)
+        left, right = robust_limits([0.0, *ends.ravel()])
+        margin = 0.07 * (right - left) or 1.0
+        axis.set_xlim(left - margin, right + margin)
         for y, level in enumerate(levels):
             for row in rows[rows["level"] == level].to_dict("records"):
                 effect, low, high = (scale * row[c] for c in ("effect", "low", "high"))
+                _write(axis, effect, y, left, right)
+                if not left <= effect <= right:
+                    edge, arrow = (left, "<") if effect < left else (right, ">")
+                    axis.plot(edge, y, arrow, color=styles[level].colour, markersize=8)
+                    continue
                 axis.errorbar(
                     effect,
                     y,
@@ -44,6 +58,26 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
         axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
     figure.supxlabel(label, fontsize=10.5)
     return figure
+
+
+def _write(axis: Axes, effect: float, y: float, left: float, right: float) -> None:
+    """The number of an effect above its point, or beside its arrow at the edge."""
+    if not np.isfinite(effect):
+        return
+    place = float(np.clip(effect, left, right))
+    share = (place - left) / (right - left) if right > left else 0.5
+    # at the edges of the panel the number stands inside
+    side: Literal["left", "right", "center"]
+    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
+    axis.annotate(
+        signed_number(effect),
+        (place, y),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontsize=7.5,
+    )
 
 
 def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
@@ -90,7 +124,7 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
     panels, factors = list(importance["panel"].unique()), list(importance["factor"].unique())
     figure, axes = canvas(1, len(panels), 0.5 + 0.3 * len(factors), sharey=True)
     # where nothing varies, no factor explains anything
-    right = 105 * float(np.nanmax(importance[["estimate", "high"]].to_numpy())) or 1.0
+    right = 115 * float(np.nanmax(importance[["estimate", "high"]].to_numpy())) or 1.0
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = importance[importance["panel"] == panel]
         share = 100 * rows["estimate"]
@@ -103,6 +137,17 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
             ecolor="black",
             capsize=2.5,
         )
+        for factor, value, end in zip(rows["factor"], share, 100 * rows["high"], strict=True):
+            if np.isfinite(value):
+                beyond = max(value, end) if np.isfinite(end) else value
+                axis.annotate(
+                    f"{value:.0f}",
+                    (beyond, factors.index(factor)),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8,
+                )
         axis.set(title=label_of(panel), xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
         axis.locator_params(axis="x", nbins=5)
         axis.set_yticks(range(len(factors)), labels=[label_of(factor) for factor in factors])

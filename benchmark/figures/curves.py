@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from benchmark.figures.limits import dodge
 from benchmark.figures.style import BLACK, canvas, label_of, legend_below, looks, rate_ticks
 
-SHIFT = 1.05
-"""Lines that lie on each other are told apart by a shift of a few per cent along a log axis."""
+MANY = 5
+"""Lines beyond which they fade behind their points."""
 MOST_COLUMNS = 3
 
 
@@ -105,22 +106,31 @@ def draw_lines(
 ) -> None:
     """Lines with error bars, one for each of ``levels`` that ``rows`` has."""
     styles = looks(levels)
-    for place, level in enumerate(levels):
+    values = sorted(x.factor * value for value in rows[x.column].unique())
+    apart = dodge(values, len(levels)) if x.log else [1.0] * len(levels)
+    crowded = len(levels) > MANY
+    for shift, level in zip(apart, levels, strict=True):
         here = rows[rows[line] == level].sort_values(x.column)
         if here.empty:
             continue
         look = styles[level]
-        shift = SHIFT ** (place - (len(levels) - 1) / 2) if x.log and len(levels) < 5 else 1.0
         estimate = y.factor * here["estimate"]
         # a percentile interval need not contain its estimate
         ends = [estimate - y.factor * here["low"], y.factor * here["high"] - estimate]
+        places = x.factor * here[x.column] * shift
+        if crowded:
+            axis.plot(
+                places, estimate, look.line, color=look.colour, linewidth=1.0, alpha=0.5, zorder=1
+            )
         axis.errorbar(
-            x.factor * here[x.column] * shift,
+            places,
             estimate,
             yerr=np.clip(ends, 0, None),
             color=look.colour,
             marker=look.marker,
-            linestyle=look.line,
+            linestyle="" if crowded else look.line,
+            # dashed where there is room for lines: hollow here
+            fillstyle="full" if look.line == "-" else "none",
             markersize=4.5,
             linewidth=1.4,
             elinewidth=1.1,
@@ -128,7 +138,6 @@ def draw_lines(
             label=label_of(level),
         )
     axis.set_xlabel(x.label)
-    values = sorted(x.factor * value for value in rows[x.column].unique())
     if x.log:
         axis.set_xscale("log")
         rate_ticks(axis, values)
@@ -141,7 +150,8 @@ def plain_log(axis: Axes, along: str = "y") -> None:
     axis.set(**{f"{along}scale": "log"})
     scale = getattr(axis, f"{along}axis")
     low, high = scale.get_view_interval()
-    subs = (1, 2, 5) if high / low < 100 else (1,)
+    # a short axis would else have one number, or none
+    subs = (1, 1.5, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 100 else (1,)
     scale.set_major_locator(LogLocator(subs=subs, numticks=9))
     scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.set_minor_locator(NullLocator())

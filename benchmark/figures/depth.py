@@ -8,7 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from benchmark.figures.style import BLACK, canvas, label_of, legend_below, looks, rate_ticks
+from benchmark.figures.style import (
+    BLACK,
+    canvas,
+    label_of,
+    legend_below,
+    looks,
+    ordered_looks,
+    rate_ticks,
+)
 
 LARGEST_MARKER = 8.0
 """Points that lie on each other are told apart by their sizes, the first level's the largest."""
@@ -76,7 +84,7 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
     the last hidden layer.
     """
     levels, gains = list(profiles[rows].unique()), sorted(profiles["init_gain"].unique())
-    styles = looks(gains)
+    styles = ordered_looks(gains)
     figure, axes = canvas(len(levels), len(kinds), 2.1, sharex=True, sharey=True)
     for axis_row, level in zip(axes, levels, strict=True):
         axis_row[0].set_ylabel(f"{label_of(rows)} {label_of(level)}:\nnorm / last layer's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ from benchmark.figures.style import BLACK, VERMILION, label_of, looks, thinned
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
+GROUPS = ("none", "≤ 50%", "> 50%", "all")
+"""Shares of clipped steps."""
+SLOTS = 0.86
+"""Of the width of a group, which the levels share."""
 MOST_NUMBERS = 6
 """Columns up to which every cell has its number written in it."""
 
@@ -22,19 +27,24 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
     """``value`` over ``x`` and ``y``, a facet for each level of ``facet``, one scale for all.
 
     ``cells`` has the columns ``x``, ``y``, ``facet`` and ``value`` (0..1, shown in per cent);
-    the best cell of each column has a frame. ``label`` says what the colour is.
+    the best cell of each column is bold; the colours reach from the least value to the greatest.
+    ``label`` says what the colour is.
     """
     facets = list(cells[facet].drop_duplicates())
     rates = sorted(cells[x].unique())
     tallest = int(cells.groupby(facet)[y].nunique().max())
     figure, axes = facet_axes(len(facets), 0.6 + 0.17 * tallest, sharey=False)
     image = None
+    shown = 100 * cells["value"].dropna()
+    low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 100.0)
     for axis, level in zip(axes, facets, strict=True):
         table = cells[cells[facet] == level].pivot_table(index=y, columns=x, values="value")
         table = table.reindex(columns=rates)
         values = 100 * table.to_numpy()
-        image = axis.imshow(values, aspect="auto", origin="lower", cmap=COLOURS, vmin=0, vmax=100)
-        _label_cells(axis, values)
+        image = axis.imshow(
+            values, aspect="auto", origin="lower", cmap=COLOURS, vmin=low, vmax=high
+        )
+        _label_cells(axis, values, (low + high) / 2)
         places = thinned(rates)
         axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
         heights = thinned(list(table.index), 9)
@@ -51,7 +61,7 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
     return figure
 
 
-def _label_cells(axis: Axes, values: np.ndarray) -> None:
+def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
     if values.shape[1] > MOST_NUMBERS:
         return
     best = np.nanargmax(np.where(np.isnan(values), -1, values), axis=0)
@@ -66,13 +76,18 @@ def _label_cells(axis: Axes, values: np.ndarray) -> None:
             ha="center",
             va="center",
             fontsize=7.5,
-            color="white" if value < 55 else BLACK,
+            color="white" if value < middle else BLACK,
             fontweight="bold" if row == best[column] else "normal",
         )
 
 
 def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> Figure:
-    """Test accuracy against the share of clipped steps, a point a trial, a facet a rate."""
+    """Test accuracy by how many steps were clipped, a point a trial, a facet a rate.
+
+    The share of clipped steps is divided into none, up to half, more than half, and all: trials
+    of which all steps are clipped would otherwise lie on each other. Within each the levels of
+    ``factor`` stand side by side.
+    """
     rates = sorted(trials["learning_rate"].unique())
     rates = [rates[i] for i in thinned(rates)]
     levels = list(trials[factor].unique())
@@ -80,10 +95,11 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
     figure, axes = facet_axes(len(rates), 2.3)
     for axis, rate in zip(axes, rates, strict=True):
         here = trials[trials["learning_rate"] == rate]
-        for level in levels:
+        for place, level in enumerate(levels):
             rows = here[here[factor] == level]
+            shift = SLOTS * ((place + 0.5) / len(levels) - 0.5)
             axis.plot(
-                100 * rows["clipped_fraction"],
+                [clipped_group(share) + shift for share in rows["clipped_fraction"]],
                 100 * rows["accuracy"],
                 styles[level].marker,
                 color=styles[level].colour,
@@ -93,12 +109,26 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
                 # dashed elsewhere: hollow here
                 fillstyle="full" if styles[level].line == "-" else "none",
             )
-        axis.axvline(50, color=BLACK, linestyle=":", linewidth=1)
-        axis.set(title=f"rate {rate:g}", xlabel="clipped steps (%)", ylim=(0, 102), xlim=(-4, 104))
+        for edge in range(len(GROUPS) - 1):
+            axis.axvline(edge + 0.5, color=BLACK, linestyle=":", linewidth=0.8)
+        axis.set(title=f"rate {rate:g}", ylim=(0, 102), xlim=(-0.5, len(GROUPS) - 0.5))
+        axis.set_xticks(range(len(GROUPS)), labels=list(GROUPS), fontsize=8)
+        axis.grid(visible=False, axis="x")
+    for axis in lowest(axes):
+        axis.set_xlabel("clipped steps", fontsize=9)
     for axis in leftmost(axes):
         axis.set_ylabel("test accuracy (%)")
     legend_of(figure, axes, label_of(factor))
     return figure
+
+
+def clipped_group(share: float) -> int:
+    """Which of `GROUPS` a share of clipped steps belongs to.
+
+    >>> [clipped_group(share) for share in (0.0, 0.2, 0.9, 1.0)]
+    [0, 1, 2, 3]
+    """
+    return 0 if share <= 0 else 1 if share <= 0.5 else 2 if share < 1 else 3
 
 
 def accuracy_against_threshold(
@@ -108,7 +138,8 @@ def accuracy_against_threshold(
 
     ``summary`` has the columns ``facet``, ``clipping_threshold``, ``estimate``, ``low`` and
     ``high``; ``rules`` the columns ``facet``, ``percentile`` and ``best_threshold``, as
-    `benchmark.statistics.percentile_rule` gives them.
+    `benchmark.statistics.percentile_rule` gives them. A percentile beyond the thresholds that were
+    run is an arrow with its value: exploding norms would stretch the axis.
     """
     facets: Sequence[float] = sorted(summary[facet].unique())
     facets = [facets[i] for i in thinned(facets)]
@@ -127,14 +158,20 @@ def accuracy_against_threshold(
             linewidth=1.3,
             label="accuracy",
         )
+        run = rows["clipping_threshold"]
+        left, right = run.min() / 2, run.max() * 2
+        axis.set(xscale="log", xlim=(left, right))
         for rule in rules[rules[facet] == level].to_dict("records"):
-            axis.axvline(
-                rule["percentile"],
-                color=VERMILION,
-                linestyle="--",
-                linewidth=1.5,
-                label="90th percentile of unclipped norms",
-            )
+            if left <= rule["percentile"] <= right:
+                axis.axvline(
+                    rule["percentile"],
+                    color=VERMILION,
+                    linestyle="--",
+                    linewidth=1.5,
+                    label="90th percentile of unclipped norms",
+                )
+            else:
+                _mark_beyond(axis, rule["percentile"], beyond=rule["percentile"] > right)
             chosen = rows[rows["clipping_threshold"] == rule["best_threshold"]]
             axis.plot(
                 chosen["clipping_threshold"],
@@ -145,8 +182,22 @@ def accuracy_against_threshold(
                 label="best by validation",
                 zorder=5,
             )
-        axis.set(xscale="log", title=f"rate {level:g}", xlabel="threshold", ylim=(0, 102))
+        axis.set(title=f"rate {level:g}", xlabel="threshold", ylim=(0, 102))
     for axis in leftmost(axes):
         axis.set_ylabel("test accuracy (%)")
     legend_of(figure, axes, "")
     return figure
+
+
+def _mark_beyond(axis: Axes, value: float, *, beyond: bool) -> None:
+    """An arrow at the edge that names a rule's threshold where none so large, or small, was run."""
+    side: Literal["left", "right"] = "right" if beyond else "left"
+    axis.annotate(
+        f"{value:.0e} →".replace("e+", "e") if beyond else f"← {value:.0e}",
+        (0.98 if beyond else 0.02, 0.9),
+        xycoords="axes fraction",
+        ha=side,
+        fontsize=8,
+        color=VERMILION,
+        fontweight="bold",
+    )

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import facet_axes, leftmost, lowest
+from benchmark.figures.limits import limits_of_norms
 from benchmark.figures.style import (
     BLACK,
     GREY,
@@ -82,13 +83,12 @@ def norms_at_onset(aligned: pd.DataFrame, window: int) -> Figure:
 
     ``aligned`` comes from `benchmark.statistics.onset.aligned_at_onset`, with the column
     ``status``. Thin lines are trials, the thick one their median; a triangle at the upper edge
-    counts the trials whose norm was not finite.
+    counts the trials whose norm lay beyond the axis or was not finite.
     """
     found = set(aligned["status"])
     levels = [status for status in STATUS_COLOURS if status in found]
     rows = aligned[aligned["offset"].between(-window, window)]
-    finite = rows["norm"][np.isfinite(rows["norm"]) & (rows["norm"] > 0)]
-    top = 10 * float(finite.max()) if len(finite) else 10.0
+    bottom, top = limits_of_norms(rows["norm"])
     figure, axes = facet_axes(len(levels), 2.6)
     for axis, level in zip(axes, levels, strict=True):
         here = rows[rows["status"] == level]
@@ -107,6 +107,8 @@ def norms_at_onset(aligned: pd.DataFrame, window: int) -> Figure:
         _mark_lost(axis, here, top)
         axis.axvline(0, color=BLACK, linestyle=":", linewidth=1)
         axis.set(yscale="log", xlim=(-window - 0.4, window + 0.4))
+        # room for the counts above their triangles
+        axis.set_ylim(bottom / 3, 10 * top)
         axis.set_title(f"{level} ({here['trial'].nunique():,} trials)")
         axis.title.set_fontsize(10)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -118,12 +120,12 @@ def norms_at_onset(aligned: pd.DataFrame, window: int) -> Figure:
 
 
 def _mark_lost(axis: Axes, rows: pd.DataFrame, top: float) -> None:
-    lost = rows[~np.isfinite(rows["norm"])].groupby("offset").size()
+    lost = rows[~(rows["norm"] <= top)].groupby("offset").size()
     axis.plot(lost.index, np.full(len(lost), top), "^", color=BLACK, markersize=5)
-    for offset, count in lost.items():
+    for offset, count in zip(lost.index.to_numpy(float), lost, strict=True):
         axis.annotate(
             f"{count:,}",
-            (float(offset), top),
+            (offset, top),
             xytext=(0, 5),
             textcoords="offset points",
             ha="center",

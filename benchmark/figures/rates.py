@@ -7,11 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.figures.limits import dodge
 from benchmark.figures.style import canvas, label_of, legend_below, looks, rate_ticks
 from benchmark.statistics import interval, performance_profile
-
-SHIFT = 1.06
-"""Lines that lie on each other are told apart by a shift of a few per cent along the rate."""
 
 
 def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
@@ -27,13 +25,13 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
     summary = interval(frame, "accuracy", ["model", factor, "learning_rate"])
     figure, axes = canvas(1, len(models), 3.0, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
-        for place, level in enumerate(levels):
+        for shift, level in zip(dodge(rates, len(levels)), levels, strict=True):
             rows = summary[(summary["model"] == model) & (summary[factor] == level)]
             rows = rows.sort_values("learning_rate")
             look = styles[level]
             accuracy = 100 * rows["estimate"]
             axis.errorbar(
-                rows["learning_rate"] * SHIFT ** (place - (len(levels) - 1) / 2),
+                rows["learning_rate"] * shift,
                 accuracy,
                 # a percentile interval need not contain its estimate
                 yerr=np.clip(

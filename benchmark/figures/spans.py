@@ -7,15 +7,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.figures.curves import facet_axes, legend_of, plain_log
-from benchmark.figures.style import BLACK, GREY, canvas, label_of, looks, rate_ticks
+from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.style import (
+    BLACK,
+    GREY,
+    Look,
+    canvas,
+    label_of,
+    legend_below,
+    looks,
+    ordered_looks,
+    rate_ticks,
+)
 
 
 def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     """Stable range, its width and the sensitivity to the rate, a row for each level of ``factor``.
 
     ``spans`` comes from `benchmark.statistics.spans.rate_spans`, one row a level; ``rates`` are
-    those that were run. The first level is the baseline: a dotted line through its figures.
+    those that were run: a best one at their edge is called so. The first level is the baseline: a
+    dotted line through its figures.
     """
     levels = list(spans[factor])
     styles = looks(levels)
@@ -25,7 +36,20 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
         axes[0][0].plot(
             [row["low_rate"], row["high_rate"]], [y, y], color=look.colour, linewidth=5, alpha=0.4
         )
-        axes[0][0].plot(row["best_rate"], y, look.marker, color=look.colour, markersize=6)
+        best = row["best_rate"]
+        axes[0][0].plot(best, y, look.marker, color=look.colour, markersize=6)
+        edge = " (edge)" if len(rates) > 1 and best in (rates[0], rates[-1]) else ""
+        # the answer in numbers, on the side that has room
+        beyond = best > np.sqrt(rates[0] * rates[-1])
+        axes[0][0].annotate(
+            f"{best:g}{edge}",
+            (row["low_rate"] if beyond else row["high_rate"], y),
+            xytext=(-7 if beyond else 7, 0),
+            textcoords="offset points",
+            ha="right" if beyond else "left",
+            va="center",
+            fontsize=8,
+        )
         for axis, value in zip(axes[0][1:], ("decades", "sensitivity"), strict=True):
             estimate = row[value]
             ends = [[estimate - row[f"{value}_low"]], [row[f"{value}_high"] - estimate]]
@@ -57,42 +81,60 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     return figure
 
 
-def range_tests(history: pd.DataFrame, factor: str, facet: str = "model") -> Figure:
-    """Training loss against the learning rate of range tests, a line for each level of ``factor``.
+def range_tests(history: pd.DataFrame, factor: str) -> Figure:
+    """Training loss against the learning rate of range tests, a facet for each model and level.
 
-    ``history`` has the rows of range tests with the columns ``factor`` and ``facet`` of their
-    trials: lines are medians over seeds of the mean loss since the checkpoint before; a triangle
-    at the upper edge marks where a level's first loss stopped being finite.
+    ``history`` has the rows of range tests with the columns ``model`` and ``factor`` of their
+    trials. The first level is the baseline, grey in every facet. Lines are medians over seeds of
+    the mean loss since the checkpoint before, bands reach from the least to the greatest; a
+    triangle at the upper edge marks where a level's first loss stopped being finite.
     """
-    facets = list(history[facet].drop_duplicates())
-    figure, axes = facet_axes(len(facets), 2.9)
-    levels = list(history[factor].drop_duplicates())
-    styles = looks(levels)
-    start = history.groupby("trial")["train_loss"].first().median()
-    top = 10 * float(start)
-    for axis, shown in zip(axes, facets, strict=True):
-        here = history[history[facet] == shown]
-        for level in here[factor].drop_duplicates():
-            rows = here[here[factor] == level]
-            loss = rows["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
-            median = loss.groupby(rows["learning_rate"]).median().dropna()
-            look = styles[level]
-            axis.plot(
-                median.index,
-                median.clip(upper=top),
-                color=look.colour,
-                linestyle=look.line,
-                linewidth=1.4,
-                label=label_of(level),
-            )
-            lost = rows.loc[loss.isna(), "learning_rate"]
-            if len(lost):
-                axis.plot(lost.min(), top, "^", color=look.colour, markersize=5)
-        axis.set(xscale="log", xlabel="learning rate", title=label_of(shown))
+    models, levels = (list(history[column].drop_duplicates()) for column in ("model", factor))
+    shown = [(model, level) for model in models for level in levels[1:] or levels]
+    figure, axes = facet_axes(len(shown), 1.75)
+    top = 10 * float(history.groupby("trial")["train_loss"].first().median())
+    rates = history["learning_rate"]
+    for axis, (model, level) in zip(axes, shown, strict=True):
+        here = history[history["model"] == model]
+        for drawn in dict.fromkeys((levels[0], level)):
+            _draw_test(axis, here[here[factor] == drawn], looks([drawn])[drawn], drawn, top)
+        title = label_of(level) if len(models) == 1 else f"{label_of(model)}, {label_of(level)}"
+        axis.set_title(title, fontsize=9.5)
+        axis.set(xscale="log", xlim=(rates.min(), rates.max()))
+        axis.tick_params(labelsize=8)
         plain_log(axis)
-    axes[0].set_ylabel("training loss (nats)")
-    legend_of(figure, axes, label_of(factor))
+    for axis in lowest(axes):
+        axis.set_xlabel("learning rate", fontsize=9)
+    for axis in leftmost(axes):
+        axis.set_ylabel("loss (nats)", fontsize=9)
+    lines = [axes[0].get_lines()[0]]
+    legend_below(figure, lines, [f"{label_of(levels[0])} (in every panel)"])
     return figure
+
+
+def _draw_test(axis: Axes, rows: pd.DataFrame, look: Look, level: object, top: float) -> None:
+    loss = rows["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
+    over_seeds = loss.groupby(rows["learning_rate"]).agg(["min", "median", "max"]).dropna()
+    over_seeds = over_seeds.clip(upper=top)
+    axis.plot(
+        over_seeds.index,
+        over_seeds["median"],
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=1.4,
+        label=label_of(level),
+    )
+    axis.fill_between(
+        over_seeds.index,
+        over_seeds["min"],
+        over_seeds["max"],
+        color=look.colour,
+        alpha=0.2,
+        linewidth=0,
+    )
+    lost = rows.loc[loss.isna(), "learning_rate"]
+    if len(lost):
+        axis.plot(lost.min(), top, "^", color=look.colour, markersize=5)
 
 
 def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
@@ -104,7 +146,7 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
     """
     facets = list(history[facet].drop_duplicates())
     rates = sorted(history["rate"].unique())
-    styles = looks(rates)
+    styles = ordered_looks(rates)
     figure, axes = facet_axes(len(facets), 2.8)
     for axis, shown in zip(axes, facets, strict=True):
         here = history[history[facet] == shown]

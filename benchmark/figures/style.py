@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 PAGE_WIDTH = 7.6
@@ -90,6 +91,21 @@ def looks(levels: Iterable[object]) -> dict[Any, Look]:
     unknown = [level for level in found if level not in LOOKS]
     spare = {level: SPARE[i % len(SPARE)] for i, level in enumerate(unknown)}
     return {level: spare[level] if level in spare else LOOKS[str(level)] for level in found}
+
+
+def ordered_looks(values: Sequence[Any]) -> dict[Any, Look]:
+    """Looks of numbers in their order, from dark to light: no colour twice, however many.
+
+    >>> len({look.colour for look in ordered_looks(range(20)).values()})
+    20
+    """
+    ramp = mpl.colormaps["viridis"]
+    # the lightest yellows fade on white
+    shades = [0.88 * i / max(len(values) - 1, 1) for i in range(len(values))]
+    return {
+        value: Look(to_hex(ramp(shade)), MARKERS[i % len(MARKERS)])
+        for i, (value, shade) in enumerate(zip(values, shades, strict=True))
+    }
 
 
 NAMES = {

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
+from benchmark.figures.limits import limits_of_norms
 from benchmark.figures.style import Look, canvas, label_of, legend_below, looks, thinned
 
 MOST_RATES = 5
@@ -23,7 +24,7 @@ def gradient_norm_trajectories(
     Rows are models, columns at most five of the learning rates. For each level of ``factor`` a
     line at the median over the trials (seeds) and a band from their least to their greatest norm.
     A cross marks the checkpoint by which a trial's first bad step fell; a triangle at the upper
-    edge one of whose norms was infinite or not a number.
+    edge one of whose norms lies beyond the axis, is infinite or not a number.
     """
     models, levels = list(trials["model"].unique()), list(trials[factor].unique())
     rates = sorted(trials["learning_rate"].unique())
@@ -37,12 +38,13 @@ def gradient_norm_trajectories(
     figure, axes = canvas(len(models), len(rates), 2.0, sharex=True, sharey="row")
     for axis_row, model in zip(axes, models, strict=True):
         of_model = rows[rows["model"] == model]
-        top = _top(of_model["norm"])
+        bottom, top = limits_of_norms(of_model["norm"])
         for axis, rate in zip(axis_row, rates, strict=True):
             here = of_model[of_model["learning_rate"] == rate]
             for level in levels:
                 _draw_level(axis, here[here[factor] == level], styles[level], top)
             axis.set(yscale="log")
+            axis.set_ylim(bottom / 3, 3 * top)
             axis.yaxis.set_major_locator(LogLocator(numticks=6))
             axis.xaxis.set_major_locator(MaxNLocator(3))
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -58,17 +60,11 @@ def gradient_norm_trajectories(
     ]
     marks = [
         Line2D([], [], color="black", marker="x", linestyle="", label="first bad step"),
-        Line2D([], [], color="black", marker="^", linestyle="", label="not finite"),
+        Line2D([], [], color="black", marker="^", linestyle="", label="beyond the axis"),
     ]
     handles = lines + marks
     legend_below(figure, handles, [str(h.get_label()) for h in handles], columns=6)
     return figure
-
-
-def _top(norms: pd.Series) -> float:
-    """Where norms without a place on the axis are marked."""
-    finite = norms[np.isfinite(norms)]
-    return 5 * float(finite.max()) if len(finite) and finite.max() > 0 else 1.0
 
 
 def _draw_level(axis: Axes, rows: pd.DataFrame, look: Look, top: float) -> None:
@@ -90,8 +86,8 @@ def _draw_level(axis: Axes, rows: pd.DataFrame, look: Look, top: float) -> None:
         linestyle=look.line,
         linewidth=1.2,
     )
-    lost = rows[~np.isfinite(rows["norm"])].drop_duplicates("trial")
+    lost = rows[~(rows["norm"] <= top)].drop_duplicates("trial")
     axis.plot(lost["samples"], np.full(len(lost), top), "^", color=look.colour, markersize=4)
     onset = rows[rows["step"] >= rows["first_bad_step"].astype(float)].drop_duplicates("trial")
-    norms = onset["norm"].where(np.isfinite(onset["norm"]), top)
+    norms = onset["norm"].where(onset["norm"] <= top, top)
     axis.plot(onset["samples"], norms, "x", color=look.colour, markersize=5)

@@ -1,0 +1,79 @@
+"""Axes that a few outliers do not stretch, and lines that do not hide each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+FENCE = 3.0
+"""Interquartile ranges beyond the quartiles from which a value is an outlier (Tukey's fence)."""
+WORTH = 2.0
+"""Times by which leaving outliers out must shorten an axis to be done at all."""
+DECADES = 5.0
+"""Decades from the median at which a logarithmic axis of norms ends."""
+SPREAD = 0.5
+"""Of the distance between neighbours on an axis, over which the levels at one place are spread."""
+STEP = 1.12
+"""Largest factor between two levels at one place of a logarithmic axis."""
+
+
+def robust_limits(values: Iterable[float]) -> tuple[float, float]:
+    """The least and the greatest value that are no outliers.
+
+    Values beyond Tukey's outer fences are left out, where that makes the axis at least twice as
+    short; whoever draws marks them at the edge.
+
+    >>> robust_limits([-31.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+    (-2.0, 3.0)
+    >>> robust_limits([0.0, 1.0])
+    (0.0, 1.0)
+    """
+    found = np.asarray(list(values), dtype=float)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return 0.0, 1.0
+    first, third = np.quantile(found, (0.25, 0.75))
+    reach = FENCE * (third - first)
+    within = found[(found >= first - reach) & (found <= third + reach)]
+    shorter = np.ptp(found) > WORTH * np.ptp(within) > 0
+    kept = within if shorter else found
+    return float(kept.min()), float(kept.max())
+
+
+def limits_of_norms(norms: Iterable[float]) -> tuple[float, float]:
+    """Ends of a logarithmic axis of norms: the extremes, at most five decades from the median.
+
+    >>> limits_of_norms([0.5, 1.0, 1.0, 1e19])
+    (0.5, 100000.0)
+    """
+    found = np.asarray(list(norms), dtype=float)
+    found = found[np.isfinite(found) & (found > 0)]
+    if not len(found):
+        return 0.1, 1.0
+    middle, reach = float(np.median(found)), 10**DECADES
+    return max(float(found.min()), middle / reach), min(float(found.max()), middle * reach)
+
+
+def dodge(values: Sequence[float], count: int) -> list[float]:
+    """Factors that set ``count`` levels apart at each of ``values`` on a logarithmic axis.
+
+    No level comes nearer to the next value than to its own.
+
+    >>> [round(factor, 3) for factor in dodge([0.1, 1.0], 3)]
+    [0.893, 1.0, 1.12]
+    """
+    distinct = np.unique(np.asarray(values, dtype=float))
+    near = float((distinct[1:] / distinct[:-1]).min()) if len(distinct) > 1 else 10.0
+    step = min(STEP, near ** (SPREAD / max(count, 1)))
+    return [float(step ** (place - (count - 1) / 2)) for place in range(count)]
+
+
+def signed_number(value: float) -> str:
+    """A number beside its mark: its sign, and a decimal where it is below ten.
+
+    >>> signed_number(-31.2), signed_number(1.25), signed_number(-0.01)
+    ('−31', '+1.2', '0.0')
+    """
+    text = f"{value:+.0f}" if abs(value) >= 9.95 else f"{value:+.1f}"
+    return text.replace("-", "−") if text.strip("+-0.") else "0.0"
