@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -165,6 +166,8 @@ def pretended_gpu() -> Iterator[Watch]:
     answers: dict[str, Any] = {"is_available": True, "get_device_name": "pretended GPU"}
     answers |= {"_lazy_init": None, "empty_cache": None, "is_bf16_supported": True}
     answers |= {"device_count": 1, "current_device": 0, "is_initialized": True}
+    answers |= {"get_per_process_memory_fraction": 1.0}
+    answers |= {"get_device_properties": SimpleNamespace(total_memory=80 * 2**30)}
     stand_ins = {k: (lambda *_, value=v, **__: value) for k, v in answers.items()}
     stand_ins |= {
         "get_rng_state": lambda *_: watch.generator.get_state(),

@@ -85,6 +85,11 @@ def test_every_strategy_gives_the_numbers_of_the_cpu(model, count, field, name):
     check_the_numbers(trials(model, count, **{field: name}), layers=count == 1)
 
 
+@pytest.mark.parametrize("model", sorted(set(REGISTRIES["model"]) - {"mlp", "cnn"}))
+def test_every_network(model):
+    check_the_numbers(trials(model, 2, width=None, epochs=1))
+
+
 @pytest.mark.parametrize("normalization", REGISTRIES["normalization"])
 def test_layers_of_maps_that_are_normalized(normalization):
     check_the_numbers(trials("cnn", 1, normalization=normalization), layers=True)

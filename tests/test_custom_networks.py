@@ -208,7 +208,7 @@ def test_trains_as_in_a_loop_of_torch(
     toy: Dataset, name: str, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what is sampled and measured on the way changes nothing
-    monkeypatch.setattr("benchmark.engine.run.STEPS_PER_SAMPLE", 1)
+    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 1)
     trials = trials_of(toy, EVERY[name], 2)
     before = torch.get_rng_state()
     record = train(trials, device="cpu", checkpoints=4, layers=True, together=together)

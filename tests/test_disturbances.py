@@ -72,21 +72,21 @@ def test_together_as_alone(toy: Dataset, name: str) -> None:
 
 def test_bad_batches_have_other_labels_and_brighter_pixels() -> None:
     images, labels = torch.rand(2, 64, 1, 2, 2), torch.arange(64).repeat(2, 1)
-    found, shuffled = disturbed_batch(DISTURBANCES["bad_batch"], [3, 4], 0, images, labels)
+    found, shuffled = disturbed_batch(DISTURBANCES["bad_batch"], [3, 4], [0, 0], images, labels)
 
     assert torch.equal(found, 10 * images)
     assert torch.equal(shuffled.sort(dim=1).values, labels)
     # each seed its own order, and the same one again
     assert not torch.equal(shuffled[0], shuffled[1])
-    again = disturbed_batch(DISTURBANCES["bad_batch"], [4], 0, images[1:], labels[1:])
+    again = disturbed_batch(DISTURBANCES["bad_batch"], [4], [0], images[1:], labels[1:])
     assert torch.equal(again[1][0], shuffled[1])
-    later = disturbed_batch(DISTURBANCES["bad_batch"], [4], 1, images[1:], labels[1:])
+    later = disturbed_batch(DISTURBANCES["bad_batch"], [4], [1], images[1:], labels[1:])
     assert not torch.equal(later[1][0], shuffled[1])
 
 
 def test_one_example_is_corrupted() -> None:
     images, labels = torch.ones(1, 64, 1, 2, 2), torch.arange(64).repeat(1, 1)
-    found, changed = disturbed_batch(DISTURBANCES["corrupt_example"], [0], 0, images, labels)
+    found, changed = disturbed_batch(DISTURBANCES["corrupt_example"], [0], [0], images, labels)
 
     wrong = (changed != labels)[0]
     assert wrong.sum() == 1

@@ -318,7 +318,7 @@ def test_sampling_gradients_changes_nothing(toy: Dataset, monkeypatch: pytest.Mo
     trial = Trial(dataset=toy, normalization="batch", batch_size=4, epochs=8)
     sampled = train(trial, device="cpu", checkpoints=4)
     assert sampled.history["noise_scale"].notna().any()
-    monkeypatch.setattr("benchmark.engine.run.STEPS_PER_SAMPLE", 10**9)
+    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 10**9)
     plain = train(trial, device="cpu", checkpoints=4)
     assert plain.history["noise_scale"].isna().all()
     pd.testing.assert_frame_equal(
@@ -341,7 +341,7 @@ def test_small_batches_are_sampled_together_unless_a_policy_decides_on_them(
         return sample(self, population, images, labels)
 
     monkeypatch.setattr(Program, "sample_gradients", watched)
-    monkeypatch.setattr("benchmark.engine.run.STEPS_PER_SAMPLE", 1)
+    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 1)
     train(
         Trial(batch_policy=policy, batch_size=batch_size, epochs=1),
         device="cpu",

@@ -48,6 +48,12 @@ def _current() -> int:
     return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
 
 
+def memory(device: torch.device) -> int:
+    """Bytes of a GPU that this process may take."""
+    total = torch.cuda.get_device_properties(device).total_memory
+    return int(total * torch.cuda.get_per_process_memory_fraction(device))
+
+
 def describe_device(device: torch.device) -> str:
     """Name of the device for the results."""
     if device.type == "cuda":

@@ -16,27 +16,31 @@ the seed and the number of a pass."""
 
 
 def disturbed_batch(
-    disturbance: Disturbance, seeds: Sequence[int], number: int, images: Tensor, labels: Tensor
+    disturbance: Disturbance,
+    seeds: Sequence[int],
+    numbers: Sequence[int | None],
+    images: Tensor,
+    labels: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The batches (K, B, C, H, W) and (K, B) of disturbed update ``number``, counted from 0.
+    """The batches (K, B, C, H, W) and (K, B) of trials at their disturbed update of a number.
 
-    What is drawn depends on a trial's seed and on the number alone: not on where in training the
-    disturbance begins, on the strategy, or on the trials beside it.
+    Numbers count from 0; a trial that has None keeps its batch. What is drawn depends on a trial's
+    seed and on the number alone: not on where in training the disturbance begins, on the strategy,
+    or on the trials beside it.
     """
     pairs = [
-        disturbance.batch(images[k], labels[k], _generator(seed, number))
-        for k, seed in enumerate(seeds)
+        (images[k], labels[k])
+        if number is None
+        else disturbance.batch(images[k], labels[k], _generator(seed, number))
+        for k, (seed, number) in enumerate(zip(seeds, numbers, strict=True))
     ]
     some_images, some_labels = zip(*pairs, strict=True)
     return torch.stack(some_images), torch.stack(some_labels)
 
 
-def disturbed_factors(
-    disturbance: Disturbance, rates: Sequence[float], factors: np.ndarray
-) -> np.ndarray:
-    """What the trials' learning rates (K,) are multiplied by in place of ``factors`` (K,)."""
-    pairs = zip(rates, factors, strict=True)
-    return np.array([disturbance.rate(rate * factor) / rate for rate, factor in pairs])
+def disturbed_factor(disturbance: Disturbance, rate: float, factor: float) -> float:
+    """What a learning rate is multiplied by in place of ``factor``."""
+    return disturbance.rate(rate * factor) / rate
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

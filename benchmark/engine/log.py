@@ -115,11 +115,6 @@ class Log:
             self.scale.disturbance.at, used=self.used, batch_size=self.batch_size
         )
 
-    @property
-    def position(self) -> tuple[int | None, ...]:
-        """What trials that take their next steps in lockstep have in common."""
-        return self.batch_size, self.samples_seen, self.used, self.disturbed_step
-
     def add_steps(
         self, losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray, learning_rate: float
     ) -> None:

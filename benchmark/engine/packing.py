@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from benchmark.data import load
 from benchmark.engine.budget import Budget
 from benchmark.engine.devices import choose_device
+from benchmark.engine.fitting import CPU_BATCHES
 from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.models.transformer import Attention
 from benchmark.records import Trial
-from benchmark.strategies.batch_policies import Observation, stay
+from benchmark.strategies.batch_policies import Observation
 
 CPU_TOGETHER = {"dense": 32, "convolutional": 16, "attention": 8}
 """Most trials that a CPU trains together (16, 32 or 64 digits MLPs: 26.7, 26.5, 26.9 ms each; at
@@ -27,8 +28,6 @@ CPU_PARAMETERS = 1_700_000
 """Most parameters of all trials that a CPU trains together: more no longer fit in its caches (2, 4
 and 8 MLPs of 784-256-10 took 117, 115 and 110 ms a trial; with batch normalization a step takes
 each of 4 535 us and each of 8 494)."""
-CPU_PIXELS = 30_000_000
-"""Most pixels in the batches of all trials that a CPU trains together: their memory."""
 CONVOLVED_WORK = 2.5e6
 """Multiply-adds a step and linear map up to which a CPU gains from training networks with
 convolutions together: these run one after the other, and share no more than the overhead."""
@@ -44,9 +43,11 @@ EXAMPLES = 2
 
 
 class _Size(NamedTuple):
-    """A network in numbers; ``multiply_adds`` are those of one example's forward pass."""
+    """A network in numbers; ``multiply_adds`` are those of one example's forward pass, and
+    ``largest_map`` the numbers in what its largest layer gives for it, or takes."""
 
     multiply_adds: int
+    largest_map: int
     maps: int
     parameters: int
     kind: str
@@ -61,18 +62,26 @@ def _measured(shape: Trial) -> _Size:
         model = build_model(parts, shape).eval()
     maps = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     counts: list[int] = []
+    sizes = [math.prod(parts.dataset.image_shape)]
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         # of all outputs, because a map's first axis may be tokens or steps
         counts.append(output.numel() * layer.weight[0].numel() // EXAMPLES)  # type: ignore[index]
 
+    def look(layer: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() // EXAMPLES)
+
     # a custom model may give the same module each time: leave nothing on it
     with contextlib.ExitStack() as hooks, torch.no_grad():
         for layer in maps:
             hooks.callback(layer.register_forward_hook(count).remove)
+        for module in model.modules():
+            hooks.callback(module.register_forward_hook(look).remove)
         model(torch.zeros(EXAMPLES, *parts.dataset.image_shape))
     return _Size(
         multiply_adds=sum(counts),
+        largest_map=max(sizes),
         maps=max(len(maps), 1),
         parameters=sum(p.numel() for p in model.parameters()),
         kind=_kind(model),
@@ -96,6 +105,11 @@ def _size(trial: Trial) -> _Size:
 def multiply_adds(trial: Trial) -> int:
     """Multiply-adds of one example's forward pass through a resolved trial's network."""
     return _size(trial).multiply_adds
+
+
+def largest_map(trial: Trial) -> int:
+    """Numbers in the outputs of a resolved trial's largest layer, for one example."""
+    return _size(trial).largest_map
 
 
 def expected_work(trial: Trial, checkpoints: int) -> float:
@@ -167,14 +181,13 @@ def trained_together(trial: Trial, device: torch.device) -> int:
     if size.kind == "convolutional" and work >= CONVOLVED_WORK:
         return 1
     most = CPU_TOGETHER[size.kind]
-    fit = CPU_PARAMETERS // max(size.parameters, 1), CPU_PIXELS // _pixels(trial)
+    fit = CPU_PARAMETERS // max(size.parameters, 1), CPU_BATCHES // _pixels(trial)
     return max(1, min(most, *fit))
 
 
 def _pixels(trial: Trial) -> int:
-    """Of the largest batch that a trial may come to."""
+    """Of a trial's first batch; for one that grows, fewer trials take their steps together."""
     parts = parts_of(trial)
     examples = examples_used(trial, len(load(trial.dataset).train_labels))
-    policy = parts.batch_policy
-    batch = policy.first(trial.batch_size, examples) if policy.decide is stay else examples
-    return batch * math.prod(parts.dataset.image_shape)
+    first = parts.batch_policy.first(trial.batch_size, examples)
+    return first * math.prod(parts.dataset.image_shape)

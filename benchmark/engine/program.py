@@ -21,6 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.engine.batched import forward
 from benchmark.engine.dense import DenseChain
+from benchmark.engine.fitting import Limit, limit
 from benchmark.engine.one_by_one import (
     RANDOM_STATE,
     OneByOne,
@@ -28,8 +29,9 @@ from benchmark.engine.one_by_one import (
     random_state,
     seed_random_numbers,
 )
+from benchmark.engine.packing import largest_map
 from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
-from benchmark.engine.resolve import Parts, build_model, smallest_batch
+from benchmark.engine.resolve import Parts, build_model, shape_of, smallest_batch
 from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
 from benchmark.measurements import Arrays, measure_layers, measure_module
@@ -39,6 +41,7 @@ from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
 from benchmark.strategies.clipping import Context, State, in_double
+from benchmark.strategies.normalization import NORMALIZATIONS
 
 Lifted = Callable[..., Any]
 Tensors = dict[str, Tensor]
@@ -143,6 +146,28 @@ class Program:
         self.spreads = self.convolves or any(isinstance(m, Attention) for m in parts_within)
         self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
         self.smallest_batch = smallest_batch(parts, trial)
+        # of a custom part it is not known whether examples meet in it
+        self.cuts_examples = device.type == "cuda" and (
+            self.smallest_batch == 1
+            and MODELS.get(parts.model.name) is parts.model
+            and NORMALIZATIONS.get(parts.normalization.name) is parts.normalization
+        )
+        self._shape = shape_of(trial)
+        self._largest_map = largest_map(trial)
+
+    def limit(self, kind: str) -> Limit:
+        """How much of a kind of pass goes through this network at once, see `fitting.limit`."""
+        bits = torch.finfo(self.dtype).bits
+        cuts = kind == "evaluation" or (kind == "step" and self.cuts_examples)
+        return limit(
+            kind,
+            self._shape,
+            self.device,
+            pixels=math.prod(self.parts.dataset.image_shape),
+            largest_map=self._largest_map,
+            bits=bits,
+            cuts=cuts,
+        )
 
     def _choose(self, trial: Trial) -> None:
         """Whether a custom network's trials go together, which a first pass of it tells."""
@@ -292,13 +317,16 @@ class Program:
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         self._set_mode(training=True)
-        if self.micro_batches == 1:
+        count, bound = self.micro_batches, self.limit("step")
+        if bound.cuts and bound.most is not None:
+            count = max(count, math.ceil(labels.numel() / bound.most))
+        if count == 1:
             return self._gradient_at_once(population.parameters, population.buffers, images, labels)
         loss = torch.zeros((), dtype=self.dtype, device=self.device)
         gradient = torch.zeros((), dtype=self.dtype, device=self.device)
         pieces = zip(
-            images.tensor_split(self.micro_batches, dim=1),
-            labels.tensor_split(self.micro_batches, dim=1),
+            images.tensor_split(count, dim=1),
+            labels.tensor_split(count, dim=1),
             strict=True,
         )
         for some_images, some_labels in pieces:

@@ -270,6 +270,12 @@ def impossible(trial: Trial, available: int) -> str | None:
     return misfit
 
 
+def shape_of(trial: Trial) -> tuple[object, ...]:
+    """All of a trial's factors but the numbers that change no tensor's shape."""
+    row = trial.row()
+    return tuple(v for k, v in row.items() if k not in NUMERIC_FACTORS and k != "arm")
+
+
 def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:
     """Trials that can train together, in order of first appearance.
 
@@ -292,7 +298,5 @@ def group_by_shape(trials: Iterable[Trial]) -> list[list[Trial]]:
                     f"two different {field} objects are named {choice.name!r}; "
                     "give each a name of its own, or use one throughout"
                 )
-        row = trial.row()
-        shape = tuple(v for k, v in row.items() if k not in NUMERIC_FACTORS and k != "arm")
-        groups.setdefault(shape, []).append(trial)
+        groups.setdefault(shape_of(trial), []).append(trial)
     return list(groups.values())

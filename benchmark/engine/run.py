@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,31 +12,23 @@ from torch import Tensor
 
 from benchmark.data import Splits
 from benchmark.engine.budget import Budget
-from benchmark.engine.disturbing import disturbed_batch, disturbed_factors
+from benchmark.engine.fitting import in_parts
 from benchmark.engine.log import Log, Scale
-from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
+from benchmark.engine.segment import Segment
 from benchmark.engine.settings import CHECKED_EXAMPLES, Settings
 from benchmark.layout import linear_maps
-from benchmark.measurements import layer_kind, norms_by_layer
+from benchmark.measurements import Arrays, layer_kind, norms_by_layer
 from benchmark.norms import norm_in_double
 from benchmark.records import Trial
-from benchmark.strategies.batch_policies import GradientSample, Observation, stay
+from benchmark.strategies.batch_policies import Observation, stay
 
 PROBED_EXAMPLES = 128
 """Training examples on which layers are measured: a step's worth, at every checkpoint."""
 SHARPNESS_EXAMPLES = 128
 """Training examples on which sharpness is measured, at initialization and at each quarter of the
 checkpoints: a power iteration costs as much as dozens of steps."""
-SAMPLED_EXAMPLES = 128
-"""Most examples of which single gradients are taken for a policy that asks for them."""
-NOISE_EXAMPLES = 128
-"""Least examples on which the noise scale is measured where no policy asks: smaller batches are
-taken together, because a few examples hardly tell the mean gradient from its noise."""
-STEPS_PER_SAMPLE = 40
-"""Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
-costs about as much as four steps, so a tenth of them at most."""
 
 
 class Run:
@@ -118,41 +109,67 @@ class Run:
         self._record_layers(everyone, None)
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-        at_once = self.settings.evaluated_at_once(len(self.population.parameters))
-        loss, accuracy = self.program.evaluate(self.population, images, labels, at_once)
+        limit = self.program.limit("evaluation")
+
+        def at_once(trials: int) -> int:
+            return min(len(labels), self.settings.evaluated_at_once(trials))
+
+        def some(places: Sequence[int]) -> list[Tensor]:
+            examples = at_once(len(places))
+            if limit.most is not None:
+                examples = max(1, min(examples, limit.most // len(places)))
+            return list(self.program.evaluate(self._part(places), images, labels, examples))
+
+        trials = len(self.alive)
+        loss, accuracy = _joined(in_parts(limit, trials, at_once(trials), some, cut_first=True))
         return loss.tolist(), accuracy.tolist()
 
+    def _part(self, places: Sequence[int]) -> Population:
+        return self.population if len(places) == len(self.alive) else self.population.take(places)
+
     def _advance(self, checkpoint: int) -> None:
-        """Steps up to ``checkpoint``, trials of equal batch size and position together."""
+        """Steps up to ``checkpoint``, trials of equal batch size together."""
         count = self.settings.checkpoints
         target = self.scale.budget.share(checkpoint, count)
-        groups: dict[tuple[int | None, ...], list[int]] = {}
+        groups: dict[int, list[int]] = {}
         for place, k in enumerate(self.alive):
             log = self.logs[k]
-            if log.steps_until(target):
-                groups.setdefault(log.position, []).append(place)
-            else:
-                groups.setdefault((0,), []).append(place)
-        moved = []
+            groups.setdefault(log.batch_size if log.steps_until(target) else 0, []).append(place)
+        moved: list[tuple[Sequence[int], Population]] = []
         before = self.population.parameters
-        for (batch_size, *_), places in groups.items():
-            whole = len(places) == len(self.alive)
-            part = self.population if whole else self.population.take(places)
-            if batch_size:
-                logs = [self.logs[self.alive[p]] for p in places]
-                # after the last no decision follows, and so no gradients are sampled for one
-                part, previous = self._segment(part, logs, target, sample=checkpoint < count)
-                if whole:
+        for batch_size, places in groups.items():
+            if not batch_size:
+                moved.append((places, self._part(places)))
+                continue
+
+            def steps(some: Sequence[int], places: Sequence[int] = places) -> Any:
+                chosen = [places[i] for i in some]
+                segment = Segment(
+                    program=self.program,
+                    logs=[self.logs[self.alive[p]] for p in chosen],
+                    target=target,
+                    examples=self.scale.examples,
+                    get_batch=self._batch,
+                    # after the last no decision follows, for which gradients would be sampled
+                    sample=checkpoint < count,
+                )
+                return chosen, *segment.run(self._part(chosen))
+
+            limit = self.program.limit("step")
+            for _, (chosen, part, previous) in in_parts(limit, len(places), batch_size, steps):
+                if len(chosen) == len(self.alive):
                     before = previous
                 else:
                     before = before.clone() if before is self.population.parameters else before
-                    before[places] = previous
-            moved.append(part)
+                    before[torch.tensor(chosen, device=before.device)] = previous
+                moved.append((chosen, part))
         if len(moved) == 1:
-            self.population = moved[0]
+            ((_, self.population),) = moved
         else:
-            self.population = Population.join(moved, list(groups.values()))
-        stepped = sorted(p for (size, *_), places in groups.items() if size for p in places)
+            self.population = Population.join(
+                [part for _, part in moved], [places for places, _ in moved]
+            )
+        stepped = sorted(p for size, places in groups.items() if size for p in places)
         if not stepped:
             return
         delta = self.population.parameters - before
@@ -173,84 +190,30 @@ class Run:
             self._record_sharpness(stepped)
         self._record_layers(stepped, delta)
 
-    def _segment(
-        self, part: Population, logs: list[Log], target: int, sample: bool
-    ) -> tuple[Population, Tensor]:
-        """Take the steps of trials in lockstep; also returns the parameters before the last."""
-        device, first = self.settings.device, logs[0]
-        steps, size = first.steps_until(target), first.batch_size
-        start, stop = first.samples_seen, first.samples_seen + steps * size
-        examples = self.scale.examples
-        order = torch.stack([data_order(log.trial.seed, examples, start, stop) for log in logs])
-        order = order.view(len(logs), steps, size).to(device)
-        program, dtype = self.program, self.program.dtype
-        schedule = program.parts.schedule
-        factors = np.array([schedule.factor(first.progress(i)) for i in range(steps)])
-        own = np.array([self._rate_factor(log) for log in logs])
-        multiplied = np.outer(factors, own)
-        disturbed, disturbance = first.disturbed(steps), program.parts.disturbance
-        seeds = [log.trial.seed for log in logs]
-        for i in disturbed:
-            multiplied[i] = disturbed_factors(
-                disturbance, [log.trial.learning_rate for log in logs], multiplied[i]
-            )
-        rates = torch.tensor(multiplied, dtype=dtype, device=device)
-        sampled = self._sampled(first, order) if sample else None
-        measured: list[tuple[Tensor, ...]] = []
-        scatter = None
-        before = part.parameters
-        for i in range(steps):
-            before = part.parameters
-            if sampled is not None and i == sampled[0]:
-                scatter = program.sample_gradients(part, *self._batch(sampled[1]))
-            batch = self._batch(order[:, i])
-            if i in disturbed:
-                batch = disturbed_batch(disturbance, seeds, first.disturbed_before(i), *batch)
-            part, *step = program.step(part, *batch, rates[i])
-            measured.append(tuple(step))
-        # the one moment when the host waits for the device
-        losses, norms, clipped = (_columns(series) for series in zip(*measured, strict=True))
-        for j, log in enumerate(logs):
-            rate = log.trial.learning_rate * own[j] * factors[-1]
-            if steps - 1 in disturbed:
-                rate = disturbance.rate(rate)
-            log.add_steps(losses[:, j], norms[:, j], clipped[:, j], float(rate))
-        if scatter is not None:
-            _add_samples(logs, *scatter)
-        return part, before
-
-    def _sampled(self, log: Log, order: Tensor) -> tuple[int, Tensor] | None:
-        """Before which step of a segment gradients are sampled, and on which of its examples.
-
-        Of the examples (K, steps, B) those (K, n) of the last steps, and before the first of
-        these: on a batch that the parameters have just followed, its own mean gradient has shrunk
-        and its noise has not (a noise scale of 207 where it is 120). None while no sample is due.
-        """
-        policy, (steps, size) = self.program.parts.batch_policy, order.shape[1:]
-        # a policy asks about the batch that it decides on
-        first = max(0, steps - (1 if policy.samples else math.ceil(NOISE_EXAMPLES / size)))
-        index = order[:, first:].flatten(1)[:, : SAMPLED_EXAMPLES if policy.per_example else None]
-        due = policy.samples or log.steps + steps - log.sampled_step >= STEPS_PER_SAMPLE
-        return (first, index) if due and self.program.pieces(index.shape[1]) > 1 else None
-
-    def _rate_factor(self, log: Log) -> float:
-        """What a trial's own past multiplies its learning rate by."""
-        parts = self.program.parts
-        scaling = parts.learning_rate_scaling.factor(log.batch_size / log.first_batch_size)
-        return log.rate_factor * scaling * parts.schedule.feedback(log.validation_losses)
-
     def _record_sharpness(self, places: list[int]) -> None:
         if not self.settings.sharpness:
             return
-        values = self.program.sharpness(self.population, *self.sharpness_on).tolist()
+        limit = self.program.limit("sharpness")
+
+        def some(places: Sequence[int]) -> list[Tensor]:
+            return [self.program.sharpness(self._part(places), *self.sharpness_on)]
+
+        (found,) = _joined(in_parts(limit, len(self.alive), len(self.sharpness_on[1]), some))
+        values = found.tolist()
         for place in places:
             self.logs[self.alive[place]].add_checkpoint(sharpness=values[place])
 
     def _record_layers(self, places: list[int], delta: Tensor | None) -> None:
         if not self.settings.layers:
             return
-        program, population = self.program, self.population
-        measured = program.layers(population, *self.probed)
+        program = self.program
+
+        def some(places: Sequence[int]) -> Arrays:
+            return program.layers(self._part(places), *self.probed)
+
+        limit = program.limit("layers")
+        each = [a for _, a in in_parts(limit, len(self.alive), len(self.probed[1]), some)]
+        measured = {name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]}
         maps = linear_maps(program.model)
         if delta is not None:
             moved = norms_by_layer(program.layout, program.layout.split(delta))
@@ -324,29 +287,20 @@ class Run:
                         f"validation_{kind}": row[f"validation_{kind}"]
                         for kind in ("loss", "accuracy")
                     }
-            self.population = population.take(whole)
+            self.population, alive = population.take(whole), self.alive
+            self.alive = [alive[p] for p in whole]
             for name in names:
                 images = self._images(getattr(self.splits, f"{name}_images"))
                 loss, accuracy = self._evaluate(images, getattr(self.splits, f"{name}_labels"))
                 for j, p in enumerate(whole):
-                    final = finals.setdefault(self.alive[p], {})
+                    final = finals.setdefault(alive[p], {})
                     final |= {f"{name}_loss": loss[j], f"{name}_accuracy": accuracy[j]}
+            self.alive = alive
         self.population = population.take(going) if going else population
         self.alive = [self.alive[p] for p in going]
         return finals
 
 
-def _columns(series: Sequence[Tensor]) -> np.ndarray:
-    """What every step measured (K,), as doubles (steps, K) on the host."""
-    # norms alone may change their type from step to step
-    if len({tensor.dtype for tensor in series}) > 1:
-        series = [tensor.double() for tensor in series]
-    return torch.stack(list(series)).double().cpu().numpy()
-
-
-def _add_samples(logs: list[Log], small: int, big: int, measured: Tensor) -> None:
-    """Record what `Program.sample_gradients` gave, where it is finite."""
-    values = measured.cpu().numpy().T.tolist()
-    for log, (small_norm, big_norm, loss) in zip(logs, values, strict=True):
-        if math.isfinite(small_norm) and math.isfinite(loss):
-            log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))
+def _joined(parts: list[tuple[Sequence[int], list[Tensor]]]) -> list[Tensor]:
+    """Tensors (K, ...) of all trials, of which some were measured at once."""
+    return [torch.cat(tensors) for tensors in zip(*(found for _, found in parts), strict=True)]

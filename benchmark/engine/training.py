@@ -12,6 +12,7 @@ import torch
 
 from benchmark.data import Splits, load
 from benchmark.engine.devices import choose_device, describe_device, reproducible
+from benchmark.engine.fitting import is_too_much
 from benchmark.engine.log import Log
 from benchmark.engine.packing import trained_together
 from benchmark.engine.program import Program
@@ -142,10 +143,15 @@ def _in_chunks(
     while waiting:
         chunk = waiting.pop(0)
         try:
-            yield Run(program, chunk, splits, settings).to_the_end()
-        except torch.OutOfMemoryError:
-            if len(chunk) == 1:
+            done = Run(program, chunk, splits, settings).to_the_end()
+        except RuntimeError as error:
+            # a run takes fewer at once by itself; here not even its state had room
+            if len(chunk) == 1 or not is_too_much(error):
                 raise
-            half = len(chunk) // 2
-            waiting = [chunk[:half], chunk[half:], *waiting]
-            torch.cuda.empty_cache()
+        else:
+            yield done
+            continue
+        # not while the error lives, whose frames have the tensors
+        torch.cuda.empty_cache()
+        half = len(chunk) // 2
+        waiting = [chunk[:half], chunk[half:], *waiting]

@@ -18,7 +18,7 @@ from benchmark.engine import resolve, train
 from benchmark.engine.devices import reproducible
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
-from benchmark.engine.run import NOISE_EXAMPLES, STEPS_PER_SAMPLE
+from benchmark.engine.segment import NOISE_EXAMPLES, STEPS_PER_SAMPLE
 from benchmark.records import Trial
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed

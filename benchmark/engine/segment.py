@@ -1,0 +1,218 @@
+"""The steps between two checkpoints, which trials of one batch size take together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.engine.disturbing import disturbed_batch, disturbed_factor
+from benchmark.engine.log import Log
+from benchmark.engine.order import data_order
+from benchmark.engine.program import Population, Program
+from benchmark.strategies.batch_policies import GradientSample
+
+SAMPLED_EXAMPLES = 128
+"""Most examples of which single gradients are taken for a policy that asks for them."""
+NOISE_EXAMPLES = 128
+"""Least examples on which the noise scale is measured where no policy asks: smaller batches are
+taken together, because a few examples hardly tell the mean gradient from its noise."""
+STEPS_PER_SAMPLE = 40
+"""Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
+costs about as much as four steps, so a tenth of them at most."""
+
+GetBatch = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The next steps of some trials, up to ``target`` of their budget.
+
+    They have the batch size in common, and nothing else: each has its own place in the stream of
+    examples, its own rates, and its own number of steps. Those who have taken theirs stand aside,
+    and the others go on together.
+
+    Parameters
+    ----------
+    get_batch
+        Images (K, B, C, H, W) and labels (K, B) of examples (K, B).
+    sample
+        Whether a decision follows for which gradients may be sampled.
+    """
+
+    program: Program
+    logs: Sequence[Log]
+    target: int
+    examples: int
+    get_batch: GetBatch
+    sample: bool
+
+    def run(self, population: Population) -> tuple[Population, Tensor]:
+        """Take the steps, and record them; also returns the parameters before each trial's last.
+
+        The host waits for the device once all are taken. Nothing is recorded, and ``population``
+        is as it was, where an error ends it.
+        """
+        program, logs = self.program, self.logs
+        steps = [log.steps_until(self.target) for log in logs]
+        rates = self._rates(steps)
+        order = self._order(steps)
+        device = population.parameters.device
+        factors = torch.tensor(rates, dtype=program.dtype, device=device)
+        disturbed = [log.disturbed(count) for log, count in zip(logs, steps, strict=True)]
+        sampled = self._sampled(steps) if self.sample else {}
+        # running statistics are updated in place
+        kept = {name: buffer.clone() for name, buffer in population.buffers.items()}
+        part = dataclasses.replace(population, buffers=kept)
+        going = list(range(len(logs)))
+        rounds: list[tuple[list[int], tuple[Tensor, ...]]] = []
+        samples: list[tuple[Sequence[int], int, int, Tensor]] = []
+        ended: list[tuple[list[int], Population, Tensor]] = []
+        done = 0
+        for end in sorted(set(steps)):
+            measured: list[tuple[Tensor, ...]] = []
+            everyone = len(going) == len(logs)
+            own_order = order if everyone else order.index_select(0, _index(going, order))
+            own_factors = factors if everyone else factors.index_select(1, _index(going, order))
+            before = part.parameters
+            for i in range(done, end):
+                before = part.parameters
+                for places, examples in sampled.get(i, ()):
+                    some, numbers = part, own_order
+                    if places != going:
+                        some = part.take([going.index(p) for p in places])
+                        numbers = order.index_select(0, _index(places, order))
+                    batch = self.get_batch(numbers[:, i:].flatten(1)[:, :examples])
+                    samples.append((places, *program.sample_gradients(some, *batch)))
+                batch = self.get_batch(own_order[:, i])
+                if any(i in disturbed[p] for p in going):
+                    batch = self._disturbed(i, going, disturbed, *batch)
+                part, *step = program.step(part, *batch, own_factors[i])
+                measured.append(tuple(step))
+            rounds.append((going, tuple(_column(series) for series in zip(*measured, strict=True))))
+            done = end
+            out = [j for j, p in enumerate(going) if steps[p] == end]
+            if len(out) == len(going):
+                ended.append((going, part, before))
+                break
+            last = before.index_select(0, _index(out, before))
+            ended.append(([going[j] for j in out], part.take(out), last))
+            stay = [j for j, p in enumerate(going) if steps[p] > end]
+            part, going = part.take(stay), [going[j] for j in stay]
+        self._record(rounds, samples, rates, disturbed)
+        if len(ended) == 1:
+            return part, before
+        whole = Population.join([piece for _, piece, _ in ended], [places for places, *_ in ended])
+        back = np.argsort([p for places, *_ in ended for p in places]).tolist()
+        befores = torch.cat([previous for *_, previous in ended])
+        return whole, befores.index_select(0, _index(back, befores))
+
+    def _order(self, steps: Sequence[int]) -> Tensor:
+        """Numbers of the examples (K, steps, B); zeros after a trial's last step."""
+        size = self.logs[0].batch_size
+        order = torch.zeros(len(self.logs), max(steps), size, dtype=torch.long)
+        for log, count, row in zip(self.logs, steps, order, strict=True):
+            start, stop = log.samples_seen, log.samples_seen + count * size
+            row[:count] = data_order(log.trial.seed, self.examples, start, stop).view(count, size)
+        return order.to(self.program.device)
+
+    def _rates(self, steps: Sequence[int]) -> np.ndarray:
+        """What the learning rates are multiplied by (steps, K); ones after a trial's last step."""
+        parts = self.program.parts
+        rates = np.ones((max(steps), len(self.logs)))
+        known: dict[tuple[int, int], np.ndarray] = {}
+        for j, (log, count) in enumerate(zip(self.logs, steps, strict=True)):
+            place = log.used, count
+            if place not in known:
+                factors = [parts.schedule.factor(log.progress(i)) for i in range(count)]
+                known[place] = np.array(factors)
+            scaling = parts.learning_rate_scaling.factor(log.batch_size / log.first_batch_size)
+            feedback = parts.schedule.feedback(log.validation_losses)
+            rates[:count, j] = known[place] * (log.rate_factor * scaling * feedback)
+            for i in log.disturbed(count):
+                rate = log.trial.learning_rate
+                rates[i, j] = disturbed_factor(parts.disturbance, rate, rates[i, j])
+        return rates
+
+    def _sampled(self, steps: Sequence[int]) -> dict[int, list[tuple[list[int], int]]]:
+        """Of which trials gradients are sampled before a step, and on how many examples from there.
+
+        On those of a trial's last steps, and before the first of these: on a batch that the
+        parameters have just followed, its own mean gradient has shrunk and its noise has not (a
+        noise scale of 207 where it is 120).
+        """
+        program, policy = self.program, self.program.parts.batch_policy
+        size = self.logs[0].batch_size
+        # a policy asks about the batch that it decides on
+        last = 1 if policy.samples else math.ceil(NOISE_EXAMPLES / size)
+        due: dict[tuple[int, int], list[int]] = {}
+        for j, (log, count) in enumerate(zip(self.logs, steps, strict=True)):
+            first = max(0, count - last)
+            examples = (count - first) * size
+            if policy.per_example:
+                examples = min(examples, SAMPLED_EXAMPLES)
+            wanted = policy.samples or log.steps + count - log.sampled_step >= STEPS_PER_SAMPLE
+            if wanted and program.pieces(examples) > 1:
+                due.setdefault((first, examples), []).append(j)
+        before: dict[int, list[tuple[list[int], int]]] = {}
+        for (first, examples), places in due.items():
+            before.setdefault(first, []).append((places, examples))
+        return before
+
+    def _disturbed(
+        self, i: int, going: list[int], disturbed: list[range], images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        logs = [self.logs[p] for p in going]
+        numbers = [
+            log.disturbed_before(i) if i in disturbed[p] else None
+            for log, p in zip(logs, going, strict=True)
+        ]
+        seeds = [log.trial.seed for log in logs]
+        return disturbed_batch(self.program.parts.disturbance, seeds, numbers, images, labels)
+
+    def _record(
+        self,
+        rounds: list[tuple[list[int], tuple[Tensor, ...]]],
+        samples: list[tuple[Sequence[int], int, int, Tensor]],
+        rates: np.ndarray,
+        disturbed: list[range],
+    ) -> None:
+        # the one moment when the host waits for the device
+        read = [(going, [t.cpu().numpy() for t in series]) for going, series in rounds]
+        scattered = [(places, small, big, values.cpu()) for places, small, big, values in samples]
+        for j, log in enumerate(self.logs):
+            own = [
+                [column[:, going.index(j)] for column in series]
+                for going, series in read
+                if j in going
+            ]
+            losses, norms, clipped = (np.concatenate(s) for s in zip(*own, strict=True))
+            rate = log.trial.learning_rate * rates[len(losses) - 1, j]
+            log.add_steps(losses, norms, clipped, float(rate))
+        for places, small, big, values in scattered:
+            _add_samples([self.logs[p] for p in places], small, big, values)
+
+
+def _index(places: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(places, device=like.device)
+
+
+def _column(series: Sequence[Tensor]) -> Tensor:
+    """What every step measured (K,), as doubles (steps, K)."""
+    # norms alone may change their type from step to step
+    if len({tensor.dtype for tensor in series}) > 1:
+        series = [tensor.double() for tensor in series]
+    return torch.stack(list(series)).double()
+
+
+def _add_samples(logs: Sequence[Log], small: int, big: int, measured: Tensor) -> None:
+    """Record what `Program.sample_gradients` gave, where it is finite."""
+    values = measured.numpy().T.tolist()
+    for log, (small_norm, big_norm, loss) in zip(logs, values, strict=True):
+        if math.isfinite(small_norm) and math.isfinite(loss):
+            log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))
