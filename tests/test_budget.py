@@ -123,8 +123,8 @@ def test_a_resolved_trial_has_one_budget(given: dict[str, Any], expected: tuple[
     ("given", "message"),
     [
         ({"epochs": 1, "updates": 3}, "only one of .* but got epochs=1 and updates=3"),
-        ({"updates": -1}, "`updates` must be a whole number in 0..1000000000 or None, but got -1"),
-        ({"updates": 1.5}, "`updates` must be a whole number in 0..1000000000 or None, but got 1.5"),
+        ({"updates": -1}, "`updates` must be a whole number in .* or None, but got -1"),
+        ({"updates": 1.5}, "`updates` must be a whole number in .* or None, but got 1.5"),
     ],
 )
 def test_a_bad_budget_is_quoted(given: dict[str, Any], message: str) -> None:
