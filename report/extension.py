@@ -13,8 +13,8 @@ from benchmark.status import FINISHED
 from report import evidence
 from report.evidence import ROOT, Evidence
 
-EXAMPLE = ROOT / "docs" / "examples" / "own_strategies.py"
-COMMAND = "python docs/examples/own_strategies.py --scale quick"
+EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
+COMMAND = "python docs/examples/custom_strategies.py --scale quick"
 KINDS = {
     "Clipping": "clipping",
     "Normalization": "normalization",

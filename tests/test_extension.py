@@ -1,4 +1,4 @@
-"""The example of strategies of one's own: one file outside the package, run as a user runs it."""
+"""The example of custom strategies: one file outside the package, run as a user runs it."""
 
 import importlib.util
 import os
@@ -17,14 +17,14 @@ from benchmark.results import load_study
 from benchmark.status import FINISHED
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "docs" / "examples" / "own_strategies.py"
-OWN = ("SIGN", "MEAN_ABSOLUTE", "STEADY", "LINE", "STRIPES")
+EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
+CUSTOM = ("SIGN", "MEAN_ABSOLUTE", "STEADY", "LINE", "STRIPES")
 NARROWED = ("--only", "dataset=stripes", "--only", "learning_rate=0.1")
 
 
 def example() -> ModuleType:
     """The file as a module, which `pickle` then finds too."""
-    name = "own_strategies"
+    name = "custom_strategies"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, EXAMPLE)
         assert spec is not None
@@ -54,17 +54,17 @@ def trained(folder: Path, *arguments: str) -> pd.DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
     options = ["--scale", "smoke", "--results", str(folder), "--device", "cpu", "--workers", "2"]
     run(EXAMPLE, *options, *NARROWED, *arguments, cwd=folder)
-    found = load_study(folder, "own_strategies")
+    found = load_study(folder, "custom_strategies")
     assert found is not None
     return found.trials
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", CUSTOM)
 def test_everything_in_the_example_keeps_its_contract(name: str) -> None:
     check(getattr(example(), name))
 
 
-def test_every_scale_has_own_strategies_beside_built_in_ones() -> None:
+def test_every_scale_has_custom_strategies_beside_built_in_ones() -> None:
     study = example().study
     for scale in SCALES:
         rows = pd.DataFrame([trial.row() for trial in study(scale).trials()])
@@ -77,13 +77,13 @@ def test_every_scale_has_own_strategies_beside_built_in_ones() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("own")
+    path = tmp_path_factory.mktemp("custom")
     trained(path)
     return path
 
 
 def test_it_runs_in_worker_processes_and_every_trial_finishes(folder: Path) -> None:
-    found = load_study(folder, "own_strategies")
+    found = load_study(folder, "custom_strategies")
     assert found is not None
     assert found.trials["trial"].tolist() == found.plan["trial"].tolist()
     assert found.trials["status"].isin(FINISHED).all()
@@ -92,8 +92,8 @@ def test_it_runs_in_worker_processes_and_every_trial_finishes(folder: Path) -> N
     assert found.trials["clipping"].eq("sign").sum() == 1
 
 
-def test_a_strategy_of_ones_own_changes_what_is_trained(folder: Path) -> None:
-    found = load_study(folder, "own_strategies")
+def test_a_custom_strategy_changes_what_is_trained(folder: Path) -> None:
+    found = load_study(folder, "custom_strategies")
     assert found is not None
     losses = found.trials.set_index("clipping")["train_loss"]
     assert losses["sign"] != losses["global_norm"]
@@ -102,7 +102,7 @@ def test_a_strategy_of_ones_own_changes_what_is_trained(folder: Path) -> None:
 
 
 def test_the_same_command_trains_nothing_again(folder: Path) -> None:
-    before = load_study(folder, "own_strategies")
+    before = load_study(folder, "custom_strategies")
     assert before is not None
     pd.testing.assert_frame_equal(trained(folder), before.trials)
 
@@ -120,6 +120,6 @@ def test_a_report_can_be_built_from_it(folder: Path, tmp_path: Path) -> None:
     run(ROOT / "report" / "build.py", str(folder), "--output", str(tmp_path / "book"))
     html = tmp_path / "book" / "html"
     page = (html / "extension.html").read_text(encoding="utf-8")
-    assert re.search(r"<h3[^>]*>Own strategies", page)
+    assert re.search(r"<h3[^>]*>Custom strategies", page)
     assert "mean absolute" in page
-    assert "own_strategies" in (html / "index.html").read_text(encoding="utf-8")
+    assert "custom_strategies" in (html / "index.html").read_text(encoding="utf-8")

@@ -1,14 +1,14 @@
-"""Do strategies of one's own stand up to the built-in ones?
+"""Do custom strategies stand up to the built-in ones?
 
 One file, outside the package: a clipping, a normalization, a batch-size policy,
 a schedule and a data set, and a study of them. To run it, and to see the report:
 
-    python docs/examples/own_strategies.py --scale smoke
+    python docs/examples/custom_strategies.py --scale smoke
     python report/build.py results/smoke
 
 `benchmark.contracts.check(SIGN)` tells whether it keeps the rules of the others. Where a strategy
 or the data have changed since rows were trained, the study says so, and `--retrain` trains those
-trials again; `python -m benchmark verify results/smoke --script docs/examples/own_strategies.py`
+trials again; `python -m benchmark verify results/smoke --script docs/examples/custom_strategies.py`
 trains a sample of all again and compares.
 """
 
@@ -67,7 +67,7 @@ def mean_absolute(features: int, spatial: bool) -> nn.Module:
 MEAN_ABSOLUTE = Normalization(
     "mean_absolute",
     mean_absolute,
-    reference="one's own",
+    reference="this example",
     summary="each example by its mean absolute value",
 )
 
@@ -81,7 +81,7 @@ def grow_steadily(observation: Observation, parameter: float) -> Decision:
 STEADY = BatchPolicy(
     "steady",
     Range(1.0, 15.0, default=3.0),
-    reference="one's own",
+    reference="this example",
     summary="B grows along a line",
     decide=grow_steadily,
 )
@@ -92,7 +92,7 @@ def line(progress: float) -> float:
     return 1 - progress
 
 
-LINE = Schedule("line", line, reference="one's own", summary="a line to zero")
+LINE = Schedule("line", line, reference="this example", summary="a line to zero")
 
 
 def stripes(examples: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -141,8 +141,8 @@ def study(scale: str) -> Study:
     s = SCALES[scale]
     common = {"dataset": (STRIPES, "digits"), "learning_rate": s.rates, "epochs": s.epochs}
     return Study(
-        name="own_strategies",
-        question="Do strategies of one's own stand up to the built-in ones?",
+        name="custom_strategies",
+        question="Do custom strategies stand up to the built-in ones?",
         factors=[
             common | {"clipping": ("none", "global_norm", SIGN)},
             common | {"normalization": ("none", "layer", MEAN_ABSOLUTE)},
