@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Hashable
+from typing import Any
 
 import pandas as pd
 
@@ -11,10 +13,12 @@ from benchmark import results
 from benchmark.statistics import speed
 from report import evidence
 from report.evidence import Evidence
+from report.prose import fixed
 
 STUDY, TABLE = "throughput", "measurements"
 WORKLOADS = speed.WORKLOADS
-ARMS = {"ordinary": "(a) DataLoader", "tensors": "(b) tensors"}
+ARMS = {"baseline": "(a) DataLoader", "tensors": "(b) tensors"}
+WIDE = {"jax": "(e) JAX,", "torch_kernels": "(f) torch's kernels,"}
 FACTORS = {
     "clipping": "clippings over none",
     "normalization": "normalizations over none",
@@ -52,18 +56,43 @@ def throughput(timings: pd.DataFrame) -> pd.DataFrame:
     """`speed.throughput` with the ``label`` of each arm."""
     rows = speed.throughput(timings)
     labels = [
-        ARMS.get(arm, f"({'c' if k == 1 else 'd'}) K = {int(k)}")
+        ARMS.get(arm, f"{WIDE.get(arm, '(c)' if k == 1 else '(d)')} K = {int(k)}")
         for arm, k in zip(rows["arm"], rows["trials_together"], strict=True)
     ]
     several = rows["threads"].gt(1).map({True: ", several threads", False: ""})
     return rows.assign(label=pd.Series(labels, index=rows.index) + several)
 
 
-def arms(timings: pd.DataFrame) -> pd.DataFrame:
-    """Every way of training once: the engine's alone, and at its best width.
+def peers(timings: pd.DataFrame) -> pd.DataFrame:
+    """`speed.relative`, with ``words`` of its arm, ``named`` workload and ``ratio`` as text."""
+    rows = speed.relative(timings)
+    return rows.assign(
+        words=rows["arm"].map(speed.ARMS),
+        named=rows["workload"].map(WORKLOADS),
+        ratio=[_ratio(row, "cpu") for row in rows.to_dict("records")],
+    )
 
-    The two-thread run stands among them where it is the baseline of the others.
-    """
+
+def beside(compared: pd.DataFrame, value: str) -> pd.DataFrame:
+    """A row for each arm, its ``words``, and a column for each workload: ratio, interval, width."""
+    cells = compared.assign(cell=[_cell(row, value) for row in compared.to_dict("records")])
+    wide = cells.pivot(index="words", columns="workload", values="cell").fillna("")
+    shown = [words for words in speed.ARMS.values() if words in wide.index]
+    return wide.loc[shown].reset_index()
+
+
+def _cell(row: dict[Hashable, Any], value: str) -> str:
+    alone = row["arm"] not in WIDE and row["arm"] != "engine"
+    return _ratio(row, value) + ("" if alone else f", K = {row['trials_together']:g}")
+
+
+def _ratio(row: dict[Hashable, Any], value: str) -> str:
+    middle, low, high = (fixed(row[value + end], 2) for end in ("", "_low", "_high"))
+    return middle + (f" ({low} to {high})" if low != high else "")
+
+
+def arms(timings: pd.DataFrame) -> pd.DataFrame:
+    """Every way of training once: the engine's alone, and at its best width."""
     rows = throughput(timings)
     engine = rows[rows["arm"] == "engine"]
     best = engine.loc[engine.groupby(["workload", "processes"])["seconds"].idxmin()]
@@ -74,6 +103,7 @@ def arms(timings: pd.DataFrame) -> pd.DataFrame:
 def machine(timings: pd.DataFrame) -> pd.DataFrame:
     """The engine's best with the machine's own products in ``square`` and ``products`` Gflop/s."""
     best = speed.best_ways(speed.throughput(timings))
+    best = best.assign(words=best["workload"].map(WORKLOADS))
     rows = timings[timings["what"].eq("machine") & timings["processes"].eq(best["processes"].max())]
     rate = rows["operations"] / rows["seconds"] / 1e9
     return best.merge(

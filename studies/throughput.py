@@ -1,11 +1,13 @@
-"""How many trials an hour does the engine train, against the ordinary way, and what does it cost?
+"""How many trials an hour does the engine train, against the baseline loop, and what does it cost?
 
-Four arms train the same trials in one run, one after another, so that whatever else the machine
-does hits all alike: (a) an Optuna objective with a `DataLoader`, as one writes it first; (b) the
-same with its data as tensors on the device; (c) the engine, one trial at a time; (d) the engine in
-units of several. The machine's own rate of matrix products is measured between them. Then follow
-the time of each strategy over doing without it, the measurements' share, the driver's time a trial
-and the start-up of a study script. The times are printed beside what was aimed at.
+All arms train the same trials in one run, taking turns, so that whatever else the machine does hits
+all alike: (a) the baseline loop, an Optuna objective with a `DataLoader`, as one writes it first;
+(b) the same loop with its data as tensors on the device; (c) the engine, one trial at a time; (d)
+the engine in units of several; on a CPU also (e) JAX, where it is installed (the extra `peers`),
+and (f) the engine without its compiled kernels, where a network has any. They are compared in equal
+numbers of processes of one thread. The machine's own rate of matrix products is measured between
+them. Then follow the time of each strategy over doing without it, the measurements' share, the
+driver's time a trial and the start-up of a study script, all beside what was aimed at.
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ from benchmark.provenance import provenance
 from benchmark.schema import frame
 from benchmark.statistics import speed
 from benchmark.timing import (
+    NO_JAX,
     Lab,
     Plan,
     Row,
     arm_jobs,
     diagnostic_jobs,
     driver_jobs,
+    jax_is_installed,
     plan_of,
     strategy_jobs,
     unprepared,
@@ -66,12 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
         pool = open_pool("processes", processes)
-        plain = Workers(processes, unprepared)
+        if on_cpu and not jax_is_installed():
+            print(NO_JAX, flush=True)
+        plain, peers = (Workers(processes, unprepared) for _ in range(2))
         try:
-            rows = measure(chosen, Lab(pool.executor, plain, processes, device.type))
+            rows = measure(chosen, Lab(pool.executor, plain, peers, processes, device.type))
         finally:
             pool.stop()
             plain.kill()
+            peers.kill()
         timings = frame("measurements", rows)
         path = (options.results or Path("results") / options.scale) / PATH
         write("measurements", timings, path, provenance(device=describe_device(device)))
@@ -98,6 +105,8 @@ def report(timings: pd.DataFrame) -> str:
     """What was measured, as text."""
     return "\n\n".join(
         [
+            "Beside the engine, in as many processes (below 1: ahead of it)\n"
+            + peers_table(timings),
             "Trials an hour, by arm\n" + arms_table(timings) + NOTES,
             accuracy_line(timings),
             machine_line(timings),
@@ -109,7 +118,8 @@ def report(timings: pd.DataFrame) -> str:
     )
 
 
-ARMS = {"ordinary": "(a) DataLoader", "tensors": "(b) tensors", "engine": "(c) engine, K = 1"}
+ARMS = {"baseline": "(a) DataLoader", "tensors": "(b) tensors", "engine": "(c) engine"}
+ARMS |= {"jax": "(e) JAX", "torch_kernels": "(f) engine, torch's kernels"}
 
 
 NOTES = """
@@ -122,11 +132,30 @@ peak %, own %: counted operations over the machine's rate of square products, an
 medians over repeats (a 95% interval of the median, or lowest to highest of fewer than six)"""
 
 
+def peers_table(timings: pd.DataFrame) -> str:
+    """Every arm's processor time and trials an hour over the engine's, both at their best width."""
+    rows = speed.relative(timings)
+    return text(
+        pd.DataFrame(
+            {
+                "workload": rows["workload"],
+                "arm": rows["arm"].map(speed.ARMS),
+                "K": rows["trials_together"],
+                "cpu time a trial": spans(rows, "cpu"),
+                "trials an hour": spans(rows, "hourly"),
+                "repeats": rows["repeats"],
+            }
+        )
+    )
+
+
 def arms_table(timings: pd.DataFrame) -> str:
     """One line for each way of training."""
     rows = speed.throughput(timings)
     names = [
-        f"(d) engine, K = {k:.0f}" if arm == "engine" and k > 1 else ARMS[arm]
+        ARMS[arm]
+        if arm in ("baseline", "tensors")
+        else f"{'(d) engine' if arm == 'engine' and k > 1 else ARMS[arm]}, K = {k:.0f}"
         for arm, k in zip(rows["arm"], rows["trials_together"], strict=True)
     ]
     return text(

@@ -19,15 +19,16 @@ from benchmark.data import load
 from benchmark.engine import resolve
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
-from benchmark.parquet import read
+from benchmark.kernels import VARIABLE, kernels
+from benchmark.parquet import read, write
 from benchmark.results import ResultsError, studies_in
 from benchmark.schema import MEASUREMENTS, frame
 from benchmark.statistics import speed
-from benchmark.timing import driving, plan_of
+from benchmark.timing import comparison, driving, peers, plan_of
 from benchmark.timing.arithmetic import multiply, operations, products_of
+from benchmark.timing.baseline import network, with_loader, with_tensors
 from benchmark.timing.comparison import trained
 from benchmark.timing.driving import Untrained, grid, seconds_to_first_unit
-from benchmark.timing.ordinary import network, with_loader, with_tensors
 from benchmark.timing.plans import Piece
 from benchmark.timing.strategies import BASELINES, time_levels
 
@@ -73,9 +74,13 @@ def test_the_script_runs_and_all_arms_agree(run):
 def test_every_arm_trains_every_workload_alone_and_at_once(timings):
     rows = timings[timings["what"] == "trials"]
     ways = rows.groupby(["arm", "trials_together", "processes"])["workload"].nunique()
-    assert set(ways) == {4}
-    expected = {("ordinary", 1), ("tensors", 1), ("engine", 1), ("engine", 2)}
-    assert set(ways.index) == {(*way, n) for way in expected for n in (1, 2)}
+    expected = {("baseline", 1), ("tensors", 1), ("engine", 1), ("engine", 2)}
+    everywhere = {(*way, n) for way in expected for n in (1, 2)}
+    assert {way for way, workloads in ways.items() if workloads == 5} == everywhere
+    # in as many processes as the engine, at one width of one workload: they have to be compiled
+    beside = {("jax", 2, 2)} if peers.jax_is_installed() else set()
+    beside |= {("torch_kernels", 1, 2)} if kernels() != "torch" else set()
+    assert set(ways.index) - everywhere == beside
 
 
 def test_every_timing_took_time_and_memory(timings):
@@ -102,15 +107,34 @@ def test_the_file_says_what_made_it_and_is_no_study(run):
 
 
 @pytest.mark.parametrize(
-    "text", ["(a) DataLoader", "(d) engine, K = 2", "Targets", "made-up images", "zclip", "driver"]
+    "text",
+    [
+        *("(a) DataLoader", "(d) engine, K = 2", "Targets", "made-up images", "zclip", "driver"),
+        *("Beside the engine, in as many processes", "plain loop over tensors"),
+    ],
 )
 def test_the_tables_are_printed(run, text):
     assert text in run[2]
 
 
-def test_the_page_is_made_from_the_file(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCHMARK_RESULTS", str(run[1].parents[1]))
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e-3, "Ahead of this engine**, in processor time a trial over the engine's: plain loop"),
+        (1e3, "No peer that was timed takes less processor time a trial than this engine"),
+    ],
+)
+def test_the_page_says_first_where_a_peer_is_ahead(factor, said, run, tmp_path, monkeypatch):
+    timings, metadata = read("measurements", run[1])
+    # for certain, whatever this machine is busy with
+    slower = timings["arm"].isin(["jax", "baseline"])
+    timings.loc[slower, "cpu_seconds"] *= 1e3
+    timings.loc[timings["arm"].eq("tensors"), "cpu_seconds"] *= factor
+    write("measurements", timings, tmp_path / "throughput" / "measurements.parquet", metadata)
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
     text = words(page("throughput", tmp_path))
+    assert said in text
+    assert text.index(said) < text.index("## Trials an hour")
     assert "nan" not in text.lower().split()
     assert "(a) DataLoader" in text
     assert "were met." in text
@@ -143,11 +167,52 @@ def test_bad_input_is_one_line(arguments, said, capsys):
     assert error.count("\n") == 1
 
 
+def test_without_jax_one_line_says_so_and_its_arm_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    asked = []
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "measure", stopped(asked))
+    assert SCRIPT["main"](["--scale", "smoke", "--device", "cpu", "--workers", "1"]) == 2
+    assert capsys.readouterr().out.count(peers.NO_JAX) == 1
+    ((plan, lab),) = asked
+    arms = {c.arm for w in plan.workloads for c in comparison._conditions(plan, w, lab)}
+    assert {"engine", "baseline", "tensors"} <= arms <= {*speed.ARMS} - {"jax"}
+
+
+def stopped(asked):
+    """A measurement that notes what it was asked, and ends there."""
+
+    def measure(*arguments):
+        asked.append(arguments)
+        raise ValueError("no timing here")
+
+    return measure
+
+
+@pytest.mark.parametrize("scale", ["quick", "standard", "paper", "full"])
+def test_jax_stands_beside_the_engine_on_every_workload(scale):
+    workloads = plan_of(scale).workloads
+    assert {"mlp_fashion", "cnn_fashion", "mlp_digits", "mlp_base"} <= {w.name for w in workloads}
+    assert {w.name for w in workloads} <= set(speed.WORKLOADS)
+    assert all(w.jax for w in workloads)
+    assert all(bool(w.torch_kernels) == w.name.startswith("cnn") for w in workloads)
+    assert plan_of(scale).repeats >= 5
+
+
+@pytest.mark.parametrize("before", [None, "torch"])
+def test_the_engine_is_timed_without_compiled_kernels_and_gets_them_back(before, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if before:
+        monkeypatch.setenv(VARIABLE, before)
+    with comparison._kernels("torch"):
+        assert kernels() == "torch"
+    assert os.environ.get(VARIABLE) == before
+
+
 # the same work
 
 
 @pytest.mark.parametrize("name", ["mlp_digits", "cnn_digits", "mlp_fashion"])
-def test_the_ordinary_network_starts_as_the_engine_s(name, workloads):
+def test_the_baseline_s_network_starts_as_the_engine_s(name, workloads):
     trial = resolve(workloads[name].trial)
     program = Program(parts_of(trial), trial, torch.device("cpu"))
     module = network(trial, trial.seed)
@@ -335,8 +400,8 @@ def summary_of(*rows):
 
 def test_ratios_and_shares_on_numbers_one_can_check():
     found = summary_of(
-        trial_row("ordinary", 8.0),
-        trial_row("ordinary", 8.0, processes=2, trials=2),
+        trial_row("baseline", 8.0),
+        trial_row("baseline", 8.0, processes=2, trials=2),
         trial_row("tensors", 4.0),
         trial_row("engine", 4.0, trials=4, operations=16e9, processes=2, cpu_seconds=8.0),
         machine_row(8e9),
@@ -356,10 +421,10 @@ def test_ratios_and_shares_on_numbers_one_can_check():
     assert row["cpu_share"] == pytest.approx((16e9 / 8) / 16e9)
 
 
-def test_the_ordinary_way_is_the_faster_of_one_thread_and_several():
+def test_the_baseline_is_the_faster_of_one_thread_and_several():
     found = summary_of(
-        trial_row("ordinary", 8.0),
-        trial_row("ordinary", 6.0, threads=2, cpu_seconds=12.0),
+        trial_row("baseline", 8.0),
+        trial_row("baseline", 6.0, threads=2, cpu_seconds=12.0),
         trial_row("tensors", 4.0),
         trial_row("engine", 2.0),
         machine_row(8e9),
@@ -376,7 +441,7 @@ def test_ratios_pair_the_repeats():
         row
         for repeat, load_factor in enumerate((1.0, 2.0, 1.0))
         for row in (
-            trial_row("ordinary", 6.0 * load_factor, repeat=repeat),
+            trial_row("baseline", 6.0 * load_factor, repeat=repeat),
             trial_row("tensors", 3.0 * load_factor, repeat=repeat),
             trial_row("engine", 2.0 * load_factor, repeat=repeat),
             machine_row(8e9, repeat=repeat),
@@ -388,9 +453,47 @@ def test_ratios_pair_the_repeats():
     assert (row["times"], row["times_low"], row["times_high"]) == (3, 3, 3)
 
 
+def test_arms_are_compared_at_their_best_widths_in_as_many_processes():
+    rows = []
+    for repeat, load_factor in enumerate((1.0, 2.0, 1.0)):
+        both = {"processes": 2, "repeat": repeat, "trials": 2}
+        rows += [
+            # the engine in one process and JAX alone do worse, and do not count
+            trial_row("engine", 1.0, repeat=repeat),
+            trial_row("engine", 4.0 * load_factor, **both),
+            trial_row("engine", 2.0 * load_factor, **both, trials_together=8),
+            trial_row("jax", 3.0 * load_factor, **both),
+            trial_row("jax", 1.0 * load_factor, **both, trials_together=4, cpu_seconds=1.5),
+            trial_row("tensors", 3.0 * load_factor, **both),
+            trial_row("baseline", 8.0 * load_factor, **both),
+        ]
+    found = speed.relative(frame("measurements", rows))
+    assert found["arm"].tolist() == ["engine", "jax", "tensors", "baseline"]
+    assert found["trials_together"].tolist() == [8, 4, 1, 1]
+    assert found["cpu"].tolist() == [1.0, 0.75, 1.5, 4.0]
+    assert found["cpu_low"].tolist() == [1.0, 0.375, 1.5, 4.0]
+    assert found["hourly"].tolist() == pytest.approx([1.0, 2.0, 2 / 3, 0.25])
+    assert (found["repeats"] == 3).all()
+    assert speed.ahead(found)["arm"].tolist() == ["jax"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "high", "leads"),
+    [
+        ("jax", 0.9, True),
+        ("jax", 1.1, False),
+        ("torch_kernels", 0.9, False),
+        ("tensors", 0.9, True),
+    ],
+)
+def test_a_peer_is_ahead_where_its_interval_is(arm, high, leads):
+    found = speed.ahead(pd.DataFrame({"arm": [arm], "cpu": [0.8], "cpu_high": [high]}))
+    assert len(found) == leads
+
+
 def agreement_of(engine):
     rows = [
-        trial_row("ordinary", 1.0, accuracy=accuracy, repeat=i)
+        trial_row("baseline", 1.0, accuracy=accuracy, repeat=i)
         for i, accuracy in enumerate((0.90, 0.92, 0.88))
     ]
     rows += [

@@ -13,11 +13,11 @@ from benchmark.figures.style import BLACK, GREY
 from benchmark.statistics.speed import WORKLOADS
 
 TOGETHER = Measure("trials_together", "trials together (K)", log=True)
-TIMES = Measure("times", "times the ordinary way", log=True)
+TIMES = Measure("times_alike", "times the baseline loop", log=True)
 
 
 def throughput_by_width(summary: pd.DataFrame, targets: Mapping[str, float]) -> Figure:
-    """The engine's trials an hour over the ordinary way's, against the width of its units.
+    """The engine's trials an hour over the baseline loop's, against the width of its units.
 
     ``summary`` comes from `benchmark.statistics.speed.throughput`: a facet for each workload, a
     line for each number of processes, with intervals; dashed, the loop with tensors in one
@@ -27,15 +27,16 @@ def throughput_by_width(summary: pd.DataFrame, targets: Mapping[str, float]) -> 
     figure, axes = facet_axes(len(workloads), 2.5, sharey=False)
     counts = sorted(summary["processes"].unique())
     words = {n: "1 process" if n == 1 else f"{n} processes" for n in counts}
-    renamed = {"times": "estimate", "times_low": "low", "times_high": "high"}
+    ends = {f"{TIMES.column}_{end}": end for end in ("low", "high")}
+    renamed = {TIMES.column: "estimate", **ends}
     for axis, workload in zip(axes, workloads, strict=True):
         rows = summary[summary["workload"] == workload]
         engine = rows[rows["arm"] == "engine"].rename(columns=renamed)
         engine = engine.assign(line=engine["processes"].map(words))
         draw_lines(axis, engine, TOGETHER, TIMES, list(words.values()), "line")
-        tensors = rows[(rows["arm"] == "tensors") & (rows["processes"] == 1)]["times"].iloc[0]
+        tensors = rows[(rows["arm"] == "tensors") & (rows["processes"] == 1)]["times_alike"].iloc[0]
         axis.axhline(tensors, color=GREY, linestyle="--", linewidth=1.2, label="loop with tensors")
-        axis.axhline(1, color=BLACK, linewidth=0.9, label="ordinary way")
+        axis.axhline(1, color=BLACK, linewidth=0.9, label="baseline loop")
         if workload in targets:
             axis.axhline(
                 targets[workload], color=BLACK, linestyle=":", linewidth=1.2, label="target"

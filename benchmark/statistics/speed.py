@@ -21,10 +21,25 @@ WORKLOADS = {
     "cnn_fashion": "CNN on 28x28 images",
     "mlp_digits": "MLP on 8x8 digits",
     "cnn_digits": "CNN on 8x8 digits",
+    "mlp_base": "MLP on 28x28 images, batch 32",
+    "cnn_base": "CNN on 28x28 images, batch 32",
 }
 """A reader's words for the workloads."""
-TIMES_ORDINARY = {"mlp_fashion": 4.5, "cnn_fashion": 3.5, "mlp_digits": 15.0}
-"""How many times the ordinary way's trials an hour the engine is to train on a CPU."""
+ARMS = {
+    "engine": "this engine",
+    "torch_kernels": "this engine without compiled kernels",
+    "jax": "JAX (jit, vmap, scan)",
+    "tensors": "plain loop over tensors",
+    "baseline": "baseline loop, DataLoader",
+}
+"""A reader's words for the ways of training, in the order of tables."""
+PEERS = ("jax", "tensors", "baseline")
+"""Those that one could use instead of the engine."""
+TIMES_BASELINE = {"mlp_fashion": 2.25, "cnn_fashion": 4.0, "mlp_digits": 7.5}
+"""How many times the trials an hour of the baseline loop, in as many processes, the engine is to
+train on a CPU."""
+OF_JAX = 1.0
+"""Most of JAX's processor time that a trial of the same three workloads is to take."""
 TIMES_TENSORS = {"mlp_fashion": 25.0, "cnn_fashion": 8.0}
 """The same on a GPU, against a plain loop with its tensors on that GPU."""
 SHARE, SHARE_OF = 0.70, "mlp_fashion"
@@ -78,20 +93,18 @@ def _summary(groups: pd.api.typing.DataFrameGroupBy, value: str, name: str) -> p
 
 
 def throughput(timings: pd.DataFrame) -> pd.DataFrame:
-    """Trials an hour of each way of training, and how it compares with the ordinary one.
+    """Trials an hour of each way of training, and how it compares with the baseline loop.
 
     Columns: `WAY`, ``data``, ``an_hour``; ``seconds`` and ``cpu_seconds`` a trial; ``times``, the
-    ordinary way's seconds a trial over these; ``times_alike``, the same against the ordinary way
+    baseline loop's seconds a trial over these; ``times_alike``, the same against the baseline loop
     in as many processes; ``times_tensors``, against the loop with tensors; ``cpu_times``, of
     processor seconds; ``share``, of the machine's rate of square products in as many processes;
     ``own_share``, of the rate of the network's own products; ``cpu_share`` and ``cpu_own_share``,
     of the rates a processor second; ``accuracy``; ``peak_bytes``. All but the last two and the
-    first are medians with ``_low`` and ``_high``. The ordinary way is one trial at a time, in one
+    first are medians with ``_low`` and ``_high``. The baseline is one trial at a time, in one
     thread or in several, whichever is faster.
     """
-    rows = timings[timings["what"] == "trials"].copy()
-    for column in ("seconds", "cpu_seconds"):
-        rows[column] /= rows["trials"]
+    rows = _trained(timings)
     rows["rate"] = rows["operations"] / rows["trials"] / rows["seconds"]
     rows["cpu_rate"] = rows["operations"] / rows["trials"] / rows["cpu_seconds"]
     rows = _with_machine(_with_times(rows), timings)
@@ -107,19 +120,63 @@ def throughput(timings: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
+def _trained(timings: pd.DataFrame) -> pd.DataFrame:
+    """The timings of trials, with ``seconds`` and ``cpu_seconds`` of one."""
+    rows = timings[timings["what"] == "trials"].copy()
+    for column in ("seconds", "cpu_seconds"):
+        rows[column] /= rows["trials"]
+    return rows
+
+
+def relative(timings: pd.DataFrame) -> pd.DataFrame:
+    """Every arm beside the engine, in as many processes of one thread, each at its best width.
+
+    The best width is that of the least median processor time. Columns: ``workload``, ``arm``,
+    ``trials_together``; ``cpu``, the arm's processor time a trial over the engine's, below 1 where
+    the arm is ahead; ``hourly``, its trials an hour over the engine's; both medians over the
+    ``repeats`` with ``_low`` and ``_high``. Workloads and arms in the order of `WORKLOADS`, `ARMS`.
+    """
+    rows = _trained(timings)
+    rows = rows[(rows["threads"] == 1) & (rows["processes"] == rows["processes"].max())]
+    each = ["workload", "arm", "trials_together"]
+    medians = rows.groupby(each)["cpu_seconds"].median()
+    best = medians.loc[medians.groupby(["workload", "arm"]).idxmin()].reset_index()[each]
+    rows = rows.merge(best, on=each)
+    paired = ["workload", "repeat"]
+    engine = rows.loc[rows["arm"] == "engine", [*paired, "seconds", "cpu_seconds"]]
+    rows = rows.merge(engine, on=paired, suffixes=("", "_engine"))
+    rows["cpu"] = rows["cpu_seconds"] / rows["cpu_seconds_engine"]
+    rows["hourly"] = rows["seconds_engine"] / rows["seconds"]
+    groups = rows.groupby(each)
+    found = pd.concat([_summary(groups, v, v) for v in ("cpu", "hourly")], axis=1)
+    found["repeats"] = groups.size()
+    order = {name: i for i, name in enumerate((*WORKLOADS, *ARMS))}
+    by = ["workload", "arm"]
+    return (
+        found.reset_index()
+        .sort_values(by, key=lambda names: names.map(order))
+        .reset_index(drop=True)
+    )
+
+
+def ahead(compared: pd.DataFrame) -> pd.DataFrame:
+    """Of `relative`'s rows, the peers whose interval of processor time lies below the engine's."""
+    return compared[compared["arm"].isin(PEERS) & (compared["cpu_high"] < 1)]
+
+
 def _with_times(rows: pd.DataFrame) -> pd.DataFrame:
     """With the ratios to the seconds of other ways in the same workload and repeat."""
     plain = rows[rows["threads"] == 1]
-    ordinary, tensors = (plain[plain["arm"] == arm] for arm in ("ordinary", "tensors"))
-    single = rows[(rows["arm"] == "ordinary") & (rows["processes"] == 1)]
+    baseline, tensors = (plain[plain["arm"] == arm] for arm in ("baseline", "tensors"))
+    single = rows[(rows["arm"] == "baseline") & (rows["processes"] == 1)]
     medians = single.groupby(["workload", "threads"])["seconds"].median().reset_index()
     fastest = medians.loc[medians.groupby("workload")["seconds"].idxmin(), ["workload", "threads"]]
     alone, shared = ["workload", "repeat"], ["workload", "repeat", "processes"]
     references = {
         "times": (single.merge(fastest, on=["workload", "threads"]), "seconds", alone),
-        "times_alike": (ordinary, "seconds", shared),
+        "times_alike": (baseline, "seconds", shared),
         "times_tensors": (tensors[tensors["processes"] == 1], "seconds", alone),
-        "cpu_times": (ordinary[ordinary["processes"] == 1], "cpu_seconds", alone),
+        "cpu_times": (baseline[baseline["processes"] == 1], "cpu_seconds", alone),
     }
     for name, (reference, value, by) in references.items():
         slower = reference[[*by, value]].rename(columns={value: "reference"})
@@ -151,9 +208,9 @@ def best_ways(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(timings: pd.DataFrame) -> pd.DataFrame:
-    """Whether every way of training comes to the accuracy of the ordinary one, within noise.
+    """Whether every way of training comes to the accuracy of the baseline loop, within noise.
 
-    Columns: `WAY` but threads, ``accuracy``, ``difference`` from the ordinary way, ``error`` (its
+    Columns: `WAY` but threads, ``accuracy``, ``difference`` from the baseline loop, ``error`` (its
     standard error, from the spread over trials within the ways), ``agrees``: at most `AGREEMENT`
     such errors and one evaluated example.
     """
@@ -164,7 +221,7 @@ def agreement(timings: pd.DataFrame) -> pd.DataFrame:
         ways = {way: _moments(some) for way, some in group.groupby(by, sort=False)}
         freedom = sum(count - 1 for count, _, _ in ways.values())
         spread = sum(squares for _, _, squares in ways.values()) / max(freedom, 1)
-        first_count, first_mean, _ = ways["ordinary", 1, 1]
+        first_count, first_mean, _ = ways["baseline", 1, 1]
         example = 1 / group["evaluated"].iloc[0]
         for way, (count, average, _) in ways.items():
             error = math.sqrt(spread * (1 / count + 1 / first_count))
@@ -248,11 +305,20 @@ def targets(timings: pd.DataFrame) -> pd.DataFrame:
 
     best = best_ways(throughput(timings)).set_index("workload")
     on_cpu = timings.loc[timings["what"] == "trials", "device"].eq("cpu").all()
-    times, against = ("times", "the ordinary way") if on_cpu else ("times_tensors", "a plain loop")
-    for workload, wanted in (TIMES_ORDINARY if on_cpu else TIMES_TENSORS).items():
+    times, against = (
+        ("times_alike", "the baseline loop in as many processes")
+        if on_cpu
+        else ("times_tensors", "a plain loop")
+    )
+    for workload, wanted in (TIMES_BASELINE if on_cpu else TIMES_TENSORS).items():
         label = f"{workload}: times the trials an hour of {against}"
         add(label, wanted, _span(best, workload, times), True)
     if on_cpu:
+        compared = relative(timings).set_index(["workload", "arm"])
+        for workload in (w for w in TIMES_BASELINE if (w, "jax") in compared.index):
+            middle, low, high = _span(compared, (workload, "jax"), "cpu")
+            label = f"{workload}: processor time of a trial over that of JAX"
+            add(label, OF_JAX, (1 / middle, 1 / high, 1 / low), False)
         for name, of in (("share", "square products"), ("own_share", "its own products")):
             label = f"{SHARE_OF}: share of the machine's rate of {of}"
             add(label, SHARE, _span(best, SHARE_OF, name), True)

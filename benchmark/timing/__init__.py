@@ -1,13 +1,15 @@
-"""How fast trials are trained, against the ordinary way, and where the time goes."""
+"""How fast trials are trained, against the baseline loop, and where the time goes."""
 
 from benchmark.timing.comparison import arm_jobs
 from benchmark.timing.diagnostics import diagnostic_jobs
 from benchmark.timing.driving import driver_jobs
+from benchmark.timing.peers import NO_JAX, jax_is_installed
 from benchmark.timing.plans import Plan, plan_of
 from benchmark.timing.stopwatch import Job, Lab, Row, unprepared
 from benchmark.timing.strategies import strategy_jobs
 
 __all__ = [
+    "NO_JAX",
     "Job",
     "Lab",
     "Plan",
@@ -15,6 +17,7 @@ __all__ = [
     "arm_jobs",
     "diagnostic_jobs",
     "driver_jobs",
+    "jax_is_installed",
     "plan_of",
     "strategy_jobs",
     "unprepared",

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.data import Dataset
 from benchmark.layout import linear_maps
 from benchmark.records import Trial
-from benchmark.timing.ordinary import network
+from benchmark.timing.baseline import network
 from benchmark.timing.stopwatch import Timed, timed
 
 SQUARE = 1024

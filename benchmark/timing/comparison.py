@@ -1,4 +1,4 @@
-"""The same trials trained the ordinary way, with tensors, and by the engine in units of any width.
+"""The same trials trained by the engine, in units of any width, and by what one would use instead.
 
 All arms train the same network on the same examples in batches of the same size, from the same
 seeds, and evaluate the same examples at the end. What the engine does besides (gradient norms,
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import statistics
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +21,11 @@ import torch
 from benchmark.data import load
 from benchmark.engine import train
 from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.kernels import VARIABLE, kernels
 from benchmark.records import Trial
 from benchmark.timing.arithmetic import SQUARE, Shape, multiply, operations, products_of
-from benchmark.timing.ordinary import with_loader, with_tensors
+from benchmark.timing.baseline import with_loader, with_tensors
+from benchmark.timing.peers import jax_is_installed, with_jax
 from benchmark.timing.plans import Plan, Workload
 from benchmark.timing.stopwatch import Job, Lab, Row
 
@@ -36,7 +41,8 @@ class Condition:
     Parameters
     ----------
     arm
-        ``ordinary``, ``tensors`` or ``engine``.
+        ``baseline``, ``tensors``, ``jax``, ``engine`` or ``torch_kernels``, which is the engine
+        without its compiled kernels.
     trials_together
         In a unit.
     processes
@@ -55,7 +61,7 @@ def arm_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every arm of every workload, repeat after repeat, with the machine's own rate between."""
     for workload in plan.workloads:
         conditions = _conditions(plan, workload, lab)
-        yield functools.partial(_warm_up, workload, lab)
+        yield functools.partial(_warm_up, workload, conditions, lab)
         for repeat in range(plan.repeats):
             yield functools.partial(_machine, plan, workload, lab, repeat)
             for condition in conditions:
@@ -63,26 +69,45 @@ def arm_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
 
 
 def _conditions(plan: Plan, workload: Workload, lab: Lab) -> list[Condition]:
+    """Every arm is there in as many processes as the engine; torch's loops and it in one, too."""
     counts = sorted({1, lab.processes})
-    found = [Condition("ordinary", processes=n) for n in counts]
+    found = [Condition("baseline", processes=n) for n in counts]
     if plan.threads and lab.device == "cpu" and lab.processes > 1:
-        found.append(Condition("ordinary", threads=lab.processes))
+        found.append(Condition("baseline", threads=lab.processes))
     found += [Condition("tensors", processes=n) for n in counts]
-    return found + [Condition("engine", k, n) for k in workload.together for n in counts]
+    found += [Condition("engine", k, n) for k in workload.together for n in counts]
+    if lab.device == "cpu":
+        widths = workload.jax if jax_is_installed() else ()
+        found += [Condition("jax", k, lab.processes) for k in widths]
+        # where they are torch's already, the engine has been timed with these
+        widths = workload.torch_kernels if kernels() != "torch" else ()
+        found += [Condition("torch_kernels", k, lab.processes) for k in widths]
+    return found
 
 
-def _warm_up(workload: Workload, lab: Lab) -> list[Row]:
-    for plain, arms in ((True, ("ordinary", "tensors")), (False, ("engine",))):
-        arguments = [(workload, arms, lab.device)] * lab.processes
-        lab.at_once(_run_a_little, arguments, plain=plain)
+def _pool(arm: str, lab: Lab) -> Executor:
+    if arm in ("engine", "torch_kernels"):
+        return lab.executor
+    return lab.peers if arm == "jax" else lab.plain
+
+
+def _warm_up(workload: Workload, conditions: Sequence[Condition], lab: Lab) -> list[Row]:
+    """Imports, data and memory of every process, and what is compiled, before anything is timed."""
+    little = workload.with_examples(2 * workload.trial.batch_size, 100)
+    for condition in {(c.arm, c.trials_together): c for c in conditions}.values():
+        # JAX compiles for so many steps of so many trials, and for nothing else
+        trial = workload.trial if condition.arm == "jax" else little
+        seeds = range(condition.trials_together if condition.arm == "jax" else 1)
+        arguments = [(workload, trial, seeds, condition, lab.device)] * lab.processes
+        lab.at_once(_warm, arguments, executor=_pool(condition.arm, lab))
     return []
 
 
-def _run_a_little(workload: Workload, arms: Sequence[str], device: str) -> None:
+def _warm(
+    workload: Workload, trial: Trial, seeds: Sequence[int], condition: Condition, device: str
+) -> None:
     load(workload.trial.dataset)
-    little = workload.with_examples(2 * workload.trial.batch_size, 100)
-    for arm in arms:
-        _accuracies(little, [0], Condition(arm), device)
+    _accuracies(trial, seeds, condition, device)
 
 
 def _machine(plan: Plan, workload: Workload, lab: Lab, repeat: int) -> list[Row]:
@@ -117,15 +142,15 @@ def _rates(lab: Lab, processes: int, shapes: Sequence[Shape], wanted: float) -> 
 
 def _measure(workload: Workload, condition: Condition, lab: Lab, repeat: int) -> list[Row]:
     """One arm once: what it cost, and how accurate its trials came out."""
-    each = workload.ordinary
-    if condition.arm == "engine":
+    each = workload.baseline
+    if condition.arm not in ("baseline", "tensors"):
         each = max(1, workload.least // condition.trials_together) * condition.trials_together
     first = REPEAT_SEEDS * repeat
     seeds = [range(first + i * each, first + (i + 1) * each) for i in range(condition.processes)]
     done = lab.at_once(
         _accuracies,
         [(workload.trial, some, condition, lab.device) for some in seeds],
-        plain=condition.arm != "engine",
+        executor=_pool(condition.arm, lab),
     )
     accuracies = [accuracy for part in done.value for accuracy in part]
     return [
@@ -147,13 +172,13 @@ def _measure(workload: Workload, condition: Condition, lab: Lab, repeat: int) ->
 
 
 def _needed(workload: Workload, arm: str) -> float:
-    """Operations of a trial; the engine also evaluates at every checkpoint, the first included.
+    """Operations of a trial; the engine and JAX also evaluate at checkpoints, the first included.
 
     Where a checkpoint looks at the whole validation split, the last one's evaluation is the final.
     """
     held_out = workload.piece.evaluated
     evaluated = 2 * held_out
-    if arm == "engine":
+    if arm not in ("baseline", "tensors"):
         checked = min(CHECKED_EXAMPLES, held_out)
         evaluated += (CHECKPOINTS + 1) * checked - (held_out if held_out == checked else 0)
     assert workload.trial.epochs is not None
@@ -167,13 +192,31 @@ def _accuracies(
     before = torch.get_num_threads()
     torch.set_num_threads(condition.threads)
     try:
-        if condition.arm == "ordinary":
+        if condition.arm == "baseline":
             return with_loader(trial, seeds, device)
         if condition.arm == "tensors":
             return with_tensors(trial, seeds, device)
-        return trained(trial, seeds, condition.trials_together, device)
+        if condition.arm == "jax":
+            return with_jax(trial, seeds, condition.trials_together, CHECKPOINTS)
+        with _kernels("torch" if condition.arm == "torch_kernels" else None):
+            return trained(trial, seeds, condition.trials_together, device)
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _kernels(choice: str | None) -> Iterator[None]:
+    """Within it the CPU's kernels are those of ``choice``, where there is one."""
+    before = os.environ.get(VARIABLE)
+    if choice is not None:
+        os.environ[VARIABLE] = choice
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[VARIABLE] = before
+        elif choice is not None:
+            del os.environ[VARIABLE]
 
 
 def trained(trial: Trial, seeds: Sequence[int], together: int, device: str) -> list[float]:

@@ -3,13 +3,19 @@
 Each trial's whole training between two evaluations is one compiled loop (`lax.scan`), the way in
 which JAX is fastest on small networks. Initial weights, batch size, number of steps, evaluations
 and the classes predicted are the engine's; the examples come in an order drawn in advance. JAX is
-an optional peer (the extra ``peers``), imported when an arm runs.
+an optional peer (the extra ``peers``), imported when an arm runs, and has one thread, as every arm
+that is compared.
+
+Convolutions are sums of products of shifted images, channels last: XLA's own convolution takes
+nine times as long inside a compiled loop on a CPU, and twice as long outside one (a step of the
+small CNN, batch 128: 217, 61 and 24 ms).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,15 +26,27 @@ from torch import nn
 from benchmark.data import load
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
-from benchmark.timing.ordinary import network
+from benchmark.timing.baseline import network
 
 Network = tuple[tuple[str, int], ...]
 """The layers of a chain in order: what each is, and its padding where it is a convolution."""
 
 
+NO_JAX = "JAX is not installed and not timed: pip install 'gradient-stability-benchmark[peers]'"
+
+
 def jax_is_installed() -> bool:
     """Whether the peer can be timed here."""
     return importlib.util.find_spec("jax") is not None
+
+
+def _prepare() -> None:
+    """Import JAX with one thread, which its first import in a process decides."""
+    os.environ.setdefault("PJRT_NPROC", "1")
+    import jax
+
+    # a GPU has other peers; where JAX sees one, it would take most of its memory
+    jax.config.update("jax_platforms", "cpu")
 
 
 def with_jax(trial: Trial, seeds: Sequence[int], together: int, checkpoints: int) -> list[float]:
@@ -45,6 +63,7 @@ def with_jax(trial: Trial, seeds: Sequence[int], together: int, checkpoints: int
     ValueError
         If the network is no chain of dense layers, convolutions, ReLU and pooling.
     """
+    _prepare()
     found: list[float] = []
     for first in range(0, len(seeds), together):
         found += _train(trial, seeds[first : first + together], checkpoints)
@@ -69,14 +88,17 @@ def _train(trial: Trial, seeds: Sequence[int], checkpoints: int) -> list[float]:
     )
     order = order[:, : steps * trial.batch_size].astype(np.int32).reshape(shape)
     rate = np.full(len(seeds), trial.learning_rate, np.float32)
-    measure(weights, *checked)[0].block_until_ready()
+    np.asarray(measure(weights, *checked)[0])
     for i in range(checkpoints):
         part = order[:, i * steps // checkpoints : (i + 1) * steps // checkpoints]
         weights, losses, _norms = train(weights, images, labels, part, rate)
-        losses.block_until_ready()
-        np.asarray(measure(weights, *checked)[0])
-    accuracies = [np.asarray(measure(weights, *split)[1]) for split in held_out]
-    return [float(a) for a in accuracies[0]]
+        np.asarray(losses)
+        reached = np.asarray(measure(weights, *checked)[1])
+    # the last checkpoint's evaluation is the final one where it takes the whole split, as there
+    whole = len(checked[1]) == len(held_out[0][1])
+    accuracies = reached if whole else np.asarray(measure(weights, *held_out[0])[1])
+    np.asarray(measure(weights, *held_out[1])[1])
+    return accuracies.tolist()
 
 
 @functools.lru_cache(maxsize=4)
@@ -128,21 +150,37 @@ def _compiled(layers: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:
     import jax.numpy as jnp
     from jax import lax
 
+    has_maps = any(kind == "convolution" for kind, _ in layers)
+
+    def convolution(x: Any, weight: Any, padding: int) -> Any:
+        """Of images (B, H, W, C) by weights (features, C, size, size)."""
+        size = weight.shape[2]
+        around = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        height, width = (n + 1 - size for n in around.shape[1:3])
+        flat = [
+            around[:, i : i + height, j : j + width].reshape(-1, x.shape[3]) @ weight[:, :, i, j].T
+            for i in range(size)
+            for j in range(size)
+        ]
+        return sum(flat).reshape(len(x), height, width, -1)
+
     def logits(weights: list[Any], x: Any) -> Any:
         left = iter(weights)
+        x = jnp.moveaxis(x, 1, -1) if has_maps else x
         for kind, padding in layers:
             if kind == "linear":
                 x = x @ next(left).T + next(left)
             elif kind == "convolution":
-                around = [(padding, padding)] * 2
-                x = lax.conv_general_dilated(x, next(left), (1, 1), around)
-                x = x + next(left)[:, None, None]
+                x = convolution(x, next(left), padding) + next(left)
             elif kind == "pool":
-                x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+                examples, height, width, channels = x.shape
+                x = x[:, : height // 2 * 2, : width // 2 * 2]
+                x = x.reshape(examples, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
             elif kind == "relu":
                 x = jax.nn.relu(x)
             else:
-                x = x.reshape(len(x), -1)
+                # the weights that follow are for features that come channel by channel
+                x = (jnp.moveaxis(x, -1, 1) if has_maps else x).reshape(len(x), -1)
         return x
 
     def losses(weights: list[Any], x: Any, y: Any) -> tuple[Any, Any]:

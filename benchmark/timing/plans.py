@@ -91,19 +91,24 @@ class Workload:
     ----------
     trial
         All but its seed.
-    ordinary
-        Trials in a measurement of the ordinary way.
+    baseline
+        Trials in a measurement of the baseline loop.
     least
         Trials that a process trains in a measurement of the engine, or one unit where that is more.
     together
         Widths of units.
+    jax, torch_kernels
+        Widths at which JAX trains, and the engine without its compiled kernels: they stand beside
+        the engine's best, so that a few do.
     """
 
     name: str
     trial: Trial
-    ordinary: int
+    baseline: int
     least: int
     together: tuple[int, ...]
+    jax: tuple[int, ...] = ()
+    torch_kernels: tuple[int, ...] = ()
 
     @property
     def piece(self) -> Piece:
@@ -131,7 +136,7 @@ class Plan:
     workloads: tuple[Workload, ...]
     repeats: int
     threads: bool
-    """Whether the ordinary way is timed with as many threads as there are cores, too."""
+    """Whether the baseline loop is timed with as many threads as there are cores, too."""
     operations: float
     """Floating-point operations in a measurement of the machine's own rate."""
     pair_seconds: float
@@ -151,51 +156,67 @@ class Plan:
 
 
 def _workloads(
-    examples: tuple[int, int],
+    examples: dict[str, int],
     epochs: tuple[int, int],
     trials: dict[str, tuple[int, int]],
     together: dict[str, tuple[int, ...]],
+    jax: dict[str, tuple[int, ...]],
+    torch_kernels: dict[str, tuple[int, ...]],
     evaluated: int = 1000,
 ) -> tuple[Workload, ...]:
-    """The four workloads.
+    """The workloads.
 
     Parameters
     ----------
     examples
-        Of Fashion-MNIST for the MLP and the CNN.
+        Of Fashion-MNIST, by workload.
     epochs
         Of the digits for the MLP and the CNN.
     trials
-        Of the ordinary way, and least of the engine, by workload.
+        Of the baseline loop, and least of the engine, by workload.
+    together, jax, torch_kernels
+        Widths, by workload; of the latter two none where a workload is not named.
     evaluated
         Examples of Fashion-MNIST in each of validation and test.
     """
-    # batches run on across passes: 33 whole ones a pass, so that every arm takes the same steps
-    digits = Piece("digits", 33 * 32, 359).named((1, 8, 8))
-    large = [Piece(fashion(), size, evaluated).named(IMAGE) for size in examples]
-    parts = {
-        "mlp_fashion": Trial(dataset=large[0], model="mlp", epochs=1, batch_size=128),
-        "cnn_fashion": Trial(dataset=large[1], model="cnn", epochs=1, batch_size=128),
-        "mlp_digits": Trial(dataset=digits, model="mlp", epochs=epochs[0], batch_size=32),
-        "cnn_digits": Trial(dataset=digits, model="cnn", epochs=epochs[1], batch_size=32),
-    }
-    return tuple(Workload(n, trial, *trials[n], together[n]) for n, trial in parts.items())
+
+    def trial(name: str) -> Trial:
+        model, _, rest = name.partition("_")
+        if rest == "digits":
+            # batches run on across passes: 33 whole ones a pass, so that every arm takes the same
+            # steps
+            data = Piece("digits", 33 * 32, 359).named((1, 8, 8))
+            passes = epochs[0] if model == "mlp" else epochs[1]
+            return Trial(dataset=data, model=model, epochs=passes, batch_size=32)
+        data = Piece(fashion(), examples[name], evaluated).named(IMAGE)
+        # the base of the studies has batches of 32
+        size = 32 if rest == "base" else 128
+        return Trial(dataset=data, model=model, epochs=1, batch_size=size)
+
+    return tuple(
+        Workload(n, trial(n), *each, together[n], jax.get(n, ()), torch_kernels.get(n, ()))
+        for n, each in trials.items()
+    )
 
 
 POWERS = (1, 2, 4, 8, 16, 32, 64)
+WHOLE_PASS = 1562 * 32
+"""Of the 50,000 training images the whole batches of 32: every arm takes the same steps."""
 
 
 def plan_of(scale: str) -> Plan:
     """The plan of ``scale``."""
     if scale == "smoke":
-        few = {"mlp_fashion": (2, 2), "cnn_fashion": (2, 2)}
-        few |= {"mlp_digits": (2, 2), "cnn_digits": (2, 2)}
+        names = ("mlp_fashion", "cnn_fashion", "mlp_digits", "cnn_digits", "mlp_base")
         return Plan(
             workloads=_workloads(
-                examples=(1280, 256),
+                examples={"mlp_fashion": 1280, "cnn_fashion": 256, "mlp_base": 640},
                 epochs=(1, 1),
-                trials=few,
-                together=dict.fromkeys(few, (1, 2)),
+                trials=dict.fromkeys(names, (2, 2)),
+                together=dict.fromkeys(names, (1, 2)),
+                # to compile takes a second a process, and more for a CNN
+                jax={"mlp_digits": (2,)},
+                torch_kernels={"cnn_digits": (1,)},
                 evaluated=200,
             ),
             repeats=1,
@@ -208,12 +229,16 @@ def plan_of(scale: str) -> Plan:
             cells=(20, 40),
             start_ups=0,
         )
+    examples = {"mlp_fashion": 12_800, "cnn_fashion": 6_400}
     trials = {"mlp_fashion": (1, 4), "cnn_fashion": (1, 2)}
-    trials |= {"mlp_digits": (2, 16), "cnn_digits": (2, 4)}
+    trials |= {"mlp_digits": (2, 16), "cnn_digits": (2, 4), "mlp_base": (1, 4)}
+    jax = {"mlp_fashion": (1, 8), "cnn_fashion": (1,), "mlp_base": (1, 8)}
+    jax |= {"mlp_digits": (1, 16), "cnn_digits": (1, 8)}
+    torch_kernels = {"cnn_fashion": (1,), "cnn_digits": (1, 8)}
     if scale == "quick":
         return Plan(
             workloads=_workloads(
-                examples=(12_800, 6_400),
+                examples=examples | {"mlp_base": 12_800},
                 epochs=(10, 3),
                 trials=trials,
                 together={
@@ -221,7 +246,10 @@ def plan_of(scale: str) -> Plan:
                     "cnn_fashion": (1, 2),
                     "mlp_digits": (1, 4, 16, 64),
                     "cnn_digits": (1, 4, 8),
+                    "mlp_base": (1, 4, 8),
                 },
+                jax=jax,
+                torch_kernels=torch_kernels,
             ),
             repeats=5,
             threads=True,
@@ -235,15 +263,19 @@ def plan_of(scale: str) -> Plan:
         )
     return Plan(
         workloads=_workloads(
-            examples=(12_800, 6_400),
+            examples=examples | dict.fromkeys(("mlp_base", "cnn_base"), WHOLE_PASS),
             epochs=(10, 10),
-            trials=trials,
+            trials=trials | {"cnn_base": (1, 1)},
             together={
                 "mlp_fashion": POWERS,
                 "cnn_fashion": POWERS if scale == "full" else POWERS[:5],
                 "mlp_digits": POWERS,
                 "cnn_digits": POWERS,
+                "mlp_base": (1, 4, 8),
+                "cnn_base": (1,),
             },
+            jax=jax | {"cnn_base": (1,)},
+            torch_kernels=torch_kernels | {"cnn_base": (1,)},
         ),
         repeats=7,
         threads=True,
@@ -252,6 +284,6 @@ def plan_of(scale: str) -> Plan:
         pairs=15,
         widest=16,
         policy_examples=1024,
-        cells=(1_000, 3_000, 10_000),
+        cells=(1_000, 10_000, 100_000) if scale in ("paper", "full") else (1_000, 3_000, 10_000),
         start_ups=3,
     )

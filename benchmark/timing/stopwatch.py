@@ -81,18 +81,24 @@ def _peak() -> int:
 
 
 def unprepared() -> None:
-    """What is done in a process before an ordinary training: nothing."""
+    """What is done in a process before a training that is not the engine's: nothing."""
 
 
 @dataclass(frozen=True)
 class Lab:
     """Where calls are timed: worker processes of one thread each, as studies use them.
 
-    ``plain`` has processes that are not prepared as a study's are, for the ordinary way.
+    Parameters
+    ----------
+    plain
+        Processes that are not prepared as a study's are, for loops in torch.
+    peers
+        The same for JAX, whose memory would otherwise count as theirs.
     """
 
     executor: Executor
     plain: Executor
+    peers: Executor
     processes: int
     device: str
 
@@ -101,13 +107,18 @@ class Lab:
         return self.executor.submit(call, *arguments).result()
 
     def at_once(
-        self, call: Callable[..., T], each: Iterable[tuple[Any, ...]], *, plain: bool = False
+        self,
+        call: Callable[..., T],
+        each: Iterable[tuple[Any, ...]],
+        *,
+        executor: Executor | None = None,
     ) -> Timed[list[T]]:
         """``timed(call, *arguments)`` in a process for each of ``each``; all begin together.
 
-        The wall time is from here to here, handing over included.
+        The wall time is from here to here, handing over included. The processes are a study's
+        unless ``executor`` has others.
         """
-        executor = self.plain if plain else self.executor
+        executor = executor or self.executor
         began = time.perf_counter()
         futures = [executor.submit(timed, call, *arguments) for arguments in each]
         parts = [future.result() for future in futures]

@@ -1,4 +1,4 @@
-"""The ordinary way to tune a network, with which the engine is compared: written as users do.
+"""The baseline loop, with which the engine is compared: a network tuned as users write it first.
 
 An Optuna objective trains a module with torch's optimizer, step by step, and reads every loss. The
 data come from a `DataLoader` over a data set with a transform an example, or, in the better way,
