@@ -139,6 +139,15 @@ def study_link(study: str) -> Markdown:
     return Markdown(f"[{code(study)}]({page}.md)") if page else code(study)
 
 
+def linked(text: object, target: str) -> Markdown:
+    """``text`` as a link to a place of the book that has the name ``target``.
+
+    >>> linked("claim 1", "claim-1")
+    Markdown('[claim 1](#claim-1)')
+    """
+    return Markdown("[{}](#{})").format(text, Markdown(target))
+
+
 class _Tags(Extension):
     """The tags of this module."""
 
@@ -215,6 +224,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "block": block,
         "coded": prose.coded,
         "load_study": evidence.load,
+        "linked": linked,
         "study_link": study_link,
     }
     made.globals |= {

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
@@ -18,7 +17,6 @@ from benchmark import figures
 from benchmark.records import Trial
 from benchmark.results import Results
 from benchmark.schema import frame
-from benchmark.statistics import stable_range
 from report import claims, evidence, prose
 from report.claims import judging
 from report.claims.effects import (
@@ -27,8 +25,8 @@ from report.claims.effects import (
     prevented,
     ratio,
     share_of,
-    usable_decades,
 )
+from report.claims.frames import at_multiples
 from report.claims.judging import Judged, claim_verdict, frame_of, judge
 from report.claims.records import (
     DECADES,
@@ -44,6 +42,7 @@ from report.claims.records import (
     Limits,
     Part,
     combined,
+    pooled,
     ways,
 )
 from report.evidence import Evidence
@@ -51,7 +50,11 @@ from report.evidence import Evidence
 Row = dict[str, Any]
 Rows = list[Row]
 
-SEEDS = (0, 1, 2)
+SEEDS = tuple(range(10))
+"""As many as a comparison of the studies has: a rule must be decidable with them."""
+SPREAD = 1e-4
+"""How far a seed's accuracy, time and loss lie from what a builder asks for, at most: where all
+agree to the last digit nothing is known of how they vary."""
 NAN = math.nan
 FIELDS = frozenset(Trial().row())
 EXAMPLES, STEPS = 1000, 100
@@ -76,7 +79,12 @@ def trial(
     """One trial's row; what is no field of `Trial` is an outcome. Its history goes with it."""
     settings = {"epochs": 1.0, **settings}
     made = Trial(**{k: v for k, v in settings.items() if k in FIELDS})
-    reached = ENDS.get(status, NAN) if accuracy is None else accuracy
+    noise = SPREAD * (int(made.key[:4], 16) / 0x8000 - 1)
+    reached = (ENDS.get(status, NAN) if accuracy is None else accuracy) + noise
+    if "samples_to_target" in settings:
+        settings["samples_to_target"] += made.seed
+    for score in {"test_accuracy", "validation_accuracy"} & set(settings):
+        settings[score] += noise
     return {
         **{"study": "made", "trial": made.key, "cell": made.cell, "unit": "unit", **made.row()},
         **{
@@ -86,11 +94,12 @@ def trial(
             "examples": EXAMPLES,
             "steps": STEPS,
         },
-        **{"samples": EXAMPLES, "seconds": 1.0, "parameters": 1000, "initial_loss": 2.3},
+        **{"samples": EXAMPLES, "parameters": 1000, "initial_loss": 2.3},
         **{"validation_loss": 1 - reached, "validation_accuracy": reached},
         **{"test_accuracy": reached, "gradient_norm_max": 1.0},
         **{k: v for k, v in settings.items() if k not in FIELDS},
-        **{"norms": norms, "losses": losses},
+        **{"seconds": settings.get("seconds", 1.0) * (1 + noise)},
+        **{"norms": norms, "losses": [loss * (1 + noise) for loss in losses]},
     }
 
 
@@ -124,31 +133,42 @@ def made(study: str, rows: Rows) -> Evidence:
 # each builder makes, on one data set, the trials that speak for the claim or against it
 
 
+def above(times: float, **own: Any) -> Row:
+    """The settings of a trial at ``times`` its own best rate."""
+    return {"arm": f"x{times:g}", "learning_rate": times, **own}
+
+
 def grown(good: bool, dataset: str) -> Rows:
-    """Cells that explode, the norm a hundred times or twice the largest stable one."""
+    """Configurations that explode, the norm a hundred times or twice that at the best rate."""
     out = []
-    for width in range(10):
+    for width in range(10, 20):
         own = {"dataset": dataset, "width": width}
         out += on_seeds(learning_rate=0.1, **own)
         peak = 100.0 if good else 2.0
-        out += on_seeds("dead", learning_rate=10.0, gradient_norm_max=peak, **own)
+        out += on_seeds("dead", learning_rate=1.0, gradient_norm_max=peak, **own)
     return out
 
 
 def risen(good: bool, dataset: str) -> Rows:
-    """Cells that explode at step 90 after norms that double, or that stay."""
+    """Configurations that explode at step 90 after norms that double, or that stay."""
     norms = (1.0, 2.0, 4.0, 8.0, 99.0) if good else (1.0, 1.0, 1.0, 1.0, 99.0)
-    return [
-        row
-        for width in range(10)
-        for row in on_seeds("dead", first_bad_step=90, norms=norms, dataset=dataset, width=width)
-    ]
+    out = []
+    for width in range(10, 20):
+        own = {"dataset": dataset, "width": width}
+        out += on_seeds(learning_rate=0.1, **own)
+        out += on_seeds("dead", learning_rate=1.0, first_bad_step=90, norms=norms, **own)
+    return out
 
 
 def stopped(good: bool, dataset: str) -> Rows:
-    """Cells that explode, and die or recover."""
-    status = "dead" if good else "recovered"
-    return [row for width in range(10) for row in on_seeds(status, dataset=dataset, width=width)]
+    """Configurations that explode, and die or recover."""
+    out = []
+    for width in range(10, 20):
+        own = {"dataset": dataset, "width": width}
+        out += on_seeds(learning_rate=0.1, **own)
+        status, accuracy = ("dead", 0.1) if good else ("recovered", 0.8)
+        out += on_seeds(status, accuracy, learning_rate=1.0, **own)
+    return out
 
 
 def cured(good: bool, dataset: str) -> Rows:
@@ -164,17 +184,20 @@ def cured(good: bool, dataset: str) -> Rows:
 def scheduled(good: bool, dataset: str) -> Rows:
     """A constant rate that explodes, and a cosine that does not, or does too."""
     out = []
-    for rate in (1.0, 10.0):
-        own = {"dataset": dataset, "learning_rate": rate}
+    for times in (3, 10):
+        own = above(times, dataset=dataset)
         out += on_seeds("dead", **own)
         out += on_seeds("stable" if good else "dead", schedule="cosine", **own)
     return out
 
 
+QUARTERS = [round(10 ** (k / 4), 4) for k in range(-8, 1)]
+
+
 def widened(good: bool, dataset: str) -> Rows:
-    """A constant rate that is good at 0.1 alone, and a cosine that is good at all three or not."""
+    """A constant rate that is good at 0.1 alone, and a cosine that is good at all rates or not."""
     out = []
-    for rate in (0.01, 0.1, 1.0):
+    for rate in QUARTERS:
         own = {"dataset": dataset, "learning_rate": rate}
         out += on_seeds(accuracy=0.9 if rate == 0.1 else 0.5, **own)
         out += on_seeds(accuracy=0.9 if good or rate == 0.1 else 0.5, schedule="cosine", **own)
@@ -182,10 +205,11 @@ def widened(good: bool, dataset: str) -> Rows:
 
 
 def full_explodes(good: bool, dataset: str) -> Rows:
-    """A full batch that explodes where a mini-batch does not, or the reverse."""
-    own = {"dataset": dataset, "learning_rate": 1.0}
-    full = on_seeds("dead" if good else "stable", batch_policy="full", **own)
-    return full + on_seeds("stable" if good else "dead", **own)
+    """A full batch that explodes where a mini-batch does not, or where it explodes, too."""
+    own = above(3, dataset=dataset)
+    return on_seeds("dead", batch_policy="full", **own) + on_seeds(
+        "stable" if good else "dead", **own
+    )
 
 
 def normalized_sizes(good: bool, dataset: str) -> Rows:
@@ -197,8 +221,9 @@ def normalized_sizes(good: bool, dataset: str) -> Rows:
 
 def normalized_explosions(good: bool, dataset: str) -> Rows:
     """Explosions without normalization; with it none, or as many."""
-    rows = on_seeds("dead", dataset=dataset)
-    return rows + on_seeds("stable" if good else "dead", dataset=dataset, normalization="batch")
+    own = above(3, dataset=dataset)
+    rows = on_seeds("dead", **own)
+    return rows + on_seeds("stable" if good else "dead", normalization="batch", **own)
 
 
 def policy_accuracy(good: bool, dataset: str) -> Rows:
@@ -210,8 +235,9 @@ def policy_accuracy(good: bool, dataset: str) -> Rows:
 
 def policy_explosions(good: bool, dataset: str) -> Rows:
     """Explosions at a fixed size; with doubling none, or as many."""
-    rows = on_seeds("dead", dataset=dataset)
-    return rows + on_seeds("stable" if good else "dead", dataset=dataset, batch_policy="doubling")
+    own = above(3, dataset=dataset)
+    rows = on_seeds("dead", **own)
+    return rows + on_seeds("stable" if good else "dead", batch_policy="doubling", **own)
 
 
 def mini_beats_full(good: bool, dataset: str) -> Rows:
@@ -290,33 +316,42 @@ def computation(good: bool, dataset: str) -> Rows:
 
 
 def optimizers(good: bool, dataset: str) -> Rows:
-    """SGD and Adam at their best rates and at ten times those, where one of them explodes."""
-    own = {"dataset": dataset}
-    sgd, adam = ("dead", "stable") if good else ("stable", "dead")
-    rows = on_seeds(learning_rate=0.1, **own)
-    rows += on_seeds(sgd, 0.1 if good else 0.8, learning_rate=1.0, **own)
-    rows += on_seeds(optimizer="adam", learning_rate=0.001, **own)
-    return rows + on_seeds(adam, 0.8 if good else 0.1, optimizer="adam", learning_rate=0.01, **own)
+    """SGD that explodes at three times its best rate, and Adam that does not, or does too."""
+    rows = on_seeds("dead", **above(3, dataset=dataset))
+    adam = above(3, dataset=dataset) | {"learning_rate": 0.003, "optimizer": "adam"}
+    return rows + on_seeds("stable" if good else "dead", **adam)
 
 
 def longer(good: bool, dataset: str) -> Rows:
-    """Explosions in a short budget and none in a long one, or the reverse."""
-    short, long = ("dead", "stable") if good else ("stable", "dead")
-    return on_seeds(short, epochs=1.0, dataset=dataset) + on_seeds(
-        long, epochs=4.0, dataset=dataset
+    """Explosions in a short budget and none in a long one, or as many."""
+    own = above(3, dataset=dataset, epochs=None)
+    return on_seeds("dead", updates=100, **own) + on_seeds(
+        "stable" if good else "dead", updates=400, **own
     )
 
 
 def guarded(good: bool, dataset: str) -> Rows:
     """Explosions without clipping; when steps are skipped none, or as many."""
-    rows = on_seeds("dead", dataset=dataset)
-    return rows + on_seeds("stable" if good else "dead", clipping="skip_step", dataset=dataset)
+    own = above(3, dataset=dataset)
+    rows = on_seeds("dead", **own)
+    return rows + on_seeds("stable" if good else "dead", clipping="skip_step", **own)
 
 
-def guarded_training(good: bool, dataset: str) -> Rows:
-    """Trials that train without clipping, and when steps are skipped too, or stall."""
+def disturbed(good: bool, dataset: str) -> Rows:
+    """Ten points lost to bad batches without clipping; when steps are skipped none, or as many."""
+    out = []
+    for clipping in ("none", "skip_step"):
+        own = {"dataset": dataset, "clipping": clipping}
+        lost = 0.8 if clipping == "none" or not good else 0.9
+        out += on_seeds(**own)
+        out += on_seeds(accuracy=lost, disturbance="bad_batch", **own)
+    return out
+
+
+def guarded_accuracy(good: bool, dataset: str) -> Rows:
+    """Trials as accurate when steps are skipped as without clipping, or five points below."""
     rows = on_seeds(dataset=dataset)
-    return rows + on_seeds("stable" if good else "stalled", clipping="skip_step", dataset=dataset)
+    return rows + on_seeds(accuracy=0.9 if good else 0.85, clipping="skip_step", dataset=dataset)
 
 
 def own_networks(good: bool, dataset: str) -> Rows:
@@ -354,7 +389,8 @@ CASES: dict[tuple[int, int], Builder] = {
     (13, 0): optimizers,
     (13, 1): longer,
     (13, 2): guarded,
-    (13, 3): guarded_training,
+    (13, 3): disturbed,
+    (13, 4): guarded_accuracy,
     (14, 0): own_networks,
 }
 """What makes trials for each part of each claim, by the claim's number and the part's place."""
@@ -415,7 +451,7 @@ def test_data_that_disagree_make_a_part_depend(number: int, place: int) -> None:
 def test_an_interval_across_the_threshold_makes_a_part_depend(number: int, place: int) -> None:
     part = part_of(number, place)
     across = Effect(
-        "", part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""
+        (), part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""
     )
     found = Judged(part, part.ways[0], None, Found((across,)))
     assert found.verdict == DEPENDS
@@ -488,95 +524,185 @@ def test_the_grid_compares_a_cnn_with_an_mlp_in_place_of_complexities(good: bool
 # what the effects count
 
 
-def pairs(rows: Sequence[tuple[float, float]], strata: Sequence[int] | None = None) -> pd.DataFrame:
+def pairs(rows: Sequence[tuple[float, float]]) -> pd.DataFrame:
     out = pd.DataFrame(rows, columns=["treated", "control"])
     out["difference"] = out["treated"] - out["control"]
-    return out.assign(stratum=strata or 0, seed=range(len(out)))
+    return out.assign(seed=range(len(out)))
 
 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([(0, 1), (0, 1)], (1.0, 1.0, 1.0)),
-        ([(1, 1), (1, 1)], (0.0, 0.0, 0.0)),
-        ([(1, 0), (1, 0)], (-1.0, -1.0, -1.0)),
-        ([(0, 1), (0, 1), (0, 1), (1, 1)], (0.75, 0.25, 1.0)),
-        ([(1, 0), (1, 1), (0, 0), (0, 0)], (-0.5, -1.0, 0.0)),
+        # all agree: Wilson's bound of 0 of 10, (0, 0.2775), to either side of what may be otherwise
+        ([(0, 1)] * 10, (1.0, 1 - 2 * 0.27753, 1.0)),
+        ([(1, 1)] * 10, (0.0, -0.27753, 0.27753)),
+        ([(1, 0)] * 10, (-1.0, -1.0, 2 * 0.27753 - 1)),
+        # left out one by one: three times 2/3, and once 1; t(3 degrees of freedom) is 3.182
+        ([(0, 1), (0, 1), (0, 1), (1, 1)], (0.75, 0.75 - 3.18245 / 4, 1.0)),
     ],
-    ids=["all", "none", "only added", "three of four", "one added to one"],
+    ids=["all", "none", "only added", "three of four"],
 )
 def test_the_net_share_of_explosions_prevented(
     rows: list[tuple[float, float]], expected: tuple[float, float, float]
 ) -> None:
-    found = prevented(pairs(rows), "")
-    assert (found.estimate, found.low, found.high) == pytest.approx(expected)
+    found = prevented(pairs(rows), ())
+    assert (found.estimate, found.low, found.high) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_share_prevented_has_a_wide_interval_where_one_seed_exploded() -> None:
+    found = prevented(pairs([(0, 1)] + [(0, 0)] * 9), ())
+    assert found.low == pytest.approx(1 - 2 * 0.79346, abs=1e-4)
 
 
 def test_a_single_seed_has_no_interval() -> None:
     same = pairs([(0.5, 0.4), (0.7, 0.4)]).assign(seed=7)
-    assert not any(effect(same, "").known for effect in (difference, ratio, prevented))
+    assert not any(effect(same, ()).known for effect in (difference, ratio, prevented))
 
 
 def test_a_study_of_one_seed_tests_no_comparison() -> None:
     rows = [row for row in trials_for(11, 1, SUPPORTED) if row["seed"] == 0]
-    found = judge(part_of(11, 1), {"learning_rate": made("learning_rate", rows)}.get)
+    found = judge(part_of(11, 1), {"optimizers": made("optimizers", rows)}.get)
     assert found.verdict == NOT_TESTED
-    assert "every comparison rests on a single seed" in found.reason
+    assert "no comparison has an interval" in found.reason
 
 
 def test_differences_and_ratios_of_hand_made_pairs() -> None:
-    gain = difference(pairs([(0.5, 0.4), (0.7, 0.4)]), "x")
-    assert (gain.estimate, gain.low, gain.high) == pytest.approx((0.2, 0.1, 0.3))
-    assert gain.basis == "2 pairs, 2 seeds"
-    cost = difference(pairs([(0.5, 0.4), (0.7, 0.4)]), "x", -1)
-    assert (cost.estimate, cost.low, cost.high) == pytest.approx((-0.2, -0.3, -0.1))
-    times = ratio(pairs([(1.0, 2.0), (1.0, 8.0)]), "x")
-    assert (times.estimate, times.low, times.high) == pytest.approx((4.0, 2.0, 8.0))
+    # two values have the mean plus and minus half their distance times t(1 degree of freedom)
+    half = 0.1 * 12.7062
+    gain = difference(pairs([(0.5, 0.4), (0.7, 0.4)]), ("x",))
+    assert (gain.estimate, gain.low, gain.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+    assert (gain.label, gain.basis) == ("x", "2 pairs, 2 seeds")
+    cost = difference(pairs([(0.5, 0.4), (0.7, 0.4)]), ("x",), -1)
+    assert (cost.estimate, cost.low, cost.high) == pytest.approx((-0.2, -0.2 - half, half - 0.2))
+    # t(0.975) + t(0.8) standard errors
+    assert gain.detectable == pytest.approx(0.1 * (12.7062 + 1.3764), rel=1e-4)
+    times = ratio(pairs([(1.0, 2.0), (1.0, 8.0)]), ("x",))
+    assert times.estimate == pytest.approx(4.0)
+    assert math.log(times.high / 4) == pytest.approx(math.log(2) * 12.7062, rel=1e-4)
 
 
-def test_seeds_are_resampled_within_their_stratum() -> None:
-    found = difference(pairs([(1, 0), (1, 0), (0, 0), (0, 0)], [0, 0, 1, 1]), "")
-    assert (found.estimate, found.low, found.high) == (0.5, 0.5, 0.5)
+def test_pairs_that_share_a_seed_count_once() -> None:
+    two = pairs([(0.5, 0.4), (0.7, 0.4)])
+    doubled = pd.concat([two, two], ignore_index=True)
+    assert difference(doubled, ()).low == pytest.approx(difference(two, ()).low)
+
+
+def test_a_pooled_effect_has_the_mean_of_the_ends() -> None:
+    effects = [Effect(("a",), 0.2, 0.1, 0.3, ""), Effect(("b",), 0.4, 0.0, 0.8, "")]
+    found = pooled(effects)
+    assert found is not None
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.3, 0.05, 0.55))
+    ratios = pooled([Effect((), 2.0, 1.0, 4.0, ""), Effect((), 8.0, 4.0, 16.0, "")], geometric=True)
+    assert ratios is not None
+    assert (ratios.estimate, ratios.low, ratios.high) == pytest.approx((4.0, 2.0, 8.0))
+    assert pooled([]) is None
+
+
+def test_a_pooled_interval_covers_however_its_comparisons_depend_on_each_other() -> None:
+    # three comparisons that are one and the same
+    one = difference(pairs([(0.5, 0.4), (0.7, 0.4), (0.6, 0.4)]), ())
+    found = pooled([one] * 3)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((one.low, one.high))
 
 
 def test_a_share_of_groups_has_a_width_where_all_agree() -> None:
-    found = share_of(pd.Series([True] * 10), "cell", "")
+    found = share_of(pd.Series([True] * 10), "cell", ())
     assert (found.estimate, found.low, found.high) == pytest.approx((1.0, 0.7225, 1.0), abs=1e-4)
     assert found.basis == "10 cells"
 
 
-RATES = np.array([0.01, 0.1, 1.0, 10.0])
-
-
-@pytest.mark.parametrize(
-    "accuracy",
-    [
-        [0.1, 0.9, 0.895, 0.1],
-        [0.9, 0.5, 0.9, 0.9],
-        [0.89, 0.9, 0.9, 0.9],
-        [0.1, 0.1, 0.1, 0.9],
-    ],
-)
-def test_usable_decades_are_those_of_the_stable_range(accuracy: list[float]) -> None:
-    rows = pd.DataFrame(
-        {"arm": "x", "learning_rate": RATES, "validation": accuracy, "objective": 1.0}
-    )
-    expected = stable_range(rows.assign(objective=1.0), ["arm"])["decades"].item()
-    assert usable_decades(np.array([accuracy]), RATES).tolist() == pytest.approx([expected])
+def gained(rates: dict[str, Sequence[float]]) -> Effect | None:
+    """The gain of a cosine over a constant rate, all accurate, each at these rates."""
+    rows = [
+        row
+        for schedule, own in rates.items()
+        for rate in own
+        for row in on_seeds(learning_rate=rate, schedule=schedule)
+    ]
+    frame = made("learning_rate", rows).outcomes
+    return decades_gained(frame, "schedule", "cosine", "constant", ())
 
 
 def test_decades_gained_count_only_rates_that_both_sides_were_run_at() -> None:
+    found = gained({"constant": (0.1, 1.0), "cosine": (0.1, 1.0, 100.0)})
+    assert found is not None
+    # a range ends somewhere between two rates, here a decade apart
+    assert (found.estimate, found.low, found.high) == (0.0, -1.0, 1.0)
+
+
+def test_no_decades_are_gained_on_a_single_rate() -> None:
+    assert gained({"constant": (0.1, 1.0), "cosine": (0.1, 10.0)}) is None
+
+
+# at multiples of the best rate
+
+
+def test_multiples_are_the_arms_of_a_study_that_looked_for_the_best_rates() -> None:
+    rows = on_seeds(**above(1)) + on_seeds("dead", **above(3)) + on_seeds(**above(0.3))
+    frame = at_multiples(made("headline", rows))
+    assert sorted(frame["times"].unique()) == [1.0, 3.0]
+    assert frame.loc[frame["times"] == 3, "exploded"].eq(1).all()
+
+
+def test_multiples_in_a_grid_are_the_nearest_rates_to_those_of_the_best() -> None:
     rows = [
         row
-        for rate in (0.1, 1.0)
-        for schedule in ("constant", "cosine")
-        for row in on_seeds(learning_rate=rate, schedule=schedule)
+        for rate, accuracy in ((0.03, 0.8), (0.1, 0.9), (0.3162, 0.7), (1.0, 0.2), (1.3, 0.1))
+        for row in on_seeds(accuracy=accuracy, learning_rate=rate)
     ]
-    rows += on_seeds(learning_rate=100.0, schedule="cosine")
-    source = made("learning_rate", rows)
-    found = decades_gained(source.outcomes, "schedule", "cosine", "constant", "")
-    assert found is not None
-    assert (found.estimate, found.low, found.high) == (0.0, 0.0, 0.0)
+    found = at_multiples(made("grid", rows)).groupby("times")["learning_rate"].unique()
+    assert {times: list(rates) for times, rates in found.items()} == {
+        1.0: [0.1],
+        3.0: [0.3162],
+        10.0: [1.0],
+    }
+
+
+def test_a_grid_without_a_rate_near_a_multiple_has_none() -> None:
+    rows = on_seeds(learning_rate=0.1) + on_seeds(accuracy=0.1, learning_rate=0.6)
+    assert at_multiples(made("grid", rows))["times"].unique().tolist() == [1.0]
+
+
+def test_the_best_rate_of_a_seed_is_chosen_on_the_others() -> None:
+    # by its own accuracy, the last seed would take 1.0
+    rows = on_seeds(accuracy=0.8, learning_rate=0.1)
+    rows += on_seeds(accuracy=0.5, learning_rate=1.0, seeds=SEEDS[:-1])
+    rows += on_seeds(accuracy=0.99, learning_rate=1.0, seeds=SEEDS[-1:])
+    frame = at_multiples(made("grid", rows))
+    assert frame.loc[frame["times"] == 1, "learning_rate"].eq(0.1).all()
+    assert len(frame[frame["times"] == 1]) == len(SEEDS)
+
+
+def test_a_best_rate_on_the_edge_of_those_tried_is_mentioned() -> None:
+    rows = on_seeds(accuracy=0.5, learning_rate=0.1) + on_seeds(learning_rate=1.0)
+    rows += on_seeds(schedule="cosine", learning_rate=1.0)
+    rows += on_seeds(accuracy=0.5, schedule="cosine", learning_rate=0.1)
+    found = judge(part_of(11, 1), {"optimizers": made("optimizers", rows)}.get)
+    assert found.notes[-1] == (
+        "Of 2 best rates in the study 2 lie on the edge of the rates that were tried."
+    )
+
+
+def test_rules_that_could_not_act_are_left_out_and_counted() -> None:
+    rows = guarded(True, "digits")
+    late = above(3, dataset="digits", clipping="adagc", warm_up_steps=STEPS)
+    rows += on_seeds("dead", **late)
+    found = judge(part_of(13, 2), {"headline": made("headline", rows)}.get)
+    assert [e.about[0] for e in found.found.effects] == ["skipping steps"]
+    assert found.notes[-1] == (
+        "10 trials that ended within the warm-up of the clipping (AdaGC) are left out."
+    )
+
+
+def test_equal_examples_and_equal_updates_are_two_comparisons() -> None:
+    rows = sizes(True, "digits", "train_fraction", (0.1, 1.0), model="mlp")
+    own = {"model": "mlp", "epochs": None, "updates": 100}
+    rows += sizes(False, "digits", "train_fraction", (0.1, 1.0), **own)
+    found = judge(part_of(12, 1), {"scaling": made("scaling", rows)}.get)
+    verdicts = {e.about[1]: found.part.verdict_on(e) for e in found.found.effects}
+    assert verdicts == {"at equal passes": SUPPORTED, "at equal updates": REFUTED}
+    assert found.reason.endswith("Supported: at equal passes. Refuted: at equal updates.")
 
 
 # what the rules look at
@@ -597,7 +723,7 @@ def test_rates_are_chosen_on_validation_and_reported_on_test() -> None:
     rows += on_seeds(
         validation_accuracy=0.8, test_accuracy=0.99, schedule="cosine", learning_rate=1.0
     )
-    assert effect_of(11, 1, rows).estimate == pytest.approx(-0.1)
+    assert effect_of(11, 1, rows).estimate == pytest.approx(-0.1, abs=SPREAD)
 
 
 def test_the_worst_and_the_best_batch_size_are_chosen_on_validation() -> None:
@@ -606,8 +732,8 @@ def test_the_worst_and_the_best_batch_size_are_chosen_on_validation() -> None:
     rows += on_seeds(validation_accuracy=0.9, test_accuracy=0.8, batch_size=32, **own)
     rows += on_seeds(validation_accuracy=0.7, test_accuracy=0.1, batch_size=8, **own)
     effect = effect_of(5, 0, rows)
-    assert effect.estimate == pytest.approx(0.1)
-    assert effect.label == "batches of 2 against batches of 32, MLP on digits"
+    assert effect.estimate == pytest.approx(0.1, abs=1e-3)
+    assert effect.label == "batches of 2 against batches of 32, at equal examples, MLP on digits"
 
 
 def test_the_best_size_may_be_one_without_batch_normalization() -> None:
@@ -615,7 +741,7 @@ def test_the_best_size_may_be_one_without_batch_normalization() -> None:
     rows += on_seeds(accuracy=0.2, batch_size=2)
     found = judge(part_of(5, 0), {"normalization": made("normalization", rows)}.get)
     assert found.verdict == REFUTED
-    assert found.found.effects[0].estimate == pytest.approx(-0.05)
+    assert found.found.effects[0].estimate == pytest.approx(-0.05, abs=1e-3)
     assert "−75.0 points (batches of 2 against batches of 8" in found.found.notes[0]
 
 
@@ -629,14 +755,15 @@ def test_a_size_that_batch_normalization_cannot_take_is_mentioned() -> None:
 def test_an_exploded_trial_counts_at_chance() -> None:
     own = {"model": "mlp_deep", "depth": 8}
     rows = on_seeds(init_gain=1.0, **own) + on_seeds("nonfinite", init_gain=0.5, **own)
-    assert effect_of(8, 2, rows).estimate == pytest.approx(0.9 - 1 / 10)
+    assert effect_of(8, 2, rows).estimate == pytest.approx(0.9 - 1 / 10, abs=1e-3)
 
 
-def test_a_target_that_is_missed_counts_at_the_whole_budget() -> None:
-    own = {"model": "mlp_deep", "depth": 8, "epochs": 2.0}
+@pytest.mark.parametrize("budget", [{"epochs": 2.0}, {"epochs": None, "updates": 100}])
+def test_a_target_that_is_missed_counts_at_the_whole_budget(budget: Row) -> None:
+    own = {"model": "mlp_deep", "depth": 8, "samples": 2000, **budget}
     rows = on_seeds(init_gain=1.0, samples_to_target=500, **own) + on_seeds(init_gain=0.5, **own)
-    # two epochs of 1,000 examples against 500
-    assert effect_of(8, 0, rows).estimate == pytest.approx(0.25)
+    # 2,000 examples against 500 and some
+    assert effect_of(8, 0, rows).estimate == pytest.approx(0.25, abs=0.005)
 
 
 def test_networks_that_do_not_train_at_gain_one_show_nothing_of_vanishing() -> None:
@@ -654,18 +781,17 @@ def test_gradients_vanish_where_theory_says_so(gain: float, tested: bool) -> Non
 
 
 def test_an_explosion_before_three_checkpoints_has_jumped() -> None:
-    early = on_seeds("dead", first_bad_step=30, norms=(1.0, 2.0, 4.0, 8.0, 16.0))
-    found = judge(part_of(1, 1), {"explosion": made("explosion", early)}.get)
+    rows = on_seeds(learning_rate=0.1)
+    rows += on_seeds("dead", learning_rate=1.0, first_bad_step=30, norms=(1.0, 2.0, 4.0, 8.0, 16.0))
+    found = judge(part_of(1, 1), {"explosion": made("explosion", rows)}.get)
     assert found.found.effects[0].estimate == 0.0
-    assert "100% of the 3 exploded trials left the rails before the 3" in found.found.notes[0]
+    assert "100% of the 10 exploded trials went wrong before the 3" in found.found.notes[0]
 
 
-def test_exploded_trials_without_a_stable_rate_are_counted() -> None:
-    rows = grown(True, "digits") + on_seeds("dead", width=99, learning_rate=10.0)
+def test_configurations_that_no_rate_trains_are_counted() -> None:
+    rows = grown(True, "digits") + on_seeds("dead", width=99, learning_rate=1.0)
     found = judge(part_of(1, 0), {"explosion": made("explosion", rows)}.get)
-    assert found.found.notes == (
-        "3 exploded trials that no learning rate of the study makes stable are left out here.",
-    )
+    assert found.found.notes == ("1 configuration that no rate trains left out.",)
 
 
 def test_a_lower_rate_that_stalls_on_one_seed_cures_nothing() -> None:
@@ -700,27 +826,37 @@ def test_one_batch_size_that_costs_accuracy_is_enough_for_a_claim_of_may() -> No
 
 def test_a_batch_that_is_no_faster_costs_nothing_by_being_faster() -> None:
     rows = on_seeds(batch_size=8) + on_seeds(accuracy=0.5, batch_size=512)
-    found = judge(part_of(9, 0), {"batch_updates": made("batch_updates", rows)}.get)
+    found = judge(part_of(9, 0), {"normalization": made("normalization", rows)}.get)
     assert found.verdict == NOT_TESTED
     assert "no larger batch is 1.1 times as fast" in found.reason
 
 
-def test_a_policy_is_compared_at_rates_that_the_fixed_sizes_were_run_at() -> None:
+def test_a_policy_and_the_fixed_sizes_are_compared_each_at_its_own_best_rate() -> None:
     rows = on_seeds(accuracy=0.8, learning_rate=0.1)
-    rows += on_seeds(accuracy=0.99, learning_rate=1.0)
-    rows += on_seeds(accuracy=0.8, learning_rate=0.1, batch_policy="doubling")
-    assert effect_of(6, 0, rows).estimate == pytest.approx(0.0)
+    rows += on_seeds(accuracy=0.9, learning_rate=1.0)
+    rows += on_seeds(accuracy=0.85, learning_rate=0.1, batch_policy="doubling")
+    rows += on_seeds(accuracy=0.1, learning_rate=1.0, batch_policy="doubling")
+    assert effect_of(6, 0, rows).estimate == pytest.approx(-0.05, abs=1e-3)
 
 
 def test_optimizers_are_judged_above_their_own_best_rates() -> None:
     effect = effect_of(13, 0, optimizers(True, "digits"))
     assert effect.estimate == pytest.approx(1.0)
+    assert effect.about == ("Adam", "at 3 times the best rate", "MLP on digits")
+
+
+def test_what_a_guard_saves_is_what_it_loses_less() -> None:
+    rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.7, disturbance="bad_batch")
+    own = {"clipping": "skip_step"}
+    rows += on_seeds(accuracy=0.88, **own) + on_seeds(accuracy=0.83, disturbance="bad_batch", **own)
+    # 20 points lost without it, five with it
+    assert effect_of(13, 3, rows).estimate == pytest.approx(0.15, abs=1e-3)
 
 
 def test_what_single_changes_do_to_the_article_s_networks() -> None:
     own = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 128}
     # seeds that agree to the last digit have no interval
-    rows = [trial(accuracy=0.799 + seed / 1000, seed=seed, **own) for seed in SEEDS]
+    rows = [trial(accuracy=0.7955 + seed / 1000, seed=seed, **own) for seed in SEEDS]
     rows += on_seeds(accuracy=0.9, schedule="cosine", **own)
     rows += on_seeds(accuracy=0.8, clipping="value", **own)
     rows += on_seeds("dead", **{**own, "learning_rate": 1.0})
@@ -810,14 +946,68 @@ def test_many_effects_are_told_by_their_ends_and_counts() -> None:
         for gain, name in enumerate(("cosine", "step", "one_cycle", "plateau"))
         for row in on_seeds(accuracy=0.8 + 0.05 * gain, schedule=name)
     ]
-    source = made("learning_rate", rows + on_seeds(accuracy=0.85))
-    found = judge(part_of(11, 1), {"learning_rate": source}.get)
+    source = made("optimizers", rows + on_seeds(accuracy=0.85))
+    found = judge(part_of(11, 1), {"optimizers": source}.get)
     assert found.reason == (
         "The gain in test accuracy over a constant rate lies, over 4 comparisons, between −5.0 "
-        "points (cosine, MLP on digits; 95% interval −5.0 to −5.0; 3 pairs, 3 seeds) and +10.0 "
-        "points (plateau, MLP on digits; 95% interval +10.0 to +10.0; 3 pairs, 3 seeds); "
-        "2 support the claim and 2 refute it."
+        "points (the cosine schedule, MLP on digits; 95% interval −5.0 to −5.0; 10 pairs, 10 "
+        "seeds) and +10.0 points (the plateau schedule, MLP on digits; 95% interval +10.0 to "
+        "+10.0; 10 pairs, 10 seeds); 2 support the claim and 2 refute it. "
+        "Supported: the one cycle schedule; and the plateau schedule. "
+        "Refuted: the cosine schedule; and the step schedule."
     )
+    assert found.agreeing == "2 of 4"
+    assert found.pooled_words == "+2.5 points (+2.5 to +2.5)"
+
+
+def mixed_up(**more: Any) -> Judged:
+    """Two schedules on two networks, of which one pair supports and the other refutes."""
+    rows = []
+    for name, gain in (("cosine", 0.05), ("step", 0.0)):
+        for model in ("mlp", "cnn"):
+            lean = gain if model == "mlp" or not more else 0.05 - gain
+            rows += on_seeds(accuracy=0.8 + lean, schedule=name, model=model)
+    rows += on_seeds(accuracy=0.8, model="mlp") + on_seeds(accuracy=0.8, model="cnn")
+    return judge(part_of(11, 1), {"optimizers": made("optimizers", rows)}.get)
+
+
+def test_what_it_depends_on_is_named_where_one_factor_tells() -> None:
+    assert mixed_up().reason.endswith("Supported: the cosine schedule. Refuted: the step schedule.")
+
+
+def test_what_it_depends_on_is_listed_where_no_single_factor_tells() -> None:
+    assert mixed_up(crossed=True).reason.endswith(
+        "Supported: the cosine schedule, MLP on digits; and the step schedule, CNN on digits. "
+        "Refuted: the step schedule, MLP on digits; and the cosine schedule, CNN on digits."
+    )
+
+
+def test_what_an_undecided_comparison_could_have_seen_is_stated() -> None:
+    rows = [trial(accuracy=0.8 + 0.02 * (seed % 2), seed=seed) for seed in SEEDS]
+    rows += on_seeds(accuracy=0.82, schedule="cosine")
+    found = judge(part_of(11, 1), {"optimizers": made("optimizers", rows)}.get)
+    # half of the seeds differ by two points: a standard error of 0.01 / sqrt(9)
+    seen = 0.01 / 3 * (2.26216 + 0.88340)
+    assert found.verdict == DEPENDS
+    assert found.detectable == pytest.approx(seen, rel=0.02)
+    assert found.reason.endswith("could have seen 1.1 points or more, four times out of five.")
+
+
+@pytest.mark.parametrize(
+    ("spread", "label"),
+    [(0.0, "batches of 2 against batches of 32"), (0.2, "the worst size against the best")],
+)
+def test_the_worst_and_the_best_size_are_named_where_nothing_ties(
+    spread: float, label: str
+) -> None:
+    rows = [
+        trial(accuracy=0.8 + spread * math.sin(7 * seed + size), seed=seed, batch_size=size)
+        for size in (8, 16)
+        for seed in SEEDS
+    ]
+    rows += on_seeds(accuracy=0.7, batch_size=2) + on_seeds(accuracy=0.82, batch_size=32)
+    found = judge(part_of(7, 1), {"normalization": made("normalization", rows)}.get)
+    assert [e.about[0] for e in found.found.effects] == [label]
 
 
 @pytest.fixture(scope="module")
@@ -851,9 +1041,9 @@ def test_the_frame_has_a_row_an_effect_in_its_unit(mixed: Any) -> None:
     assert list(rows.columns) == list(judging.COLUMNS)
     assert len(rows) == sum(len(j.found.effects) for _, parts in mixed for j in parts)
     points = rows[(rows["claim"] == 9) & (rows["verdict"] == SUPPORTED)].iloc[0]
-    assert points["effect"] == pytest.approx(5.0)
+    assert points["effect"] == pytest.approx(5.0, abs=0.1)
     assert (points["unit"], points["enough"]) == ("percentage points", 1.0)
-    assert points["study"] == "batch_updates"
+    assert points["study"] == "normalization"
 
 
 def test_a_part_that_is_not_tested_has_one_row_without_an_effect() -> None:
@@ -886,10 +1076,10 @@ def test_a_section_shows_rule_verdict_and_reason_of_every_part(
 def test_the_table_has_every_claim_and_part(page: str) -> None:
     table = page[page.index("| | claim |") :].partition(" ## ")[0]
     parts = [c.parts for c in claims.CLAIMS if len(c.parts) > 1]
-    assert table.count("| | … ") == sum(map(len, parts))
+    assert table.count("| | [… ") == sum(map(len, parts))
     assert (
-        "| 1 | In an explosion gradients grow through training until it slows and stops. | "
-        "**depends** |"
+        "| 1 | [In an explosion gradients grow through training until it slows and stops.]"
+        "(#claim-1) | **depends** |"
     ) in table
     assert [f"| {number} | " in table for number in EVERY_CLAIM] == [True] * 14
 
@@ -897,7 +1087,7 @@ def test_the_table_has_every_claim_and_part(page: str) -> None:
 def test_the_table_counts_the_comparisons_in_favour(page: str, mixed: Any) -> None:
     ((_, parts),) = [entry for entry in mixed if entry[0].number == 3]
     assert re.fullmatch(r"\d+ of \d+", parts[0].agreeing)
-    assert f"| {parts[0].agreeing} | {parts[0].ends} |" in page
+    assert f"| {parts[0].agreeing} | {parts[0].pooled_words} |" in page
 
 
 def test_the_headline_counts_the_claims(page: str) -> None:
@@ -905,9 +1095,25 @@ def test_the_headline_counts_the_claims(page: str) -> None:
 
 
 def test_the_page_says_what_few_seeds_cannot_show(page: str) -> None:
-    assert "The fewest seeds are 3 (`" in page
-    assert "no p below 0.25" in page
-    assert "at most 75% of cases" in page
+    assert "The fewest seeds are 10 (`" in page
+    # Wilson's bound of none of ten
+    assert "up to 28% of other seeds may still do otherwise" in page
+
+
+def test_every_row_of_the_table_links_to_its_section_figure_and_study(page: str) -> None:
+    table = page[page.index("| | claim |") :].partition(" ## ")[0]
+    targets = set(re.findall(r"\]\(#([\w-]+)\)", table))
+    names = {f"claim-{n}" for n in EVERY_CLAIM} | {
+        f"claim-{c.number}-{k + 1}"
+        for c in claims.CLAIMS
+        if len(c.parts) > 1
+        for k in range(len(c.parts))
+    }
+    assert names <= targets
+    assert all(f"({name})=" in page for name in names)
+    assert all(f":name: {name}" in page for name in targets - names)
+    parts = [part for c in claims.CLAIMS for part in c.parts]
+    assert len(re.findall(r"\]\(\w+\.md\) \|", table)) == len(parts)
 
 
 def test_the_figure_has_its_words(page: str) -> None:
@@ -929,6 +1135,29 @@ def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:
     assert [to_hex(p.get_color()) for p in points] == [
         to_hex(figures.VERDICT_LOOKS[word].colour) for word in first["verdict"]
     ]
+
+
+def test_the_comparisons_of_a_claim_have_their_names_where_they_are_not_many(mixed: Any) -> None:
+    rows = frame_of([entry for entry in mixed if entry[0].number == 4])
+    drawing = figures.claim_comparisons(rows)
+    (axis,) = drawing.axes
+    assert axis.get_title() == rows["part"].iloc[0]
+    shown = [tick.get_text().replace("\n", " ") for tick in axis.get_yticklabels()]
+    assert shown == rows["comparison"].tolist()
+    many = pd.concat([rows] * 20)
+    (axis,) = figures.claim_comparisons(many).axes
+    assert len(axis.get_yticklabels()) == 1
+    assert len(axis.containers) == len(many)
+
+
+def test_the_figure_of_all_claims_has_one_effect_a_part(mixed: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(judging, "all_judged", lambda: mixed)
+    rows = claims.by_part()
+    assert len(rows) == len(EVERY_PART)
+    assert list(rows.columns) == list(judging.COLUMNS)
+    assert rows["comparison"].iloc[0] == mixed[0][1][0].agreeing
+    # one comparison supports by 100%, the other refutes at 0%: in the mean a half
+    assert rows["effect"].iloc[0] == pytest.approx(50.0)
 
 
 def test_ratios_stand_on_a_logarithmic_axis_with_plain_numbers(mixed: Any) -> None:

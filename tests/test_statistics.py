@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from pandas.testing import assert_frame_equal
 
 from benchmark import statistics
 from benchmark.records import Trial
@@ -683,6 +684,34 @@ def test_rates_are_chosen_on_other_seeds_than_those_that_are_reported() -> None:
     )
     found = statistics.cross_fitted(frame, ["arm"])
     assert found.set_index("seed")["learning_rate"].to_dict() == {0: 0.1, 1: 0.1, 2: 0.1}
+
+
+def test_cross_fitted_rates_are_the_best_of_all_other_seeds() -> None:
+    generator = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        [
+            (arm, threshold, rate, seed, generator.integers(5) / 8, generator.random())
+            for arm in ("a", "b")
+            for threshold in (1.0, np.nan)
+            for rate in (0.1, 1.0, 10.0)
+            for seed in range(4)
+            # neither every level nor every seed is everywhere
+            if (arm, rate, seed) not in {("a", 1.0, 2), ("b", 0.1, 0)}
+        ],
+        columns=["arm", "threshold", "learning_rate", "seed", "validation", "objective"],
+    )
+    over = ["learning_rate", "threshold"]
+    expected = [
+        frame[frame["seed"] == seed].merge(
+            statistics.best_per_arm(frame[frame["seed"] != seed], ["arm"], over)[
+                ["arm", *over]
+            ].drop_duplicates()
+        )
+        for seed in range(4)
+    ]
+    order = ["arm", "seed"]
+    found = statistics.cross_fitted(frame, ["arm"], over).sort_values(order, ignore_index=True)
+    assert_frame_equal(found, pd.concat(expected).sort_values(order, ignore_index=True))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from benchmark.figures.batches import (
     costs_by_batch_size,
     rates_by_batch_size,
 )
-from benchmark.figures.claims import VERDICT_LOOKS, claims_forest
+from benchmark.figures.claims import VERDICT_LOOKS, claim_comparisons, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
 from benchmark.figures.curves import (
     ACCURACY,
@@ -42,6 +42,7 @@ __all__ = [
     "accuracy_against_threshold",
     "accuracy_profile",
     "batch_size_over_training",
+    "claim_comparisons",
     "claims_forest",
     "clipped_against_accuracy",
     "comparison_forest",

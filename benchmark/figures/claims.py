@@ -19,68 +19,95 @@ VERDICT_LOOKS = {
     "depends": Look(ORANGE, "D"),
 }
 """Look of each verdict on an effect."""
-SLOT, LINE, GAP, MOST = 0.13, 0.17, 0.1, 0.5
-"""Inches a comparison, a line of a label, between two parts, and for all comparisons of one."""
-LABEL_WIDTH = 38
+SLOT, LINE, GAP, FRAME, MOST = 0.13, 0.17, 0.1, 0.65, 1.5
+"""Inches a comparison, a line of a label, between two labels, for a facet's axis, and for all
+comparisons of one label."""
+LABEL_WIDTH, TITLE_WIDTH = 38, 60
+MANY = 24
+"""Comparisons of a part up to which each has its name in a figure."""
 LINEAR = 5.0
 TICKS = (-100, -25, -5, 0, 5, 25, 100)
 """The scale of percentage points: linear up to so many, and where it has ticks."""
 
 
 def claims_forest(verdicts: pd.DataFrame) -> Figure:
-    """Every effect as a point with its 95% interval, by claim and part, a facet a unit.
+    """Effects as points with their 95% intervals, by claim and part, a facet a unit.
 
     ``verdicts`` has the columns ``claim``, ``part``, ``unit``, ``effect``, ``low``, ``high``,
     ``verdict``, ``enough`` and ``smallest``; rows without an effect are left out. A black stroke
     across a part's effects marks what would be enough, a grey one the smallest effect of interest
-    where that is another; at the right, how many of the comparisons support the part. Ratios are
-    drawn on a logarithmic axis, and percentage points on one that is linear about 0.
+    where that is another. At the right stands how many of the comparisons support the part: what
+    ``comparison`` says where a part has one pooled effect. Ratios are drawn on a logarithmic axis,
+    and percentage points on one that is linear about 0.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
-    units = list(rows["unit"].unique())
-    facets = [rows[rows["unit"] == unit] for unit in units]
-    heights = [sum(map(_height, _parts(facet))) + 0.65 for facet in facets]
-    figure, axes = canvas(
-        len(units), 1, sum(heights) / len(units), gridspec_kw={"height_ratios": heights}
+    facets = [facet for _, facet in rows.groupby("unit", sort=False)]
+    return _facets(facets, [list(map(_of_part, _parts(facet))) for facet in facets])
+
+
+def claim_comparisons(verdicts: pd.DataFrame) -> Figure:
+    """The comparisons of one claim, each a row with its name, a facet a part.
+
+    ``verdicts`` as for `claims_forest`, with the column ``comparison``. Of a part with more than
+    `MANY` comparisons the points stand in order, without names.
+    """
+    rows = verdicts.dropna(subset=["effect", "low", "high"])
+    facets = _parts(rows)
+    named = [
+        [_of_part(facet.sort_values("effect"))]
+        if len(facet) > MANY
+        else [_of_comparison(row) for row in _rows(facet)]
+        for facet in facets
+    ]
+    figure = _facets(facets, named)
+    for axis, facet in zip(figure.axes, facets, strict=True):
+        axis.set_title("\n".join(textwrap.wrap(str(facet["part"].iloc[0]), TITLE_WIDTH)))
+    return figure
+
+
+Labelled = tuple[str, pd.DataFrame, str]
+"""A label, the rows that share it and the strokes of what is enough, and what is at the right."""
+
+
+def _of_part(group: pd.DataFrame) -> Labelled:
+    first = group.iloc[0]
+    counted = f"{int((group['verdict'] == 'supported').sum())} of {len(group)}"
+    beside = counted if len(group) > 1 else str(first["comparison"])
+    return (
+        "\n".join(textwrap.wrap(f"{first['claim']}: {first['part']}", LABEL_WIDTH)),
+        group,
+        beside,
     )
-    for axis, unit, facet in zip(axes[:, 0], units, facets, strict=True):
-        top, places, labels = 0.0, [], []
-        for group in _parts(facet):
-            height = _height(group)
-            middle = top + height / 2
-            places.append(middle)
-            labels.append(_label(group))
-            height_of_one = min(SLOT, MOST / len(group))
-            slots = middle + height_of_one * (np.arange(len(group)) - (len(group) - 1) / 2)
-            for slot, row in zip(slots, group.to_dict("records"), strict=True):
-                look = VERDICT_LOOKS[row["verdict"]]
-                ends = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
-                axis.errorbar(
-                    row["effect"],
-                    slot,
-                    xerr=np.clip(ends, 0, None),
-                    fmt=look.marker,
-                    color=look.colour,
-                    markersize=min(4.0, 60 * height_of_one),
-                    linewidth=min(1.2, 15 * height_of_one),
-                )
-            agreeing = int((group["verdict"] == "supported").sum())
+
+
+def _of_comparison(row: pd.DataFrame) -> Labelled:
+    return "\n".join(textwrap.wrap(str(row["comparison"].iloc[0]), LABEL_WIDTH)), row, ""
+
+
+def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figure:
+    """One facet for each frame, drawn group by group from the top."""
+    heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
+    figure, axes = canvas(
+        len(facets), 1, sum(heights) / len(facets), gridspec_kw={"height_ratios": heights}
+    )
+    for axis, facet, groups in zip(axes[:, 0], facets, labelled, strict=True):
+        top, places = 0.0, []
+        for label, group, beside in groups:
+            height = _height((label, group, beside))
+            places.append(top + height / 2)
+            _draw(axis, group, top, height)
             axis.annotate(
-                f"{agreeing} of {len(group)}",
-                (1.01, middle),
+                beside,
+                (1.01, top + height / 2),
                 xycoords=("axes fraction", "data"),
                 va="center",
                 fontsize=8.5,
                 annotation_clip=False,
             )
-            edges = top + GAP / 2, top + height - GAP / 2
-            first = group.iloc[0]
-            if first["smallest"] != first["enough"]:
-                axis.vlines(first["smallest"], *edges, color=GREY, linewidth=1.0, zorder=1)
-            axis.vlines(first["enough"], *edges, color="black", linewidth=1.2, zorder=1)
             top += height
+        unit = facet["unit"].iloc[0]
         axis.set(ylim=(top, 0), xlabel=f"effect ({unit}{_scale(axis, unit)})")
-        axis.set_yticks(places, labels=labels, fontsize=8.5)
+        axis.set_yticks(places, labels=[label for label, _, _ in groups], fontsize=8.5)
         axis.grid(visible=False, axis="y")
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=word)
@@ -92,6 +119,29 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
     ]
     legend_below(figure, handles, [str(handle.get_label()) for handle in handles])
     return figure
+
+
+def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float) -> None:
+    """The effects of one group between ``top`` and ``top + height``, and its strokes."""
+    slot_height = min(SLOT, MOST / len(group))
+    slots = top + height / 2 + slot_height * (np.arange(len(group)) - (len(group) - 1) / 2)
+    for slot, row in zip(slots, group.to_dict("records"), strict=True):
+        look = VERDICT_LOOKS[row["verdict"]]
+        ends = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
+        axis.errorbar(
+            row["effect"],
+            slot,
+            xerr=np.clip(ends, 0, None),
+            fmt=look.marker,
+            color=look.colour,
+            markersize=min(4.0, 60 * slot_height),
+            linewidth=min(1.2, 15 * slot_height),
+        )
+    edges = top + GAP / 2, top + height - GAP / 2
+    first = group.iloc[0]
+    if first["smallest"] != first["enough"]:
+        axis.vlines(first["smallest"], *edges, color=GREY, linewidth=1.0, zorder=1)
+    axis.vlines(first["enough"], *edges, color="black", linewidth=1.2, zorder=1)
 
 
 def _scale(axis: Axes, unit: str) -> str:
@@ -114,11 +164,11 @@ def _parts(frame: pd.DataFrame) -> list[pd.DataFrame]:
     return [group for _, group in frame.groupby(["claim", "part"], sort=False)]
 
 
-def _label(group: pd.DataFrame) -> str:
-    first = group.iloc[0]
-    return "\n".join(textwrap.wrap(f"{first['claim']}: {first['part']}", LABEL_WIDTH))
+def _rows(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    return [frame.iloc[[place]] for place in range(len(frame))]
 
 
-def _height(group: pd.DataFrame) -> float:
-    lines = _label(group).count("\n") + 1
+def _height(labelled: Labelled) -> float:
+    label, group, _ = labelled
+    lines = label.count("\n") + 1
     return max(min(SLOT * len(group), MOST), LINE * lines) + GAP

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+DECIMALS = 12
+"""To which mean scores are compared."""
 WITHIN = 0.01
 """Accuracy (0..1) within which a learning rate counts as good as the best: one point."""
 
@@ -88,15 +90,25 @@ def cross_fitted(
     a level that was chosen and is reported on the same seeds flatters itself. A group with one
     seed has no row. The levels of a group's seeds may differ.
     """
-    pieces = [
-        frame[frame["seed"] == seed].merge(
-            best_per_arm(frame[frame["seed"] != seed], by, over)[[*by, *over]].drop_duplicates(),
-            on=[*by, *over],
-            how="inner",
-        )
-        for seed in frame["seed"].drop_duplicates()
-    ]
-    return pd.concat(pieces, ignore_index=True)
+    scores = ["validation", "objective"]
+    marks = frame[["seed", *scores]].assign(
+        group=frame.groupby(list(by), sort=False, dropna=False).ngroup(),
+        level=frame.groupby(list(over), sort=True, dropna=False).ngroup(),
+        trials=1,
+    )
+    own = marks.groupby(["group", "level", "seed"])[[*scores, "trials"]].sum()
+    every = own.groupby(["group", "level"]).sum().reset_index()
+    # every seed of a group beside every level of it, whether it was run there or not
+    seeds = marks[["group", "seed"]].drop_duplicates()
+    pairs = seeds.merge(every, on="group").set_index(["group", "level", "seed"])
+    others = pairs - own.reindex(pairs.index, fill_value=0)
+    others = others[others["trials"] > 0]
+    # of equal means the first is taken, which their last bits must not decide
+    means = others[scores].div(others["trials"], axis=0).round(DECIMALS).reset_index()
+    best = _ranked(means, ["level"]).drop_duplicates(["group", "seed"])
+    keys = ["group", "level", "seed"]
+    chosen = pd.MultiIndex.from_frame(marks[keys]).isin(pd.MultiIndex.from_frame(best[keys]))
+    return frame[chosen].reset_index(drop=True)
 
 
 def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN) -> pd.DataFrame:

@@ -52,10 +52,13 @@ def means_without(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     return pd.concat([everyone, without.fillna(everyone.iloc[0])])
 
 
-def at_least(ends: Ends, width: float, *, seeds: int) -> Ends:
-    """``ends`` reaching at least ``width`` to either side of the estimate, where seeds vary."""
+def at_least(ends: Ends, width: float, *, seeds: int, least: float = 0.0) -> Ends:
+    """``ends`` reaching at least ``width`` to either side of the estimate, where seeds vary.
+
+    The lower end is no less than ``least``, which a range cannot fall below.
+    """
     estimate, low, high = ends
     if seeds < 2:
         return ends
     low, high = np.fmin(low, estimate - width), np.fmax(high, estimate + width)
-    return estimate, max(float(low), 0.0), float(high)
+    return estimate, max(float(low), least), float(high)

@@ -6,7 +6,14 @@ comparison, and `by_claim` every claim, from the results at hand. A rule looks a
 """
 
 from report.claims.catalogue import CLAIMS
-from report.claims.judging import all_judged, by_claim, claim_verdict, fewest_seeds, verdicts
+from report.claims.judging import (
+    all_judged,
+    by_claim,
+    by_part,
+    claim_verdict,
+    fewest_seeds,
+    verdicts,
+)
 from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, WORDS
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "WORDS",
     "all_judged",
     "by_claim",
+    "by_part",
     "claim_verdict",
     "fewest_seeds",
     "verdicts",

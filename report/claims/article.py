@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.statistics import paired_comparison, proportion
 from report import prose
-from report.claims.frames import by_setting
+from report.claims.frames import able, by_setting
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -39,9 +39,12 @@ def own_networks(source: Evidence) -> Found:
         return nothing("there is no trial with Adam, a rate of 0.01 and batches of 128")
     effects = []
     for setting, group in by_setting(rows):
-        learned = proportion(int(group["learned"].sum()), len(group))
-        effects.append(Effect(setting, *learned, prose.count(len(group), "seed")))
-    return found(effects, [_own_accuracy(rows), *_remedies(frame)])
+        for steps, trials in group.groupby("steps", sort=True):
+            learned = proportion(int(trials["learned"].sum()), len(trials))
+            about = (prose.count(int(steps), "update"), setting)
+            effects.append(Effect(about, *learned, prose.count(len(trials), "seed")))
+    able_rows, warm = able(frame)
+    return found(effects, [_own_accuracy(rows), *_remedies(able_rows), warm])
 
 
 def _own_accuracy(rows: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Claims 1 to 4 and 8: what an explosion is, what prevents it, and what vanishing gradients do."""
+"""Claims 1 and 2: what an explosion is, and whether a lower learning rate prevents it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from report import prose
-from report.claims.effects import (
-    share_of,
-)
-from report.claims.frames import by_setting, unclipped, varying
+from report.claims.effects import share_of
+from report.claims.frames import able, at_multiples, by_setting, by_times, unclipped, varying
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -18,48 +16,54 @@ GROWTH = 10.0
 """How many times larger a gradient norm must be to count as grown."""
 RISE, CORRELATION, CHECKPOINTS = 2.0, 0.5, 3
 """A rise through training: over so many checkpoints, by such a factor and rank correlation."""
-VANISHED = 0.1
-"""Factor by which theory lets the error signal shrink from the last hidden layer to the first,
-from which on gradients count as vanishing."""
-EARLY = 0.25
-"""Share of the budget after which the loss is compared."""
-NOT_DYNAMIC = ("constant", "range_test")
-"""Schedules that a dynamic rate is not: the second is a probe, not a way to train."""
 NAMED = ("clipping", "normalization")
 """Factors whose levels are names."""
 
 
-def _exploded(source: Evidence) -> pd.DataFrame:
-    frame = unclipped(source.outcomes)
-    return frame[frame["exploded"] == 1]
+def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
+    """Exploded trials without clipping at 1, 3 and 10 times the best rate, and a note on others.
+
+    With the largest gradient norm of the same configuration and seed at its best rate (``calm``).
+    Configurations that do not learn there, on most seeds, have no best rate to speak of.
+    """
+    frame = unclipped(at_multiples(source))
+    best = frame[frame["times"] == 1]
+    keys = [c for c in varying(frame) if c != "learning_rate"] or ["dataset"]
+    learned = best.groupby(keys, dropna=False)["learned"].mean().rename("at_best")
+    frame = frame.merge(learned.reset_index(), on=keys)
+    none = frame[frame["at_best"] < 0.5]
+    amount = len(none[keys].drop_duplicates())
+    note = f"{prose.count(amount, 'configuration')} that no rate trains left out." if amount else ""
+    same = [*keys, "seed"]
+    calm = best[[*same, "gradient_norm_max"]].rename(columns={"gradient_norm_max": "calm"})
+    rows = frame[(frame["at_best"] >= 0.5) & (frame["exploded"] == 1)].merge(calm, on=same)
+    groups = rows.groupby([*keys, "times"], sort=False, dropna=False)
+    return rows.assign(configuration=groups.ngroup()), note
 
 
-def _cells(flags: pd.Series, rows: pd.DataFrame, label: str) -> Effect:
-    """The share of cells in which most of ``rows`` are flagged."""
-    return share_of(flags.groupby(rows["cell"], sort=False).mean() > 0.5, "cell", label)
+def _shares(flags: pd.Series, rows: pd.DataFrame) -> list[Effect]:
+    """The shares of configurations in which most of the exploded ``rows`` are flagged."""
+    effects = []
+    for setting, group in by_setting(rows):
+        for times, trials in by_times(group):
+            most = flags.loc[trials.index].groupby(trials["configuration"]).mean() > 0.5
+            effects.append(share_of(most, "configuration", (times, setting)))
+    return effects
+
+
+NONE_EXPLODED = (
+    "no trial without clipping exploded at 1, 3 or 10 times a best rate that two seeds share"
+)
 
 
 def growth(source: Evidence) -> Found:
-    """Exploded cells whose gradient norm grew, against the same cells at a stable rate."""
-    exploded = _exploded(source)
-    if exploded.empty:
-        return nothing("no trial without clipping exploded")
-    keys = [c for c in CONFIGURATION if c != "learning_rate"]
-    frame = unclipped(source.outcomes)
-    calm = frame[frame["status"] == "stable"].sort_values("learning_rate")
-    calm = calm.drop_duplicates(keys, keep="last")[[*keys, "gradient_norm_max"]]
-    pairs = exploded.merge(calm, on=keys, suffixes=("", "_calm"))
-    if pairs.empty:
-        return nothing("no exploded trial has a stable counterpart at another rate")
-    peak = pairs["gradient_norm_max"].astype(float).fillna(np.inf)
-    grown = peak >= GROWTH * pairs["gradient_norm_max_calm"].astype(float)
-    effects = [_cells(grown.loc[rows.index], rows, label) for label, rows in by_setting(pairs)]
-    alone = len(exploded) - len(pairs)
-    note = (
-        f"{prose.count(alone, 'exploded trial')} that no learning rate of the study makes stable "
-        f"{'is' if alone == 1 else 'are'} left out here."
-    )
-    return found(effects, [note if alone else ""])
+    """Exploded configurations whose gradient norm grew, against the same seeds at the best rate."""
+    rows, note = _exploded(source)
+    rows = rows[rows["times"] > 1].reset_index(drop=True)
+    if rows.empty:
+        return nothing(NONE_EXPLODED)
+    peak = rows["gradient_norm_max"].astype(float).fillna(np.inf)
+    return found(_shares(peak >= GROWTH * rows["calm"].astype(float), rows), [note])
 
 
 def rises(norms: np.ndarray) -> bool:
@@ -76,65 +80,61 @@ def rises(norms: np.ndarray) -> bool:
 
 
 def rise(source: Evidence) -> Found:
-    """Exploded cells whose norm rises over the checkpoints before the first bad step."""
-    exploded = _exploded(source)
+    """Exploded configurations whose norm rises over the checkpoints before the first bad step."""
+    exploded, lost = _exploded(source)
     if exploded.empty:
-        return nothing("no trial without clipping exploded")
+        return nothing(NONE_EXPLODED)
     history = source.results.history
-    onset = exploded[["trial", "first_bad_step"]]
+    onset = exploded[["trial", "first_bad_step"]].drop_duplicates("trial")
     before = history.merge(onset, on="trial")
     before = before[(before["step"] > 0) & (before["step"] < before["first_bad_step"])]
     norms = before.sort_values("step").groupby("trial")["gradient_norm_median"]
     rising = {trial for trial, values in norms if rises(values.to_numpy(dtype=float))}
     seen = exploded["trial"].map(norms.size()).fillna(0)
-    flags = exploded["trial"].isin(rising)
-    effects = [_cells(flags.loc[rows.index], rows, label) for label, rows in by_setting(exploded)]
-    longest = int(unclipped(source.outcomes)["steps"].max())
+    longest = int(exploded["steps"].max())
     note = (
         f"The first bad step is step {exploded['first_bad_step'].median():g} in the median, of up "
         f"to {longest:,}; {prose.percent(float((seen < CHECKPOINTS).mean()))} of the "
-        f"{prose.count(len(exploded), 'exploded trial')} left the rails before the "
+        f"{prose.count(len(exploded), 'exploded trial')} went wrong before the "
         f"{CHECKPOINTS} checkpoints that could have shown a rise, and count as having jumped."
     )
-    return found(effects, [note])
+    return found(_shares(exploded["trial"].isin(rising), exploded), [note, lost])
 
 
 def stop(source: Evidence) -> Found:
-    """Exploded cells that do not learn."""
-    exploded = _exploded(source)
+    """Exploded configurations that do not learn."""
+    exploded, lost = _exploded(source)
     if exploded.empty:
-        return nothing("no trial without clipping exploded")
-    stopped = exploded["learned"] == 0
-    return found(
-        _cells(stopped.loc[rows.index], rows, label) for label, rows in by_setting(exploded)
-    )
+        return nothing(NONE_EXPLODED)
+    return found(_shares(exploded["learned"] == 0, exploded), [lost])
 
 
 def cured(source: Evidence) -> Found:
-    """Configurations that explode at some rate and are stable, on every seed, at a lower one."""
+    """Configurations that explode at some rate and train, on every seed, at a lower one."""
     keys = [c for c in CONFIGURATION if c not in ("learning_rate", "seed", "arm")]
-    frame = source.outcomes
+    frame, warm = able(source.outcomes)
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
     rates = frame.groupby([*keys, "learning_rate"], sort=False, dropna=False).agg(
-        exploded=("exploded", "max"), stable=("status", lambda s: s.eq("stable").all())
+        exploded=("exploded", "max"), learned=("learned", "min")
     )
     rows, lost = [], []
     for _, group in rates.reset_index().groupby(keys, sort=False, dropna=False):
         bad = group.loc[group["exploded"] > 0, "learning_rate"]
         if len(bad):
             first = group.iloc[0]
-            helped = bool((group["stable"] & (group["learning_rate"] < bad.max())).any())
-            rows.append((first["dataset"], first["model"], helped))
+            fine = group["exploded"].eq(0) & group["learned"].eq(1)
+            helped = bool((fine & (group["learning_rate"] < bad.max())).any())
+            rows.append((first["dataset"], first["model"], first["train_fraction"], helped))
             if not helped:
                 lost.append(first)
     if not rows:
         return nothing("no configuration exploded at any rate")
-    table = pd.DataFrame(rows, columns=["dataset", "model", "helped"])
+    table = pd.DataFrame(rows, columns=["dataset", "model", "train_fraction", "helped"])
     effects = [
-        share_of(group["helped"], "configuration", label) for label, group in by_setting(table)
+        share_of(group["helped"], "configuration", (label,)) for label, group in by_setting(table)
     ]
-    return found(effects, [_uncured(pd.DataFrame(lost), varying(frame))])
+    return found(effects, [_uncured(pd.DataFrame(lost), varying(frame)), warm])
 
 
 def _uncured(lost: pd.DataFrame, varied: list[str]) -> str:

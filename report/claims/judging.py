@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ import pandas as pd
 
 from report import evidence, prose
 from report.claims.catalogue import CLAIMS
+from report.claims.frames import edges
 from report.claims.records import (
     DEPENDS,
+    FOLD,
     NOT_TESTED,
     REFUTED,
     SUPPORTED,
@@ -22,6 +25,7 @@ from report.claims.records import (
     Way,
     combined,
     nothing,
+    pooled,
 )
 from report.evidence import Evidence
 
@@ -31,14 +35,16 @@ COLUMNS = (
     *("claim", "part", "study", "comparison", "effect", "low", "high", "unit"),
     *("verdict", "reason", "rule", "enough", "smallest"),
 )
-NEXT_SCALE = {"smoke": "quick", "quick": "standard"}
-FEW = 3
-"""Up to so many effects a sentence gives each; of more it gives the least and the greatest."""
+NEXT_SCALE = {"smoke": "quick", "quick": "standard", "standard": "paper"}
+FEW, NAMED = 3, 6
+"""Up to so many effects a sentence gives each, or names; of more it gives the ends alone."""
 COUNTED = {
     SUPPORTED: ("supports it", "support it"),
     REFUTED: ("refutes it", "refute it"),
     DEPENDS: ("does not decide", "do not decide"),
 }
+SIDES = {SUPPORTED: "Supported", REFUTED: "Refuted", DEPENDS: "Undecided"}
+"""How a list of the comparisons with a verdict begins."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,31 @@ class Judged:
         return f"{words.count(SUPPORTED)} of {len(words)}" if words else prose.DASH
 
     @property
-    def ends(self) -> str:
-        """The least and the greatest effect with their intervals; the one where they are alike."""
-        unit = self.part.unit
-        ordered = sorted(self.found.effects, key=lambda effect: effect.estimate)
-        told = [f"{unit.words(e.estimate)} ({unit.spread(e.low, e.high)})" for e in ordered]
-        return " up to ".join(dict.fromkeys([*told[:1], *told[-1:]])) or prose.DASH
+    def pooled(self) -> Effect | None:
+        """The mean effect of all comparisons, as `pooled` says; None without any."""
+        return pooled(self.found.effects, geometric=self.part.unit is FOLD)
+
+    @property
+    def pooled_words(self) -> str:
+        """The pooled effect with its interval, or a dash."""
+        unit, effect = self.part.unit, self.pooled
+        if effect is None:
+            return prose.DASH
+        return f"{unit.words(effect.estimate)} ({unit.spread(effect.low, effect.high)})"
+
+    @property
+    def detectable(self) -> float:
+        """The largest of the smallest detectable differences of what does not decide; else NaN."""
+        undecided = [e for e in self.found.effects if self.part.verdict_on(e) == DEPENDS]
+        return max(
+            (e.detectable for e in undecided if math.isfinite(e.detectable)), default=math.nan
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said beside the effects, with a word on best rates at the edge of those tried."""
+        edge = edges(self.source) if self.source is not None and self.found.effects else ""
+        return (*self.found.notes, edge) if edge else self.found.notes
 
     @property
     def rows(self) -> list[dict[str, str]]:
@@ -84,6 +109,9 @@ class Judged:
                     )
                 ),
                 "basis": e.basis,
+                "detectable": prose.DASH
+                if math.isnan(e.detectable)
+                else self.part.unit.figure(e.detectable).lstrip("+"),
                 "verdict": self.part.verdict_on(e),
             }
             for e in self.found.effects
@@ -105,7 +133,10 @@ class Judged:
             if self.way.study != own
             else ""
         )
-        return stand_in + prose.opening(_sentence(self.part, self.found.effects))
+        said = [stand_in + prose.opening(_sentence(self.part, self.found.effects))]
+        if self.verdict == DEPENDS:
+            said += [_sides(self.part, self.found.effects), _could_have_seen(self)]
+        return " ".join(sentence for sentence in said if sentence)
 
 
 def judge(part: Part, load: Load = evidence.load) -> Judged:
@@ -151,6 +182,43 @@ def _sentence(part: Part, effects: Sequence[Effect]) -> str:
         f"{part.lead} lies, over {len(effects)} comparisons, between {least} and {greatest}; "
         f"{said}."
     )
+
+
+def _sides(part: Part, effects: Sequence[Effect]) -> str:
+    """Which comparisons support a part and which refute it: on what it depends.
+
+    By the one piece of what they are about that tells them apart, where there is one; else each, of
+    up to as many as a sentence bears.
+    """
+    words = [part.verdict_on(effect) for effect in effects]
+    if len(set(words)) < 2:
+        return ""
+    # what differs between the comparisons
+    pieces = [p for p in zip(*(e.about for e in effects), strict=False) if len(set(p)) > 1]
+    labels = [", ".join(label) for label in zip(*pieces, strict=True)]
+    told = dict(zip(labels, words, strict=True))
+    apart = [dict(zip(piece, words, strict=True)) for piece in pieces if _tells(piece, words)]
+    if apart:
+        told = min(apart, key=len)
+    elif len(effects) > NAMED:
+        return "No single factor of these tells one from the other; the table has each."
+    sides = {word: [label for label, its in told.items() if its == word] for word in SIDES}
+    return " ".join(
+        f"{SIDES[word]}: {prose.listing(names, ';')}." for word, names in sides.items() if names
+    )
+
+
+def _tells(piece: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether each value of a piece goes with one verdict."""
+    return len(set(zip(piece, words, strict=True))) == len(set(piece))
+
+
+def _could_have_seen(judged: Judged) -> str:
+    """The smallest difference that the comparisons that do not decide could have seen."""
+    if math.isnan(judged.detectable):
+        return ""
+    seen = judged.part.unit.words(judged.detectable).lstrip("+")
+    return f"What does not decide could have seen {seen} or more, four times out of five."
 
 
 def in_words(part: Part, effect: Effect) -> str:
@@ -211,6 +279,25 @@ def verdicts() -> pd.DataFrame:
     sentence on the part. A part that was not tested has one row without an effect.
     """
     return frame_of(all_judged())
+
+
+def by_part() -> pd.DataFrame:
+    """One row a part that was tested: its pooled effect, with the columns of `COLUMNS`.
+
+    ``comparison`` says how many comparisons support it (``5 of 6``) and ``verdict`` is that on the
+    part.
+    """
+    rows = []
+    for claim, parts in all_judged():
+        for j in parts:
+            if (effect := j.pooled) is not None:
+                unit, limits = j.part.unit, j.part.limits
+                figures = (effect.estimate, effect.low, effect.high)
+                scaled = [unit.scale * value for value in figures]
+                limit = [unit.scale * value for value in (limits.enough, limits.smallest)]
+                fixed = (claim.number, j.part.text, j.way.study, j.agreeing)
+                rows.append((*fixed, *scaled, unit.name, j.verdict, j.reason, j.rule, *limit))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def by_claim() -> pd.DataFrame:

@@ -9,7 +9,19 @@ import pandas as pd
 from benchmark.statistics import paired
 from report import prose
 from report.claims.effects import difference, ratio
-from report.claims.frames import at_best, at_rates_of, bare, by_setting, sized, sizes
+from report.claims.frames import (
+    at_best,
+    at_multiples,
+    bare,
+    by_budget,
+    by_setting,
+    by_times,
+    chosen,
+    only_winner,
+    sized,
+    sizes,
+)
+from report.claims.prevention import Case, explosions_prevented
 from report.claims.problem import few_explosions, solved, worst_against_best
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
@@ -17,121 +29,118 @@ from report.evidence import Evidence
 FASTER = 1.1
 """How many times as fast a larger batch must be; the trials of a size share one measurement of
 time, which has no interval."""
+NO_SIZES = "the batch size does not vary"
+
+
+def _by_budget(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Budget and setting in words, and the rows of all sizes, plain."""
+    for setting, rows in by_setting(bare(sized(frame))):
+        for budget, group in by_budget(rows):
+            yield budget, setting, group
 
 
 def prevent_explosions(source: Evidence) -> Found:
-    """Points by which each mini-batch explodes less than the full and the largest fixed batch."""
-    effects, calm = [], []
-    for setting, rows in by_setting(bare(sized(source.outcomes))):
-        fixed = sizes(rows[~rows["full"]])
-        references = dict.fromkeys(rows.loc[rows["full"], "batch_size"], "the full batch")
-        references |= {size: f"batches of {size}" for size in fixed[-1:]}
-        for reference, name in references.items():
-            for size in fixed:
-                if size >= reference:
-                    continue
-                pairs = paired(rows, "batch_size", size, reference, "exploded")
-                if pairs.empty:
-                    continue
-                label = f"batches of {size} against {name}, {setting}"
-                if pairs[["treated", "control"]].to_numpy().any():
-                    effects.append(difference(pairs, label, -1))
-                else:
-                    calm.append(label)
-    if not effects:
-        reason = "nothing exploded at a rate that two batch sizes share"
-        return nothing(reason if calm else "the batch size does not vary")
-    note = f"Nothing exploded on either side for {prose.listing(calm, ';')}." if calm else ""
-    return found(effects, [note])
+    """Explosions that each mini-batch prevents against the full and the largest fixed batch."""
+    return explosions_prevented(_smaller(source), NO_SIZES)
 
 
-def _against_full(source: Evidence) -> Iterator[tuple[str, int, pd.DataFrame, pd.DataFrame]]:
-    """Setting, size of the full batch, and the rows of mini-batches and of it at equal rates."""
-    for setting, rows in by_setting(bare(sized(source.outcomes))):
-        full = rows[rows["full"]]
-        mini = at_rates_of(rows[~rows["full"]], full)
-        if len(mini):
-            yield setting, int(full["batch_size"].iloc[0]), mini, at_rates_of(full, mini)
+def _smaller(source: Evidence) -> Iterator[Case]:
+    for budget, setting, group in _by_budget(at_multiples(source)):
+        for times, rows in by_times(group):
+            fixed = sizes(rows[~rows["full"]])
+            references = dict.fromkeys(rows.loc[rows["full"], "batch_size"], "the full batch")
+            references |= {size: f"batches of {size}" for size in fixed[-1:]}
+            for reference, name in references.items():
+                for size in fixed:
+                    if size < reference:
+                        words = f"batches of {size} against {name}"
+                        about = (words, times, budget, setting)
+                        yield Case(about, rows, "batch_size", size, reference)
 
 
-NO_FULL = "the full batch was not run at a rate that a mini-batch was run at"
+def _against_full(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Budget, setting and rows, mini-batches and the full batch at their best rates."""
+    for budget, setting, rows in _by_budget(at_best(source)):
+        if rows["full"].any() and not rows["full"].all():
+            yield budget, setting, rows
+
+
+NO_FULL = "the full batch was not run beside a mini-batch"
 
 
 def beat_full(source: Evidence) -> Found:
     """Test accuracy at the mini-batch size that validation chooses, minus the full batch's."""
     effects = []
-    for setting, _, mini, full in _against_full(source):
-        best = pd.concat(
-            [at_best(mini, ["learning_rate", "batch_size"], ["full"]), at_best(full, by=["full"])]
-        )
+    for budget, setting, rows in _against_full(source):
+        best = chosen(rows, ["full"], ["batch_size"])
         pairs = paired(best, "full", False, True, "accuracy", ["learning_rate", "batch_size"])
         if len(pairs):
-            size = int(best.loc[~best["full"], "batch_size"].iloc[0])
-            effects.append(difference(pairs, f"batches of {size}, {setting}"))
+            mini = rows[~rows["full"]]
+            size = best.loc[~best["full"], "batch_size"].mode().iloc[0]
+            alone = only_winner(mini, "batch_size", "validation", ["learning_rate"])
+            words = f"batches of {size}" if alone else "the best size"
+            effects.append(difference(pairs, (words, budget, setting)))
     return found(effects) if effects else nothing(NO_FULL)
 
 
 def size_matters(source: Evidence) -> Found:
     """The worst mini-batch size against the best, each at its best rate."""
     effects = []
-    for setting, rows in by_setting(bare(sized(source.outcomes))):
+    for budget, setting, rows in _by_budget(at_best(source)):
         mini = rows[~rows["full"]]
-        if len(mini) and (effect := worst_against_best(mini, "none", setting)) is not None:
-            effects.append(effect)
-    return found(effects) if effects else nothing("the batch size does not vary")
+        if len(mini) and (e := worst_against_best(mini, "none", (budget, setting))) is not None:
+            effects.append(e)
+    return found(effects) if effects else nothing(NO_SIZES)
 
 
 def hardly_explode(source: Evidence) -> Found:
-    """Trials with mini-batches that do not explode, over all sizes and rates."""
+    """Trials with mini-batches that do not explode, over all sizes."""
     effects = []
-    for setting, rows in by_setting(bare(sized(source.outcomes))):
-        mini, full = rows[~rows["full"]], rows[rows["full"]]
-        if mini["batch_size"].nunique() > 1 or len(full):
-            effects.append(few_explosions(mini, full, setting))
-    return solved(effects, "the batch size does not vary")
-
-
-def _larger(source: Evidence) -> Iterator[tuple[str, int, int, pd.DataFrame]]:
-    """Setting, smallest size, a larger one, and the rows of all sizes at their best rates."""
-    for setting, rows in by_setting(bare(sized(source.outcomes))):
-        mini = rows[~rows["full"]]
-        if mini.empty:
-            continue
-        best = at_best(mini, by=["batch_size"])
-        smallest, *rest = sizes(best)
-        for size in rest:
-            yield setting, smallest, size, best
+    for budget, setting, group in _by_budget(at_multiples(source)):
+        for times, rows in by_times(group):
+            mini, full = rows[~rows["full"]], rows[rows["full"]]
+            if mini["batch_size"].nunique() > 1 or len(full):
+                effects.append(few_explosions(mini, full, (times, budget, setting)))
+    return solved(effects, NO_SIZES)
 
 
 def faster_costs(source: Evidence) -> Found:
     """Points of test accuracy that each faster size costs against the smallest."""
-    effects, slower = [], []
-    for setting, smallest, size, best in _larger(source):
-        label = f"batches of {size} against {smallest}, {setting}"
-        seconds = paired(best, "batch_size", size, smallest, "seconds", ["learning_rate"])
-        pairs = paired(best, "batch_size", size, smallest, "accuracy", ["learning_rate"])
-        if pairs.empty:
+    effects, slower = [], 0
+    for budget, setting, rows in _by_budget(at_best(source)):
+        mini = rows[~rows["full"]]
+        if mini.empty:
             continue
-        speed = ratio(seconds, label).estimate
-        if speed >= FASTER:
-            faster = f"batches of {size}, {speed:.1f} times as fast as {smallest}, {setting}"
-            effects.append(difference(pairs, faster, -1))
-        else:
-            slower.append(label)
+        pace = mini["seconds"].astype(float) / mini["samples"].astype(float)
+        mini = mini.assign(pace=pace.where(mini["status"] != "nonfinite"))
+        smallest, *rest = sizes(mini)
+        for size in rest:
+            sides = ("batch_size", size, smallest)
+            pairs = paired(mini, *sides, "accuracy", ["learning_rate"])
+            times = paired(mini, *sides, "pace", ["learning_rate"]).dropna()
+            if pairs.empty or times.empty:
+                continue
+            speed = ratio(times, ()).estimate
+            if speed >= FASTER:
+                words = f"batches of {size} ({speed:.1f} times as fast) against {smallest}"
+                effects.append(difference(pairs, (words, budget, setting), -1))
+            else:
+                slower += 1
     if not effects:
         reason = f"no larger batch is {FASTER:g} times as fast as the smallest"
-        return nothing(reason if slower else "the batch size does not vary")
-    note = f"Not as much faster, and left out: {prose.listing(slower, ';')}." if slower else ""
+        return nothing(reason if slower else NO_SIZES)
+    note = f"{prose.count(slower, 'larger size')} not as much faster left out." if slower else ""
     return found(effects, [note])
 
 
 def cost(source: Evidence) -> Found:
     """Points of test accuracy that each mini-batch size costs against the full batch."""
     effects = []
-    for setting, whole, mini, full in _against_full(source):
-        best = at_best(pd.concat([mini, full]), by=["batch_size"]).assign(full=False)
-        for size in sizes(mini):
-            pairs = paired(best, "batch_size", size, whole, "accuracy", ["learning_rate"])
+    for budget, setting, rows in _against_full(source):
+        whole = int(rows.loc[rows["full"], "batch_size"].iloc[0])
+        for size in sizes(rows[~rows["full"]]):
+            either = rows.assign(full=False)
+            pairs = paired(either, "batch_size", size, whole, "accuracy", ["learning_rate"])
             if len(pairs):
-                effects.append(difference(pairs, f"batches of {size}, {setting}", -1))
+                effects.append(difference(pairs, (f"batches of {size}", budget, setting), -1))
     return found(effects) if effects else nothing(NO_FULL)

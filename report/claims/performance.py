@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import bootstrap, mean, paired
+from benchmark.statistics import cross_fitted, outcomes, over_seeds, paired
 from report import prose
 from report.claims.effects import difference
-from report.claims.frames import at_best
+from report.claims.frames import at_best, by_budget, chosen
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
-CHOICES = ["learning_rate", "normalization"]
-"""What every size of a network may choose for itself, on validation."""
+CHOICES = ["normalization"]
+"""What every size of a network may choose for itself, on validation, besides its learning rate."""
+SIZES = ("width", "depth", "train_fraction")
 OWNED = ["clipping_threshold", "batch_policy_parameter"]
 """What goes with a clipping and a batch policy, and is none of its own choice."""
 
@@ -31,26 +32,25 @@ def convolutions(source: Evidence) -> Found:
 
 
 def convolutions_against_dense(source: Evidence) -> Found:
-    """The CNN against the MLP, each at the best cell that validation finds."""
-    frame = source.outcomes
+    """The CNN against the MLP, each at the best cell that validation finds on other seeds."""
     effects = []
-    for dataset, rows in frame.groupby("dataset", sort=False):
+    for dataset, rows in source.outcomes.groupby("dataset", sort=False):
         if not {"mlp", "cnn"} <= set(rows["model"]):
             continue
         over = ["learning_rate", "normalization", "clipping", "batch_policy"]
-        best = at_best(rows, over, ["model"])
+        best = cross_fitted(rows, ["model"], over)
         pairs = paired(best, "model", "cnn", "mlp", "accuracy", [*over, *OWNED])
         if len(pairs):
-            effects.append(difference(pairs, f"{prose.name('cnn')} on {prose.name(dataset)}"))
+            about = (f"{prose.name('cnn')} on {prose.name(dataset)}",)
+            effects.append(difference(pairs, about))
     return found(effects) if effects else nothing("there is no MLP and CNN on the same seeds")
 
 
-def _family(source: Evidence, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:
+def _family(frame: pd.DataFrame, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows in which a model varies in ``factor`` alone, by data set."""
-    frame = source.outcomes
     rows = frame[frame["model"] == model]
     for dataset, group in rows.groupby("dataset", sort=False):
-        for other in ("width", "depth", "train_fraction"):
+        for other in SIZES:
             if other != factor and group[other].nunique() > 1:
                 # the level that goes with most levels of the factor
                 spread = group.groupby(other)[factor].nunique()
@@ -60,24 +60,27 @@ def _family(source: Evidence, model: str, factor: str) -> Iterator[tuple[str, pd
 
 
 def _ends(
-    source: Evidence, model: str, factor: str
-) -> Iterator[tuple[str, float, float, pd.DataFrame]]:
-    """Label, smallest and largest level, and the rows of a family at their best choices."""
-    for dataset, group in _family(source, model, factor):
-        low, high = group[factor].min(), group[factor].max()
-        words = prose.name(factor) if factor != "train_fraction" else "training-set share"
-        network = f"{prose.name(model)} on {prose.name(dataset)}"
-        label = f"{words} {high:g} against {low:g}, {network}"
-        yield label, low, high, group
+    frame: pd.DataFrame, model: str, factor: str
+) -> Iterator[tuple[tuple[str, str, str], float, float, pd.DataFrame]]:
+    """What it is about, smallest and largest level, and the rows of a family, by budget."""
+    # of a part of the data, a pass has fewer examples
+    passes = "at equal passes" if factor == "train_fraction" else "at equal examples"
+    for dataset, family in _family(frame, model, factor):
+        for budget, group in by_budget(family, passes):
+            low, high = group[factor].min(), group[factor].max()
+            if low < high:
+                words = prose.name(factor) if factor != "train_fraction" else "training-set share"
+                network = f"{prose.name(model)} on {prose.name(dataset)}"
+                yield (f"{words} {high:g} against {low:g}", budget, network), low, high, group
 
 
 def _largest_against_smallest(source: Evidence, model: str, factor: str) -> list[Effect]:
     effects = []
-    for label, low, high, group in _ends(source, model, factor):
-        best = at_best(group, CHOICES, [factor])
-        pairs = paired(best, factor, high, low, "accuracy", CHOICES)
+    for about, low, high, group in _ends(at_best(source), model, factor):
+        best = chosen(group, [factor], CHOICES)
+        pairs = paired(best, factor, high, low, "accuracy", ["learning_rate", *CHOICES])
         if len(pairs):
-            effects.append(difference(pairs, label))
+            effects.append(difference(pairs, about))
     return effects
 
 
@@ -89,7 +92,7 @@ def larger_models(source: Evidence) -> Found:
 
 
 def more_data(source: Evidence) -> Found:
-    """The largest against the smallest share of the training set, at equal epochs."""
+    """The largest against the smallest share of the data, at equal passes and equal updates."""
     models = source.outcomes["model"].drop_duplicates()
     effects = [
         e for model in models for e in _largest_against_smallest(source, model, "train_fraction")
@@ -101,19 +104,20 @@ def cheaper_computation(source: Evidence) -> Found:
     """Times as much work a second at the largest size as at the smallest.
 
     Only for dense networks, whose work is parameters times examples. The trials of a unit share
-    one time, so that a normalization, trained in units of its own, gives one pair; trials that
-    broke off are left out.
+    one time, so that a normalization, trained in units of its own, gives one pair for the search
+    for its best rate and one for the trials there; trials that broke off are left out.
     """
     effects = []
+    every = outcomes(source.results.trials)
     for model, factor in (("mlp", "width"), ("mlp_deep", "depth")):
-        for label, low, high, group in _ends(source, model, factor):
+        for about, low, high, group in _ends(every, model, factor):
             whole = group[group["status"] != "nonfinite"]
             work = whole["parameters"].astype(float) * whole["samples"].astype(float)
             costs = whole.assign(cost=whole["seconds"] / work)
-            means = costs.groupby(["normalization", factor])["cost"].mean().unstack()
+            means = costs.groupby(["normalization", "arm", factor])["cost"].mean().unstack()
             logs = np.log(means[low] / means[high]).dropna().to_numpy()
             if len(logs):
-                gain = np.exp(bootstrap(logs, np.zeros(len(logs)), mean))
+                gain = np.exp(over_seeds(logs, np.arange(len(logs))))
                 basis = prose.count(len(logs), "pair") + " of units"
-                effects.append(Effect(label, *map(float, gain), basis))
+                effects.append(Effect(about, *map(float, gain), basis))
     return found(effects) if effects else nothing("no dense network varies in size")

@@ -9,8 +9,10 @@ from the same numbers that decide.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from report.evidence import Evidence
 
@@ -57,22 +59,34 @@ NATS = Unit("nats", suffix=" nats", signed=True)
 FOLD = Unit("ratio", suffix="-fold")
 
 
+About = tuple[str, ...]
+"""What is compared, in pieces that all comparisons of a part have in the same order: the level of
+the factor, the multiple of the best rate, the budget, the network on its data set."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """One comparison: the estimate and its 95% interval, and in ``basis`` on how much it rests.
 
-    ``label`` says what is compared, as in "for ``label``"; empty where there is only one.
+    ``about`` says what is compared; ``detectable`` is the smallest difference that the comparison
+    would have found four times out of five (for a ratio: the smallest ratio), NaN where unknown.
     """
 
-    label: str
+    about: About
     estimate: float
     low: float
     high: float
     basis: str
+    detectable: float = math.nan
+
+    @property
+    def label(self) -> str:
+        """What is compared, in one line."""
+        return ", ".join(piece for piece in self.about if piece)
 
     @property
     def known(self) -> bool:
-        """Whether it has an interval; a single seed has none."""
+        """Whether it has an interval; a single seed has none, nor values that all agree."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
@@ -92,13 +106,33 @@ def found(effects: Iterable[Effect], notes: Iterable[str] = ()) -> Found:
     every = list(effects)
     known = tuple(effect for effect in every if effect.known)
     if every and not known:
-        return nothing("every comparison rests on a single seed or timing, which has no interval")
+        return nothing("no comparison has an interval: a single seed or timing has no spread")
     return Found(known, tuple(note for note in notes if note))
 
 
 def nothing(reason: str) -> Found:
     """No effect, and why."""
     return Found((), (reason,))
+
+
+def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | None:
+    """The mean effect of several comparisons, its ends the means of their ends; None of none.
+
+    An interval that holds however the comparisons depend on each other, through shared seeds,
+    baselines or trials: the standard deviation of a mean is at most the mean of the standard
+    deviations, with equality where all rise and fall together. Of ratios (``geometric``) the
+    geometric means.
+
+    >>> one, two = Effect(("a",), 1.0, 0.5, 1.5, ""), Effect(("b",), 2.0, 1.0, 3.0, "")
+    >>> both = pooled([one, two])
+    >>> both.estimate, both.low, both.high
+    (1.5, 0.75, 2.25)
+    """
+    if not effects:
+        return None
+    ends = np.array([[e.estimate, e.low, e.high] for e in effects])
+    found = np.exp(np.log(ends).mean(axis=0)) if geometric else ends.mean(axis=0)
+    return Effect((), *map(float, found), f"{len(effects)} comparisons")
 
 
 Measure = Callable[[Evidence], Found]

@@ -12,8 +12,11 @@ from report.claims.effects import difference
 from report.claims.frames import (
     NOT_DYNAMIC,
     at_best,
-    at_rates_of,
+    at_multiples,
+    by_budget,
     by_setting,
+    by_times,
+    chosen,
     sized,
     sizes,
     unclipped,
@@ -23,24 +26,26 @@ from report.claims.problem import few_explosions, solved, worst_against_best
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
-OWN_CHOICES = ["learning_rate", "learning_rate_scaling", "batch_size"]
-"""What each batch policy may choose for itself, on validation."""
+OWN_CHOICES = ["learning_rate_scaling", "batch_size"]
+"""What each batch policy may choose for itself, on validation, besides its learning rate."""
+NO_POLICY = "no policy that changes the size was run beside a fixed size"
 
 
 def normalized_sizes(source: Evidence) -> Found:
     """The worst batch size with batch normalization against the best, with it or without."""
     effects, plain = [], []
-    rows = unclipped(sized(source.outcomes))
+    rows = unclipped(sized(at_best(source)))
     rows = rows[rows["normalization"].isin(["none", "batch"])]
     for setting, group in by_setting(rows):
-        if (effect := worst_against_best(group, "batch", setting)) is not None:
-            effects.append(effect)
-            without = group[group["normalization"] == "none"]
-            plain.append(worst_against_best(without, "none", setting))
+        for budget, trials in by_budget(group):
+            if (effect := worst_against_best(trials, "batch", (budget, setting))) is not None:
+                effects.append(effect)
+                without = trials[trials["normalization"] == "none"]
+                plain.append(worst_against_best(without, "none", (budget, setting)))
     if not effects:
         return nothing("batch normalization was not run at two batch sizes")
     without_it = prose.listing(
-        f"{prose.points(effect.estimate)} ({effect.label})" for effect in plain if effect
+        (f"{prose.points(effect.estimate)} ({effect.label})" for effect in plain if effect), ";"
     )
     notes = [f"Without normalization the same difference is {without_it}." if without_it else ""]
     return found(effects, [*notes, _undefined(source)])
@@ -61,49 +66,48 @@ def _undefined(source: Evidence) -> str:
 
 
 def normalized_explosions(source: Evidence) -> Found:
-    """Trials with batch normalization that do not explode, over all sizes and rates."""
+    """Trials with batch normalization that do not explode."""
     effects = []
-    for setting, rows in by_setting(unclipped(source.outcomes)):
-        treated, control = (rows[rows["normalization"] == n] for n in ("batch", "none"))
-        if len(treated):
-            effects.append(few_explosions(treated, control, setting))
+    for setting, group in by_setting(unclipped(at_multiples(source))):
+        for times, rows in by_times(group):
+            treated, control = (rows[rows["normalization"] == n] for n in ("batch", "none"))
+            if len(treated):
+                effects.append(few_explosions(treated, control, (times, setting)))
     return solved(effects, "batch normalization was not run")
 
 
-def _policies(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame, pd.DataFrame]]:
-    """Label, policy, its rows, and those of the fixed sizes at the same rates."""
-    for setting, rows in by_setting(unclipped(source.outcomes)):
-        fixed = rows[rows["batch_policy"] == "fixed"]
-        for policy in rows["batch_policy"].drop_duplicates():
-            if policy in NOT_DYNAMIC:
-                continue
-            treated = rows[rows["batch_policy"] == policy]
-            control = at_rates_of(fixed, treated)
-            if len(control):
-                label = f"{prose.phrase('batch_policy', policy)}, {setting}"
-                yield label, policy, at_rates_of(treated, control), control
+def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, pd.DataFrame]]:
+    """Policy, budget and setting in words, the policy, and its rows beside the fixed sizes'."""
+    for setting, rows in by_setting(unclipped(frame)):
+        for budget, group in by_budget(rows):
+            for policy in group["batch_policy"].drop_duplicates():
+                both = group[group["batch_policy"].isin([policy, "fixed"])]
+                if policy not in NOT_DYNAMIC and both["batch_policy"].nunique() > 1:
+                    words = prose.phrase("batch_policy", policy)
+                    yield (words, budget, setting), policy, both
 
 
 def policies_as_accurate(source: Evidence) -> Found:
     """Each dynamic policy against the best fixed size, both as validation chooses."""
     effects = []
-    for label, policy, treated, control in _policies(source):
-        rows = pd.concat([treated, control])
-        others = [
-            c
-            for c in varying(rows)
-            if c not in (*OWN_CHOICES, "batch_policy", "batch_policy_parameter")
-        ]
-        best = at_best(rows, OWN_CHOICES, ["batch_policy", *others])
-        pairs = paired(best, "batch_policy", policy, "fixed", "accuracy", OWN_CHOICES)
+    for about, policy, rows in _policies(at_best(source)):
+        own = {"batch_policy", "batch_policy_parameter", "learning_rate", *OWN_CHOICES}
+        others = [c for c in varying(rows) if c not in own]
+        best = chosen(rows, ["batch_policy", *others], OWN_CHOICES)
+        ignore = ["learning_rate", *OWN_CHOICES]
+        pairs = paired(best, "batch_policy", policy, "fixed", "accuracy", ignore)
         if len(pairs):
-            effects.append(difference(pairs, label))
-    return found(effects) if effects else nothing("no policy that changes the size was run")
+            effects.append(difference(pairs, about))
+    return found(effects) if effects else nothing(NO_POLICY)
 
 
 def policies_explosions(source: Evidence) -> Found:
-    """Trials of each dynamic policy that do not explode, over all its rates."""
-    effects = [
-        few_explosions(treated, control, label) for label, _, treated, control in _policies(source)
-    ]
-    return solved(effects, "no policy that changes the size was run")
+    """Trials of each dynamic policy that do not explode."""
+    effects = []
+    for (words, budget, setting), policy, group in _policies(at_multiples(source)):
+        for times, rows in by_times(group):
+            treated, control = (rows[rows["batch_policy"] == p] for p in (policy, "fixed"))
+            if len(treated):
+                about = (words, times, budget, setting)
+                effects.append(few_explosions(treated, control, about))
+    return solved(effects, NO_POLICY)

@@ -1,4 +1,4 @@
-"""Claim 13: whether optimizers, epochs and guards make training safer."""
+"""Claim 13: whether optimizers, longer training and guards make training safer."""
 
 from __future__ import annotations
 
@@ -6,92 +6,95 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from benchmark.records import CONFIGURATION
 from benchmark.statistics import paired
 from report import prose
-from report.claims.effects import difference, prevented
-from report.claims.frames import at_best, by_setting, unclipped, varying
+from report.claims.effects import difference
+from report.claims.frames import (
+    able,
+    at_best,
+    at_multiples,
+    by_setting,
+    by_times,
+    unclipped,
+)
+from report.claims.prevention import Case, explosions_prevented
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
-MARGIN = 10.0
-"""How many times too large a rate may be for a safe optimizer."""
-
-
-def _too_large(rows: pd.DataFrame) -> pd.DataFrame:
-    """The exploded share of each arm and seed at rates above its best one, up to ten times it."""
-    best = at_best(rows)
-    keys = [c for c in varying(rows) if c != "learning_rate"]
-    own = best.groupby(keys, sort=False)["learning_rate"].first().rename("best_rate").reset_index()
-    above = rows.merge(own, on=keys)
-    above = above[
-        (above["learning_rate"] > above["best_rate"])
-        & (above["learning_rate"] <= above["best_rate"] * MARGIN * 1.0001)
-    ]
-    mean = above.groupby([*keys, "seed"], sort=False)["exploded"].transform("mean")
-    return above.assign(exploded=mean).drop_duplicates([*keys, "seed"])
+NO_CLIPPING = "clipping does not vary"
 
 
 def reliable_optimizers(source: Evidence) -> Found:
-    """Points by which fewer trials explode than with SGD at up to ten times the best rate."""
-    effects, out = [], []
-    for setting, rows in by_setting(unclipped(source.outcomes)):
-        if rows["optimizer"].nunique() < 2:
-            continue
-        over = _too_large(rows)
-        for level in rows["optimizer"].drop_duplicates():
-            if level == "sgd":
-                continue
-            label = f"{prose.phrase('optimizer', level)}, {setting}"
-            pairs = paired(over, "optimizer", level, "sgd", "exploded", ["learning_rate"])
-            if len(pairs):
-                effects.append(difference(pairs, label, -1))
-            else:
-                out.append(label)
-    if not effects:
-        return nothing("no optimizer but SGD was run above its best rate")
-    note = (
-        f"Not compared, as the best rate of one side is the largest: {prose.listing(out, ';')}."
-        if out
-        else ""
+    """Explosions of plain SGD that each optimizer prevents, both as far above their best rates."""
+    cases = (
+        Case((prose.phrase("optimizer", level), times, setting), trials, "optimizer", level, "sgd")
+        for setting, rows in by_setting(unclipped(at_multiples(source)))
+        for times, trials in by_times(rows)
+        for level in rows["optimizer"].drop_duplicates()
+        if level != "sgd"
     )
-    return found(effects, [note])
+    return explosions_prevented(cases, "no optimizer but SGD was run")
 
 
-def more_epochs(source: Evidence) -> Found:
-    """Explosions of the shortest budget that the longest prevents, at equal rates."""
-    effects = []
-    for setting, rows in by_setting(unclipped(source.outcomes)):
-        short, long = rows["epochs"].min(), rows["epochs"].max()
-        pairs = paired(rows, "epochs", long, short, "exploded")
-        if short < long and len(pairs) and pairs[["treated", "control"]].to_numpy().any():
-            effects.append(prevented(pairs, f"{long:g} against {short:g} epochs, {setting}"))
-    reason = "the number of epochs does not vary, or nothing exploded"
-    return found(effects) if effects else nothing(reason)
+def longer_training(source: Evidence) -> Found:
+    """Explosions of the shortest budget that the longest prevents, as far above the best rates."""
+    return explosions_prevented(_longer(source), "the budget does not vary, or nothing exploded")
 
 
-def _guarded(source: Evidence) -> Iterator[tuple[str, pd.DataFrame, str]]:
-    for setting, rows in by_setting(source.outcomes):
+def _longer(source: Evidence) -> Iterator[Case]:
+    for setting, rows in by_setting(unclipped(at_multiples(source))):
+        for times, trials in by_times(rows):
+            for noun in ("epochs", "updates"):
+                short, long = trials[noun].min(), trials[noun].max()
+                if short < long:
+                    words = f"{long:,g} against {short:,g} {noun}"
+                    yield Case((words, times, setting), trials, noun, long, short)
+
+
+def _guarded(frame: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Words and name of each clipping, its setting, and the rows of all clippings."""
+    for setting, rows in by_setting(frame):
         for level in rows["clipping"].drop_duplicates():
             if level != "none" and "none" in set(rows["clipping"]):
-                yield f"{prose.phrase('clipping', level)}, {setting}", rows, level
+                yield prose.phrase("clipping", level), level, setting, rows
 
 
 def guards_prevent(source: Evidence) -> Found:
-    """Explosions without clipping that each guard prevents at the same rate."""
-    effects = []
-    for label, rows, level in _guarded(source):
-        pairs = paired(rows, "clipping", level, "none", "exploded")
-        if pairs[["treated", "control"]].to_numpy().any():
-            effects.append(prevented(pairs, label))
-    reason = "clipping does not vary, or nothing exploded"
-    return found(effects) if effects else nothing(reason)
+    """Explosions without clipping that each guard prevents, as far above the best rates."""
+    frame, warm = able(at_multiples(source))
+    cases = (
+        Case((name, times, setting), trials, "clipping", level, "none")
+        for name, level, setting, rows in _guarded(frame)
+        for times, trials in by_times(rows)
+    )
+    return explosions_prevented(cases, NO_CLIPPING, warm)
 
 
-def guards_train(source: Evidence) -> Found:
-    """Points by which more trials learn with each guard than without."""
+def guards_save(source: Evidence) -> Found:
+    """Points of test accuracy by which less is lost to a disturbance with a guard than without."""
+    frame, warm = able(source.outcomes)
+    keys = [c for c in CONFIGURATION if c != "disturbance"]
+    calm = frame.loc[frame["disturbance"] == "none", [*keys, "accuracy"]]
+    disturbed = frame[frame["disturbance"] != "none"]
+    disturbed = disturbed.merge(calm, on=keys, suffixes=("", "_calm"))
+    disturbed = disturbed.assign(lost=disturbed["accuracy_calm"] - disturbed["accuracy"])
     effects = []
-    for label, rows, level in _guarded(source):
-        pairs = paired(rows, "clipping", level, "none", "learned")
+    for name, level, setting, rows in _guarded(disturbed):
+        for disturbance, trials in rows.groupby("disturbance", sort=False):
+            pairs = paired(trials, "clipping", level, "none", "lost", ["learning_rate"])
+            if len(pairs):
+                about = (name, prose.name(disturbance), setting)
+                effects.append(difference(pairs, about, -1))
+    return found(effects, [warm]) if effects else nothing("no clipping was disturbed beside none")
+
+
+def guards_cost(source: Evidence) -> Found:
+    """Points of test accuracy that each guard gains over none, each at its own best rate."""
+    frame, warm = able(at_best(source))
+    effects = []
+    for name, level, setting, rows in _guarded(frame):
+        pairs = paired(rows, "clipping", level, "none", "accuracy", ["learning_rate"])
         if len(pairs):
-            effects.append(difference(pairs, label))
-    return found(effects) if effects else nothing("clipping does not vary")
+            effects.append(difference(pairs, (name, setting)))
+    return found(effects, [warm]) if effects else nothing(NO_CLIPPING)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from benchmark.statistics import paired
 from report import prose
-from report.claims.effects import decades_gained, difference, prevented
-from report.claims.frames import at_best, by_setting, unclipped
+from report.claims.effects import decades_gained, difference
+from report.claims.frames import at_best, at_multiples, by_setting, by_times, unclipped
+from report.claims.prevention import Case, explosions_prevented
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
@@ -17,36 +18,29 @@ NOT_DYNAMIC = ("constant", "range_test")
 """Schedules that are no dynamic rate: the second is a probe, not a way to train."""
 
 
-def _dynamic(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Label and name of each dynamic schedule, and the rows of all schedules."""
-    for setting, rows in by_setting(unclipped(source.outcomes)):
+def _dynamic(frame: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Words and name of each dynamic schedule, its setting, and the rows of all schedules."""
+    for setting, rows in by_setting(unclipped(frame)):
         for level in rows["schedule"].drop_duplicates():
             if level not in NOT_DYNAMIC:
-                yield f"{prose.phrase('schedule', level)}, {setting}", level, rows
+                yield prose.setting("schedule", level), level, setting, rows
 
 
 def prevent_explosions(source: Evidence) -> Found:
-    """Explosions of a constant rate that each schedule prevents at the same peak rate."""
-    effects, calm = [], []
-    for label, level, rows in _dynamic(source):
-        pairs = paired(rows, "schedule", level, "constant", "exploded")
-        if pairs[["treated", "control"]].to_numpy().any():
-            effects.append(prevented(pairs, label))
-        elif len(pairs):
-            calm.append(label)
-    if not effects:
-        return nothing(
-            "nothing exploded under any schedule" if calm else "the schedule does not vary"
-        )
-    note = f"Nothing exploded, with or without, for {prose.listing(calm, ';')}." if calm else ""
-    return found(effects, [note])
+    """Explosions of a constant rate that each schedule prevents, both as far above their best."""
+    cases = (
+        Case((name, times, setting), trials, "schedule", level, "constant")
+        for name, level, setting, rows in _dynamic(at_multiples(source))
+        for times, trials in by_times(rows)
+    )
+    return explosions_prevented(cases, "the schedule does not vary")
 
 
 def widen(source: Evidence) -> Found:
     """Decades by which each schedule widens the range of usable peak rates."""
     gains = [
-        decades_gained(rows, "schedule", level, "constant", label)
-        for label, level, rows in _dynamic(source)
+        decades_gained(rows, "schedule", level, "constant", (name, setting))
+        for name, level, setting, rows in _dynamic(source.outcomes)
     ]
     known = [effect for effect in gains if effect is not None]
     return found(known) if known else nothing("the schedule does not vary at two rates or more")
@@ -55,8 +49,8 @@ def widen(source: Evidence) -> Found:
 def improve(source: Evidence) -> Found:
     """Each schedule against a constant rate in test accuracy, each at its best rate."""
     effects = []
-    for label, level, rows in _dynamic(source):
-        pairs = paired(at_best(rows), "schedule", level, "constant", "accuracy", ["learning_rate"])
+    for name, level, setting, rows in _dynamic(at_best(source)):
+        pairs = paired(rows, "schedule", level, "constant", "accuracy", ["learning_rate"])
         if len(pairs):
-            effects.append(difference(pairs, label))
+            effects.append(difference(pairs, (name, setting)))
     return found(effects) if effects else nothing("the schedule does not vary")
