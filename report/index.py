@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pandas as pd
 
-from report import claims, evidence, explosion, initialization, thresholds
+from report import claims, evidence, explosion, headline, initialization, thresholds
 
 CLAIMS = claims.CLAIMS
 exploded, missed = explosion.exploded, explosion.missed
 dense, deepest = initialization.dense, initialization.deepest
 same_products = thresholds.same_products
+against_none = headline.against_none
 
 
 def folder() -> str:
@@ -37,6 +40,16 @@ def built_from() -> list[dict[str, object]]:
         }
         for e in evidence.all_studies()
     ]
+
+
+def not_run() -> list[str]:
+    """Studies of the suite of which the folder holds nothing."""
+    return [study for study in evidence.PAGES if not evidence.load(study)]
+
+
+def narrowed() -> list[str]:
+    """Studies that the folder holds a part of: their command narrowed a factor with ``--only``."""
+    return [e.study for e in evidence.all_studies() if "--only" in shlex.split(e.command)]
 
 
 def everything() -> dict[str, object]:
