@@ -24,7 +24,10 @@ VERSIONS = ("torch", "numpy", "kernels")
 DECISIVE = ("code", *VERSIONS, "platform")
 """Where these are equal too, it does."""
 
-MAKER = ("package", "commit", "dirty", "python", *DECISIVE, "device")
+LIBRARIES = ("cuda", "cudnn", "driver")
+"""Where rows are from a GPU, these are equal too where it gives the same bits."""
+
+MAKER = ("package", "commit", "dirty", "python", *DECISIVE, *LIBRARIES, "device")
 """What tells one maker of rows from another."""
 
 TRAINING = (

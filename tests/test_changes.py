@@ -358,7 +358,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path.write_text(SCRIPT)
     monkeypatch.setattr(sys, "path", list(sys.path))
     here_ = WorkerPool(InThisProcess(), lambda: 0)
-    monkeypatch.setattr(verifying, "open_pool", lambda executor, workers: here_)
+    monkeypatch.setattr(verifying, "open_pool", lambda *_: here_)
     parts_of(path)
     run_study(sys.modules["scripted_study"].study("smoke"), here(tmp_path / "results"))
     yield path

@@ -50,7 +50,7 @@ def study(scale: str = "smoke", checkpoints: int = 4) -> Study:
 def toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "toy", TOY)
     here = WorkerPool(InThisProcess(), lambda: 0)
-    monkeypatch.setattr(verifying, "open_pool", lambda executor, workers: here)
+    monkeypatch.setattr(verifying, "open_pool", lambda *_: here)
     # the same unit gives the same bits, so one that is put together as it was is not trained again
     monkeypatch.setattr(dispatch, "train_unit", trained_once)
 

@@ -38,7 +38,7 @@ STUDY = Study(
 def toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "toy", TOY)
     here = WorkerPool(InThisProcess(), lambda: 0)
-    monkeypatch.setattr(verifying, "open_pool", lambda executor, workers: here)
+    monkeypatch.setattr(verifying, "open_pool", lambda *_: here)
 
 
 @pytest.fixture(scope="module")

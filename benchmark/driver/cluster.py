@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import torch
+
+from benchmark.engine.devices import choose_device
 from benchmark.provenance import provenance
 
 PATIENCE = 20.0
@@ -54,6 +58,19 @@ class DaskCluster(Executor):
                 log.warning("the cluster has no workers; waiting for some")
             self._workers, self._counted = workers, time.monotonic()
         return self._workers
+
+    def kind(self, device: str) -> str:
+        """What the workers make of ``device``; a CPU where one of them does, or there are none.
+
+        Raises
+        ------
+        ValueError
+            If they have no such device.
+        """
+        kinds = set(self._client.run(device_kind, device).values())
+        if len(kinds) > 1:
+            log.warning("some workers of the cluster have a GPU and some have none")
+        return kinds.pop() if len(kinds) == 1 else "cpu"
 
     def close(self) -> None:
         """Drop what is not finished, and leave the cluster running."""
@@ -120,4 +137,14 @@ def call_if_same(
 ) -> Any:
     """Call ``fn`` here, unless this process has other versions than the driver."""
     check_same(driver, versions(), "that came later")
-    return fn(*args, **kwargs)
+    try:
+        return fn(*args, **kwargs)
+    except torch.AcceleratorError as error:
+        # every later call would fail here; Dask does this one again elsewhere
+        log.error("this worker ends, because its GPU failed: %s", str(error).partition("\n")[0])
+        os._exit(1)
+
+
+def device_kind(device: str) -> str:
+    """``"cpu"`` or ``"cuda"``, for ``device`` in this process."""
+    return choose_device(device).type

@@ -167,6 +167,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(refuse(f"{message} (--help lists the options)"))
 
 
+def device_name(text: str) -> str:
+    """A device's name for argparse: one of `DEVICES`, or ``cuda:N``."""
+    return text if re.fullmatch(r"cuda:\d{1,3}", text) else one_of("device", DEVICES)(text)
+
+
 def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
     """An argument's type: one of the names ``allowed``; the error has the nearest of them.
 
@@ -209,14 +214,12 @@ def make_parser(question: str) -> Parser:
     )
     parser.add_argument(
         "--device",
-        type=one_of("device", DEVICES),
+        type=device_name,
         default="auto",
-        metavar="{" + ",".join(DEVICES) + "}",
-        help="auto takes a GPU where there is one",
+        metavar="{" + ",".join(DEVICES) + ",cuda:N}",
+        help="auto takes all GPUs where there are some",
     )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (one a core; one on a GPU)"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core; 4 a GPU)")
     parser.add_argument(
         "--executor",
         default="processes",

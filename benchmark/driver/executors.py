@@ -3,17 +3,21 @@ custom executor."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.driver.units import start_worker
+import torch
+
+from benchmark.driver.units import start_gpu_worker, start_worker
 from benchmark.driver.workers import Workers
+from benchmark.engine.devices import choose_device
 from benchmark.names import UnknownName, unknown
 
 EXECUTORS = {
@@ -35,6 +39,10 @@ class InThisProcess(Executor):
         future.set_running_or_notify_cancel()
         try:
             future.set_result(fn(*args, **kwargs))
+        except torch.AcceleratorError as error:
+            # nothing more can be trained by this process, whose GPU stays in this state
+            reason = f"the GPU failed, and this process with it: {error}".splitlines()[0]
+            future.set_exception(BrokenExecutor(reason))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -45,13 +53,15 @@ class WorkerPool:
     """An executor and how many calls it runs beside the driver, which may change while it runs.
 
     ``warm`` starts it ahead of the first call, and ``stop`` ends it at once; a custom executor is
-    left alone.
+    left alone. ``kind`` says what a device of this name is where the calls run: ``"cpu"`` or
+    ``"cuda"``.
     """
 
     executor: Executor
     slots: Callable[[], int]
     warm: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
+    kind: Callable[[str], str] = lambda device: choose_device(device).type
 
 
 def cores() -> int:
@@ -92,9 +102,31 @@ def at_most(workers: int) -> int:
     return most
 
 
-def open_pool(choice: str | Executor, workers: int) -> WorkerPool:
+PROCESSES_A_GPU = 4
+"""Unless told otherwise: the work of one on the host, of some 10 ms a trial, is done while the
+others' trials are on the GPU."""
+
+
+def processes_for(gpus: Sequence[str]) -> int:
+    """How many processes train, unless told: one a core, or some a GPU."""
+    return min(cores(), PROCESSES_A_GPU * len(gpus)) if gpus else cores()
+
+
+def preparations(count: int, gpus: Sequence[str]) -> list[Callable[[], None]]:
+    """How each of ``count`` processes is prepared, the GPUs in turn.
+
+    >>> [call.args for call in preparations(3, ["cuda:0", "cuda:1"])]
+    [('cuda:0', 2), ('cuda:1', 1), ('cuda:0', 2)]
+    """
+    if not gpus:
+        return [start_worker] * count
+    turns = [gpus[i % len(gpus)] for i in range(count)]
+    return [functools.partial(start_gpu_worker, gpu, turns.count(gpu)) for gpu in turns]
+
+
+def open_pool(choice: str | Executor, workers: int, gpus: Sequence[str] = ()) -> WorkerPool:
     """The pool that ``choice`` stands for; ``workers`` counts processes of this machine,
-    of which there are no more than it has cores and memory for.
+    of which there are no more than it has cores and memory for. They take ``gpus`` in turn.
 
     Raises
     ------
@@ -109,12 +141,12 @@ def open_pool(choice: str | Executor, workers: int) -> WorkerPool:
         return WorkerPool(InThisProcess(), lambda: 0)
     if choice == "processes":
         count = at_most(workers)
-        pool = Workers(count, start_worker)
+        pool = Workers(count, preparations(count, gpus))
         return WorkerPool(pool, lambda: count, pool.warm, pool.kill)
     if choice.startswith("dask://"):
         # the extra `cluster` is needed only here
         from benchmark.driver.cluster import connect
 
         cluster = connect(choice.removeprefix("dask://"))
-        return WorkerPool(cluster, cluster.slots, stop=cluster.close)
+        return WorkerPool(cluster, cluster.slots, stop=cluster.close, kind=cluster.kind)
     raise UnknownName(unknown("executor", choice, EXECUTORS))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from benchmark.driver.executors import cores
+from benchmark.driver.executors import processes_for
 from benchmark.driver.stopping import Stopping
-from benchmark.engine.devices import choose_device, describe_device
+from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Options:
     results
         Folder under which the study's own folder lies.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu``, ``cuda`` for all GPUs in turn, or ``cuda:N`` for one of them.
     workers
-        Processes; None for one a core on a CPU and one on a GPU.
+        Processes; None for one a core on a CPU, and four a GPU.
     storage
         URL of an Optuna storage to which finished trials are copied.
     executor
@@ -47,13 +48,30 @@ class Options:
     @property
     def processes(self) -> int:
         """How many processes train."""
-        if self.workers is not None:
-            return self.workers
-        return 1 if choose_device(self.device).type == "cuda" else cores()
+        return processes_for(self.gpus) if self.workers is None else self.workers
+
+    @property
+    def gpus(self) -> list[str]:
+        """The GPUs of this machine that train, which are none for a CPU or on a cluster."""
+        if self._elsewhere:
+            return []
+        device = choose_device(self.device)
+        if device.type != "cuda":
+            return []
+        return [str(device)] if ":" in self.device else gpus()
+
+    @property
+    def libraries(self) -> dict[str, Any]:
+        """What a GPU's numbers depend on besides torch; nothing for a CPU or a cluster."""
+        return {} if self._elsewhere else libraries(choose_device(self.device))
+
+    @property
+    def _elsewhere(self) -> bool:
+        return isinstance(self.executor, str) and self.executor.startswith("dask://")
 
     @property
     def where(self) -> str:
         """What the files say about the device; each row says it for itself."""
-        if isinstance(self.executor, str) and self.executor.startswith("dask://"):
+        if self._elsewhere:
             return "a Dask cluster"
         return describe_device(choose_device(self.device))

@@ -48,11 +48,11 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
     folder = StudyFolder(options.results / study.name)
     # as it comes back from a file, so that the two compare
     definition = json.loads(json.dumps(study.definition()))
-    metadata = provenance(device=options.where, study=definition)
+    metadata = provenance(device=options.where, study=definition, **options.libraries)
     metadata |= {"expected": expected, "earlier_studies": []}
     with ExitStack() as stack:
         # first, so that a cluster that does not answer leaves the folder untouched
-        pool = open_pool(options.executor, options.processes)
+        pool = open_pool(options.executor, options.processes, options.gpus)
         stack.callback(pool.stop)
         stack.enter_context(folder.held())
         found = folder.load(repair=True, definition=definition)
@@ -181,6 +181,7 @@ class StudyRun:
             sharpness=isinstance(self.study, Study) and self.study.sharpness,
             device=self.options.device,
             planned=planned,
+            packed_for=self._pool.kind(self.options.device),
         )
 
     def _store(self, unit: Unit, outcome: Outcome) -> None:

@@ -98,6 +98,7 @@ def make_units(
     sharpness: bool,
     device: str,
     planned: Mapping[str, str] | None = None,
+    packed_for: str | None = None,
 ) -> list[Unit]:
     """Group resolved trials into units of one shape, the most work first.
 
@@ -108,6 +109,8 @@ def make_units(
     planned
         The unit in which a trial was to be trained, by its key: those of one unit stay together,
         because a trial's neighbours decide how it is rounded.
+    packed_for
+        ``"cpu"`` or ``"cuda"``, where units are trained; what ``device`` is here by default.
     """
     known = planned or {}
     together: dict[str, list[Trial]] = {}
@@ -122,7 +125,7 @@ def make_units(
                 new.append(trial)
     parts: list[Sequence[Trial]] = list(together.values())
     for group in group_by_shape(new):
-        parts += evenly(group, unit_size(group[0], device, checkpoints))
+        parts += evenly(group, unit_size(group[0], packed_for or device, checkpoints))
     units = [Unit(study, tuple(part), checkpoints, layers, sharpness, device) for part in parts]
     return sorted(units, key=lambda unit: -work[unit.trials[0].key] * len(unit.trials))
 
@@ -142,6 +145,22 @@ def start_worker() -> None:
     """Prepare a worker process: one thread each, one process a core, its memory kept."""
     torch.set_num_threads(1)
     keep_freed_memory()
+
+
+CONTEXTS = 0.9
+"""Share of a GPU's memory for tensors; every process takes some beside them."""
+
+
+def start_gpu_worker(gpu: str, sharing: int) -> None:
+    """Prepare a worker process that has ``gpu`` as its own, with ``sharing - 1`` others.
+
+    Each may take its share of the memory, so that none waits for what another keeps.
+    """
+    start_worker()
+    device = torch.device(gpu)
+    torch.cuda.set_device(device)
+    if sharing > 1:
+        torch.cuda.set_per_process_memory_fraction(CONTEXTS / sharing, device)
 
 
 # torch's switches and number of threads are the process's, and a cluster's may have many threads

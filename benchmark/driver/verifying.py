@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import load
-from benchmark.driver.commandline import folder_path, one_of
+from benchmark.driver.commandline import device_name, folder_path
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import open_pool
 from benchmark.driver.options import Options
@@ -27,8 +27,8 @@ from benchmark.driver.scripts import Parts, objects_of, parts_of
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
-from benchmark.engine.devices import DEVICES, choose_device, describe_device
-from benchmark.provenance import DECISIVE, VERSIONS, made_with, provenance
+from benchmark.engine.devices import choose_device, describe_device, libraries
+from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
 
 SAMPLE = 5
@@ -116,7 +116,8 @@ def verify(
         # a data set that is not to be had is no difference of the trials
         load(task.unit.trials[0].dataset)
         tasks.setdefault(f"{name}/{task.unit.id}", task)
-    pool = open_pool(options.executor, min(options.processes, len(tasks)))
+    count = min(options.processes, len(tasks))
+    pool = open_pool(options.executor, count, options.gpus)
     try:
         by_unit = {task.unit.id: task for task in tasks.values()}
         units = [task.unit for task in tasks.values()]
@@ -158,7 +159,7 @@ def task_of(study: str, results: Results, trial: str, device: str, parts: Parts 
     whole = _unit(study, results, beside, device, parts)
     as_it_was = (
         whole.id == rows.loc[trial, "unit"]
-        and made_here(results.metadata, VERSIONS)
+        and made_here(results.metadata, VERSIONS, device)
         and bool(rows.loc[trial, "device"] == here)
     )
     unit = whole if as_it_was else _unit(study, results, rows.loc[[trial]], device, parts)
@@ -167,7 +168,7 @@ def task_of(study: str, results: Results, trial: str, device: str, parts: Parts 
         name: getattr(results, name)[getattr(results, name)["trial"].isin(keys)]
         for name in ("trials", "history", "layers")
     }
-    return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, DECISIVE))
+    return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, DECISIVE, device))
 
 
 def _unit(study: str, results: Results, rows: pd.DataFrame, device: str, parts: Parts) -> Unit:
@@ -193,11 +194,14 @@ def _unit(study: str, results: Results, rows: pd.DataFrame, device: str, parts: 
     )
 
 
-def made_here(metadata: Mapping[str, Any], names: Sequence[str]) -> bool:
-    """Whether all that made these rows agree with this process in ``names`` of the provenance."""
-    here = provenance()
+def made_here(metadata: Mapping[str, Any], names: Sequence[str], device: str) -> bool:
+    """Whether all that made these rows agree with this process in ``names`` of the provenance.
+
+    On a GPU also in its libraries and driver.
+    """
+    here = provenance(**libraries(choose_device(device)))
     makers = [metadata, *metadata.get("earlier_makers", ())]
-    return all(made_with(made, name) == here[name] for made in makers for name in names)
+    return all(made_with(made, n) == here.get(n) for made in makers for n in (*names, *LIBRARIES))
 
 
 def check(task: Task, now: Record, trial: str) -> Checked:
@@ -273,7 +277,7 @@ def add_verify(commands: Any) -> None:
         "--trials", type=int, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
+    parser.add_argument("--device", type=device_name, default="auto")
     parser.add_argument(
         "--script",
         type=folder_path,

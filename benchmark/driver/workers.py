@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -48,12 +48,20 @@ class Workers(Executor):
     Parameters
     ----------
     prepare
-        Called once in each process before anything else.
+        Called once in each process before anything else; or one such call for each process, which
+        the one that replaces it makes too.
     """
 
-    def __init__(self, count: int, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, count: int, prepare: Callable[[], None] | Sequence[Callable[[], None]]
+    ) -> None:
         self._count = count
-        self._prepare = prepare
+        calls = [prepare] * count if callable(prepare) else list(prepare)
+        if len(calls) != count:
+            raise ValueError(f"{count} processes need as many preparations, but got {len(calls)}")
+        self._places: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        for call in calls:
+            self._places.put(call)
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: set[_Worker] = set()
         self._starting = threading.Lock()
@@ -90,7 +98,7 @@ class Workers(Executor):
         try:
             answer = worker.call(work)
         except WorkerDied:
-            self._all.discard(worker)
+            self._forget(worker)
             raise
         except ValueError:
             self._idle.put(worker)
@@ -104,22 +112,27 @@ class Workers(Executor):
                 worker = self._idle.get_nowait()
                 if worker.process.is_alive():
                     return worker
-                self._all.discard(worker)
+                self._forget(worker)
         except Empty:
             pass
         for _ in range(STARTS):
             with self._starting:
                 if self._killed:
                     raise WorkerDied("stopped")
-                worker = _Worker(self._prepare)
+                worker = _Worker(self._places.get())
                 self._all.add(worker)
             if worker.is_ready():
                 return worker
-            self._all.discard(worker)
+            self._forget(worker)
         raise CannotStart(
             f"worker processes do not start ({worker.end()}); a script that runs a study needs "
             "its entry under `if __name__ == '__main__':`"
         )
+
+    def _forget(self, worker: _Worker) -> None:
+        """Its place is free for the process that replaces it."""
+        self._all.discard(worker)
+        self._places.put(worker.prepare)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes once their calls are done."""
@@ -143,6 +156,7 @@ class _Worker:
     """One process and the pipe to it."""
 
     def __init__(self, prepare: Callable[[], None]) -> None:
+        self.prepare = prepare
         self._pipe, theirs = SPAWN.Pipe()
         # a daemon, so that it does not outlive a driver that ends in an error
         self.process = SPAWN.Process(target=_serve, args=(theirs, prepare), daemon=True)

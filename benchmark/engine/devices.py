@@ -54,6 +54,21 @@ def memory(device: torch.device) -> int:
     return int(total * torch.cuda.get_per_process_memory_fraction(device))
 
 
+def libraries(device: torch.device) -> dict[str, str]:
+    """Versions of what a GPU's numbers depend on besides torch; none for a CPU."""
+    if device.type != "cuda":
+        return {}
+    try:
+        found = re.search(r"\d+\.[\d.]+", Path("/proc/driver/nvidia/version").read_text())
+    except OSError:
+        found = None
+    return {
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+        "driver": found[0] if found else "unknown",
+    }
+
+
 def describe_device(device: torch.device) -> str:
     """Name of the device for the results."""
     if device.type == "cuda":
@@ -86,10 +101,15 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    # the module is named as a function is, which hides it from type checkers
+    memory_of: Any = torch.utils.deterministic
+    filled = memory_of.fill_uninitialized_memory
     if device.type == "cuda":
         # cuBLAS reads it when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # nothing reads memory before it is written, and to fill it takes as long as to compute
+        memory_of.fill_uninitialized_memory = False
     else:
         torch.set_num_threads(1)
     try:
@@ -106,6 +126,7 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
         if device.type == "cuda":
             # not on a CPU, where it would import torch's compiler: a second of each process
             torch.use_deterministic_algorithms(deterministic, warn_only=warned)
+            memory_of.fill_uninitialized_memory = filled
 
 
 @contextmanager

@@ -34,9 +34,9 @@ convolutions together: these run one after the other, and share no more than the
 CPU_UNIT_WORK = 1e12
 """Multiply-adds of a unit on a CPU, its evaluations too: half a minute of one core."""
 CPU_UNIT = 64
-GPU_UNIT = 1024
-"""Most trials in a unit: what is lost when the power goes, and what a progress bar shows at once;
-what does not fit in a GPU's memory is halved there."""
+GPU_UNIT = 256
+"""Most trials in a unit: what is lost when the power goes, what a progress bar shows at once, and
+enough of them to keep several processes busy. Not by their number, on which no row may depend."""
 
 EXAMPLES = 2
 """Examples that a network's work is counted on: more than one, for a custom module needing them."""
@@ -161,8 +161,9 @@ def expected_examples(trial: Trial, examples: int, checkpoints: int) -> float:
 
 
 def unit_size(trial: Trial, device: str, checkpoints: int) -> int:
-    """Most trials of this shape in one unit on ``device`` (auto, cpu or cuda)."""
-    if choose_device(device).type == "cuda":
+    """Most trials of this shape in one unit on ``device`` (auto, cpu, cuda or cuda:N)."""
+    # by name: a driver packs for a cluster's GPUs without one of its own
+    if device.startswith("cuda") or (device == "auto" and choose_device(device).type == "cuda"):
         return GPU_UNIT
     work = expected_work(trial, checkpoints)
     return CPU_UNIT if work == 0 else max(1, min(CPU_UNIT, int(CPU_UNIT_WORK / work)))

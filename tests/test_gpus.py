@@ -1,0 +1,183 @@
+"""Processes and GPUs: how many, which of them, and what becomes of a GPU that failed."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from conftest import TOY
+from pretended_gpu import pretended_gpu
+
+from benchmark import Study
+from benchmark.driver import Options, executors, run_study, units
+from benchmark.driver.cluster import DaskCluster
+from benchmark.driver.dispatch import LostExecutor
+from benchmark.driver.executors import preparations
+from benchmark.driver.units import make_units, start_gpu_worker
+from benchmark.driver.verifying import made_here
+from benchmark.driver.workers import WorkerDied, Workers
+from benchmark.engine import resolve
+from benchmark.engine.devices import choose_device, reproducible
+from benchmark.engine.packing import GPU_UNIT
+from benchmark.provenance import provenance
+from benchmark.records import Trial
+
+HERE = Path("results")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(executors, "cores", lambda: 16)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gpus", "processes"),
+    [
+        ({"device": "auto"}, ["cuda:0", "cuda:1"], 8),
+        ({"device": "cuda"}, ["cuda:0", "cuda:1"], 8),
+        ({"device": "cuda:1"}, ["cuda:1"], 4),
+        ({"device": "cuda", "workers": 3}, ["cuda:0", "cuda:1"], 3),
+        ({"device": "cpu"}, [], 16),
+        ({"device": "cuda", "executor": "dask://there:8786"}, [], 16),
+    ],
+)
+def test_gpus_and_processes_are_chosen(chosen, gpus, processes, two_gpus):
+    options = Options(HERE, **chosen)
+    assert options.gpus == gpus
+    assert options.processes == processes
+
+
+def test_no_more_processes_than_cores(two_gpus, monkeypatch):
+    monkeypatch.setattr(executors, "cores", lambda: 5)
+    assert Options(HERE).processes == 5
+
+
+@pytest.mark.parametrize(("name", "index"), [("auto", 0), ("cuda", 0), ("cuda:1", 1)])
+def test_a_gpu_by_its_number(name, index, two_gpus):
+    assert choose_device(name) == torch.device("cuda", index)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda:2", "'cuda:2' was asked for, but the GPUs here are cuda:0, cuda:1"),
+        ("cuda:-1", "unknown device 'cuda:-1'; allowed: auto, cpu, cuda, cuda:N"),
+        ("gpu", "unknown device 'gpu'"),
+    ],
+)
+def test_a_gpu_that_is_not_there(name, message, two_gpus):
+    with pytest.raises(ValueError, match=message):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_a_worker_takes_its_gpu_and_its_share_of_the_memory(sharing, monkeypatch):
+    said: list[Any] = []
+    monkeypatch.setattr(units, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_device", said.append)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *share: said.append(share)
+    )
+    start_gpu_worker("cuda:1", sharing)
+    device = torch.device("cuda", 1)
+    assert said == [device, (0.45, device)][:sharing]
+
+
+def sit(name: str) -> None:
+    os.environ["PLACE"] = name
+
+
+def place() -> str:
+    return os.environ["PLACE"]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_replaces_another_takes_its_gpu():
+    workers = Workers(1, [functools.partial(sit, "cuda:1")])
+    try:
+        assert workers.submit(place).result(120) == "cuda:1"
+        with pytest.raises(WorkerDied):
+            workers.submit(die).result(120)
+        assert workers.submit(place).result(120) == "cuda:1"
+    finally:
+        workers.kill()
+
+
+def test_each_process_has_a_preparation():
+    with pytest.raises(ValueError, match="2 processes need as many preparations, but got 1"):
+        Workers(2, preparations(1, ["cuda:0"]))
+
+
+def test_a_gpu_that_fails_in_this_process_ends_the_run_and_fails_no_trial(tmp_path, monkeypatch):
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore")
+
+    monkeypatch.setattr(units, "train", broken)
+    factors = {"dataset": TOY, "normalization": ("none", "layer"), "batch_size": 16, "epochs": 1}
+    study = Study(name="tiny", question="?", factors=factors, checkpoints=4)
+    options = Options(tmp_path, device="cpu", progress=False, executor="here")
+    with pytest.raises(LostExecutor, match=r"the GPU failed, .* illegal memory access"):
+        run_study(study, options)
+    assert not list((tmp_path / "tiny").glob("**/*trials.parquet"))
+
+
+BROKEN = """
+import torch
+from benchmark.driver.cluster import call_if_same, versions
+
+def broken():
+    raise torch.AcceleratorError("CUDA error: illegal memory access")
+
+call_if_same(versions(), broken)
+print("still here")
+"""
+
+
+def test_a_cluster_worker_whose_gpu_fails_ends():
+    run = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "still here" not in run.stdout
+    assert "this worker ends, because its GPU failed" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kind"), [({"a": "cuda", "b": "cuda"}, "cuda"), ({"a": "cuda", "b": "cpu"}, "cpu")]
+)
+def test_units_are_packed_for_what_the_workers_of_a_cluster_have(kinds, kind):
+    client = SimpleNamespace(run=lambda *_: kinds, get_executor=lambda **_: None)
+    assert DaskCluster(client).kind("auto") == kind
+    trials = [resolve(Trial(dataset=TOY, seed=seed, epochs=1)) for seed in range(GPU_UNIT + 2)]
+    how = {"checkpoints": 4, "layers": False, "sharpness": False, "device": "cuda"}
+    made = make_units("s", trials, **how, packed_for=kind)
+    assert max(len(unit.trials) for unit in made) <= GPU_UNIT
+    # here is no GPU, and none is asked for
+    assert {unit.device for unit in made} == {"cuda"}
+    assert (len(made) == 2) == (kind == "cuda")
+
+
+def test_memory_is_not_filled_while_training_on_a_gpu():
+    setting: Any = torch.utils.deterministic
+    assert setting.fill_uninitialized_memory
+    with pretended_gpu(), reproducible(torch.device("cuda", 0)):
+        assert not setting.fill_uninitialized_memory
+    assert setting.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize(("driver", "same"), [("580.1", True), ("580.2", False), (None, False)])
+def test_equal_bits_are_asked_for_by_the_same_driver_alone(driver, same, monkeypatch):
+    here = {"cuda": "13.0", "cudnn": "91200", "driver": "580.1"}
+    monkeypatch.setattr("benchmark.driver.verifying.libraries", lambda device: here)
+    before = provenance(**here | {"driver": driver})
+    assert made_here(before, ("torch",), "cpu") == same
