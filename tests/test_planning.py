@@ -16,7 +16,9 @@ from benchmark.engine import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(
-    path for path in (ROOT / "studies").glob("*.py") if path.stem not in ("throughput", "published")
+    path
+    for path in (ROOT / "studies").glob("*.py")
+    if path.stem not in ("throughput", "published", "gpu_check")
 )
 STUDY = Study(
     name="planned",

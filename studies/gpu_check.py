@@ -1,0 +1,209 @@
+"""Does this machine's GPU give the CPU's numbers, how wide should it train, and what is it worth?
+
+Stages, in this order: `correctness` (every strategy against the CPU, and again for the same bits),
+`limits` (units larger than memory, or than 2^31 numbers), `widths` (time a step by how many trials
+train together), `processes` (how many share a GPU best), `baseline` (studies/throughput.py), then
+`studies` at their scale, for as long as they are given. What differs or fails ends with status 1;
+without a GPU nothing is done, and the status is 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, folder_path, one_of, refuse
+from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
+from benchmark.timing.on_gpu import Row, best_width, cases, compare, limits, widths
+
+QUESTION = (__doc__ or "").splitlines()[0]
+HERE = Path(__file__).resolve().parent
+DATASET = "fashion-mnist"
+PROCESSES = (1, 2, 4, 8)
+PIECE = ("clipping=none,global_norm", "normalization=none,batch", "batch_policy=fixed,noise_scale")
+"""Of the grid, what is trained to see how many processes share a GPU best."""
+STUDIES = (
+    *("grid", "headline", "clipping", "explosion", "learning_rate", "normalization"),
+    *("batch_updates", "optimizers", "initialization", "scaling", "search", "article"),
+)
+PATIENCE = 130.0
+"""Seconds that a study has to land what is in flight: more than it gives its own units."""
+
+
+def correctness(options: argparse.Namespace) -> bool:
+    """Every strategy on the GPU and on the CPU."""
+    chosen = [case for case in cases() if options.case in case.name]
+    bar = tqdm(chosen, desc="correctness", unit="case", dynamic_ncols=True)
+    rows = keep(options, "correctness", (compare(case, "cuda") for case in bar))
+    wrong = rows[~rows["agrees"]]
+    show(wrong)
+    print(f"{len(rows) - len(wrong)} of {len(rows)} cases agree")
+    return wrong.empty
+
+
+def large_units(options: argparse.Namespace) -> bool:
+    """Units that do not fit at once."""
+    rows = keep(options, "limits", limits(DATASET, "cuda"))
+    show(rows)
+    return not rows["failed"].any()
+
+
+def step_times(options: argparse.Namespace) -> bool:
+    """How many trials together are enough."""
+    rows = keep(options, "widths", widths(DATASET, choose_device("cuda")))
+    show(rows)
+    print("best trials together:", best_width(rows))
+    return True
+
+
+def processes(options: argparse.Namespace) -> bool:
+    """The same piece of the grid by each number of processes a GPU."""
+
+    seconds = options.seconds / (2 * len(PROCESSES))
+
+    def timed() -> Iterable[Row]:
+        only = [word for part in PIECE for word in ("--only", part)]
+        for count in PROCESSES:
+            with tempfile.TemporaryDirectory() as folder:
+                arguments = [
+                    *("--scale", options.scale, "--workers", str(count * len(gpus()))),
+                    *only,
+                ]
+                yield {"a_gpu": count, **study("grid", Path(folder), seconds, arguments)}
+
+    rows = keep(options, "processes", timed())
+    show(rows)
+    return bool(rows["status"].isin([0, STOPPED]).all())
+
+
+def baseline(options: argparse.Namespace) -> bool:
+    """The engine against a loop of plain PyTorch, on this GPU."""
+    folder = options.results / "gpu"
+    command = [sys.executable, str(HERE / "throughput.py"), "--scale", options.scale]
+    run = subprocess.run([*command, "--device", "cuda", "--results", str(folder)], check=False)
+    return run.returncode == 0
+
+
+def studies(options: argparse.Namespace) -> bool:
+    """The studies one after another; the same command goes on with what is missing."""
+    end = time.monotonic() + options.seconds
+
+    def trained() -> Iterable[Row]:
+        for name in STUDIES:
+            left = end - time.monotonic()
+            if left > 0:
+                yield study(name, options.results, left, ["--scale", options.scale])
+
+    rows = keep(options, "studies", trained())
+    show(rows)
+    return bool(rows["status"].isin([0, STOPPED]).all())
+
+
+STAGES: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "correctness": correctness,
+    "limits": large_units,
+    "widths": step_times,
+    "processes": processes,
+    "baseline": baseline,
+    "studies": studies,
+}
+STOPPED = 128 + signal.SIGINT
+
+
+def study(name: str, results: Path, seconds: float, arguments: Sequence[str]) -> Row:
+    """Run a study's script for so long; then what is in flight lands, and the rest is left."""
+    command = [sys.executable, str(HERE / f"{name}.py"), "--results", str(results), *arguments]
+    began = time.monotonic()
+    process = subprocess.Popen([*command, "--device", "cuda"], stderr=subprocess.DEVNULL)
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=PATIENCE)
+    took = time.monotonic() - began
+    path = results / name / "trials.parquet"
+    parts = [path, *(results / name / "parts").glob("*.trials.parquet")]
+    rows = pd.concat([pd.read_parquet(p, columns=["trial"]) for p in parts if p.exists()] or [NONE])
+    trials = rows["trial"].nunique()
+    return {
+        "study": name,
+        "status": process.returncode,
+        "trials": trials,
+        "seconds": took,
+        "trials_an_hour": 3600 * trials / took,
+    }
+
+
+NONE = pd.DataFrame({"trial": pd.Series(dtype=str)})
+
+
+def keep(options: argparse.Namespace, stage: str, rows: Iterable[Row]) -> pd.DataFrame:
+    """The rows of a stage as a table, written after each row: a call that is cut off loses one."""
+    path = options.results / "gpu" / f"{stage}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made: list[Row] = []
+    for row in rows:
+        made.append(row)
+        pd.DataFrame(made).to_csv(path, index=False)
+    return pd.DataFrame(made)
+
+
+def show(rows: pd.DataFrame) -> None:
+    """Print a table, if it has rows."""
+    if len(rows):
+        print(rows.to_string(index=False, float_format=lambda x: f"{x:.4g}"), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stages that are asked for."""
+    options = read_options(arguments)
+    try:
+        device = choose_device("cuda")
+    except ValueError as error:
+        return refuse(error)
+    options.results = options.results or Path("results") / options.scale
+    print(QUESTION, describe_device(device), libraries(device), sep="\n", flush=True)
+    held = True
+    try:
+        for name in options.stages or STAGES:
+            print(f"\n{name}", flush=True)
+            held &= STAGES[name](options)
+    except USER_ERRORS as error:
+        return refuse(error)
+    return 0 if held else 1
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=QUESTION)
+    parser.add_argument(
+        "stages",
+        nargs="*",
+        type=one_of("stage", STAGES),
+        metavar="STAGE",
+        help=f"{', '.join(STAGES)}; all unless given",
+    )
+    parser.add_argument("--scale", type=one_of("scale", SCALES), default="full", metavar="SCALE")
+    parser.add_argument(
+        "--results", type=folder_path, metavar="DIR", help="results/SCALE unless given"
+    )
+    parser.add_argument(
+        "--case", default="", metavar="TEXT", help="only cases of correctness with it"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1500.0, metavar="N", help="for the studies (1500)"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
