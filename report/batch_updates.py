@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, over_seeds, stable_range
 from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence
+from report.evidence import Evidence, by_budget
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
@@ -19,7 +19,8 @@ RULES = {"linear": "the linear rule", "root": "the square-root rule"}
 
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
     """The trials with a fixed batch size."""
-    return study.outcomes[study.outcomes["batch_policy"] == FIXED]
+    frame = by_budget(study.outcomes)
+    return frame[frame["batch_policy"] == FIXED]
 
 
 @functools.lru_cache(8)
@@ -88,7 +89,7 @@ MISSING = ("batch_policy_parameter", "epochs", "updates")
 @functools.lru_cache(8)
 def arms(study: Evidence) -> pd.DataFrame:
     """Every policy, and the fixed size, at the settings that validation chooses for it."""
-    frame = study.outcomes
+    frame = by_budget(study.outcomes)
     budget = ["epochs", "updates", "train_fraction"]
     over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
     over += budget
@@ -137,7 +138,7 @@ def chosen(study: Evidence) -> list[dict[str, object]]:
 
 def scalings(study: Evidence) -> pd.DataFrame:
     """How the rate should follow a size that changes: mean over the changing policies."""
-    frame = study.outcomes
+    frame = by_budget(study.outcomes)
     changing = frame[~frame["batch_policy"].isin(UNCHANGING)]
     best = best_per_arm(changing, ["model", "batch_policy", "learning_rate_scaling"])
     means = best.groupby("learning_rate_scaling", sort=False)[["accuracy", "exploded"]].mean()

@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
+from report import explorer  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder  # noqa: E402
 from report.rendering import PageError, render_all  # noqa: E402
 
@@ -71,7 +72,7 @@ def stage(pages: Path) -> None:
     for pattern in ("*.bib", "_*.yml"):
         for path in SOURCE.glob(pattern):
             shutil.copy(path, pages)
-    for folder in ("_ext", "_static"):
+    for folder in ("_ext", "_extra", "_static"):
         shutil.copytree(SOURCE / folder, pages / folder, ignore=shutil.ignore_patterns("__*"))
 
 
@@ -84,6 +85,7 @@ def build(folder: Path, output: Path) -> int:
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         contradictions = list(render_all(chapters(), pages, strict=strict))
+        explorer.write(pages / "_extra" / "explorer")
     except PageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

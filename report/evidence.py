@@ -164,6 +164,18 @@ class Evidence:
         return pd.DataFrame(rows, columns=["file", "rows", "sha256"])
 
 
+def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with the kind of budget in the name of the ``model``, where there are both kinds.
+
+    Equal examples and equal updates are two questions, whose answers stand side by side.
+    """
+    updates = frame["updates"].notna()
+    if updates.all() or not updates.any():
+        return frame
+    kinds = updates.map({True: "at equal updates", False: "at equal examples"})
+    return frame.assign(model=frame["model"].map(words) + " " + kinds)
+
+
 @functools.cache
 def load(study: str) -> Evidence | None:
     """The study's evidence in the chosen results folder; None where it was not run."""

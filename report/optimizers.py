@@ -8,9 +8,21 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
 from report.evidence import Evidence
+from report.headline import TIMES
 from report.prose import name
 
 GUARDS = ("skip_step", "global_norm")
+
+
+def relative(study: Evidence) -> bool:
+    """Whether rates are multiples of each configuration's own best one."""
+    return bool(study.outcomes["arm"].isin(list(TIMES)).all())
+
+
+def by_multiple(study: Evidence) -> pd.DataFrame:
+    """`bare` with ``times`` the best rate; empty where rates are no multiples."""
+    rows = bare(study)
+    return rows.assign(times=rows["arm"].map(TIMES)) if relative(study) else rows.iloc[:0]
 
 
 def bare(study: Evidence) -> pd.DataFrame:
@@ -39,22 +51,28 @@ def ranked(study: Evidence) -> pd.DataFrame:
 def changes(study: Evidence, value: str) -> pd.DataFrame:
     """What guards, schedules and the longest budget do: `paired_comparison` with ``factor``."""
     frame = study.outcomes
-    budgets = sorted(frame["epochs"].dropna().unique())
+    pairs = [(frame, "clipping", "none"), (frame, "schedule", "constant")]
+    for unit in ("epochs", "updates"):
+        budgets = sorted(frame[unit].dropna().unique())
+        if len(budgets) > 1:
+            ends = frame[frame[unit].isin([budgets[0], budgets[-1]])]
+            pairs.append((ends, unit, budgets[0]))
+    ignored = ["learning_rate"] if relative(study) else []
     parts = [
-        paired_comparison(frame, factor, baseline, value).assign(factor=factor)
-        for factor, baseline in (("clipping", "none"), ("schedule", "constant"))
+        paired_comparison(rows, factor, baseline, value, ignore=ignored).assign(factor=factor)
+        for rows, factor, baseline in pairs
     ]
-    if len(budgets) > 1:
-        ends = frame[frame["epochs"].isin([budgets[0], budgets[-1]])]
-        parts.append(paired_comparison(ends, "epochs", budgets[0], value).assign(factor="epochs"))
     return pd.concat(parts, ignore_index=True)
 
 
 def guards(study: Evidence) -> pd.DataFrame:
     """Each guard for each optimizer: the columns of `paired_comparison`, ``panel`` and ``row``."""
     panels = {"exploded": "share of explosions", "accuracy": "test accuracy"}
+    ignored = ["learning_rate"] if relative(study) else []
     parts = [
-        paired_comparison(rows, "clipping", "none", value).assign(panel=panel, row=optimizer)
+        paired_comparison(rows, "clipping", "none", value, ignore=ignored).assign(
+            panel=panel, row=optimizer
+        )
         for value, panel in panels.items()
         for optimizer, rows in study.outcomes.groupby("optimizer", sort=False)
     ]

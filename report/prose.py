@@ -73,6 +73,8 @@ def setting(factor: str, level: object) -> str:
     """
     if factor == "schedule":
         return "a constant rate" if level == "constant" else f"the {name(level)} schedule"
+    if factor == "updates":
+        return f"{level:,} updates"
     if factor in ("learning_rate", "batch_size", "epochs"):
         return f"{name(factor)} {level:g}"
     return phrase(factor, level)

@@ -46,7 +46,11 @@ DIMENSIONS = (
     Dimension("data, MLP", "examples", "training examples", _model("mlp", _usual)),
     Dimension("data, CNN", "examples", "training examples", _model("cnn", _usual)),
 )
-LABELS = {d.title: d.label for d in DIMENSIONS}
+KINDS = {"epochs": "equal passes", "updates": "equal updates"}
+"""Ways to give sizes the same budget, by the column that has it."""
+LABELS = {d.title: d.label for d in DIMENSIONS} | {
+    f"{d.title}, {kind}": d.label for d in DIMENSIONS for kind in KINDS.values()
+}
 
 
 @functools.lru_cache(8)
@@ -58,11 +62,13 @@ def sizes(study: Evidence) -> pd.DataFrame:
     frame = study.outcomes
     parts = []
     for dimension in DIMENSIONS:
-        rows = frame[dimension.chosen(frame)]
-        if rows[dimension.column].nunique() < 2:
-            continue
-        rows = rows.assign(size=rows[dimension.column].astype(float), dimension=dimension.title)
-        parts.append(best_per_arm(rows, ["dimension", "normalization", "size"]))
+        chosen = frame[dimension.chosen(frame)]
+        alike = [(kind, chosen[chosen[column].notna()]) for column, kind in KINDS.items()]
+        alike = [(kind, rows) for kind, rows in alike if rows[dimension.column].nunique() > 1]
+        for kind, rows in alike:
+            title = dimension.title if len(alike) == 1 else f"{dimension.title}, {kind}"
+            rows = rows.assign(size=rows[dimension.column].astype(float), dimension=title)
+            parts.append(best_per_arm(rows, ["dimension", "normalization", "size"]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

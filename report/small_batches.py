@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison
-from report.evidence import Evidence
+from report.evidence import Evidence, by_budget
 
 ARM = ["model", "normalization", "batch_size"]
 
@@ -15,7 +15,7 @@ ARM = ["model", "normalization", "batch_size"]
 @functools.lru_cache(8)
 def at_best_rate(study: Evidence) -> pd.DataFrame:
     """Every network, normalization and batch size at the rate that validation chooses for it."""
-    return best_per_arm(study.outcomes, ARM)
+    return best_per_arm(by_budget(study.outcomes), ARM)
 
 
 @functools.lru_cache(8)

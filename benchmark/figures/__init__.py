@@ -13,6 +13,7 @@ from benchmark.figures.curves import (
     EXPLODED,
     RATE,
     SECONDS,
+    TIMES,
     Measure,
     interval_lines,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "RATE",
     "SECONDS",
     "STATUS_COLOURS",
+    "TIMES",
     "VERDICT_LOOKS",
     "Measure",
     "accuracy_against_rate",

@@ -31,6 +31,7 @@ class Measure:
 
 
 RATE = Measure("learning_rate", "learning rate", log=True)
+TIMES = Measure("times", "rate (times the best)", log=True)
 BATCH_SIZE = Measure("batch_size", "batch size (examples)", log=True)
 ACCURACY = Measure("accuracy", "test accuracy (%)", factor=100)
 EXPLODED = Measure("exploded", "exploded trials (%)", factor=100)

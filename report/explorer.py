@@ -1,0 +1,92 @@
+"""The data behind the page on which a reader chooses a configuration and sees what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.figures import STATUS_COLOURS
+from report import evidence
+from report.evidence import Evidence
+from report.prose import name
+
+CHOICES = {
+    "study": "study",
+    "model": "network",
+    "dataset": "data",
+    "normalization": "normalization",
+    "clipping": "clipping",
+    "batch_policy": "batch policy",
+    "learning_rate": "learning rate",
+}
+"""What a reader chooses, with the words beside the field."""
+DETAILS = {
+    "batch_size": "batch size",
+    "clipping_threshold": "threshold",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "depth": "depth",
+    "init_gain": "gain",
+    "disturbance": "disturbance",
+    "seed": "seed",
+    "status": "status",
+    "steps": "updates",
+    "first_bad_step": "first bad step",
+    "accuracy": "test accuracy",
+}
+"""What else is shown of a trial."""
+DIGITS = 4
+"""Significant digits of a number: more than a picture or a table can show."""
+studies = evidence.all_studies
+
+
+def trials(studies: Sequence[Evidence]) -> pd.DataFrame:
+    """The finished trials of all studies, with the columns that the page shows."""
+    columns = [c for c in (*CHOICES, *DETAILS) if c != "study"]
+    parts = [e.outcomes.reindex(columns=columns).assign(study=e.study) for e in studies]
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return rows.reindex(columns=[*CHOICES, *DETAILS])
+
+
+def packed(rows: pd.DataFrame) -> dict[str, object]:
+    """A frame column by column: few ``levels``, and for each row the place of its own.
+
+    >>> packed(pd.DataFrame({"model": ["mlp", "cnn", "mlp"]}))
+    {'model': {'levels': ['MLP', 'CNN'], 'rows': [0, 1, 0]}}
+    """
+    found: dict[str, object] = {}
+    for column in rows:
+        codes, levels = pd.factorize(rows[column])
+        found[str(column)] = {"levels": [_plain(level) for level in levels], "rows": codes.tolist()}
+    return found
+
+
+def _plain(level: object) -> float | str:
+    """A number to a few digits, or a level in a reader's words."""
+    if isinstance(level, int | float | np.number):
+        return float(f"{float(level):.{DIGITS}g}")
+    return name(level)
+
+
+def write(folder: Path) -> None:
+    """Write the data and the chart library to ``folder``, as scripts.
+
+    Scripts, because a page that is opened from a disk may read no other files.
+    """
+    # here, because it takes a while to load and only building needs it
+    import vl_convert
+
+    found = {
+        "choices": CHOICES,
+        "details": DETAILS,
+        "statuses": STATUS_COLOURS,
+        "trials": packed(trials(evidence.all_studies())),
+    }
+    text = json.dumps(found, separators=(",", ":"), allow_nan=False)
+    (folder / "trials.js").write_text(f"window.EXPLORER = {text};\n", encoding="utf-8")
+    library = vl_convert.javascript_bundle()
+    (folder / "vega.js").write_text(f"(() => {{\n{library}\n}})();\n", encoding="utf-8")
