@@ -18,13 +18,14 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart studies plan test torture report lint clean
+.PHONY: help quickstart studies plan test torture report pdf lint clean
 
 help:
 	@echo 'make quickstart                       set up, run the quick grid and search, build the report'
 	@echo 'make studies [SCALE=quick]            every study at a scale; goes on where it was stopped'
 	@echo 'make plan [SCALE=quick]               how much that is, and how long it takes here'
 	@echo 'make report [RESULTS=results/NAME]    build the report from a folder of results'
+	@echo 'make pdf [RESULTS=results/NAME]       the same, and all of it as one PDF (needs Chromium)'
 	@echo 'make test                             set up and run the tests'
 	@echo 'make torture                          kill a study 20 times; it must end with the same rows'
 	@echo 'make lint                             ruff and mypy'
@@ -68,6 +69,9 @@ torture: $(FOR_TESTS)
 
 report: $(FOR_REPORT)
 	$(RUN) report/build.py $(if $(RESULTS),"$(RESULTS)")
+
+pdf: $(FOR_REPORT)
+	$(RUN) report/build.py $(if $(RESULTS),"$(RESULTS)") --pdf
 
 lint: $(FOR_TESTS)
 	$(RUN) -m ruff check .

@@ -1,7 +1,8 @@
-"""Build the report from a folder of results: ``python report/build.py [RESULTS] [--output DIR]``.
+"""Build the report: ``python report/build.py [RESULTS] [--output DIR] [--pdf]``.
 
 The results folder is RESULTS, else $BENCHMARK_RESULTS, else results/reference where that holds a
-study, else results/quick. Exit status: 0 built, 1 a page failed, 2 bad input (nothing is built).
+study, else results/quick. Exit status: 0 built, 1 a page or the printing failed, 2 bad input
+(nothing is built).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if str(ROOT) not in sys.path:
 from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
 from report import explorer  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder  # noqa: E402
+from report.printing import PrintError, combine, to_pdf  # noqa: E402
 from report.rendering import PageError, render_all  # noqa: E402
 
 MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
@@ -76,8 +78,11 @@ def stage(pages: Path) -> None:
         shutil.copytree(SOURCE / folder, pages / folder, ignore=shutil.ignore_patterns("__*"))
 
 
-def build(folder: Path, output: Path) -> int:
-    """Build the book about ``folder`` in ``output``/html; returns the exit status."""
+def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
+    """Build the book about ``folder`` in ``output``/html; returns the exit status.
+
+    With ``pdf`` also ``output``/report.pdf, of all chapters.
+    """
     clear(output)
     pages, html = output / "pages", output / "html"
     stage(pages)
@@ -107,7 +112,15 @@ def build(folder: Path, output: Path) -> int:
         if done.returncode:
             print(done.stdout + done.stderr, file=sys.stderr)
             return 1
+    page = combine(html, chapters())
     print(html / "index.html")
+    if pdf:
+        try:
+            to_pdf(page, output / "report.pdf")
+        except (PrintError, subprocess.TimeoutExpired) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        print(output / "report.pdf")
     return 0
 
 
@@ -118,11 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     parser.add_argument("--output", type=Path, default=SOURCE / "_build", metavar="DIR")
+    parser.add_argument("--pdf", action="store_true", help="print the book to report.pdf too")
     options = parser.parse_args(arguments)
     folder = options.results or default_folder()
     try:
         check(folder)
-        return build(folder, options.output.resolve())
+        return build(folder, options.output.resolve(), pdf=options.pdf)
     except (ResultsError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

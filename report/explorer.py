@@ -41,13 +41,17 @@ DETAILS = {
 """What else is shown of a trial."""
 DIGITS = 4
 """Significant digits of a number: more than a picture or a table can show."""
-studies = evidence.all_studies
+all_studies = evidence.all_studies
+FIRST = "grid"
+"""The study that the page opens with, where it was run."""
 
 
 def trials(studies: Sequence[Evidence]) -> pd.DataFrame:
     """The finished trials of all studies, with the columns that the page shows."""
     columns = [c for c in (*CHOICES, *DETAILS) if c != "study"]
     parts = [e.outcomes.reindex(columns=columns).assign(study=e.study) for e in studies]
+    # those of the study of initialization are never trained
+    parts = [part[part["steps"] > 0] for part in parts]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return rows.reindex(columns=[*CHOICES, *DETAILS])
 
@@ -83,6 +87,7 @@ def write(folder: Path) -> None:
     found = {
         "choices": CHOICES,
         "details": DETAILS,
+        "first": FIRST,
         "statuses": STATUS_COLOURS,
         "trials": packed(trials(evidence.all_studies())),
     }

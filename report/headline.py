@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmark.statistics import interval, mean, paired_comparison
 from report.evidence import Evidence
+from report.prose import DASH, signed
 
 TIMES = {"x1": 1, "x3": 3, "x10": 10}
 """Arms of the second stage, with the multiple of the best rate that they train at."""
@@ -38,7 +39,10 @@ def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
 def everywhere(study: Evidence, times: int) -> pd.DataFrame:
     """By clipping at a multiple: in how many settings it gains, and the mean ``effect``.
 
-    Columns ``level``, ``better``, ``worse``, ``settings``, ``effect``.
+    Columns ``level``, ``better``, ``worse``, ``settings``, ``effect``, and the mean ends of the
+    intervals ``low`` and ``high``; ``agreed``, whether the corrected test says the same in all of
+    them. A setting counts as ``better`` or ``worse`` where the interval
+    over seeds excludes zero.
     """
     rows = against_none(study)
     rows = rows[rows["times"] == times] if len(rows) else rows
@@ -48,12 +52,40 @@ def everywhere(study: Evidence, times: int) -> pd.DataFrame:
             int((part["low"] > 0).sum()),
             int((part["high"] < 0).sum()),
             len(part),
-            part["effect"].mean(),
+            *part[["effect", "low", "high"]].mean(),
+            bool(part["agree"].all()),
         )
         for level, part in (rows.groupby("level", sort=False) if len(rows) else ())
     ]
-    columns = ["level", "better", "worse", "settings", "effect"]
+    columns = ["level", "better", "worse", "settings", "effect", "low", "high", "agreed"]
     return pd.DataFrame(found, columns=columns).sort_values("effect", ascending=False)
+
+
+def told_apart(sure: pd.DataFrame) -> pd.DataFrame:
+    """Of the clippings that gain everywhere, those whose interval holds the largest effect."""
+    return sure[sure["high"] >= sure["effect"].max()] if len(sure) else sure
+
+
+def detectable(study: Evidence, times: int) -> float:
+    """The smallest difference that the comparisons at a multiple find, in the median."""
+    rows = against_none(study)
+    return float(rows.loc[rows["times"] == times, "detectable"].median())
+
+
+def overview(study: Evidence) -> pd.DataFrame:
+    """`everywhere` with a column for each multiple: ``x1``, ``x3``, ``x10``."""
+    wide: dict[str, pd.Series] = {}
+    for arm, times in TIMES.items():
+        rows = everywhere(study, times)
+        if len(rows):
+            wide[arm] = pd.Series(
+                [
+                    f"{signed(r.effect)} ({r.better} and {r.worse} of {r.settings})"
+                    for r in rows.itertuples()
+                ],
+                index=rows["level"],
+            )
+    return pd.DataFrame(wide).rename_axis("level").fillna(DASH).reset_index()
 
 
 def explosions(study: Evidence) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from benchmark.results import StudyFolder, read, write
+from benchmark.status import FINISHED
 from report.build import chapters, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -299,8 +300,8 @@ class Browser:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
-    def open(self, path: Path) -> None:
-        self._call("POST", f"{self._session}/url", {"url": path.as_uri()})
+    def open(self, path: Path, fragment: str = "") -> None:
+        self._call("POST", f"{self._session}/url", {"url": path.as_uri() + fragment})
 
     def evaluate(self, script: str) -> Any:
         body = {"script": f"return {script}", "args": []}
@@ -365,6 +366,62 @@ def test_a_page_opens_without_console_errors(
     assert [u for u in requests if not u.startswith(("file:", "data:", "chrome:"))] == []
     # a picture that did not load has no size
     assert browser.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
+
+
+EXPLORED = "document.getElementById('explorer').dataset.ready"
+
+
+def explore(browser: Browser, book: Path, choice: str = "") -> None:
+    """Open the explorer with a choice in its address, and wait until it is drawn."""
+    browser.open(book / "index.html")
+    browser.open(book / "explorer.html", choice)
+    deadline = time.monotonic() + 60
+    while browser.evaluate(EXPLORED) != "true":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_explorer_draws_every_trial(
+    built: Path, book: Path, browsers: dict[int, Browser]
+) -> None:
+    browser = browsers[1300]
+    explore(browser, book)
+    assert browser.evaluate("document.querySelectorAll('#explorer canvas').length") == 2
+    grid = StudyFolder(built / "results" / "grid").load().trials
+    finished = grid[grid["status"].isin(FINISHED)]
+    said = browser.evaluate("document.querySelector('.explorer-count').textContent")
+    assert said.startswith(f"{len(finished)} trials match")
+    shown = browser.evaluate("document.querySelectorAll('.explorer-table tbody tr').length")
+    assert shown == min(len(finished), 200)
+
+
+def test_the_explorer_keeps_the_choice_in_its_address(
+    built: Path, book: Path, browsers: dict[int, Browser]
+) -> None:
+    browser = browsers[1300]
+    explore(browser, book, "#study=grid&clipping=global+norm")
+    grid = StudyFolder(built / "results" / "grid").load().trials
+    chosen = grid[grid["status"].isin(FINISHED) & grid["clipping"].eq("global_norm")]
+    said = browser.evaluate("document.querySelector('.explorer-count').textContent")
+    assert said.startswith(f"{len(chosen)} trials match")
+    assert "clipping=global+norm" in browser.evaluate("location.hash")
+
+
+def test_the_table_of_trials_sorts_and_filters(book: Path, browsers: dict[int, Browser]) -> None:
+    browser = browsers[1300]
+    explore(browser, book, "#study=grid")
+    head = "document.querySelectorAll('.explorer-table th button')"
+    rows = "[...document.querySelectorAll('.explorer-table tbody tr')]"
+    place = browser.evaluate(f"[...{head}].findIndex(b => b.textContent === 'learning rate')")
+    browser.evaluate(f"{head}[{place}].click()")
+    rates = browser.evaluate(f"{rows}.map(r => Number(r.cells[{place}].textContent))")
+    assert rates == sorted(rates)
+    assert rates[0] < rates[-1]
+    field = "document.querySelector('.explorer-filter')"
+    browser.evaluate(f"({field}.value = 'doubling', {field}.dispatchEvent(new Event('input')))")
+    kept = browser.evaluate(f"{rows}.map(r => r.textContent.includes('doubling'))")
+    assert kept
+    assert all(kept)
 
 
 HOSTILE = (

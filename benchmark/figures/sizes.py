@@ -25,7 +25,7 @@ def size_curves(summary: pd.DataFrame, y: Measure, labels: Mapping[str, str]) ->
         rows = summary[summary["dimension"] == dimension]
         x = Measure(SIZE, labels[dimension], log=True)
         draw_lines(axis, rows, x, y, levels, "normalization")
-        axis.set_title(dimension)
+        axis.set_title(dimension, fontsize=9.5)
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
     legend_of(figure, axes, "normalization")

@@ -1,7 +1,7 @@
 /* The explorer: fields, two charts and a table of the trials that match, kept in the address. */
 (() => {
   "use strict";
-  const { choices, details, statuses, trials } = window.EXPLORER;
+  const { choices, details, first, statuses, trials } = window.EXPLORER;
   const ALL = "all";
   const MOST_ROWS = 200;
   const root = document.getElementById("explorer");
@@ -20,16 +20,11 @@
 
   /* --- the choice, and the address that keeps it --- */
   const asked = new URLSearchParams(location.hash.slice(1));
-  const largest = () => {
-    const sizes = new Map();
-    for (const row of rows) sizes.set(row.study, (sizes.get(row.study) ?? 0) + 1);
-    return [...sizes].sort((a, b) => b[1] - a[1])[0][0];
-  };
   const choice = { colour: asked.get("colour") ?? "clipping" };
   for (const column of Object.keys(choices)) {
     const known = trials[column].levels.map(String);
     const wanted = asked.get(column);
-    const start = column === "study" ? largest() : ALL;
+    const start = column === "study" ? (known.includes(first) ? first : known[0] ?? ALL) : ALL;
     choice[column] = wanted === ALL || known.includes(wanted) ? wanted : start;
   }
   if (!colourings.includes(choice.colour)) choice.colour = colourings[0] ?? "clipping";
@@ -146,10 +141,13 @@
       const text = columns.map((column) => row[column]).join(" ").toLowerCase();
       return wanted.every((word) => text.includes(word));
     }).sort(compare);
+    // what is the same in all of them is left out
+    const varying = columns.filter((column) => ["status", "accuracy"].includes(column)
+      || new Set(data.map((row) => row[column])).size > 1);
     const table = document.createElement("table");
     table.className = "table";
     const head = table.createTHead().insertRow();
-    for (const column of columns) {
+    for (const column of varying) {
       const heading = cell("th", "");
       const button = cell("button", words[column]);
       button.type = "button";
@@ -164,7 +162,7 @@
     const body = table.createTBody();
     for (const row of kept.slice(0, MOST_ROWS)) {
       const line = body.insertRow();
-      for (const column of columns)
+      for (const column of varying)
         line.append(cell("td", column === "accuracy" ? `${(100 * row[column]).toFixed(1)}%` : row[column]));
     }
     const note = kept.length > MOST_ROWS
