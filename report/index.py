@@ -20,6 +20,12 @@ def folder() -> str:
     return evidence.shown(evidence.default_folder())
 
 
+def dated() -> str:
+    """The day on which the newest of the results were finished."""
+    days = [str(e.metadata.get("created", ""))[:10] for e in evidence.all_studies()]
+    return max(days, default="") or "an unknown day"
+
+
 def completeness() -> pd.DataFrame:
     """Expected and present trials of every study, with ``missing``."""
     return evidence.completeness_of_all()
