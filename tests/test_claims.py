@@ -42,6 +42,7 @@ from report.claims.records import (
     Limits,
     Part,
     combined,
+    found,
     pooled,
     ways,
 )
@@ -791,7 +792,7 @@ def test_an_explosion_before_three_checkpoints_has_jumped() -> None:
 def test_configurations_that_no_rate_trains_are_counted() -> None:
     rows = grown(True, "digits") + on_seeds("dead", width=99, learning_rate=1.0)
     found = judge(part_of(1, 0), {"explosion": made("explosion", rows)}.get)
-    assert found.found.notes == ("1 configuration that no rate trains left out.",)
+    assert found.found.notes == ("Left out: 1 configuration that no rate trains.",)
 
 
 def test_a_lower_rate_that_stalls_on_one_seed_cures_nothing() -> None:
@@ -991,6 +992,21 @@ def test_what_an_undecided_comparison_could_have_seen_is_stated() -> None:
     assert found.verdict == DEPENDS
     assert found.detectable == pytest.approx(seen, rel=0.02)
     assert found.reason.endswith("could have seen 1.1 points or more, four times out of five.")
+
+
+def test_a_claim_wants_data_where_nothing_contradicts_what_decides() -> None:
+    across = Effect(("y",), 0.5, -1.0, 2.0, "")
+    part = part_of(11, 1)
+    undecided = Judged(part, part.ways[0], None, Found((across,)))
+    assert claims.wants_data([judged(11, 1, SUPPORTED), undecided])
+    assert not claims.wants_data([judged(11, 1, SUPPORTED), judged(11, 1, REFUTED)])
+    assert not claims.wants_data([judged(11, 1, DEPENDS), undecided])
+    assert not claims.wants_data([judged(11, 1, SUPPORTED)])
+
+
+def test_a_comparison_without_spread_is_counted_and_not_judged() -> None:
+    effects = [Effect(("x",), 0.1, 0.05, 0.2, ""), Effect(("y",), 0.1, NAN, NAN, "")]
+    assert found(effects).notes[0].startswith("Not counted: 1 in which all seeds agree")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def paired(
     """
     out = {factor, *DEPENDENT.get(factor, ()), *ignore}
     keys = [c for c in CONFIGURATION if c not in out and c in frame]
-    sides = [frame[frame[factor] == which][[*keys, value]] for which in (level, baseline)]
+    # the few columns that count, before any row is copied
+    narrow = frame[list(dict.fromkeys([*keys, factor, value]))]
+    sides = [narrow[narrow[factor] == which][[*keys, value]] for which in (level, baseline)]
     joined = sides[0].merge(sides[1], on=keys, suffixes=("_treated", "_control"))
     pairs = joined.rename(columns={f"{value}_treated": "treated", f"{value}_control": "control"})
     strata = [c for c in keys if c != "seed"]

@@ -13,6 +13,7 @@ from report.claims.judging import (
     claim_verdict,
     fewest_seeds,
     verdicts,
+    wants_data,
 )
 from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, WORDS
 
@@ -29,4 +30,5 @@ __all__ = [
     "claim_verdict",
     "fewest_seeds",
     "verdicts",
+    "wants_data",
 ]

@@ -33,7 +33,9 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
     frame = frame.merge(learned.reset_index(), on=keys)
     none = frame[frame["at_best"] < 0.5]
     amount = len(none[keys].drop_duplicates())
-    note = f"{prose.count(amount, 'configuration')} that no rate trains left out." if amount else ""
+    note = (
+        f"Left out: {prose.count(amount, 'configuration')} that no rate trains." if amount else ""
+    )
     same = [*keys, "seed"]
     calm = best[[*same, "gradient_norm_max"]].rename(columns={"gradient_norm_max": "calm"})
     rows = frame[(frame["at_best"] >= 0.5) & (frame["exploded"] == 1)].merge(calm, on=same)

@@ -209,8 +209,8 @@ def _sides(part: Part, effects: Sequence[Effect]) -> str:
 
 
 def _tells(piece: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether each value of a piece goes with one verdict."""
-    return len(set(zip(piece, words, strict=True))) == len(set(piece))
+    """Whether each value of a piece goes with one verdict, some with several comparisons."""
+    return len(set(zip(piece, words, strict=True))) == len(set(piece)) < len(piece)
 
 
 def _could_have_seen(judged: Judged) -> str:
@@ -236,6 +236,12 @@ def of_claim(claim: Claim, load: Load = evidence.load) -> list[Judged]:
 def claim_verdict(judged: Sequence[Judged]) -> str:
     """One verdict of the parts': all supported, all refuted, or it depends."""
     return combined(j.verdict for j in judged)
+
+
+def wants_data(judged: Sequence[Judged]) -> bool:
+    """Whether a claim depends for want of data: of what decides, nothing contradicts the rest."""
+    words = {j.part.verdict_on(effect) for j in judged for effect in j.found.effects}
+    return claim_verdict(judged) == DEPENDS and not {SUPPORTED, REFUTED} <= words
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -122,14 +123,16 @@ def faster_costs(source: Evidence) -> Found:
                 continue
             speed = ratio(times, ()).estimate
             if speed >= FASTER:
-                words = f"batches of {size} ({speed:.1f} times as fast) against {smallest}"
-                effects.append(difference(pairs, (words, budget, setting), -1))
+                about = (f"batches of {size} against {smallest}", budget, setting)
+                effect = difference(pairs, about, -1)
+                basis = f"{effect.basis}, {speed:.1f} times as fast"
+                effects.append(replace(effect, basis=basis))
             else:
                 slower += 1
     if not effects:
         reason = f"no larger batch is {FASTER:g} times as fast as the smallest"
         return nothing(reason if slower else NO_SIZES)
-    note = f"{prose.count(slower, 'larger size')} not as much faster left out." if slower else ""
+    note = f"Left out: {prose.count(slower, 'larger size')}, not as much faster." if slower else ""
     return found(effects, [note])
 
 

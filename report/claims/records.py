@@ -102,12 +102,16 @@ class Found:
 
 
 def found(effects: Iterable[Effect], notes: Iterable[str] = ()) -> Found:
-    """The effects that have an interval; where none has, why."""
+    """The effects that have an interval, and how many have none; where none has, why."""
     every = list(effects)
     known = tuple(effect for effect in every if effect.known)
     if every and not known:
         return nothing("no comparison has an interval: a single seed or timing has no spread")
-    return Found(known, tuple(note for note in notes if note))
+    lost = len(every) - len(known)
+    without = (
+        f"Not counted: {lost} in which all seeds agree to the last digit, or a single one has all."
+    )
+    return Found(known, tuple(note for note in (*notes, without if lost else "") if note))
 
 
 def nothing(reason: str) -> Found:
