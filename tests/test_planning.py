@@ -3,13 +3,21 @@
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import TOY
 
 from benchmark import Range, RelativeRates, Search, Study, Trial
-from benchmark.driver import Options, commandline, estimating, run_search, run_study
+from benchmark.driver import (
+    Options,
+    commandline,
+    estimating,
+    planning,
+    run_search,
+    run_study,
+)
 from benchmark.driver.estimating import Estimate, evaluated, predicted, telling_order
 from benchmark.driver.planning import design, planned_updates
 from benchmark.engine import resolve
@@ -188,8 +196,18 @@ def stated(script: Path) -> dict[str, tuple[int, int]]:
     return {s: (int(t.replace(",", "")), int(u.replace(",", ""))) for s, t, u in rows}
 
 
+EXAMPLES = {"digits": 1079, "mnist": 50_000, "fashion-mnist": 50_000}
+"""Training examples of the data sets that scripts name, which need not be there for a count."""
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_states_what_it_trains_at_each_scale(script: Path) -> None:
+def test_a_script_states_what_it_trains_at_each_scale(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sized(dataset: str) -> SimpleNamespace:
+        return SimpleNamespace(train_labels=range(EXAMPLES[dataset]))
+
+    monkeypatch.setattr(planning, "load", sized)
     names = runpy.run_path(str(script))
     make = names["search"] if script.stem == "search" else names["study"]
     found = {scale: design(make(scale)) for scale in commandline.SCALES}
