@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import interval, mean, paired_comparison, share
-from report import batch_updates, throughput
+from report import batch_updates, headline, throughput
 from report.evidence import Evidence
 
 knees, breaking, timed = batch_updates.knees, batch_updates.breaking, throughput.timed
+everywhere = headline.everywhere
 DEPTH, RATE = 10, 0.5
 """The case that a reader asks about; the nearest that was run stands for it."""
 SOON = 10

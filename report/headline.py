@@ -36,7 +36,14 @@ def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def everywhere(study: Evidence, times: int) -> pd.DataFrame:
+def _at(study: Evidence, times: int, normalization: str) -> pd.DataFrame:
+    rows = against_none(study)
+    if rows.empty:
+        return rows
+    return rows[(rows["times"] == times) & (rows["normalization"] == normalization)]
+
+
+def everywhere(study: Evidence, times: int, normalization: str) -> pd.DataFrame:
     """By clipping at a multiple: in how many settings it gains, and the mean ``effect``.
 
     Columns ``level``, ``better``, ``worse``, ``settings``, ``effect``, and the mean ends of the
@@ -44,8 +51,7 @@ def everywhere(study: Evidence, times: int) -> pd.DataFrame:
     them. A setting counts as ``better`` or ``worse`` where the interval
     over seeds excludes zero.
     """
-    rows = against_none(study)
-    rows = rows[rows["times"] == times] if len(rows) else rows
+    rows = _at(study, times, normalization)
     found = [
         (
             level,
@@ -66,17 +72,22 @@ def told_apart(sure: pd.DataFrame) -> pd.DataFrame:
     return sure[sure["high"] >= sure["effect"].max()] if len(sure) else sure
 
 
-def detectable(study: Evidence, times: int) -> float:
+def others(sure: pd.DataFrame, best: pd.DataFrame) -> str:
+    """How many more gain everywhere than those that are named."""
+    more = len(sure) - len(best)
+    return f", ahead of {more} more that {'do' if more > 1 else 'does'} too" if more else ""
+
+
+def detectable(study: Evidence, times: int, normalization: str) -> float:
     """The smallest difference that the comparisons at a multiple find, in the median."""
-    rows = against_none(study)
-    return float(rows.loc[rows["times"] == times, "detectable"].median())
+    return float(_at(study, times, normalization)["detectable"].median())
 
 
-def overview(study: Evidence) -> pd.DataFrame:
+def overview(study: Evidence, normalization: str) -> pd.DataFrame:
     """`everywhere` with a column for each multiple: ``x1``, ``x3``, ``x10``."""
     wide: dict[str, pd.Series] = {}
     for arm, times in TIMES.items():
-        rows = everywhere(study, times)
+        rows = everywhere(study, times, normalization)
         if len(rows):
             wide[arm] = pd.Series(
                 [

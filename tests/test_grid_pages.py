@@ -422,9 +422,9 @@ def test_clippings_are_compared_at_multiples_of_the_best_rate(
     trials = trials_of("headline", configurations, outcome)
     monkeypatch.setattr(evidence, "load", {"headline": evidence_of("headline", trials)}.get)
     text = words(page("headline", tmp_path))
-    assert "**At the best rate itself**, none of 1 clipping beats training without clipping" in text
+    assert "At the best rate itself none of 1 clipping beats training without clipping" in text
     assert (
-        "**At 10 times the best rate**, **value clipping** (+20.1 points) beats training without "
+        "At 10 times the best rate **value clipping** (+20.1 points) beats training without "
         "clipping in every setting that it was run in. The corrected test of the ranks does not "
         "confirm it."
     ) in text
