@@ -74,9 +74,13 @@ def verdict_counts() -> list[dict[str, object]]:
     """How many claims got which verdict, in the words of a sentence."""
     counts = claims.by_claim()["verdict"].value_counts()
     said = {
-        claims.SUPPORTED: "are supported",
-        claims.REFUTED: "are refuted",
-        claims.DEPENDS: "depend on the setting",
-        claims.NOT_TESTED: "are not tested",
+        claims.SUPPORTED: ("is supported", "are supported"),
+        claims.REFUTED: ("is refuted", "are refuted"),
+        claims.DEPENDS: ("depends on the setting", "depend on the setting"),
+        claims.NOT_TESTED: ("is not tested", "are not tested"),
     }
-    return [{"count": int(counts[w]), "verdict": said[w]} for w in said if w in counts]
+    return [
+        {"count": int(counts[w]), "verdict": said[w][int(counts[w] > 1)]}
+        for w in said
+        if w in counts
+    ]
