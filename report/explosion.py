@@ -12,6 +12,8 @@ from report.evidence import Evidence
 
 EARLY = 10
 """Steps within which an explosion counts as early."""
+LATE = 100
+"""Steps after which an explosion counts as late."""
 WINDOW = 5
 """Checkpoints on either side of the first bad step that are drawn."""
 GREW = 2.0
@@ -28,6 +30,19 @@ ENDINGS = {
 def exploded(study: Evidence) -> pd.DataFrame:
     """The trials that exploded."""
     return study.outcomes[study.outcomes["exploded"] == 1]
+
+
+def mapped(study: Evidence) -> pd.DataFrame:
+    """The trials of the map: those of the budget that most have."""
+    rows = study.outcomes
+    budget = rows.groupby(["epochs", "updates"], dropna=False)["trial"].transform("size")
+    return rows[budget == budget.max()]
+
+
+def longer(study: Evidence) -> pd.DataFrame:
+    """The trials that were given more updates than those of the map, to see what comes late."""
+    rows = study.outcomes
+    return rows[rows["updates"] > mapped(study)["updates"].max()]
 
 
 def endings(rows: pd.DataFrame) -> list[dict[str, object]]:
@@ -73,7 +88,7 @@ def extremes(study: Evidence) -> list[dict[str, object]]:
 
 def boundary(study: Evidence) -> pd.DataFrame:
     """Without clipping: the least rate at which half explode, by normalization, depth and gain."""
-    frame = study.outcomes
+    frame = mapped(study)
     frame = frame[frame["clipping"] == "none"]
     keys = ["normalization", "depth", "init_gain"]
     shares = frame.groupby([*keys, "learning_rate"], sort=False)["exploded"].mean().reset_index()
