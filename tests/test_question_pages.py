@@ -303,8 +303,11 @@ def test_policies_are_paired_with_the_best_fixed_size(folder: Path) -> None:
     made_up(folder, real_study("batch_updates", "quick").only({"seed": ["0", "1", "2"]}), mixed)
     source = evidence.load("batch_updates")
     assert source is not None
-    rows = batch_updates.against_fixed(source).set_index("level")
-    chosen = batch_updates.arms(source)
+    rows, chosen = batch_updates.against_fixed(source), batch_updates.arms(source)
+    # equal examples and equal updates are two questions
+    assert set(rows["model"]) == {"MLP at equal examples", "MLP at equal updates"}
+    rows = rows[rows["model"] == "MLP at equal updates"].set_index("level")
+    chosen = chosen[chosen["model"] == "MLP at equal updates"]
     gap = [
         float(chosen.loc[chosen["batch_policy"] == policy, "accuracy"].mean())
         for policy in ("doubling", "fixed")
