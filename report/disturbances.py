@@ -36,6 +36,24 @@ def protecting(study: Evidence) -> pd.DataFrame:
     return joined[joined["high"] < joined["bare_low"]].sort_values("lost", kind="stable")
 
 
+def helped(study: Evidence) -> list[dict[str, object]]:
+    """By disturbance and network: which guards lose measurably less than none, and which do not.
+
+    ``disturbance``, ``model``, ``guards`` (how many there are), ``helping`` and ``others`` (names),
+    and ``most``, the most that one of the helping loses.
+    """
+    rows, good = losses(study), protecting(study)
+    keys = ["disturbance", "model"]
+    found = []
+    for key, part in rows[rows["clipping"] != NONE].groupby(keys, sort=False):
+        better = good[(good[keys] == list(key)).all(axis=1)]
+        helping = list(better["clipping"])
+        others = [name for name in part["clipping"] if name not in helping]
+        known = dict(zip(keys, key, strict=True), guards=len(part), most=better["lost"].max())
+        found.append({**known, "helping": helping, "others": others})
+    return found
+
+
 @functools.lru_cache(8)
 def recoveries(study: Evidence) -> pd.DataFrame:
     """`recovery` by model and clipping: who made up the loss, and in how many updates."""
