@@ -40,9 +40,11 @@ def helped(study: Evidence) -> list[dict[str, object]]:
     """By disturbance and network: which guards lose measurably less than none, and which do not.
 
     ``disturbance``, ``model``, ``guards`` (how many there are), ``helping`` and ``others`` (names),
-    and ``most``, the most that one of the helping loses.
+    ``most``, the most that one of the helping loses, and ``harmful``: rows of guards whose whole
+    interval lies above the loss without one.
     """
     rows, good = losses(study), protecting(study)
+    plain = bare(study).set_index(["disturbance", "model"])["high"]
     keys = ["disturbance", "model"]
     found = []
     for key, part in rows[rows["clipping"] != NONE].groupby(keys, sort=False):
@@ -50,7 +52,8 @@ def helped(study: Evidence) -> list[dict[str, object]]:
         helping = list(better["clipping"])
         others = [name for name in part["clipping"] if name not in helping]
         known = dict(zip(keys, key, strict=True), guards=len(part), most=better["lost"].max())
-        found.append({**known, "helping": helping, "others": others})
+        harmful = part[part["low"] > plain.get(key, float("inf"))]
+        found.append({**known, "helping": helping, "others": others, "harmful": harmful})
     return found
 
 

@@ -6,13 +6,14 @@ import shlex
 
 import pandas as pd
 
-from report import claims, evidence, explosion, headline, initialization, thresholds
+from report import claims, disturbances, evidence, explosion, headline, initialization, thresholds
 
 CLAIMS = claims.CLAIMS
 exploded, missed = explosion.exploded, explosion.missed
 dense, deepest = initialization.dense, initialization.deepest
 same_products = thresholds.same_products
 against_none = headline.against_none
+helped = disturbances.helped
 
 
 def folder() -> str:
