@@ -337,7 +337,7 @@ def test_the_first_page_counts_what_is_missing(
     text = words(page("index", tmp_path))
     assert "| `grid` | | 13 of 16 | quick | 0123456 | unknown |" in text
     assert "**3 expected trials without a row**" in text
-    assert "1 are supported and 2 depend on the setting" in text
+    assert "1 is supported and 2 depend on the setting" in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:

@@ -1000,6 +1000,18 @@ def test_spike_scores_count_what_was_measured() -> None:
     assert math.isnan(found.loc[1, "estimate"])
 
 
+def test_rate_spans_say_where_the_best_rate_lies_on_an_edge() -> None:
+    frame = pd.DataFrame(
+        [
+            {"arm": "x", "learning_rate": rate, "seed": seed, "validation": v, "objective": 1 - v}
+            for rate, v in {0.1: 0.5, 1.0: 0.8, 10.0: 0.9}.items()
+            for seed in range(3)
+        ]
+    )
+    (row,) = statistics.rate_spans(frame, ["arm"]).to_dict("records")
+    assert (row["best_rate"], row["edge"], row["spacing"]) == (10.0, True, 1.0)
+
+
 def test_every_public_statistic_is_tested_here() -> None:
     with open(__file__, encoding="utf-8") as file:
         text = file.read()
