@@ -6,9 +6,11 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import interval, mean, paired_comparison
+from benchmark.figures import words
+from benchmark.records import SELECT
+from benchmark.statistics import chosen_rates, interval, mean, outcomes, paired_comparison
 from report.evidence import Evidence
-from report.prose import DASH, signed
+from report.prose import DASH, listing, signed
 
 TIMES = {"x1": 1, "x3": 3, "x10": 10}
 """Arms of the second stage, with the multiple of the best rate that they train at."""
@@ -20,6 +22,26 @@ def trained(study: Evidence) -> pd.DataFrame:
     """The trials of the second stage, on fresh seeds, with ``times`` the best rate."""
     rows = study.outcomes[study.outcomes["arm"].isin(list(TIMES))]
     return rows.assign(times=rows["arm"].map(TIMES))
+
+
+def best_rates(study: Evidence) -> list[dict[str, object]]:
+    """By setting the best rates that were found, each with the clippings whose it is.
+
+    Columns of the setting and ``rates``, in words; a rate on the edge of those tried says so.
+    """
+    trials = outcomes(study.results.trials)
+    tried = trials[trials["arm"] == SELECT]
+    if tried.empty:
+        return []
+    chosen = chosen_rates(tried, [*SETTING, "clipping"])
+    found = []
+    for setting, rows in chosen.groupby(SETTING, sort=False):
+        each = [
+            f"{rate:g}{' (edge)' if edge else ''}: {listing(map(words, part['clipping']))}"
+            for (rate, edge), part in rows.groupby(["best_rate", "edge"])
+        ]
+        found.append(dict(zip(SETTING, setting, strict=True), rates="; ".join(each)))
+    return found
 
 
 @functools.lru_cache(8)

@@ -422,6 +422,8 @@ def test_clippings_are_compared_at_multiples_of_the_best_rate(
     trials = trials_of("headline", configurations, outcome)
     monkeypatch.setattr(evidence, "load", {"headline": evidence_of("headline", trials)}.get)
     text = words(page("headline", tmp_path))
+    # one rate was tried for each, so that a better one may lie beyond
+    assert "0.1 (edge): none; 0.2 (edge): value" in text
     assert "At the best rate itself none of 1 clipping beats training without clipping" in text
     assert (
         "At 10 times the best rate **value clipping** (+20.1 points) beats training without "
