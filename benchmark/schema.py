@@ -84,6 +84,8 @@ TRIALS = {
     "disturbed_step": WHOLE,
     "warm_up_steps": WHOLE,
     "target_accuracy": REAL,
+    "skipped_fraction": REAL,
+    "loss_scale": REAL,
 }
 """One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1.
 
@@ -93,8 +95,10 @@ norms before clipping; ``spike_score`` the share of steps that are a loss spike;
 ``custom`` the digests of custom strategies, models and data sets (``factor:digest``), missing where
 all are built in. ``first_spike_step`` is the first step with a spike, ``disturbed_step`` the first
 whose batch or rate was disturbed; ``warm_up_steps`` those in which the clipping cannot act yet; and
-``target_accuracy`` the data set's. One of ``epochs`` and ``updates`` is missing: the budget is
-stated in the other."""
+``target_accuracy`` the data set's. ``skipped_fraction`` is the share of steps that were skipped,
+because the scaled gradient overflowed, which is no explosion; ``loss_scale`` the scale after the
+last; both are missing where the precision does not scale the loss. One of ``epochs`` and
+``updates`` is missing: the budget is stated in the other."""
 
 HISTORY = {
     "study": TEXT,
@@ -116,6 +120,9 @@ HISTORY = {
     "validation_accuracy": REAL,
     # added: the largest eigenvalue of the Hessian, where the study asks for it
     "sharpness": REAL,
+    # added: as in the trials
+    "skipped_fraction": REAL,
+    "loss_scale": REAL,
 }
 """One row a trial and checkpoint; over the steps since the row before. Step 0 is initialization."""
 
@@ -179,6 +186,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 }
 
 LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
+LATER |= {name: frozenset({"skipped_fraction", "loss_scale"}) for name in ("trials", "history")}
 """Columns that were added since the schema version began: files that were written before lack
 them. One that lacks another column is damaged."""
 

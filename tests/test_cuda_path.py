@@ -20,7 +20,10 @@ from benchmark.engine.training import Record
 from benchmark.kernels import VARIABLE, _kernels
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.clipping.rule import keep
+from benchmark.strategies.loss_scaling import LossScaling
+from benchmark.strategies.losses import LOSSES, cross_entropy
 from benchmark.strategies.optimizers import OPTIMIZERS
+from benchmark.strategies.precision import PRECISIONS
 
 CASES = [
     (model, count, field, name)
@@ -55,7 +58,7 @@ def on_the_gpu(some: list[Trial], **options: Any) -> tuple[Record, Watch]:
         return train(some, device="cuda", checkpoints=4, **options), watch
 
 
-def check_the_numbers(some: list[Trial], **options: Any) -> None:
+def check_the_numbers(some: list[Trial], rtol: float = 1e-6, **options: Any) -> None:
     """The same rows as on a CPU."""
     found, watch = on_the_gpu(some, **options)
     wanted = train(some, device="cpu", checkpoints=4, **options)
@@ -69,7 +72,7 @@ def check_the_numbers(some: list[Trial], **options: Any) -> None:
         a, b = getattr(found, table), getattr(wanted, table)
         columns = [c for c in a.select_dtypes("number") if c not in ("seconds", "trials_together")]
         numbers = (t[columns].to_numpy(float, na_value=np.nan) for t in (a, b))
-        np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-9, err_msg=table)
+        np.testing.assert_allclose(*numbers, rtol=rtol, atol=1e-9, err_msg=table)
 
 
 def check_the_waits(some: Callable[[int], list[Trial]]) -> None:
@@ -112,6 +115,28 @@ def test_every_precision_stays_on_the_device(name, count):
     record, watch = on_the_gpu(trials("cnn", count, precision=name))
     assert record.trials["train_loss"].notna().all()
     assert not watch.scalars
+
+
+SCALED = dataclasses.replace(
+    PRECISIONS["float32"],
+    name="scaled",
+    loss_scaling=LossScaling(2.0**127, backoff=0.5, growth=2.0, growth_interval=3),
+)
+STRONG = dataclasses.replace(
+    LOSSES["cross_entropy"],
+    name="strong",
+    value=lambda logits, labels: 64 * cross_entropy(logits, labels),
+)
+"""A loss whose scaled gradient overflows now and then, in single precision, too."""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_steps_that_overflow_are_skipped_on_the_device(count):
+    chosen = {"precision": SCALED, "loss": STRONG, "clipping": "zclip", "optimizer": "adam"}
+    some = trials("mlp", count, **chosen, learning_rate=0.001)
+    check_the_numbers(some, rtol=1e-3)
+    assert train(some, device="cpu").trials["skipped_fraction"].between(0.1, 0.9).all()
+    check_the_waits(lambda epochs: trials("mlp", count, **chosen, epochs=epochs))
 
 
 @pytest.mark.parametrize(

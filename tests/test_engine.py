@@ -356,7 +356,11 @@ def test_per_example_policies_are_impossible_with_batch_statistics(toy: Dataset)
     assert "cabs needs the gradient of each example" in row["status_reason"]
 
 
-@pytest.mark.parametrize("precision", [p for p in PRECISIONS if p not in ("float32", "float64")])
+@pytest.mark.parametrize(
+    "precision",
+    # a dynamic scale skips the first steps
+    [p for p in PRECISIONS if p not in ("float32", "float64", "float16_dynamic")],
+)
 @pytest.mark.parametrize("together", [1, 2])
 def test_lower_precision_trains_nearly_the_same(
     toy: Dataset, precision: str, together: int

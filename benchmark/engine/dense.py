@@ -240,11 +240,13 @@ class DenseChain:
 
         That is any network but a plain `nn.Sequential` of a flattening and then linear maps,
         activations and normalizations; one whose parameters are frozen, or shared by two layers;
-        one with hooks; any but a CPU; and arithmetic in half precision.
+        one with hooks; any but a CPU; and arithmetic in half precision, or with a scaled loss.
         """
         if type(model) is not nn.Sequential or any(_is_hooked(m) for m in model.modules()):
             return None
         if device.type != "cpu" or precision.autocast is not None:
+            return None
+        if precision.loss_scaling is not None:
             return None
         named = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         if set(named) != set(layout.names) or not batched.is_chain(model):

@@ -30,7 +30,8 @@ class Scale:
 
     ``examples`` is the size of the training set; ``checked`` the number of validation examples
     looked at in a checkpoint, ``validation`` that of the final evaluation; ``warm_up`` the steps in
-    which the clipping cannot act yet.
+    which the clipping cannot act yet; ``skips_overflow`` whether steps whose gradient is not finite
+    are skipped, because the loss is scaled.
 
     The loss of a batch that a disturbance changed is that of other data, and no spike: what it did
     to the network shows in the steps after it.
@@ -43,6 +44,7 @@ class Scale:
     validation: int
     target_accuracy: float
     warm_up: int = 0
+    skips_overflow: bool = False
     disturbance: Disturbance = DISTURBANCES["none"]
 
 
@@ -67,6 +69,7 @@ class Log:
     losses: list[np.ndarray] = field(default_factory=list)
     norms: list[np.ndarray] = field(default_factory=list)
     clipped: list[np.ndarray] = field(default_factory=list)
+    skipped: list[np.ndarray] = field(default_factory=list)
     samples: list[GradientSample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -125,10 +128,14 @@ class Log:
         if not self.steps:
             self.initial_loss = float(losses[0])
         disturbed = self.disturbed(len(losses))
-        broken = np.flatnonzero(~(np.isfinite(losses) & np.isfinite(norms)))
+        # where the loss itself is not finite, no scale brings the network back
+        skipped = np.isfinite(losses) & ~np.isfinite(norms) & self.scale.skips_overflow
+        broken = np.flatnonzero(~(np.isfinite(losses) & (np.isfinite(norms) | skipped)))
+        norms = np.where(skipped, np.nan, norms)
         if len(broken):
             end = int(broken[0]) + 1
             losses, norms, clipped = losses[:end], norms[:end], clipped[:end]
+            skipped = skipped[:end]
             self._break(
                 self.steps + end, "loss" if not np.isfinite(losses[-1]) else "gradient norm"
             )
@@ -150,6 +157,7 @@ class Log:
         self.losses.append(losses)
         self.norms.append(norms)
         self.clipped.append(clipped)
+        self.skipped.append(skipped)
         self.history.append(
             {
                 "trial": self.trial.key,
@@ -158,8 +166,13 @@ class Log:
                 "learning_rate": learning_rate,
                 "batch_size": self.batch_size,
                 **summarize_steps(losses, norms, clipped),
+                "skipped_fraction": self._share(skipped),
             }
         )
+
+    def _share(self, skipped: np.ndarray) -> float | None:
+        """Share of steps that were skipped; None where none can be."""
+        return float(skipped.mean()) if self.scale.skips_overflow and len(skipped) else None
 
     def _break(self, step: int, what: str) -> None:
         self.nonfinite_step = step
@@ -226,9 +239,9 @@ class Log:
             early = f"ended within the {s.warm_up} steps of {rule}'s warm-up"
             self.reason = f"{self.reason}; {early}" if self.reason else early
         reached = [r for r, a in after_start if a >= s.target_accuracy]
-        losses, norms, clipped = (
+        losses, norms, clipped, skipped = (
             np.concatenate(pieces) if pieces else np.array([])
-            for pieces in (self.losses, self.norms, self.clipped)
+            for pieces in (self.losses, self.norms, self.clipped, self.skipped)
         )
         over_all = summarize_steps(losses, norms, clipped)
         return {
@@ -256,5 +269,7 @@ class Log:
             "samples_to_target": reached[0]["samples"] if reached else None,
             "classes": s.classes,
             "examples": s.examples,
+            "skipped_fraction": self._share(skipped),
+            "loss_scale": self.history[-1].get("loss_scale"),
             **final,
         }

@@ -130,15 +130,23 @@ class OneByOne:
         return logits.to(self.precision.dtype)
 
     def gradient(
-        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor
+        self,
+        parameters: Tensor,
+        buffers: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss (K,) and its gradient (K, D) on images (K, B, C, H, W), in training mode."""
+        """Mean loss (K,) and its gradient (K, D) on images (K, B, C, H, W), in training mode.
+
+        The gradient is that of the loss times ``scale`` (K,), where there is one.
+        """
         losses, gradient = [], torch.zeros_like(parameters)
         for k in range(len(parameters)):
             with self.carrying(parameters, buffers, k, keep=True) as trained:
                 loss = self.loss(self.apply(images[k]), labels[k]).mean()
                 # and not `torch.autograd.grad`, which goes past hooks that follow accumulation
-                loss.backward()
+                loss.backward(None if scale is None else scale[k])
                 losses.append(loss.detach())
                 for name, piece in self.layout.split(gradient[k]).items():
                     if (found := trained[name].grad) is not None:

@@ -86,12 +86,14 @@ class Population:
     """The state of K trials: every tensor's first axis is the trial.
 
     ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate`` and ``threshold`` (K,).
+    ``loss_scale`` has the ``scale`` (K,) of the loss, where the precision scales it.
     """
 
     parameters: Tensor
     buffers: dict[str, Tensor]
     clipping: State
     optimizer: State
+    loss_scale: State
     learning_rate: Tensor
     threshold: Tensor
 
@@ -205,7 +207,7 @@ class Program:
                 parameter.copy_(value)
         self.model.to(self.device)
         parameters = torch.stack(vectors).to(self.device)
-        width = len(trials)
+        width, scaling = len(trials), self.parts.precision.loss_scaling
 
         def numbers(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=self.dtype, device=self.device)
@@ -218,6 +220,7 @@ class Program:
             buffers={k: torch.stack([state[k] for state in kept]) for k in kept[0]},
             clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
             optimizer=spread(self.parts.optimizer.init(parameters[0])),
+            loss_scale=spread(scaling.init(parameters) if scaling is not None else {}),
             learning_rate=numbers([t.learning_rate for t in trials]),
             threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
         )
@@ -252,7 +255,8 @@ class Program:
         -------
         The new state, and three tensors (K,) of the step: training loss before the update, norm
         of the gradient before clipping, in double precision where it needs to be, and whether it
-        was clipped. Nothing waits for the device.
+        was clipped. Where the precision scales the loss, a trial whose norm is not finite skipped
+        the step. Nothing waits for the device.
         """
         trials = population.parameters.shape[0]
         loss, gradient = self._gradient(population, images, labels)
@@ -294,7 +298,34 @@ class Program:
         moved = dataclasses.replace(
             population, parameters=parameters, clipping=clip_state, optimizer=memory
         )
+        if population.loss_scale:
+            moved = self._unless_overflowed(torch.isfinite(norm), moved, population)
+            clipped = clipped & torch.isfinite(norm)
         return moved, loss, norm, clipped
+
+    def _unless_overflowed(
+        self, finite: Tensor, moved: Population, before: Population
+    ) -> Population:
+        """``moved`` where the gradient was ``finite`` (K,), else ``before``; scales follow either.
+
+        Running statistics are those of the forward pass, as in a training loop with a scaler.
+        """
+
+        def either(new: Tensor, old: Tensor) -> Tensor:
+            return torch.where(finite.view(-1, *[1] * (new.dim() - 1)), new, old)
+
+        def each(new: State, old: State) -> State:
+            return {name: either(value, old[name]) for name, value in new.items()}
+
+        scaling = self.parts.precision.loss_scaling
+        assert scaling is not None
+        return dataclasses.replace(
+            moved,
+            parameters=either(moved.parameters, before.parameters),
+            clipping=each(moved.clipping, before.clipping),
+            optimizer=each(moved.optimizer, before.optimizer),
+            loss_scale=scaling.update(before.loss_scale, ~finite),
+        )
 
     def _overflows(self, norms: Tensor, memory: State) -> bool:
         """Whether a rule may meet finite numbers whose squares are not, on a CPU.
@@ -320,8 +351,10 @@ class Program:
         count, bound = self.micro_batches, self.limit("step")
         if bound.cuts and bound.most is not None:
             count = max(count, math.ceil(labels.numel() / bound.most))
+        parameters, buffers = population.parameters, population.buffers
+        scale = population.loss_scale.get("scale")
         if count == 1:
-            return self._gradient_at_once(population.parameters, population.buffers, images, labels)
+            return self._gradient_at_once(parameters, buffers, images, labels, scale)
         loss = torch.zeros((), dtype=self.dtype, device=self.device)
         gradient = torch.zeros((), dtype=self.dtype, device=self.device)
         pieces = zip(
@@ -332,7 +365,7 @@ class Program:
         for some_images, some_labels in pieces:
             share = some_labels.shape[1] / labels.shape[1]
             some_loss, some_gradient = self._gradient_at_once(
-                population.parameters, population.buffers, some_images, some_labels
+                parameters, buffers, some_images, some_labels, scale
             )
             loss = loss + share * some_loss
             gradient = gradient + share * some_gradient
@@ -366,22 +399,35 @@ class Program:
         }
 
     def _gradient_at_once(
-        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor
+        self,
+        parameters: Tensor,
+        buffers: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean loss (K,) and its gradient (K, D)."""
-        passes = self.chain or self.one_by_one
-        if passes is not None:
-            return passes.gradient(parameters, buffers, images, labels)
-        return self._lifted_gradient(parameters, buffers, images, labels)
+        """Mean loss (K,) and its gradient (K, D), which is not finite where a scaled one is not."""
+        if self.chain is not None:
+            return self.chain.gradient(parameters, buffers, images, labels)
+        alone = self.one_by_one
+        passes = self._lifted_gradient if alone is None else alone.gradient
+        loss, gradient = passes(parameters, buffers, images, labels, scale)
+        return loss, gradient if scale is None else gradient / scale.unsqueeze(1)
 
     def _lifted_gradient(
-        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor
+        self,
+        parameters: Tensor,
+        buffers: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         leaves = self._leaves(parameters)
         # batch normalization updates the trials' running statistics in place
         logits = self._logits(leaves, buffers, images)
         losses = self._losses(logits, labels).mean(dim=1)
-        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
+        total = (losses if scale is None else losses * scale).sum()
+        gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
         named = dict(zip(leaves, gradients, strict=True))
         return losses.detach(), self.layout.join(named, batch_dims=1)
 
@@ -447,15 +493,16 @@ class Program:
         size = labels.shape[1] // pieces
         kept = {k: v.clone() for k, v in population.buffers.items()}
         beside = pieces * population.parameters.numel() <= SIDE_BY_SIDE
-        if beside and not self.convolves and self.one_by_one is None:
-            many = self._sample_side_by_side(population.parameters, kept, images, labels, pieces)
-            return size, pieces * size, many
-        measured = self._sample_in_turn(population.parameters, kept, images, labels, pieces)
-        return size, pieces * size, measured
+        beside = beside and not self.convolves and self.one_by_one is None
+        sample = self._sample_side_by_side if beside else self._sample_in_turn
+        copy = dataclasses.replace(population, buffers=kept)
+        return size, pieces * size, sample(copy, images, labels, pieces)
 
     def _sample_in_turn(
-        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, pieces: int
+        self, population: Population, images: Tensor, labels: Tensor, pieces: int
     ) -> Tensor:
+        parameters, buffers = population.parameters, population.buffers
+        scale = population.loss_scale.get("scale")
         size = labels.shape[1] // pieces
         small = torch.zeros(labels.shape[0], dtype=torch.float64, device=self.device)
         loss = torch.zeros_like(small)
@@ -463,7 +510,7 @@ class Program:
         for i in range(pieces):
             some = slice(i * size, (i + 1) * size)
             arguments = parameters, buffers, images[:, some], labels[:, some]
-            losses, gradient = self._gradient_at_once(*arguments)
+            losses, gradient = self._gradient_at_once(*arguments, scale)
             small += row_norms(gradient).double().square()
             loss += losses
             total += gradient
@@ -471,7 +518,7 @@ class Program:
         return torch.stack([small / pieces, big, loss / pieces])
 
     def _sample_side_by_side(
-        self, parameters: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, pieces: int
+        self, population: Population, images: Tensor, labels: Tensor, pieces: int
     ) -> Tensor:
         """Every piece as a trial of its own, with its trial's weights."""
 
@@ -479,11 +526,17 @@ class Program:
             return tensor.repeat_interleave(pieces, dim=0)
 
         trials, size = labels.shape[0], labels.shape[1] // pieces
-        cut = [t[:, : pieces * size].unflatten(1, (pieces, size)) for t in (images, labels)]
+        cut = [
+            t[:, : pieces * size].unflatten(1, (pieces, size)).flatten(0, 1)
+            for t in (images, labels)
+        ]
+        scale = population.loss_scale.get("scale")
         losses, gradient = self._gradient_at_once(
-            beside(parameters),
-            {name: beside(buffer) for name, buffer in buffers.items()},
-            *(t.flatten(0, 1) for t in cut),
+            beside(population.parameters),
+            {name: beside(buffer) for name, buffer in population.buffers.items()},
+            cut[0],
+            cut[1],
+            None if scale is None else beside(scale),
         )
         small = row_norms(gradient).double().square().view(trials, pieces).mean(dim=1)
         mean = gradient.view(trials, pieces, -1).mean(dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class Run:
             validation=len(splits.validation_labels),
             target_accuracy=program.parts.dataset.target_accuracy,
             warm_up=program.parts.clipping.warm_up,
+            skips_overflow=program.parts.precision.loss_scaling is not None,
             disturbance=program.parts.disturbance,
         )
         self.checked = (
@@ -100,13 +102,22 @@ class Run:
     def _record_start(self) -> None:
         loss, accuracy = self._evaluate(*self.checked)
         norms = norm_in_double(self.population.parameters, dim=1).tolist()
+        scales = self._loss_scales()
         for k, log in enumerate(self.logs):
             log.add_start(
-                validation_loss=loss[k], validation_accuracy=accuracy[k], parameter_norm=norms[k]
+                validation_loss=loss[k],
+                validation_accuracy=accuracy[k],
+                parameter_norm=norms[k],
+                loss_scale=scales[k],
             )
         everyone = list(range(len(self.logs)))
         self._record_sharpness(everyone)
         self._record_layers(everyone, None)
+
+    def _loss_scales(self) -> list[float]:
+        """Each trial's scale of the loss, NaN where it has none."""
+        scale = self.population.loss_scale.get("scale")
+        return [math.nan] * len(self.alive) if scale is None else scale.tolist()
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
         limit = self.program.limit("evaluation")
@@ -176,6 +187,7 @@ class Run:
         norms = norm_in_double(self.population.parameters, dim=1).tolist()
         ratio = (norm_in_double(delta, dim=1) / norm_in_double(before, dim=1)).tolist()
         loss, accuracy = self._evaluate(*self.checked)
+        scales = self._loss_scales()
         for place in stepped:
             log = self.logs[self.alive[place]]
             finite = log.nonfinite_step is None
@@ -185,6 +197,7 @@ class Run:
                 parameter_norm=norms[place],
                 validation_loss=loss[place] if finite else nan,
                 validation_accuracy=accuracy[place] if finite else nan,
+                loss_scale=scales[place] if finite else nan,
             )
         if checkpoint % (count // 4) == 0:
             self._record_sharpness(stepped)
@@ -244,6 +257,9 @@ class Run:
             if log.nonfinite_step is not None or (policy.samples and not log.samples):
                 continue
             row = log.history[-1]
+            # nor after steps that were all skipped
+            if math.isnan(row["gradient_norm_median"]):
+                continue
             decision = policy.decide(
                 Observation(
                     batch_size=log.batch_size,

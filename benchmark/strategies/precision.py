@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmark.strategies.loss_scaling import DYNAMIC, STATIC, LossScaling
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -19,6 +21,9 @@ class Precision:
         Type of matrix products and convolutions in the network, where it is another.
     tf32
         Whether a GPU may round the factors of such products to 10 bits.
+    loss_scaling
+        What the loss is multiplied by in training, where it is; the gradient is divided by it
+        before it is clipped.
     """
 
     name: str
@@ -27,6 +32,7 @@ class Precision:
     summary: str
     autocast: torch.dtype | None = None
     tf32: bool = False
+    loss_scaling: LossScaling | None = None
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -45,5 +51,28 @@ PRECISIONS: dict[str, Precision] = {
         "Kalamkar et al. 2019, arXiv:1905.12322",
         "products in bfloat16, parameters in single",
         autocast=torch.bfloat16,
+    ),
+    "float16": Precision(
+        "float16",
+        torch.float32,
+        "Micikevicius et al. 2018, arXiv:1710.03740",
+        "products in float16, parameters in single",
+        autocast=torch.float16,
+    ),
+    "float16_static": Precision(
+        "float16_static",
+        torch.float32,
+        "Micikevicius et al. 2018, arXiv:1710.03740",
+        "float16, the loss times 1,024",
+        autocast=torch.float16,
+        loss_scaling=STATIC,
+    ),
+    "float16_dynamic": Precision(
+        "float16_dynamic",
+        torch.float32,
+        "torch.amp.GradScaler; Micikevicius et al. 2018, arXiv:1710.03740",
+        "float16, the loss times a scale that follows overflows",
+        autocast=torch.float16,
+        loss_scaling=DYNAMIC,
     ),
 }
