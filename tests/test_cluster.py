@@ -1,20 +1,33 @@
 """A Dask cluster trains as this machine does, loses workers, and may itself be lost."""
 
+import asyncio
+import errno
+import logging
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from asyncio import CancelledError as TaskCancelled
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import study
 from torture import differences, parts
 
 from benchmark.driver import Options, cluster, run_study
-from benchmark.driver.cluster import ClusterMismatch, call_if_same, check_same, connect, versions
+from benchmark.driver.cluster import (
+    ClusterMismatch,
+    DaskCluster,
+    call_if_same,
+    check_same,
+    connect,
+    versions,
+)
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -109,12 +122,122 @@ def test_a_lost_cluster_costs_nothing_that_had_landed(
     said, _ = driver.communicate(timeout=PATIENCE)
 
     assert driver.returncode == 1, said
-    assert re.search(r"to continue: \S+ \S*tiny\.py --results", said)
+    assert re.search(
+        r"error: the executor [^\n]+\nwhat is finished is kept; "
+        r"to continue: \S+ \S*tiny\.py --results",
+        said,
+    )
     assert "Traceback" not in said, said
     assert parts(folder) >= 2
     here = Options(tmp_path / "results", device="cpu", progress=False, executor="here")
     run_study(study("smoke"), here)
     assert not list(differences(local, folder))
+
+
+def test_a_connection_lost_while_a_result_is_fetched_ends_the_call_in_one_line(
+    running: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = connect(f"127.0.0.1:{running.port}")
+    fetch = distributed.Client._gather_remote
+
+    async def fetch_without_scheduler(client: Any, *arguments: Any) -> Any:
+        running.kill(0)
+        return await fetch(client, *arguments)
+
+    wait_until(lambda: pool.slots() == 2)
+    # a call's own error is told as it is, and is no sign of a lost connection
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        pool.submit(open, "/nowhere").result(timeout=PATIENCE)
+    assert pool.submit(max, 1, 2).result(timeout=PATIENCE) == 2
+    monkeypatch.setattr(distributed.Client, "_gather_remote", fetch_without_scheduler)
+    # which of the two depends on the connection that Dask sees broken first
+    with pytest.raises((BrokenExecutor, CancelledError)):
+        pool.submit(max, 1, 2).result(timeout=PATIENCE)
+    pool.close()
+    with pytest.raises(BrokenExecutor, match=r"^the connection to the Dask scheduler is lost$"):
+        pool.submit(max, 1, 2)
+    assert pool.slots() == 2
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+class LosesResults:
+    """A client whose every call ends in ``error`` as its result is fetched."""
+
+    status = "finished"
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.loop = error, self
+
+    def submit(self, *call: Any, **settings: Any) -> "LosesResults":
+        return self
+
+    def done(self) -> bool:
+        return True
+
+    async def gather(self, remote: Any, *, asynchronous: bool) -> Any:
+        raise self.error
+
+    def add_callback(self, deliver: Callable[..., Any], *arguments: Any) -> None:
+        asyncio.run(deliver(*arguments))
+
+
+LOST = (
+    pytest.param(distributed.comm.CommClosedError("in <TCP>"), id="comm"),
+    pytest.param(ConnectionResetError(errno.ECONNRESET, "reset by peer"), id="reset"),
+    pytest.param(TaskCancelled(), id="cancelled"),
+)
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_a_result_lost_with_the_connection_is_an_executor_that_dropped_its_work(
+    error: BaseException,
+) -> None:
+    future = DaskCluster(LosesResults(error)).submit(max, 1, 2)
+
+    with pytest.raises(BrokenExecutor) as raised:
+        future.result(timeout=0)
+    assert str(raised.value) == (
+        "the executor dropped its work: the connection to the Dask scheduler is lost"
+    )
+
+
+def test_a_result_that_cannot_be_read_is_told_as_it_is() -> None:
+    with pytest.raises(ModuleNotFoundError, match="custom"):
+        DaskCluster(LosesResults(ModuleNotFoundError("custom"))).submit(max, 1).result(timeout=0)
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def while_handling(error: Exception, other: BaseException) -> Exception:
+    error.__context__ = other
+    return error
+
+
+@pytest.mark.parametrize(
+    "name", ["tornado.application", "asyncio", "distributed.client", "distributed.batched"]
+)
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        *(pytest.param(*param.values, False, id=param.id) for param in LOST),
+        (OSError("Timed out trying to connect"), True),
+        (caused(OSError("Timed out"), distributed.comm.CommClosedError("in <TCP>")), False),
+        (while_handling(KeyError("worker"), distributed.comm.CommClosedError("in <TCP>")), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (ValueError("no"), True),
+        (None, True),
+    ],
+)
+def test_only_what_follows_from_a_lost_connection_is_not_logged(
+    name: str, error: BaseException | None, logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.silence_lost_connections()
+    logging.getLogger(name).error("Exception in callback", exc_info=error)
+
+    assert bool(caplog.records) is logged
 
 
 def test_no_scheduler_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

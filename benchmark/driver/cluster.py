@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ COUNT_EVERY = 2.0
 """Seconds between two looks at how many workers there are."""
 SHARED = ("code", "torch", "numpy")
 """What must be the same on every machine, or rows would not compare."""
+LOST = "the connection to the Dask scheduler is lost"
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +39,39 @@ class DaskCluster(Executor):
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._executor = client.get_executor(pure=False)
         self._versions = versions()
         self._workers = 0
         self._counted = -COUNT_EVERY
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call ``fn`` on some worker that has the driver's versions."""
-        return self._executor.submit(call_if_same, self._versions, fn, *args, **kwargs)
+        """Call ``fn`` on some worker that has the driver's versions.
+
+        The future always ends: in the call's result or error, cancelled, or in a `BrokenExecutor`
+        where the connection is lost. (That of Dask's own executor is pending for ever where it is
+        lost while a result is fetched.)
+        """
+        call = (call_if_same, self._versions, fn, *args)
+        try:
+            remote = self._client.submit(*call, pure=False, **kwargs)
+        except Exception as error:
+            if self._client.status == "running":
+                raise
+            raise BrokenExecutor(LOST) from error
+        future: Future[Any] = Future()
+        future.add_done_callback(lambda future: _cancel(remote, future))
+        self._client.loop.add_callback(_deliver, self._client, remote, future)
+        return future
 
     def slots(self) -> int:
         """Worker processes at the moment: each trains one unit at a time."""
         if time.monotonic() - self._counted >= COUNT_EVERY:
             try:
                 workers = len(self._client.nthreads())
-            except (OSError, RuntimeError):
+            except Exception as error:
+                if self._client.status == "running" and not isinstance(error, OSError):
+                    raise
                 # the futures will say so if the scheduler is gone
-                workers = self._workers
+                return self._workers
             if not workers:
                 log.warning("the cluster has no workers; waiting for some")
             self._workers, self._counted = workers, time.monotonic()
@@ -65,17 +83,51 @@ class DaskCluster(Executor):
         Raises
         ------
         ValueError
-            If they have no such device.
+            If they have no such device, or the connection to them is lost.
         """
-        kinds = set(self._client.run(device_kind, device).values())
+        try:
+            kinds = set(self._client.run(device_kind, device).values())
+        except OSError as error:
+            raise ValueError(f"{LOST}: {error}") from error
         if len(kinds) > 1:
             log.warning("some workers of the cluster have a GPU and some have none")
         return kinds.pop() if len(kinds) == 1 else "cpu"
 
     def close(self) -> None:
         """Drop what is not finished, and leave the cluster running."""
-        self._executor.shutdown(wait=False)
-        self._client.close(timeout=PATIENCE)
+        try:
+            self._client.close(timeout=PATIENCE)
+        except OSError as error:
+            log.debug("the cluster was left without a word: %s", error)
+
+
+async def _deliver(client: Any, remote: Any, future: Future[Any]) -> None:
+    """End ``future`` as ``remote`` ends, whatever becomes of the connection meanwhile."""
+    result, failure = None, None
+    try:
+        result = await client.gather(remote, asynchronous=True)
+    except BaseException as error:
+        if remote.status == "cancelled":
+            future.cancel()
+        # an error of the call itself is told as it is, whatever its type
+        dropped = isinstance(error, OSError | asyncio.CancelledError) and remote.status != "error"
+        failure = BrokenExecutor(f"the executor dropped its work: {LOST}") if dropped else error
+    # nobody waits for a call that was cancelled meanwhile
+    if not future.set_running_or_notify_cancel():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
+
+
+def _cancel(remote: Any, future: Future[Any]) -> None:
+    if future.cancelled() and not remote.done():
+        try:
+            remote.cancel()
+        except Exception as error:
+            # nothing runs for a client that is closed or was lost
+            log.debug("not cancelled: %s", error)
 
 
 def connect(address: str) -> DaskCluster:
@@ -93,9 +145,7 @@ def connect(address: str) -> DaskCluster:
             f"the executor dask://{address} needs the extra 'cluster': "
             "pip install 'gradient-stability-benchmark[cluster]'"
         ) from error
-    # dask logs the stack of each call that a lost scheduler cancels; the driver says it in a line
-    for name in ("client", "utils"):
-        logging.getLogger(f"distributed.{name}").addFilter(_without_stack)
+    silence_lost_connections()
     try:
         client = Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -106,14 +156,37 @@ def connect(address: str) -> DaskCluster:
     try:
         for worker, found in client.run(versions).items():
             check_same(versions(), found, worker)
-    except (ClusterMismatch, ImportError) as error:
-        client.close()
+    except (ClusterMismatch, ImportError, OSError) as error:
+        DaskCluster(client).close()
         raise ValueError(f"the cluster at {address!r} cannot train this study: {error}") from error
     return DaskCluster(client)
 
 
-def _without_stack(record: logging.LogRecord) -> bool:
-    return record.exc_info is None
+def silence_lost_connections() -> None:
+    """Let no logger of Dask's print the stack of a call that a lost connection ended.
+
+    Dask, tornado and asyncio log it once for each place where they meet it; the driver says it in
+    one line. Other errors are logged as ever.
+    """
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            # a filter counts for its own logger only; the same one is added once
+            logging.getLogger(name).addFilter(_is_no_lost_connection)
+
+
+def _is_no_lost_connection(record: logging.LogRecord) -> bool:
+    from distributed.comm.core import CommClosedError
+    from tornado.iostream import StreamClosedError
+
+    lost = (CommClosedError, StreamClosedError, ConnectionError)
+    cancelled = (CancelledError, asyncio.CancelledError)
+    error = record.exc_info[1] if record.exc_info else None
+    while error is not None:
+        if isinstance(error, lost + cancelled):
+            return False
+        # not `__context__`: what fails while a loss is handled may be an error of its own
+        error = error.__cause__
+    return True
 
 
 def versions() -> dict[str, Any]:
