@@ -143,6 +143,18 @@ LAYERS = {
 }
 """One row a trial, checkpoint and layer; backprop_norm is norm(dL/dh) at the pre-activation."""
 
+STEPS = {
+    "study": TEXT,
+    "trial": TEXT,
+    "step": WHOLE,
+    "loss": REAL,
+    "gradient_norm": REAL,
+    "clipped": REAL,
+}
+"""One row a trial and step, counted from 1: the loss of its batch, the norm of its gradient before
+clipping, and whether that was clipped (1) or not (0); made by ``train(..., steps=True)``. The last
+row of a trial that did not stay finite is the step at which it broke."""
+
 MEASUREMENTS = {
     "what": TEXT,
     "workload": TEXT,
@@ -182,6 +194,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "trials": TRIALS,
     "history": HISTORY,
     "layers": LAYERS,
+    "steps": STEPS,
     "measurements": MEASUREMENTS,
 }
 
@@ -191,7 +204,8 @@ LATER |= {name: frozenset({"skipped_fraction", "loss_scale"}) for name in ("tria
 them. One that lacks another column is damaged."""
 
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
-KEYS |= {"history": ["trial", "step"], "layers": ["trial", "step", "layer"]}
+KEYS |= {"history": ["trial", "step"], "steps": ["trial", "step"]}
+KEYS |= {"layers": ["trial", "step", "layer"]}
 KEYS["measurements"] = [
     *("what", "workload", "factor", "arm", "trials_together", "processes", "threads", "repeat"),
     "trials",

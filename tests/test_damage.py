@@ -224,7 +224,7 @@ def contents(folder: StudyFolder) -> dict[str, bytes | None]:
 def rows_of(path: Path) -> dict[str, pd.DataFrame]:
     found = load_study(path, "tiny")
     assert found is not None
-    tables = {name: getattr(found, name) for name in TABLES if name != "measurements"}
+    tables = {name: getattr(found, name) for name in TABLES if hasattr(found, name)}
     return {name: rows.drop(columns="seconds", errors="ignore") for name, rows in tables.items()}
 
 

@@ -174,6 +174,11 @@ class Log:
         """Share of steps that were skipped; None where none can be."""
         return float(skipped.mean()) if self.scale.skips_overflow and len(skipped) else None
 
+    def step_series(self) -> list[np.ndarray]:
+        """Losses, norms, whether clipped and whether skipped, (steps,) each, of all steps taken."""
+        series = (self.losses, self.norms, self.clipped, self.skipped)
+        return [np.concatenate(pieces) if pieces else np.array([]) for pieces in series]
+
     def _break(self, step: int, what: str) -> None:
         self.nonfinite_step = step
         self.reason = f"{what} not finite at step {step}"
@@ -239,10 +244,7 @@ class Log:
             early = f"ended within the {s.warm_up} steps of {rule}'s warm-up"
             self.reason = f"{self.reason}; {early}" if self.reason else early
         reached = [r for r, a in after_start if a >= s.target_accuracy]
-        losses, norms, clipped, skipped = (
-            np.concatenate(pieces) if pieces else np.array([])
-            for pieces in (self.losses, self.norms, self.clipped, self.skipped)
-        )
+        losses, norms, clipped, skipped = self.step_series()
         over_all = summarize_steps(losses, norms, clipped)
         return {
             "trial": self.trial.key,

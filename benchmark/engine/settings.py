@@ -18,6 +18,7 @@ class Settings:
     checkpoints: int
     layers: bool
     sharpness: bool
+    steps: bool
     together: int | None
 
     def evaluated_at_once(self, trials: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -21,12 +22,13 @@ from benchmark.engine.run import Run
 from benchmark.engine.settings import Settings
 from benchmark.records import Choice, Trial
 from benchmark.records.fields import CHECKPOINTS, FLAG, TEXT, Rule, Whole, refused, sequence
-from benchmark.schema import frame
+from benchmark.schema import frame, to_arrow
 
 ARGUMENTS: dict[str, Rule] = {
     "checkpoints": CHECKPOINTS,
     "layers": FLAG,
     "sharpness": FLAG,
+    "steps": FLAG,
     "together": Whole(1, optional=True),
     "study": TEXT,
     "unit": TEXT,
@@ -41,6 +43,7 @@ class Record:
     trials: pd.DataFrame
     history: pd.DataFrame
     layers: pd.DataFrame
+    steps: pd.DataFrame = field(default_factory=lambda: frame("steps", []))
 
 
 def train(
@@ -50,6 +53,7 @@ def train(
     checkpoints: int = 20,
     layers: bool = False,
     sharpness: bool = False,
+    steps: bool = False,
     together: int | None = None,
     study: str = "",
     unit: str = "",
@@ -70,6 +74,8 @@ def train(
         Whether to measure every layer at every checkpoint.
     sharpness
         Whether to measure the Hessian's largest eigenvalue at each quarter of the checkpoints.
+    steps
+        Whether to give loss, gradient norm and clipping of every step, in ``record.steps``.
     together
         Most trials to train together; by default chosen by the device and the work in a step.
     study, unit
@@ -93,7 +99,7 @@ def train(
         raise refused("trials", trials, "a Trial or a sequence of them")
     given = {
         **{"checkpoints": checkpoints, "layers": layers, "sharpness": sharpness},
-        **{"together": together, "study": study, "unit": unit},
+        **{"steps": steps, "together": together, "study": study, "unit": unit},
     }
     meant = {name: rule(name, given[name]) for name, rule in ARGUMENTS.items()}
     study, unit = meant.pop("study"), meant.pop("unit")
@@ -120,7 +126,22 @@ def train(
         trials=frame("trials", [row | mark | {"unit": unit, "device": where} for row in rows]),
         history=frame("history", [row | mark for log in logs for row in log.history]),
         layers=frame("layers", [row | mark for log in logs for row in log.layers]),
+        steps=_steps(study, logs if settings.steps else []),
     )
+
+
+def _steps(study: str, logs: Sequence[Log]) -> pd.DataFrame:
+    """A row for each trial and step, of what logs have of every step already."""
+    series = [log.step_series() for log in logs]
+    lengths = [len(losses) for losses, *_ in series]
+    joined = [np.concatenate(columns) for columns in zip(*series, strict=True)] or [np.empty(0)] * 4
+    columns = {
+        "study": study,
+        "trial": np.repeat(np.array([log.trial.key for log in logs], dtype=object), lengths),
+        "step": np.concatenate([np.arange(n) + 1 for n in lengths] or [np.empty(0, dtype=int)]),
+        **dict(zip(("loss", "gradient_norm", "clipped"), joined, strict=False)),
+    }
+    return to_arrow("steps", pd.DataFrame(columns)).to_pandas()
 
 
 @functools.lru_cache(maxsize=8)
