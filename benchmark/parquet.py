@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, to_arrow
+from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, earlier, to_arrow
 
 METADATA_KEY = b"benchmark"
 
@@ -105,7 +105,7 @@ def read(table: str, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Rows and metadata of one file; a column that was added later is missing throughout.
+    """Rows and metadata of one file; a column that was added later is as `earlier` says.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def _completed(table: str, path: Path, arrow: pa.Table) -> pa.Table:
-    """``arrow`` with every column of its table, those that were added later missing throughout."""
+    """``arrow`` with every column of its table, see `earlier`."""
     columns = TABLES[table]
     if unknown := [name for name in arrow.column_names if name not in columns]:
         raise ResultsError(
@@ -158,8 +158,7 @@ def _completed(table: str, path: Path, arrow: pa.Table) -> pa.Table:
     if other := [f"{name} ({kind})" for name, kind in there.items() if kind != columns[name]]:
         raise DamagedFile(f"{path} has columns of another type: {', '.join(other)}")
     arrays = [
-        arrow[name] if name in there else pa.nulls(arrow.num_rows, kind)
-        for name, kind in columns.items()
+        arrow[name] if name in there else earlier(name, columns[name], arrow) for name in columns
     ]
     return pa.table(arrays, schema=schema)
 

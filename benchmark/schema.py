@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
-from benchmark.records import CONFIGURATION
+from benchmark.records import CONFIGURATION, EARLIER_MOMENTUM
 from benchmark.status import STATUSES
 
 SCHEMA_VERSION = 2
@@ -41,6 +41,7 @@ _ADDED = {
     "arm": TEXT,
     "updates": WHOLE,
     "disturbance": TEXT,
+    "momentum": REAL,
 }
 
 PLAN = {"study": TEXT, "trial": TEXT, "cell": TEXT, "unit": TEXT, **_CONFIGURATION, **_ADDED}
@@ -199,9 +200,21 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 }
 
 LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
-LATER |= {name: frozenset({"skipped_fraction", "loss_scale"}) for name in ("trials", "history")}
+LATER |= {
+    "plan": frozenset({"momentum"}),
+    "trials": frozenset({"momentum", "skipped_fraction", "loss_scale"}),
+    "history": frozenset({"skipped_fraction", "loss_scale"}),
+}
 """Columns that were added since the schema version began: files that were written before lack
 them. One that lacks another column is damaged."""
+
+
+def earlier(column: str, kind: pa.DataType, rows: pa.Table) -> pa.Array:
+    """What a column was for ``rows`` of a file that lacks it: its default then, or missing."""
+    if column != "momentum":
+        return pa.nulls(rows.num_rows, kind)
+    return pa.array([EARLIER_MOMENTUM.get(name) for name in rows["optimizer"].to_pylist()], kind)
+
 
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "steps": ["trial", "step"]}

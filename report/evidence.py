@@ -46,6 +46,7 @@ OWNERS = {
     "depth": "model",
     "width": "model",
     "clipping_threshold": "clipping",
+    "momentum": "optimizer",
     "batch_policy_parameter": "batch_policy",
     "batch_size": "batch_policy",
 }

@@ -28,6 +28,7 @@ DETAILS = {
     "batch_size": "batch size",
     "clipping_threshold": "threshold",
     "optimizer": "optimizer",
+    "momentum": "momentum",
     "schedule": "schedule",
     "depth": "depth",
     "init_gain": "gain",

@@ -36,7 +36,7 @@ BASELINES = {
 """What the levels of a factor are compared with; of another factor, its first level."""
 UNPAIRED = (
     *("dataset", "model", "depth", "width", "clipping_threshold", "batch_policy_parameter"),
-    "learning_rate",
+    *("learning_rate", "momentum"),
 )
 """Factors that are no remedy: what is compared is compared within each."""
 

@@ -261,15 +261,19 @@ def doubled(ratio):
     return 2 * ratio
 
 
-def growing_state(gradient, state, parameters):
+def growing_state(gradient, state, context):
     return gradient, {**state, "steps": gradient.sum()}
 
 
-def normal_direction(gradient, state, parameters):
+def normal_direction(gradient, state, context):
     return gradient / gradient.norm(), state
 
 
-def moving(gradient, state, parameters):
+def of_the_sum(gradient, state, context):
+    return gradient.sum().sign() * gradient, state
+
+
+def moving(gradient, state, context):
     return gradient, {"velocity": state["velocity"].add_(gradient)}
 
 
@@ -278,6 +282,8 @@ OPTIMIZER = {
     "0 / 0": (changed(OPTIMIZERS, "sgd", direction=normal_direction), "finite numbers"),
     "a changed state": (changed(OPTIMIZERS, "momentum", direction=moving), "as they were"),
     "no range": (changed(OPTIMIZERS, "sgd", learning_rate=0.1), "`Range` of learning rates"),
+    "one momentum": (changed(OPTIMIZERS, "momentum", momentum=0.9), "`Range` or None as its mom"),
+    "not by itself": (changed(OPTIMIZERS, "sgd", direction=of_the_sum), "number by itself"),
 }
 
 

@@ -18,8 +18,6 @@ from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.training import Record
 from benchmark.kernels import VARIABLE, _kernels
-from benchmark.strategies.clipping import CLIPPINGS
-from benchmark.strategies.clipping.rule import keep
 from benchmark.strategies.loss_scaling import LossScaling
 from benchmark.strategies.losses import LOSSES, cross_entropy
 from benchmark.strategies.optimizers import OPTIMIZERS
@@ -190,31 +188,28 @@ def test_the_generators_of_the_user_stay_as_they_are(model):
 # What the checks above have to catch, planted on purpose.
 
 
-def reads_a_number(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+def reads_a_number(direction: Tensor, memory: Any, context: Any) -> Any:
     return direction * min(1.0, 1.0 / direction.norm().item()), memory
 
 
-def asks_the_host_for_a_mean(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+def asks_the_host_for_a_mean(direction: Tensor, memory: Any, context: Any) -> Any:
     return direction - direction.cpu().mean().to(direction.device), memory
 
 
-def masks_by_a_condition(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+def masks_by_a_condition(direction: Tensor, memory: Any, context: Any) -> Any:
     return torch.zeros_like(direction).masked_scatter_(
         direction != 0, direction[direction != 0]
     ), memory
 
 
-def leaves_a_tensor_behind(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+def leaves_a_tensor_behind(direction: Tensor, memory: Any, context: Any) -> Any:
     return direction + torch.zeros(len(direction), dtype=direction.dtype), memory
 
 
 def planted(direction: Callable[..., Any]) -> dict[str, Any]:
     optimizer = dataclasses.replace(OPTIMIZERS["sgd"], name="planted", direction=direction)
-    # a rule that is lifted by itself, so that the optimizer meets one trial
-    clipping = dataclasses.replace(
-        CLIPPINGS["none"], name="kept", clip=lambda *arguments: keep(*arguments)
-    )
-    return {"optimizer": optimizer, "clipping": clipping}
+    # lifted, so that the optimizer meets one trial
+    return {"optimizer": dataclasses.replace(optimizer, elementwise=False)}
 
 
 @pytest.mark.parametrize("bug", [reads_a_number, asks_the_host_for_a_mean, masks_by_a_condition])
@@ -230,7 +225,7 @@ def test_a_planted_tensor_on_the_cpu_is_caught(count):
 
 
 def test_a_planted_number_of_the_host_is_caught():
-    def scaled(direction: Tensor, memory: Any, parameters: Tensor) -> Any:
+    def scaled(direction: Tensor, memory: Any, context: Any) -> Any:
         return direction * torch.tensor(1.0, dtype=direction.dtype), memory
 
     with pytest.raises(AssertionError, match="scalars"):

@@ -276,14 +276,13 @@ def test_the_library_follows_the_shape_of_a_product_not_their_number(
 def test_strategies_that_have_no_form_for_all_trials_are_lifted() -> None:
     sgd, none = OPTIMIZERS["sgd"], CLIPPINGS["none"]
 
-    def sign_of_the_sum(gradient: Tensor, state: Any, parameters: Tensor) -> Any:
-        return gradient.sum().sign() * gradient, state
+    layout = Layout(("weight",), ((2, 1),))
 
-    assert at_once(none, sgd) is not None
-    assert at_once(CLIPPINGS["value"], sgd) is None
-    assert at_once(dataclasses.replace(none, stage="update"), sgd) is None
+    assert at_once(none, sgd, layout) is not None
+    assert at_once(CLIPPINGS["value"], sgd, layout) is None
+    assert at_once(dataclasses.replace(none, stage="update"), sgd, layout) is None
     # whose numbers of all trials would be added
-    assert at_once(none, dataclasses.replace(sgd, direction=sign_of_the_sum)) is None
+    assert at_once(none, dataclasses.replace(sgd, elementwise=False), layout) is None
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -20,6 +20,7 @@ from benchmark.driver.asking import Asked, objective
 from benchmark.driver.executors import InThisProcess
 from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import PresetSampler, factorial_sampler
+from benchmark.driver.search import ask_trial, open_searches
 from benchmark.driver.stopping import Stopped
 from benchmark.driver.units import Unit, make_units
 from benchmark.engine import resolve
@@ -527,6 +528,21 @@ def test_thresholds_are_searched_in_the_range_of_their_strategy(searched: Path) 
     assert by.min()["value"] >= 1e-4
     assert by.max()["value"] <= 1
     assert by.nunique()["global_norm"] > 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_momentum_is_searched_where_the_space_names_it(named: bool) -> None:
+    space: dict[str, Any] = {"optimizer": ("sgd", "momentum")}
+    space |= {"momentum": Range(0.5, 0.99, default=0.9, log=False)} if named else {}
+    search = dataclasses.replace(SEARCH, space=space, each={}, samplers=("random",), fixed={})
+    with Mirror(None) as mirror:
+        ((base, asked),) = open_searches(search, mirror)
+        trials = [ask_trial(search, base, asked) for _ in range(12)]
+    momenta = {t.momentum for t in trials if t.optimizer == "momentum"}
+
+    assert {t.momentum for t in trials if t.optimizer == "sgd"} == {None}
+    assert len(momenta) > 2 if named else momenta == {0.9}
+    assert all(m is not None and 0.5 <= m <= 0.99 for m in momenta)
 
 
 # The cost of asking

@@ -239,6 +239,21 @@ def test_a_column_that_was_added_later_is_missing_in_an_older_file(
     assert rows["parameters"].isna().all()
 
 
+def test_rows_of_before_momentum_was_a_factor_have_the_momentum_of_then(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = tmp_path / "trials.parquet"
+    names = ["sgd", "momentum", "nesterov", "adam"]
+    older = {name: kind for name, kind in TABLES["trials"].items() if name != "momentum"}
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "trials", older)
+        rows = trials("a", "b", "c", "d").assign(optimizer=names)
+        write("trials", rows, path, METADATA)
+    found, _ = read("trials", path)
+
+    assert found["momentum"].fillna(-1).tolist() == [-1, 0.9, 0.9, -1]
+
+
 def test_a_file_with_columns_of_a_newer_version_is_refused(
     tmp_path: Path, monkeypatch: Any
 ) -> None:

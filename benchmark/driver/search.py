@@ -28,7 +28,10 @@ TUNABLE = {
 }
 """Field of a strategy -> field of its tunable number, and where the strategy declares its range."""
 
-OWNED = tuple(number for number, _ in TUNABLE.values())
+ON_REQUEST = {"optimizer": ("momentum", "momentum")}
+"""The same of numbers that are searched only where the space names them."""
+
+OWNED = tuple(number for number, _ in (TUNABLE | ON_REQUEST).values())
 
 
 def run_search(search: Search, options: Options) -> pd.DataFrame:
@@ -146,7 +149,8 @@ def ask_trial(search: Search, base: Trial, asked: Asked) -> Trial:
         if name not in OWNED
     }
     trial = dataclasses.replace(base, **values)
-    for field, (number, declared) in TUNABLE.items():
+    asked_for = {field: own for field, own in ON_REQUEST.items() if own[0] in search.space}
+    for field, (number, declared) in (TUNABLE | asked_for).items():
         strategy = find(getattr(trial, field), REGISTRIES[field], field)
         allowed = getattr(strategy, declared)
         if on_grid or allowed is None or getattr(base, number) is not None:

@@ -42,6 +42,7 @@ from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
 from benchmark.strategies.clipping import Context, State, in_double
 from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.optimizers import UpdateContext
 
 Lifted = Callable[..., Any]
 Tensors = dict[str, Tensor]
@@ -85,8 +86,9 @@ def _tree(change: Callable[[Tensor], Tensor], value: Any) -> Any:
 class Population:
     """The state of K trials: every tensor's first axis is the trial.
 
-    ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate`` and ``threshold`` (K,).
-    ``loss_scale`` has the ``scale`` (K,) of the loss, where the precision scales it.
+    ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate``, ``threshold`` and
+    ``momentum`` (K,). ``loss_scale`` has the ``scale`` (K,) of the loss, where the precision scales
+    it.
     """
 
     parameters: Tensor
@@ -96,6 +98,7 @@ class Population:
     loss_scale: State
     learning_rate: Tensor
     threshold: Tensor
+    momentum: Tensor
 
     def take(self, index: Sequence[int]) -> Population:
         """The trials at ``index``; a copy."""
@@ -142,7 +145,7 @@ class Program:
             self._choose(trial)
         if self.one_by_one is None:
             self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
-        self.change_at_once = at_once(parts.clipping, parts.optimizer)
+        self.change_at_once = at_once(parts.clipping, parts.optimizer, self.layout)
         parts_within = list(self.model.modules())
         self.convolves = any(isinstance(m, nn.Conv2d) for m in parts_within)
         self.spreads = self.convolves or any(isinstance(m, Attention) for m in parts_within)
@@ -219,10 +222,11 @@ class Program:
             parameters=parameters,
             buffers={k: torch.stack([state[k] for state in kept]) for k in kept[0]},
             clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
-            optimizer=spread(self.parts.optimizer.init(parameters[0])),
+            optimizer=spread(self.parts.optimizer.init(self.layout, parameters[0])),
             loss_scale=spread(scaling.init(parameters) if scaling is not None else {}),
             learning_rate=numbers([t.learning_rate for t in trials]),
             threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
+            momentum=numbers([t.momentum or 0.0 for t in trials]),
         )
 
     def _initialized(self, trial: Trial) -> tuple[nn.Module, Tensor]:
@@ -270,10 +274,11 @@ class Program:
         ) -> tuple[Tensor, State, State, Tensor]:
             parameters, threshold = values["parameters"], values["threshold"]
             context = Context(parameters, values["loss"], values["norm"], self.layout)
+            update = UpdateContext(parameters, values["rate"], values["momentum"], self.layout)
             direction = gradient
             if clipping.stage != "update":
                 direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
-            direction, remembered = optimizer.direction(direction, memory, parameters)
+            direction, remembered = optimizer.direction(direction, memory, update)
             if clipping.stage == "update":
                 direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
             moved = torch.addcmul(parameters, direction, values["rate"], value=-1)
@@ -285,6 +290,7 @@ class Program:
         values = {
             "parameters": population.parameters,
             "threshold": population.threshold,
+            "momentum": population.momentum,
             "loss": loss,
             "norm": norm if wide else norm.to(self.dtype),
             "rate": population.learning_rate * factor,

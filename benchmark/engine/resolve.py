@@ -116,6 +116,7 @@ def resolve(trial: Trial) -> Trial:
         updates=updates,
         depth=_size("depth", trial.depth, model.depth, model.depths, model),
         width=_size("width", trial.width, model.width, model.widths, model),
+        momentum=_tunable("momentum", trial.momentum, parts.optimizer.momentum, parts.optimizer),
         clipping_threshold=_tunable(
             "clipping_threshold", trial.clipping_threshold, parts.clipping.threshold, parts.clipping
         ),
@@ -154,7 +155,10 @@ def _size(
 
 
 def _tunable(
-    field: str, value: float | None, allowed: Range | None, owner: Clipping | BatchPolicy
+    field: str,
+    value: float | None,
+    allowed: Range | None,
+    owner: Clipping | BatchPolicy | Optimizer,
 ) -> float | None:
     if allowed is None:
         if value is not None:

@@ -8,10 +8,11 @@ from benchmark.records.ranges import Range
 from benchmark.records.rates import SELECT, RelativeRates, rates_between
 from benchmark.records.searches import Search
 from benchmark.records.studies import Study
-from benchmark.records.trials import CONFIGURATION, NUMERIC_FACTORS, Trial
+from benchmark.records.trials import CONFIGURATION, EARLIER_MOMENTUM, NUMERIC_FACTORS, Trial
 
 __all__ = [
     "CONFIGURATION",
+    "EARLIER_MOMENTUM",
     "NUMERIC_FACTORS",
     "REAL_NUMBERS",
     "SELECT",

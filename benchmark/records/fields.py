@@ -252,6 +252,7 @@ TRIAL: dict[str, Rule] = {
     "normalization": NAME,
     "loss": NAME,
     "optimizer": NAME,
+    "momentum": Real("a number in [0, 1)", low=0.0, high=math.nextafter(1.0, 0.0), optional=True),
     "learning_rate": POSITIVE,
     "learning_rate_scaling": NAME,
     "schedule": NAME,

@@ -35,6 +35,8 @@ class Trial:
         Share of the training set that is used, in (0, 1]: its first examples.
     loss
         What is minimized.
+    momentum
+        Of the optimizers that have one: the share of the last velocity that is kept.
     learning_rate
         Rate before the schedule's factor.
     learning_rate_scaling
@@ -76,6 +78,7 @@ class Trial:
     normalization: Choice = "none"
     loss: Choice = "cross_entropy"
     optimizer: Choice = "sgd"
+    momentum: float | None = None
     learning_rate: float = 0.1
     learning_rate_scaling: Choice = "none"
     schedule: Choice = "constant"
@@ -114,11 +117,20 @@ class Trial:
 CONFIGURATION: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Trial))
 """Names of the columns that say what a trial is, as opposed to what came out."""
 
-NUMERIC_FACTORS = frozenset({"learning_rate", "clipping_threshold", "init_gain", "seed"})
+NUMERIC_FACTORS = frozenset(
+    {"learning_rate", "momentum", "clipping_threshold", "init_gain", "seed"}
+)
 """Factors in which the trials of one unit may differ: numbers that change no tensor's shape."""
 
 
+EARLIER_MOMENTUM = {"momentum": 0.9, "nesterov": 0.9}
+"""By optimizer: the momentum of rows that were written before one could be chosen."""
+
+
 def _digest(row: Mapping[str, Any]) -> str:
+    # a trial that could be written before momentum was a field keeps its key
+    if row["momentum"] in (None, EARLIER_MOMENTUM.get(row["optimizer"])):
+        row = {k: v for k, v in row.items() if k != "momentum"}
     # 1 and 1.0 are the same configuration: every number is written as a float
     numbers = {k: float(v) if isinstance(v, int | float) else v for k, v in row.items()}
     text = json.dumps(numbers, sort_keys=True)

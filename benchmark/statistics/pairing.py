@@ -16,6 +16,7 @@ DEPENDENT = {
     "clipping": ("clipping_threshold",),
     "batch_policy": ("batch_policy_parameter",),
     "model": ("depth", "width"),
+    "optimizer": ("momentum",),
 }
 """Configuration columns that change with a factor and so cannot pair its levels."""
 
