@@ -18,9 +18,10 @@ RULES = {"linear": "the linear rule", "root": "the square-root rule"}
 
 
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
-    """The trials with a fixed batch size."""
-    frame = by_budget(study.outcomes)
-    return frame[frame["batch_policy"] == FIXED]
+    """The map of fixed batch sizes over the same rates, on the whole training set."""
+    frame = study.outcomes[study.outcomes["arm"].fillna("").eq("")]
+    whole = frame["train_fraction"] == frame["train_fraction"].max()
+    return by_budget(frame[whole & frame["batch_policy"].eq(FIXED)])
 
 
 @functools.lru_cache(8)
@@ -88,9 +89,14 @@ MISSING = ("batch_policy_parameter", "epochs", "updates")
 
 @functools.lru_cache(8)
 def arms(study: Evidence) -> pd.DataFrame:
-    """Every policy, and the fixed size, at the settings that validation chooses for it."""
+    """Every policy, and the fixed size, at the settings that validation chooses for it.
+
+    Of the share of the training set on which the policies were run that change the size.
+    """
     frame = by_budget(study.outcomes)
-    budget = ["epochs", "updates", "train_fraction"]
+    changing = frame.loc[~frame["batch_policy"].isin(UNCHANGING), "train_fraction"]
+    frame = frame[frame["train_fraction"].isin(changing.unique())]
+    budget = ["epochs", "updates"]
     over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
     over += budget
     filled = frame.assign(**{name: frame[name].fillna(-1.0) for name in over if name in MISSING})

@@ -42,7 +42,17 @@ def mapped(study: Evidence) -> pd.DataFrame:
 def longer(study: Evidence) -> pd.DataFrame:
     """The trials that were given more updates than those of the map, to see what comes late."""
     rows = study.outcomes
-    return rows[rows["updates"] > mapped(study)["updates"].max()]
+    of_maps = rows["arm"].fillna("").eq("")
+    return rows[of_maps & (rows["updates"] > mapped(study)["updates"].max())]
+
+
+def by_clipping(study: Evidence) -> pd.DataFrame:
+    """The share of explosions of each clipping, over the networks that were run with all."""
+    rows = mapped(study)
+    networks = ["normalization", "depth", "init_gain", "learning_rate"]
+    levels = rows.groupby(networks)["clipping"].transform("nunique")
+    alike = rows[levels == rows["clipping"].nunique()]
+    return alike.groupby("clipping", sort=False)["exploded"].mean().reset_index()
 
 
 def endings(rows: pd.DataFrame) -> list[dict[str, object]]:

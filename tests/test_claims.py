@@ -665,6 +665,27 @@ def test_a_grid_without_a_rate_near_a_multiple_has_none() -> None:
     assert at_multiples(made("grid", rows))["times"].unique().tolist() == [1.0]
 
 
+def test_where_a_best_rate_was_looked_for_the_map_of_the_same_configuration_is_left_out() -> None:
+    mapped = on_seeds(accuracy=0.5, learning_rate=0.1, seeds=(0, 1, 2))
+    mapped += on_seeds(batch_size=64, learning_rate=0.1, seeds=(0, 1, 2))
+    frame = at_multiples(made("batch_updates", mapped + on_seeds(**above(1))))
+    sizes = frame.groupby("batch_size")["arm"].unique()
+    assert sizes[64].tolist() == [""]
+    assert sizes[Trial().batch_size].tolist() == ["x1"]
+
+
+def test_batch_sizes_of_a_map_are_not_compared_with_those_on_more_seeds() -> None:
+    rows = [
+        row
+        for size in (8, 64)
+        for row in on_seeds(accuracy=0.5 + size / 1000, batch_size=size, **above(1))
+    ]
+    mapped = on_seeds(accuracy=0.2, batch_size=2048, learning_rate=0.1, seeds=(0, 1, 2))
+    assert effect_of(7, 1, rows + mapped, "batch_updates").estimate == pytest.approx(
+        -0.056, abs=1e-3
+    )
+
+
 def test_the_best_rate_of_a_seed_is_chosen_on_the_others() -> None:
     # by its own accuracy, the last seed would take 1.0
     rows = on_seeds(accuracy=0.8, learning_rate=0.1)

@@ -25,6 +25,7 @@ from benchmark.schema import frame
 from report import (
     batch_updates,
     evidence,
+    explosion,
     extension,
     initialization,
     prose,
@@ -314,6 +315,40 @@ def test_policies_are_paired_with_the_best_fixed_size(folder: Path) -> None:
     ]
     assert rows.loc["doubling", "pairs"] == 3
     assert rows.loc["doubling", "effect"] == pytest.approx(gap[0] - gap[1])
+
+
+def test_sizes_and_policies_are_compared_on_one_share_of_the_data(folder: Path) -> None:
+    study = real_study("batch_updates", "quick")
+    half = Study(
+        name="batch_updates",
+        question=study.question,
+        factors=[*study.blocks(), {"train_fraction": 0.5, "learning_rate": (0.1, 1.0)}],
+        seeds=study.seeds,
+    )
+    made_up(folder, half, lambda trial, draw: "stable")
+    source = evidence.load("batch_updates")
+    assert source is not None
+    assert set(source.outcomes["train_fraction"]) == {0.25, 0.5, 1.0}
+    assert set(batch_updates.arms(source)["train_fraction"]) == {1.0}
+    sizes = batch_updates.fixed_sizes(source)
+    assert set(sizes["train_fraction"]) == {1.0}
+    assert not sizes["arm"].str.startswith("x").any()
+
+
+def test_clippings_are_compared_on_the_networks_that_all_were_run_on(folder: Path) -> None:
+    study = real_study("explosion", "smoke")
+    plain = {"model": "mlp_deep", "depth": 5, "updates": 16, "learning_rate": (0.1, 10.0)}
+    both = Study(
+        name="explosion",
+        question=study.question,
+        factors=[*study.blocks(), plain],
+        seeds=(0,),
+    )
+    made_up(folder, both, lambda trial, draw: "dead" if trial.depth == 5 else "stable")
+    source = evidence.load("explosion")
+    assert source is not None
+    shares = explosion.by_clipping(source).set_index("clipping")["exploded"]
+    assert shares.to_dict() == {"none": 0.0, "global_norm": 0.0}
 
 
 def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:

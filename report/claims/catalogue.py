@@ -241,7 +241,7 @@ DYNAMIC_BATCHES = Claim(
             FEW_EXPLODE,
             "the share of trials with the policy that do not explode",
             FEW,
-            ways(FEW_EXPLODE_RULE, remedies.policies_explosions, "grid", "batch_updates"),
+            ways(FEW_EXPLODE_RULE, remedies.policies_explosions, "batch_updates", "grid"),
         ),
     ),
 )

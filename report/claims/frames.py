@@ -33,13 +33,14 @@ def at_multiples(source: Evidence) -> pd.DataFrame:
     A study that looked for the best rates first has them as arms, on other seeds than those that
     chose. In any other study the best rate of a trial's configuration is the one that validation
     chooses on all other seeds, and a multiple is the nearest rate that was run, where one lies
-    within `NEAR` decades. A single seed has no others, and chooses for itself.
+    within `NEAR` decades. A single seed has no others, and chooses for itself. Where a
+    configuration has both, the rates of its map are left out.
     """
     frame = source.outcomes
     relative = frame["arm"].fillna("").str.fullmatch(RELATIVE)
     arms = frame[relative]
     found = [arms.assign(times=arms["arm"].str[1:].astype(float))]
-    rest = frame[~relative]
+    rest = _without(frame[~relative], arms)
     if len(rest):
         keys = [c for c in varying(rest) if c != "learning_rate"] or ["dataset"]
         several = rest["seed"].nunique() > 1
@@ -56,6 +57,25 @@ def at_multiples(source: Evidence) -> pd.DataFrame:
     out = pd.concat(found, ignore_index=True)
     out = out.drop(columns=["best_rate", "_distance"], errors="ignore")
     return out[out["times"].isin(MULTIPLES)].reset_index(drop=True)
+
+
+def _without(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of configurations, apart from rate, seed and arm, that no other row has."""
+    if rows.empty or others.empty:
+        return rows
+    both = pd.concat([rows, others], keys=["rows", "others"])
+    keys = [c for c in varying(both) if c != "learning_rate"] or ["dataset"]
+    group = both.groupby(keys, dropna=False).ngroup()
+    return rows[~group["rows"].isin(group["others"]).to_numpy()]
+
+
+def compared(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a comparison: those at rates that were looked for, where there are any.
+
+    The others are of a map, which has fewer seeds.
+    """
+    relative = frame["arm"].fillna("").str.fullmatch(RELATIVE)
+    return frame[relative] if relative.any() else frame
 
 
 def at_best(source: Evidence) -> pd.DataFrame:

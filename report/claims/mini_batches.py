@@ -18,6 +18,7 @@ from report.claims.frames import (
     by_setting,
     by_times,
     chosen,
+    compared,
     only_winner,
     sized,
     sizes,
@@ -37,7 +38,7 @@ def _by_budget(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Budget and setting in words, and the rows of all sizes, plain."""
     for setting, rows in by_setting(bare(sized(frame))):
         for budget, group in by_budget(rows):
-            yield budget, setting, group
+            yield budget, setting, compared(group)
 
 
 def prevent_explosions(source: Evidence) -> Found:

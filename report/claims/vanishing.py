@@ -8,7 +8,7 @@ from benchmark.statistics import paired
 from benchmark.status import capped_loss
 from report import prose
 from report.claims.effects import difference, ratio
-from report.claims.frames import at_best, bare, by_setting
+from report.claims.frames import at_best, bare, by_setting, compared
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
@@ -27,6 +27,7 @@ def _vanishing(source: Evidence) -> list[tuple[tuple[str, str], float, pd.DataFr
     """
     out = []
     for setting, rows in by_setting(bare(at_best(source))):
+        rows = compared(rows)
         for (depth, _, _), best in rows.groupby(["depth", "epochs", "updates"], dropna=False):
             reference = best[best["init_gain"] == 1]
             if reference.empty or reference["learned"].mean() < 0.5:
