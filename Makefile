@@ -39,9 +39,10 @@ quickstart: $(FOR_REPORT)
 	@echo 'Building the report ...'
 	$(RUN) report/build.py results/quick
 
-# The grid comes first: the search trains its best cell again beside its own.
-STUDIES = grid search headline initialization explosion learning_rate clipping normalization \
-    batch_updates optimizers scaling article disturbances architectures
+# The most worth knowing first, should time run out. The grid comes before the search, which trains
+# the grid's best cell again beside its own.
+STUDIES = headline explosion disturbances clipping batch_updates learning_rate initialization \
+    normalization optimizers scaling article architectures grid search
 STUDY_OPTIONS = --scale $(SCALE) $(if $(RESULTS),--results "$(RESULTS)")
 
 # Ctrl-C and bad input end all; a study on some of whose trials the program failed does not.

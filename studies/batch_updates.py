@@ -3,16 +3,18 @@
 Two questions that are easily confused stand side by side: what a batch size does to equally many
 examples, and to equally many updates. Fixed sizes are tried at rates that are powers of two, so
 that both the linear and the square-root rule land on them: where a rule's rate stops being the best
-one is where it breaks. The full batch is compared on a part of the data, where it can make as many
-updates as the others. Every policy that changes the batch starts from the same first size, at its
-own best rate, with each rule for the rate when the batch changes. The noise scale (McCandlish et
-al. 2018, arXiv:1812.06162) stands beside the knee.
+one is where it breaks. Some of the sizes are compared on ten seeds at 1, 3 and 10 times their own
+best rates; so is the full batch, on a part of the data, where it can make as many updates as the
+others. Every policy that changes the batch starts from the same first size, at its own best rate,
+with each rule for the rate when the batch changes, beside fixed sizes; at equal updates also at 3
+and 10 times that rate. The noise scale (McCandlish et al. 2018, arXiv:1812.06162) stands beside the
+knee.
 
-smoke        91 trials       2,409 updates   0.000 core-hours
-quick       439 trials     127,867 updates   0.009 core-hours
-standard    433 trials     251,381 updates       - core-hours
-paper       884 trials   1,597,823 updates    0.76 core-hours
-full      2,362 trials  32,606,250 updates       - core-hours
+smoke       91 trials       2,409 updates   0.000 core-hours
+quick      439 trials     127,867 updates   0.009 core-hours
+standard   433 trials     251,381 updates       - core-hours
+paper    1,542 trials   2,857,917 updates    0.76 core-hours
+full     3,624 trials  42,461,362 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ def powers(low: int, high: int) -> tuple[float, ...]:
 class Settings:
     """What a scale decides; the defaults are those of ``paper``.
 
-    ``part`` is the share of the data of which the full batch is taken, and ``part_sizes`` the fixed
-    sizes beside it.
+    ``batch_sizes`` are mapped over ``rates``, ``compared_sizes`` compared at multiples of their own
+    best rates. ``part`` is the share of the data of which the full batch is taken, and
+    ``part_sizes`` the fixed sizes beside it; ``policy_sizes`` are those beside the policies.
     """
 
     dataset: str = "fashion-mnist"
@@ -53,13 +56,18 @@ class Settings:
     updates: int = 1500
     batch_sizes: Sequence[int] = (8, 32, 128, 512, 2048)
     rates: Sequence[float] = powers(-6, 2)
-    part: float = 0.04
+    compared_sizes: Sequence[int] = (8, 64, 512)
+    compared_rates: RelativeRates = RelativeRates(low=0.0316, high=1.0)
+    part: float = 0.02
+    part_epochs: float = 48
     part_sizes: Sequence[int] = (32, 256)
-    part_rates: Sequence[float] = powers(-4, 1)
+    part_rates: Sequence[float] | RelativeRates = RelativeRates(low=0.0316, high=0.316)
     first: int = 32
+    policy_sizes: Sequence[int] = (32, 256)
     policies: Sequence[str] = CHANGING
     scalings: Sequence[str] = tuple(SCALINGS)
     policy_rates: RelativeRates = RelativeRates(low=0.0316, high=0.316, multiples=(1,))
+    policy_multiples: Sequence[float] = (1, 3, 10)
     policy_fraction: float = 0.1
     policy_epochs: float = 10
     map_seeds: int = 3
@@ -72,9 +80,13 @@ SMALL = Settings(
     epochs=8,
     updates=270,
     batch_sizes=(8, 32, 128, 512),
+    compared_sizes=(),
     part=0.25,
+    part_epochs=0,
     part_rates=(0.0625, 0.25, 1.0),
+    policy_sizes=(32,),
     policy_rates=RelativeRates(low=0.1, high=0.316, multiples=(1,), seeds=(100,)),
+    policy_multiples=(1,),
     policy_fraction=1.0,
     policy_epochs=8,
     seeds=3,
@@ -88,6 +100,7 @@ SCALES = {
         rates=(0.125, 0.5),
         part_rates=(0.125,),
         first=16,
+        policy_sizes=(16,),
         policies=("doubling", "noise_scale", "norm_test"),
         policy_epochs=0.5,
         map_seeds=1,
@@ -113,7 +126,6 @@ SCALES = {
         updates=5000,
         batch_sizes=(4, 16, 64, 256, 1024, 4096),
         rates=powers(-10, 4),
-        part_rates=powers(-6, 2),
         policy_fraction=1.0,
     ),
 }
@@ -123,36 +135,40 @@ def study(scale: str) -> Study:
     """The batch sizes and policies at ``scale``."""
     s = SCALES[scale]
     common: dict[str, Any] = {"dataset": s.dataset, "model": s.models}
-    maps = common | {"seed": range(s.map_seeds)}
-    fixed = maps | {"batch_size": s.batch_sizes, "learning_rate": s.rates}
-    part = maps | {
-        "train_fraction": s.part,
-        "updates": s.updates,
-        "learning_rate": s.part_rates,
+    maps = {
+        "batch_size": s.batch_sizes,
+        "learning_rate": s.rates,
+        "seed": range(s.map_seeds),
     }
-    policy = common | {
-        "train_fraction": s.policy_fraction,
-        "batch_size": s.first,
-        "learning_rate": s.policy_rates,
-    }
-    in_examples, in_updates = {"epochs": s.policy_epochs}, {"updates": s.updates}
+    compared = {"batch_size": s.compared_sizes, "learning_rate": s.compared_rates}
+    fixed = [common | sizes for sizes in (maps, compared) if sizes["batch_size"]]
+    part = common | {"train_fraction": s.part, "learning_rate": s.part_rates}
+    part_budgets: list[dict[str, Any]] = [{"updates": s.updates}]
+    if s.part_epochs:
+        part_budgets.append({"epochs": s.part_epochs})
+    policy = common | {"train_fraction": s.policy_fraction, "batch_size": s.first}
+    multiples = replace(s.policy_rates, multiples=s.policy_multiples)
+    in_examples = policy | {"epochs": s.policy_epochs, "learning_rate": s.policy_rates}
+    in_updates = policy | {"updates": s.updates, "learning_rate": multiples}
     return Study(
         name="batch_updates",
         question="How much data should go into one update, at equal examples and at equal updates, "
         "and do policies that change it reach a target sooner than the best fixed size?",
         factors=[
-            fixed | {"epochs": s.epochs},
-            fixed | {"updates": s.updates},
-            part | {"batch_policy": "full"},
-            part | {"batch_size": s.part_sizes},
+            *(sizes | {"epochs": s.epochs} for sizes in fixed),
+            *(sizes | {"updates": s.updates} for sizes in fixed),
             *(
-                policy | budget | {"batch_policy": ("fixed", "accumulate")}
-                for budget in (in_examples, in_updates)
+                part | budget | whole_or_size
+                for budget in part_budgets
+                for whole_or_size in ({"batch_policy": "full"}, {"batch_size": s.part_sizes})
             ),
-            policy
-            | in_examples
-            | {"batch_policy": s.policies, "learning_rate_scaling": s.scalings},
-            policy | in_updates | {"batch_policy": s.policies},
+            *(
+                budget | kept
+                for budget in (in_examples, in_updates)
+                for kept in ({"batch_size": s.policy_sizes}, {"batch_policy": "accumulate"})
+            ),
+            in_examples | {"batch_policy": s.policies, "learning_rate_scaling": s.scalings},
+            in_updates | {"batch_policy": s.policies},
         ],
         seeds=range(s.seeds),
         checkpoints=s.checkpoints,

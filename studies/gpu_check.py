@@ -32,9 +32,11 @@ PROCESSES = (1, 2, 4, 8)
 PIECE = ("clipping=none,global_norm", "normalization=none,batch", "batch_policy=fixed,noise_scale")
 """Of the grid, what is trained to see how many processes share a GPU best."""
 STUDIES = (
-    *("grid", "headline", "clipping", "explosion", "learning_rate", "normalization"),
-    *("batch_updates", "optimizers", "initialization", "scaling", "search", "article"),
+    *("headline", "explosion", "disturbances", "clipping", "batch_updates", "learning_rate"),
+    *("initialization", "normalization", "optimizers", "scaling", "article", "architectures"),
+    *("grid", "search"),
 )
+"""In the order of the Makefile: what is most worth knowing first."""
 PATIENCE = 130.0
 """Seconds that a study has to land what is in flight: more than it gives its own units."""
 

@@ -7,11 +7,11 @@ Thresholds are the published defaults of each strategy; `studies/search.py` tune
 in examples, so that a policy that doubles its batches makes half the updates;
 `studies/batch_updates.py` has both budgets.
 
-smoke       192 trials       3,072 updates   0.002 core-hours
-quick       576 trials      58,176 updates    0.02 core-hours
-standard    720 trials     562,320 updates       - core-hours
-paper     1,992 trials   3,111,504 updates    3.42 core-hours
-full      7,392 trials  23,100,000 updates       - core-hours
+smoke      192 trials       3,072 updates   0.002 core-hours
+quick      576 trials      58,176 updates    0.02 core-hours
+standard   720 trials     562,320 updates       - core-hours
+paper    1,698 trials   2,652,276 updates    3.42 core-hours
+full     7,392 trials  23,100,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Settings:
     mlp_rates: Sequence[float] = rates_between(0.001, 100)
     cnn_rates: Sequence[float] = rates_between(0.003, 3)
     mlp_clippings: Sequence[str] = ("none", "value", "global_norm", "adaptive", "zclip")
-    cnn_clippings: Sequence[str] = ("none", "value", "global_norm", "adaptive")
-    normalizations: Sequence[str] = ("none", "batch", "layer", "group")
+    cnn_clippings: Sequence[str] = ("none", "global_norm", "adaptive")
+    mlp_normalizations: Sequence[str] = ("none", "batch", "layer", "group")
+    cnn_normalizations: Sequence[str] = ("none", "batch", "group")
     policies: Sequence[str] = ("fixed", "doubling")
     seeds: int = 3
     checkpoints: int = 20
@@ -46,7 +47,9 @@ SMALL = Settings(
     mlp_rates=(0.01, 0.1, 1.0, 10.0),
     cnn_rates=(0.01, 0.1, 1.0, 10.0),
     mlp_clippings=("none", "value", "global_norm", "adaptive"),
-    normalizations=("none", "batch", "layer"),
+    cnn_clippings=("none", "value", "global_norm", "adaptive"),
+    mlp_normalizations=("none", "batch", "layer"),
+    cnn_normalizations=("none", "batch", "layer"),
 )
 
 MANY = ("none", "value", "global_norm", "per_layer_norm", "adaptive", "zclip", "skip_step")
@@ -68,6 +71,7 @@ SCALES = {
         cnn_rates=rates_between(0.001, 100),
         mlp_clippings=MANY,
         cnn_clippings=MANY,
+        cnn_normalizations=("none", "batch", "layer", "group"),
         policies=("fixed", "accumulate", "doubling", "noise_scale"),
     ),
 }
@@ -79,11 +83,20 @@ def study(scale: str) -> Study:
     common = {
         "dataset": s.dataset,
         "epochs": s.epochs,
-        "normalization": s.normalizations,
         "batch_policy": s.policies,
     }
-    mlp = {"model": "mlp", "clipping": s.mlp_clippings, "learning_rate": s.mlp_rates}
-    cnn = {"model": "cnn", "clipping": s.cnn_clippings, "learning_rate": s.cnn_rates}
+    mlp = {
+        "model": "mlp",
+        "clipping": s.mlp_clippings,
+        "normalization": s.mlp_normalizations,
+        "learning_rate": s.mlp_rates,
+    }
+    cnn = {
+        "model": "cnn",
+        "clipping": s.cnn_clippings,
+        "normalization": s.cnn_normalizations,
+        "learning_rate": s.cnn_rates,
+    }
     return Study(
         name="grid",
         question="Which clipping, normalization and batch-size policy keep training stable, "

@@ -68,6 +68,15 @@ def test_make_targets_of_the_readme_exist(command):
     assert re.search(rf"^{command[1]}:", makefile, flags=re.MULTILINE)
 
 
+def test_all_studies_are_trained_on_every_machine_in_the_same_order():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    (listed,) = re.findall(r"^STUDIES = (.+)$", makefile, flags=re.MULTILINE)
+    on_a_gpu = runpy.run_path(str(ROOT / "studies" / "gpu_check.py"))["STUDIES"]
+    assert listed.split() == list(on_a_gpu)
+    scripts = {path.stem for path in (ROOT / "studies").glob("*.py")}
+    assert set(on_a_gpu) == scripts - {"throughput", "published", "gpu_check"}
+
+
 @pytest.mark.parametrize(
     "command", [c for c in COMMANDS if c[:4] == ["python", "-m", "benchmark", "list"]], ids=shown
 )
