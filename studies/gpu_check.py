@@ -21,8 +21,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, folder_path, one_of, refuse
+from benchmark.driver.commandline import SCALES, USER_ERRORS
 from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
+from benchmark.terminal import Parser, folder_path, one_of, refuse
 from benchmark.timing.on_gpu import Row, best_width, cases, compare, limits, widths
 
 QUESTION = (__doc__ or "").splitlines()[0]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from benchmark.driver.commandline import SCALES, USER_ERRORS, Parser, folder_path, one_of, refuse
+from benchmark.driver.commandline import SCALES, USER_ERRORS
 from benchmark.driver.executors import at_most, cores, open_pool
 from benchmark.driver.workers import Workers
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
@@ -28,6 +28,7 @@ from benchmark.parquet import write
 from benchmark.provenance import provenance
 from benchmark.schema import frame
 from benchmark.statistics import speed
+from benchmark.terminal import Parser, folder_path, one_of, refuse
 from benchmark.timing import (
     NO_JAX,
     Lab,

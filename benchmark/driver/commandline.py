@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -22,11 +20,12 @@ from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table, failed_line
 from benchmark.engine.devices import DEVICES
-from benchmark.names import quoted, unknown
+from benchmark.names import quoted
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
+from benchmark.terminal import Parser, folder_path, one_of, refuse
 
 SCALES = {
     "smoke": "seconds: does it run",
@@ -150,52 +149,9 @@ class _BesideTheBar(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def refuse(error: Exception | str) -> int:
-    """Say in one line what is wrong with the input; returns the exit status 2."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as all errors of bad input are."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with status 2."""
-        self.exit(refuse(f"{message} (--help lists the options)"))
-
-
 def device_name(text: str) -> str:
     """A device's name for argparse: one of `DEVICES`, or ``cuda:N``."""
     return text if re.fullmatch(r"cuda:\d{1,3}", text) else one_of("device", DEVICES)(text)
-
-
-def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
-    """An argument's type: one of the names ``allowed``; the error has the nearest of them.
-
-    >>> one_of("scale", ["quick", "full"])("quik")
-    Traceback (most recent call last):
-        ...
-    argparse.ArgumentTypeError: unknown scale 'quik'. Did you mean 'quick'? Allowed: quick, full.
-    """
-    names = tuple(allowed)
-
-    def check(text: str) -> str:
-        if text not in names:
-            raise argparse.ArgumentTypeError(unknown(kind, text, names))
-        return text
-
-    return check
-
-
-def folder_path(text: str) -> Path:
-    """An argument's type: a folder, where ``~`` is the home folder, which no shell puts after =."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise argparse.ArgumentTypeError(f"no home folder is known for {text!r}") from None
 
 
 def make_parser(question: str) -> Parser:

@@ -9,20 +9,11 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.driver.commandline import (
-    USER_ERRORS,
-    Parser,
-    folder_path,
-    one_of,
-    refuse,
-    show_notes,
-)
+from benchmark.driver.commandline import USER_ERRORS, show_notes
 from benchmark.driver.search import TUNABLE
 from benchmark.driver.verifying import add_verify
 from benchmark.engine import REGISTRIES
@@ -30,6 +21,7 @@ from benchmark.records import Range
 from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.statistics import completeness
 from benchmark.status import exploded
+from benchmark.terminal import Parser, folder_path, one_of, refuse, show
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 KINDS = (*REGISTRIES, "study")
@@ -214,12 +206,3 @@ def aligned(rows: Iterable[Row], *, right: bool = False) -> str:
             others = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([first, *others]).rstrip())
     return "\n".join(lines)
-
-
-def show(text: str) -> None:
-    """Print ``text``; a reader who stops early (``| head``) has seen enough and is no error."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # what is still buffered goes nowhere, or Python complains when it exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import load
-from benchmark.driver.commandline import device_name, folder_path
+from benchmark.driver.commandline import device_name
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import open_pool
 from benchmark.driver.options import Options
@@ -30,6 +30,7 @@ from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import choose_device, describe_device, libraries
 from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
+from benchmark.terminal import folder_path
 
 SAMPLE = 5
 ACCURACY_TOLERANCE = 0.05

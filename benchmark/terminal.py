@@ -1,0 +1,64 @@
+"""What every command line of this project has in common: one-line errors, and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchmark.names import unknown
+
+
+def refuse(error: Exception | str) -> int:
+    """Say in one line what is wrong with the input; returns the exit status 2."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all errors of bad input are."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with status 2."""
+        self.exit(refuse(f"{message} (--help lists the options)"))
+
+
+def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
+    """An argument's type: one of the names ``allowed``; the error has the nearest of them.
+
+    >>> one_of("scale", ["quick", "full"])("quik")
+    Traceback (most recent call last):
+        ...
+    argparse.ArgumentTypeError: unknown scale 'quik'. Did you mean 'quick'? Allowed: quick, full.
+    """
+    names = tuple(allowed)
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(unknown(kind, text, names))
+        return text
+
+    return check
+
+
+def folder_path(text: str) -> Path:
+    """An argument's type: a path, where ``~`` is the home folder, which no shell puts after =."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"no home folder is known for {text!r}") from None
+
+
+def show(text: str) -> None:
+    """Print ``text``; a reader who stops early (``| head``) has seen enough and is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # what is still buffered goes nowhere, or Python complains when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
