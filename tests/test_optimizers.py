@@ -52,11 +52,18 @@ def parameters() -> list[torch.nn.Parameter]:
     return [torch.nn.Parameter(torch.linspace(-1, 1, 5, dtype=torch.float64))]
 
 
+@pytest.mark.parametrize("name", TORCH)
+def test_it_equals_torchs(name: str) -> None:
+    follow(OPTIMIZERS[name], TORCH[name](parameters()), None)
+
+
+def test_every_optimizer_is_compared_with_another_implementation() -> None:
+    # the others in test_shaped_optimizers.py
+    assert set(OPTIMIZERS) - set(TORCH) == {"lion", "lamb", "muon", "schedule_free_sgd"}
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 class TestEveryOptimizer:
-    def test_equals_torch(self, optimizer: Optimizer) -> None:
-        follow(optimizer, TORCH[optimizer.name](parameters()), None)
-
     def test_is_described(self, optimizer: Optimizer) -> None:
         assert OPTIMIZERS[optimizer.name] is optimizer
         assert optimizer.reference

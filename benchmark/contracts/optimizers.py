@@ -58,6 +58,10 @@ def _check_steps(subject: Subject, optimizer: Optimizer, dtype: torch.dtype) -> 
     parameters = torch.linspace(-1, 1, SIZE, dtype=dtype)
     with subject.attempt("must make a state from the layout and a tensor like the parameters (D,)"):
         state = optimizer.init(LAYOUT, parameters)
+    if optimizer.evaluated is not None:
+        with subject.attempt("must take the parameters (D,) and its state to what is evaluated"):
+            start = optimizer.evaluated(parameters.clone(), copied(state))
+        subject.same(start, parameters, "must evaluate the parameters themselves at the start", 0)
     for given in _gradients(dtype):
         gradient, kept, weights = given.clone(), copied(state), parameters.clone()
         context = _context(weights, default(optimizer))

@@ -443,14 +443,24 @@ class Program:
     ) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy (K,) in evaluation mode on examples (N, C, H, W), (N,).
 
-        ``at_once`` examples of each trial go through the network together.
+        ``at_once`` examples of each trial go through the network together. Of parameters that the
+        optimizer names, where it does not evaluate those that it takes gradients at.
         """
+        if (evaluated := self.parts.optimizer.evaluated) is not None:
+            lifted = lift(evaluated, len(population.parameters))
+            where = lifted(population.parameters, population.optimizer)
+            population = dataclasses.replace(population, parameters=where)
+        return self._evaluate(population, images, labels, at_once)
+
+    def _evaluate(
+        self, population: Population, images: Tensor, labels: Tensor, at_once: int
+    ) -> tuple[Tensor, Tensor]:
         self._set_mode(training=False)
         trials = population.parameters.shape[0]
         pixels = trials * min(at_once, len(images)) * images.shape[-2:].numel()
         if trials > 1 and self.device.type == "cpu" and self.spreads and pixels > SPREAD_PIXELS:
             each = [
-                self.evaluate(population.part(k), images, labels, at_once) for k in range(trials)
+                self._evaluate(population.part(k), images, labels, at_once) for k in range(trials)
             ]
             loss, accuracy = (torch.cat(parts) for parts in zip(*each, strict=True))
             return loss, accuracy

@@ -58,7 +58,10 @@ def _factor(*levels: str) -> dict[str, Look]:
 
 
 LOOKS: dict[str, Look] = {
-    **_factor("sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"),
+    **_factor(
+        *("sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"),
+        *("lion", "lamb", "muon", "schedule_free_sgd"),
+    ),
     **_factor(
         *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau", "range_test"),
     ),
@@ -116,6 +119,7 @@ NAMES = {
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
+    **{"lion": "Lion", "lamb": "LAMB", "muon": "Muon", "schedule_free_sgd": "schedule-free SGD"},
     **{"tpe": "TPE", "sgd": "SGD", "rms": "RMS", "cabs": "CABS", "dive": "DIVE"},
     **{"he": "He", "glorot": "Glorot"},
 }

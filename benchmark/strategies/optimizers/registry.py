@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from benchmark.records import Range
+from benchmark.strategies.optimizers.by_tensor import (
+    LayerwiseAdaptation,
+    OrthogonalizedMomentum,
+    zero_momentum_and_moments,
+)
 from benchmark.strategies.optimizers.elementwise import (
-    adaptive_moments,
-    decoupled_decay,
+    AdaptiveMoments,
+    SignOfMomentum,
+    average,
     gradient_descent,
     heavy_ball,
     look_ahead,
     root_mean_square,
+    schedule_free,
+    zero_average,
     zero_moments,
     zero_scale,
     zero_velocity,
@@ -56,7 +64,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "adam": Optimizer(
         "adam",
-        adaptive_moments,
+        AdaptiveMoments(),
         Range(1e-5, 1.0, default=1e-3),
         "Kingma, Ba 2015, arXiv:1412.6980",
         "adaptive moments, 0.9 and 0.999",
@@ -65,11 +73,48 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "adamw": Optimizer(
         "adamw",
-        decoupled_decay,
+        AdaptiveMoments(weight_decay=0.01),
         Range(1e-5, 1.0, default=1e-3),
         "Loshchilov, Hutter 2019, arXiv:1711.05101",
         "Adam with decoupled weight decay 0.01",
         zero_moments,
         elementwise=True,
+    ),
+    "lion": Optimizer(
+        "lion",
+        SignOfMomentum(),
+        Range(1e-6, 0.1, default=1e-4),
+        "Chen et al. 2023, arXiv:2302.06675",
+        "sign of a momentum, 0.9 and 0.99",
+        zero_velocity,
+        elementwise=True,
+    ),
+    "lamb": Optimizer(
+        "lamb",
+        LayerwiseAdaptation(),
+        Range(1e-5, 1.0, default=1e-3),
+        "You et al. 2020, arXiv:1904.00962",
+        "AdamW with each matrix's update brought to the norm of its weights",
+        zero_moments,
+    ),
+    "muon": Optimizer(
+        "muon",
+        OrthogonalizedMomentum(),
+        Range(1e-5, 1.0, default=1e-3),
+        "Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982",
+        "orthogonalized momentum for matrices, Adam for the rest",
+        zero_momentum_and_moments,
+        momentum=Range(0.0, 0.999, default=0.95, log=False),
+    ),
+    "schedule_free_sgd": Optimizer(
+        "schedule_free_sgd",
+        schedule_free,
+        Range(1e-3, 1e2, default=1.0),
+        "Defazio et al. 2024, arXiv:2405.15682",
+        "SGD with an average of its steps in place of a schedule; evaluated at the average",
+        zero_average,
+        momentum=Range(0.0, 0.999, default=0.9, log=False),
+        elementwise=True,
+        evaluated=average,
     ),
 }

@@ -55,6 +55,9 @@ class Optimizer:
         ``(layout, like) -> state``, on the device and in the type of the tensor ``like`` (D,).
     momentum
         The range and the default of `Trial.momentum`; None for an optimizer without.
+    evaluated
+        ``(parameters (D,), state) -> parameters (D,)`` that are evaluated in place of those that
+        gradients are taken at; at the start the same. None where these are evaluated.
     elementwise
         Whether each number of the direction follows from the numbers at its own place alone (and
         from those that a trial has one of). The trials of a unit then take their steps as one.
@@ -68,3 +71,4 @@ class Optimizer:
     init: Callable[[Layout, Tensor], State] = no_memory
     momentum: Range | None = None
     elementwise: bool = False
+    evaluated: Callable[[Tensor, State], Tensor] | None = None
