@@ -1,4 +1,4 @@
-"""By which kernels a CPU computes small convolutional networks: numba's where it is installed."""
+"""By which kernels convolutional networks are computed, on a CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import importlib.util
 import os
 
 VARIABLE = "BENCHMARK_KERNELS"
-"""Environment variable: ``torch`` leaves numba's kernels alone although it is installed."""
+"""Environment variable: ``torch`` leaves numba's kernels alone although it is installed, and a
+GPU's convolutions folded."""
 
 CHOICES = ("numba", "torch")
+
+
+def asked() -> str:
+    """What the environment asks for: one of `CHOICES`, or nothing."""
+    return os.environ.get(VARIABLE, "")
 
 
 def kernels() -> str:
@@ -21,7 +27,7 @@ def kernels() -> str:
     ValueError
         If ``BENCHMARK_KERNELS`` is neither, or asks for what is not installed.
     """
-    return _kernels(os.environ.get(VARIABLE, ""))
+    return _kernels(asked())
 
 
 @functools.cache

@@ -42,9 +42,9 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("chosen", "gpus", "processes"),
     [
-        ({"device": "auto"}, ["cuda:0", "cuda:1"], 8),
-        ({"device": "cuda"}, ["cuda:0", "cuda:1"], 8),
-        ({"device": "cuda:1"}, ["cuda:1"], 4),
+        ({"device": "auto"}, ["cuda:0", "cuda:1"], 16),
+        ({"device": "cuda"}, ["cuda:0", "cuda:1"], 16),
+        ({"device": "cuda:1"}, ["cuda:1"], 8),
         ({"device": "cuda", "workers": 3}, ["cuda:0", "cuda:1"], 3),
         ({"device": "cpu"}, [], 16),
         ({"device": "cuda", "executor": "dask://there:8786"}, [], 16),

@@ -102,9 +102,10 @@ def at_most(workers: int) -> int:
     return most
 
 
-PROCESSES_A_GPU = 4
-"""Unless told otherwise: the work of one on the host, of some 10 ms a trial, is done while the
-others' trials are on the GPU."""
+PROCESSES_A_GPU = 8
+"""Unless told otherwise: the work of one on the host is done while the others' trials are on the
+GPU (H200, 48 MLPs at once of 400 steps each: 1, 4, 8 and 14 processes trained 165, 479, 714 and
+754 thousand trials an hour)."""
 
 
 def processes_for(gpus: Sequence[str]) -> int:

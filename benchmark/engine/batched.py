@@ -19,6 +19,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from benchmark.engine.pooled_convolution import is_by_twos, pooled_convolution
+from benchmark.engine.unfolded_convolution import unfolded_convolution
 from benchmark.models.recurrent import Recurrence
 from benchmark.models.residual import Residual
 from benchmark.models.transformer import Attention, Positions, Rows, TokenMean, attend
@@ -163,8 +164,12 @@ def standardized_convolution(module: StandardizedConv2d, tensors: Tensors, x: Te
 def convolution(module: nn.Conv2d, tensors: Tensors, x: Tensor) -> Tensor:
     """A convolution a trial; on a CPU one after the other, with the channels last in memory.
 
-    vmap makes K convolutions one of K groups, which a CPU runs without its fast kernels.
+    vmap makes K convolutions one of K groups, which a CPU runs without its fast kernels, and a GPU
+    one after the other; most are matrix products there.
     """
+    unfolded = unfolded_convolution(module, tensors, x)
+    if unfolded is not None:
+        return unfolded
     if x.device.type != "cpu" and x.shape[0] > 1:
         bias = tensors.get("bias")
         over = (0, 0, None if bias is None else 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmark.kernels import asked
 from benchmark.names import quoted
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -55,7 +56,7 @@ def memory(device: torch.device) -> int:
 
 
 def libraries(device: torch.device) -> dict[str, str]:
-    """Versions of what a GPU's numbers depend on besides torch; none for a CPU."""
+    """What a GPU's numbers depend on besides torch; nothing for a CPU."""
     if device.type != "cuda":
         return {}
     try:
@@ -66,6 +67,7 @@ def libraries(device: torch.device) -> dict[str, str]:
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),
         "driver": found[0] if found else "unknown",
+        "convolutions": "torch" if asked() == "torch" else "unfolded",
     }
 
 

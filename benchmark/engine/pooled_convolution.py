@@ -9,7 +9,7 @@ same way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -141,7 +141,7 @@ class _PooledConvolution(torch.autograd.Function):
         inputs, given = _channels_last(_shared(x)), _channels_last(gradient)
         # second derivatives are torch's
         if torch.is_grad_enabled() or not (_finite(given) and _finite(inputs)):
-            return _gradients_by_torch(gradient, (x, weight, bias), ctx.needs_input_grad)
+            return gradients_by_torch(_by_torch, gradient, (x, weight, bias), ctx.needs_input_grad)
         to_bias = torch.zeros_like(bias, memory_format=torch.contiguous_format)
         trials, features, channels, size, _ = weight.shape
         if channels % CHANNELS:
@@ -184,16 +184,26 @@ def _by_torch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.stack([F.relu(F.max_pool2d(F.conv2d(*one, padding="same"), 2)) for one in each])
 
 
-def _gradients_by_torch(
-    gradient: Tensor, inputs: Sequence[Tensor], needed: Sequence[bool]
+def gradients_by_torch(
+    function: Callable[..., Tensor],
+    gradient: Tensor,
+    inputs: Sequence[Tensor],
+    needed: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
+    """Gradients by those of ``inputs`` that are ``needed``, which can be differentiated further.
+
+    Parameters
+    ----------
+    gradient
+        By what ``function`` gives for ``inputs``.
+    """
     twice = torch.is_grad_enabled()
     with torch.enable_grad():
         leaves = [
             tensor if twice else tensor.detach().requires_grad_(asked)
             for tensor, asked in zip(inputs, needed, strict=True)
         ]
-        outputs = _by_torch(*leaves)
+        outputs = function(*leaves)
         asked = [leaf for leaf, wanted in zip(leaves, needed, strict=True) if wanted]
         found = iter(torch.autograd.grad(outputs, asked, gradient, create_graph=twice))
     return tuple(next(found) if wanted else None for wanted in needed)
