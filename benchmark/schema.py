@@ -84,6 +84,7 @@ TRIALS = {
     "first_spike_step": WHOLE,
     "disturbed_step": WHOLE,
     "warm_up_steps": WHOLE,
+    "policy_warm_up_steps": WHOLE,
     "target_accuracy": REAL,
     "skipped_fraction": REAL,
     "loss_scale": REAL,
@@ -95,8 +96,9 @@ norms before clipping; ``spike_score`` the share of steps that are a loss spike;
 ``trials_together`` how many trials shared the time of which ``seconds`` is this one's part;
 ``custom`` the digests of custom strategies, models and data sets (``factor:digest``), missing where
 all are built in. ``first_spike_step`` is the first step with a spike, ``disturbed_step`` the first
-whose batch or rate was disturbed; ``warm_up_steps`` those in which the clipping cannot act yet; and
-``target_accuracy`` the data set's. ``skipped_fraction`` is the share of steps that were skipped,
+whose batch or rate was disturbed; ``warm_up_steps`` those in which the clipping cannot act yet, and
+``policy_warm_up_steps`` those before the batch policy may first change anything;
+``target_accuracy`` is the data set's. ``skipped_fraction`` is the share of steps that were skipped,
 because the scaled gradient overflowed, which is no explosion; ``loss_scale`` the scale after the
 last; both are missing where the precision does not scale the loss. One of ``epochs`` and
 ``updates`` is missing: the budget is stated in the other."""

@@ -135,12 +135,19 @@ def divergence(trials: pd.DataFrame) -> pd.Series:
     return exploded(trials) & ~overshoot(trials)
 
 
-def could_act(trials: pd.DataFrame) -> pd.Series:
-    """Whose clipping had steps after its warm-up: the others say nothing about the rule.
+WARM_UPS = {"clipping": "warm_up_steps", "batch_policy": "policy_warm_up_steps"}
+"""Factors whose strategies may have a warm-up, and the column that has its steps."""
 
-    A disturbance has to come after it, too. A rule without a warm-up can act from the first step.
+
+def could_act(trials: pd.DataFrame, factor: str = "clipping") -> pd.Series:
+    """Whose clipping or batch policy had steps after its warm-up: the others say nothing about it.
+
+    A disturbance has to come after it, too. A rule without a warm-up can act from the first step,
+    and so could one of results that were written before its warm-up was recorded.
     """
-    warm_up = trials["warm_up_steps"].fillna(0)
+    if WARM_UPS[factor] not in trials:
+        return pd.Series(True, index=trials.index)
+    warm_up = trials[WARM_UPS[factor]].fillna(0)
     last = trials["steps"].fillna(0)
     if "disturbed_step" in trials:
         last = trials["disturbed_step"].fillna(last)

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics import able
 from report.evidence import Evidence
 
 HALF = 0.5
@@ -67,8 +68,8 @@ def best_by_rate(study: Evidence) -> pd.DataFrame:
 
 
 def clipped(study: Evidence) -> pd.DataFrame:
-    """The trials of which is known how many steps were clipped."""
-    frame = study.outcomes
+    """The trials of which is known how many steps were clipped, and whose clipping could act."""
+    frame = able(study.outcomes, "clipping")
     return frame[frame["clipping"].ne("none") & frame["clipped_fraction"].notna()]
 
 

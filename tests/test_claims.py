@@ -717,6 +717,21 @@ def test_rules_that_could_not_act_are_left_out_and_counted() -> None:
     )
 
 
+def test_what_ends_before_its_batch_policy_may_act_is_compared_with_nothing_and_counted() -> None:
+    late = {"batch_policy": "doubling", "policy_warm_up_steps": STEPS}
+    rows = on_seeds(**above(10)) + on_seeds("nonfinite", **above(10, **late))
+    rows += on_seeds(**above(1)) + on_seeds(accuracy=0.5, **above(1, **late))
+    load = {"batch_updates": made("batch_updates", rows)}.get
+    assert judge(part_of(6, 0), load).verdict == NOT_TESTED
+    shares = judge(part_of(6, 1), load)
+    # what it could not prevent it did not solve
+    assert [effect.estimate for effect in shares.found.effects] == [0.0]
+    assert shares.found.notes[-1] == (
+        "Counted as what they are: 20 trials that ended within the warm-up of the batch policy "
+        "(doubling)."
+    )
+
+
 def test_equal_examples_and_equal_updates_are_two_comparisons() -> None:
     rows = sizes(True, "digits", "train_fraction", (0.1, 1.0), model="mlp")
     own = {"model": "mlp", "epochs": None, "updates": 100}

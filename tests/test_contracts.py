@@ -139,6 +139,14 @@ CLIPPING = {
     "a hidden warm-up": (changed(CLIPPINGS, "zclip", warm_up=0), "declare a longer one"),
     "too short a warm-up": (changed(CLIPPINGS, "adagc", warm_up=98), "declare a longer one"),
     "another warm-up rule": (changed(CLIPPINGS, "adagc", warm_up_rule=keep), "acts at step 1 "),
+    "a policy that acts too early": (
+        changed(BATCH_POLICIES, "doubling", acts_from=0.5),
+        "must change nothing before 0.5 of the budget",
+    ),
+    "a policy that never acts": (
+        changed(BATCH_POLICIES, "doubling", acts_from=1.0),
+        "must act from a share of the budget",
+    ),
     "half a step": (changed(CLIPPINGS, "zclip", warm_up=2.5), "whole number of steps"),
 }
 

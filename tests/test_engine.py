@@ -26,7 +26,7 @@ from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
 from benchmark.status import could_act
-from benchmark.strategies.batch_policies import BATCH_POLICIES
+from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.losses import LOSSES
 from benchmark.strategies.normalization import NORMALIZATIONS
@@ -485,6 +485,31 @@ def test_a_trial_that_ends_in_its_warm_up_says_so(toy: Dataset, updates: int, ea
     assert could_act(rows).tolist() == [not early, True]
     reasons = rows["status_reason"].fillna("").tolist()
     assert reasons == ["ended within the 25 steps of zclip's warm-up" if early else "", ""]
+
+
+LATE = dataclasses.replace(BATCH_POLICIES["doubling"], name="late", acts_from=0.75)
+
+
+@pytest.mark.parametrize(
+    ("policy", "undecided"),
+    [("fixed", 0), ("accumulate", 0), ("noise_scale", 2), ("doubling", 2), (LATE, 6)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_trial_knows_when_its_batch_policy_may_first_act(
+    toy: Dataset, policy: str | BatchPolicy, undecided: int
+) -> None:
+    rows = run(Trial(dataset=toy, updates=8, batch_size=16, batch_policy=policy))
+    assert rows["policy_warm_up_steps"].tolist() == [undecided]
+    assert could_act(rows, "batch_policy").tolist() == [True]
+
+
+def test_a_trial_that_breaks_before_its_batch_policy_may_act_says_so(toy: Dataset) -> None:
+    rows = run(Trial(dataset=toy, updates=8, learning_rate=1e30, batch_policy="doubling"))
+    assert not could_act(rows, "batch_policy").any()
+    assert could_act(rows).all()
+    assert (
+        rows["status_reason"].str.endswith("; ended within the 2 steps of doubling's warm-up").all()
+    )
 
 
 def test_the_same_unit_gives_the_same_bits(toy: Dataset) -> None:

@@ -1,5 +1,6 @@
 """Batch-size policies and schedules, on numbers one can check by hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -23,6 +24,30 @@ def at(progress: float, before: float, batch_size: int = 32, examples: int = 100
     return Observation(
         *(batch_size, 32, examples, progress, before, 1.0, 1.0), learning_rate=0.1, samples=[SAMPLE]
     )
+
+
+CHANGING = [name for name, policy in BATCH_POLICIES.items() if policy.first_decision(20)]
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_policy_first_changes_something_at_the_end_of_its_warm_up(name: str) -> None:
+    policy = BATCH_POLICIES[name]
+    assert policy.parameter is not None
+    # noisy enough for every policy to want larger batches than 32, or smaller ones
+    noisy = dataclasses.replace(SAMPLE, small_norm_squared=40.0, big_norm_squared=1.35)
+    decisions = [
+        policy.decide(
+            dataclasses.replace(at(k / 20, (k - 1) / 20), samples=[noisy]),
+            policy.parameter.default,
+        )
+        for k in range(1, 21)
+    ]
+    changed = [k for k, decision in enumerate(decisions, 1) if decision != Decision(32)]
+    assert changed[0] == policy.first_decision(20)
+
+
+def test_policies_that_never_change_the_size_have_no_warm_up() -> None:
+    assert set(BATCH_POLICIES) - set(CHANGING) == {"fixed", "full", "accumulate"}
 
 
 @pytest.mark.parametrize(

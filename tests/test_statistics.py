@@ -334,6 +334,33 @@ def test_outcomes_count_exploded_trials_at_chance_and_capped_loss() -> None:
     assert found["could_act"].tolist() == [True] * 4
 
 
+@pytest.mark.parametrize(
+    ("factor", "column"), [("clipping", "could_act"), ("batch_policy", "policy_could_act")]
+)
+def test_what_could_not_act_is_compared_with_nothing(factor: str, column: str) -> None:
+    levels = {"clipping": ("none", "adagc"), "batch_policy": ("fixed", "doubling")}[factor]
+    frame = pd.DataFrame(
+        {
+            factor: [*levels, *levels],
+            "dataset": "digits",
+            "seed": [0, 0, 1, 1],
+            "accuracy": [0.5, 0.6, 0.5, 0.9],
+            column: [True, True, True, False],
+        }
+    )
+    pairs = statistics.paired(frame, factor, levels[1], levels[0], "accuracy")
+    assert pairs["seed"].tolist() == [0]
+    assert statistics.able(frame, "model").equals(frame)
+
+
+def test_clipped_steps_of_a_rule_that_could_not_act_are_not_counted() -> None:
+    frame = pd.DataFrame(
+        {"clipping": "adagc", "clipped_fraction": [0.2, 1.0], "could_act": [True, False]}
+    )
+    (row,) = statistics.clipping_facts(frame).to_dict("records")
+    assert (row["trials"], row["clipped"], row["aggressive"]) == (1, 0.2, 0.0)
+
+
 def test_status_shares_of_finished_trials() -> None:
     statuses = ["stable", "dead", "stable", "skipped", "nonfinite", "failed"]
     frame = pd.DataFrame({"model": ["b", "b", "b", "b", "a", "a"], "status": statuses})

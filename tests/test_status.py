@@ -135,6 +135,20 @@ def test_a_rule_could_act_in_a_step_after_its_warm_up(
     assert could_act(rows).tolist() == [expected]
 
 
+@pytest.mark.parametrize(("warm_up", "expected"), [(100, False), (99, True), (NAN, True)])
+def test_a_batch_policy_has_a_warm_up_of_its_own(warm_up: float, expected: bool) -> None:
+    rows = trials(steps=[100], warm_up_steps=[0], policy_warm_up_steps=[warm_up])
+
+    assert could_act(rows, "batch_policy").tolist() == [expected]
+    assert could_act(rows).tolist() == [True]
+
+
+def test_results_without_the_column_of_a_warm_up_count_as_before() -> None:
+    rows = trials(steps=[100], warm_up_steps=[0])
+
+    assert could_act(rows, "batch_policy").tolist() == [True]
+
+
 @pytest.mark.parametrize(("disturbed", "expected"), [(25, False), (26, True), (NAN, True)])
 def test_a_disturbance_within_the_warm_up_says_nothing(disturbed: float, expected: bool) -> None:
     rows = trials(steps=[100], warm_up_steps=[25], disturbed_step=[disturbed])

@@ -50,6 +50,10 @@ def observations() -> Iterator[Observation]:
 def check_batch_policy(subject: Subject, policy: BatchPolicy) -> None:
     """Sizes that an update can have, from anything that a policy may see."""
     check_range(subject, "parameter", policy.parameter)
+    subject.demand(
+        isinstance(policy.acts_from, int | float) and 0 <= policy.acts_from < 1,
+        f"must act from a share of the budget in 0..1, below 1, but has {policy.acts_from!r}",
+    )
     for parameter in values_of(policy.parameter):
         with subject.attempt("must say into how many micro-batches it cuts"):
             pieces = policy.micro_batches(parameter)
@@ -89,6 +93,11 @@ def _check_decision(
         f"must multiply the learning rate by a positive number, but gave {factor!r} on {seen}",
     )
     subject.demand(again == decision, "must decide the same on the same")
+    subject.demand(
+        seen.progress >= policy.acts_from or decision == Decision(seen.batch_size),
+        f"must change nothing before {policy.acts_from:g} of the budget, its `acts_from`, but does "
+        f"on {seen}",
+    )
 
 
 def check_schedule(subject: Subject, schedule: Schedule) -> None:

@@ -30,8 +30,9 @@ class Scale:
 
     ``examples`` is the size of the training set; ``checked`` the number of validation examples
     looked at in a checkpoint, ``validation`` that of the final evaluation; ``warm_up`` the steps in
-    which the clipping cannot act yet; ``skips_overflow`` whether steps whose gradient is not finite
-    are skipped, because the loss is scaled.
+    which the clipping cannot act yet, ``undecided`` what of the budget is used before the batch
+    policy may first change anything, 0 if it never does; ``skips_overflow`` whether steps whose
+    gradient is not finite are skipped, because the loss is scaled.
 
     The loss of a batch that a disturbance changed is that of other data, and no spike: what it did
     to the network shows in the steps after it.
@@ -44,6 +45,7 @@ class Scale:
     validation: int
     target_accuracy: float
     warm_up: int = 0
+    undecided: int = 0
     skips_overflow: bool = False
     disturbance: Disturbance = DISTURBANCES["none"]
 
@@ -239,10 +241,11 @@ class Log:
         if status == "stalled":
             unit = "updates" if s.budget.in_updates else "epochs"
             self.reason = "never learned" if s.budget.amount else f"0 {unit}: not trained"
-        if 0 < self.steps <= s.warm_up:
-            rule = self.trial.row()["clipping"]
-            early = f"ended within the {s.warm_up} steps of {rule}'s warm-up"
-            self.reason = f"{self.reason}; {early}" if self.reason else early
+        undecided = s.budget.updates_until(s.undecided, used=0, batch_size=self.first_batch_size)
+        for factor, warm_up in (("clipping", s.warm_up), ("batch_policy", undecided)):
+            if 0 < self.steps <= warm_up:
+                early = f"ended within the {warm_up} steps of {self.trial.row()[factor]}'s warm-up"
+                self.reason = f"{self.reason}; {early}" if self.reason else early
         reached = [r for r, a in after_start if a >= s.target_accuracy]
         losses, norms, clipped, skipped = self.step_series()
         over_all = summarize_steps(losses, norms, clipped)
@@ -256,6 +259,7 @@ class Log:
             "first_spike_step": self.spike_step,
             "disturbed_step": self.disturbed_step,
             "warm_up_steps": s.warm_up,
+            "policy_warm_up_steps": undecided,
             "target_accuracy": s.target_accuracy,
             "steps": self.steps,
             "samples": self.samples_seen,

@@ -41,14 +41,17 @@ class Run:
         self.settings = settings
         examples = examples_used(trials[0], len(splits.train_labels))
         checked = min(CHECKED_EXAMPLES, len(splits.validation_labels))
+        budget, policy = Budget.of(trials[0], examples), program.parts.batch_policy
+        decided = policy.first_decision(settings.checkpoints) or 0
         self.scale = Scale(
-            budget=Budget.of(trials[0], examples),
+            budget=budget,
             examples=examples,
             classes=program.parts.dataset.classes,
             checked=checked,
             validation=len(splits.validation_labels),
             target_accuracy=program.parts.dataset.target_accuracy,
             warm_up=program.parts.clipping.warm_up,
+            undecided=budget.share(decided, settings.checkpoints),
             skips_overflow=program.parts.precision.loss_scaling is not None,
             disturbance=program.parts.disturbance,
         )
@@ -59,8 +62,7 @@ class Run:
         probed = min(PROBED_EXAMPLES, examples)
         self.probed = self._images(splits.train_images[:probed]), splits.train_labels[:probed]
         self.sharpness_on = tuple(tensor[:SHARPNESS_EXAMPLES] for tensor in self.probed)
-        first = program.parts.batch_policy.first
-        self.logs = [Log(t, self.scale, first(t.batch_size, examples)) for t in trials]
+        self.logs = [Log(t, self.scale, policy.first(t.batch_size, examples)) for t in trials]
         self.trials = trials
         # position in the population -> position in the logs; trials that ended are taken out
         self.alive = list(range(len(trials)))

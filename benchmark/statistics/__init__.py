@@ -16,6 +16,7 @@ from benchmark.statistics.depth import (
 )
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.outcomes import (
+    able,
     best_so_far,
     completeness,
     explosion_onset,
@@ -61,6 +62,7 @@ from benchmark.statistics.spans import rate_spans
 __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
+    "able",
     "best_per_arm",
     "best_so_far",
     "bootstrap",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
 from benchmark.statistics.seeds import interval, mean, over_seeds
 
@@ -19,9 +20,10 @@ def clipping_facts(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd
 
     ``clipped`` is the median over the group's trials of the share of their steps that were
     clipped; ``aggressive`` the share of trials in which more than half were: clipping is then a
-    smaller learning rate rather than a guard. Trials without a clipped fraction are left out.
+    smaller learning rate rather than a guard. Trials without a clipped fraction are left out, and
+    those that ended before the clipping could act.
     """
-    rows = frame.dropna(subset=["clipped_fraction"])
+    rows = able(frame, "clipping").dropna(subset=["clipped_fraction"])
     rows = rows.assign(aggressive=(rows["clipped_fraction"] > AGGRESSIVE).astype(float))
     groups = rows.groupby(list(by), sort=False, dropna=False)
     columns = {"trials": groups.size(), "clipped": groups["clipped_fraction"].median()}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
+from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
 from benchmark.statistics.seeds import over_seeds, share
 
@@ -28,8 +29,10 @@ def accuracy_lost(
 
     ``lost`` is the mean of the undisturbed trial's ``value`` minus the disturbed one's, paired by
     seed and all other factors, with its 95% interval over seeds. ``frame`` is of the form that
-    `benchmark.statistics.outcomes` gives; groups without a pair have no row.
+    `benchmark.statistics.outcomes` gives; groups without a pair have no row, and trials whose
+    clipping could not act before the disturbance (`able`) are left out.
     """
+    frame = able(frame, "clipping")
     rows = []
     for disturbance in frame["disturbance"].drop_duplicates():
         if disturbance == "none":
@@ -50,9 +53,10 @@ def made_up(
 
     Updates from the first disturbed one to the first checkpoint after it at which the validation
     accuracy is no more than ``tolerance`` below that of the undisturbed trial at the same share of
-    the budget; infinite where there is none. Trials that the disturbance never reached, or that
-    have no undisturbed pair, are left out.
+    the budget; infinite where there is none. Trials that the disturbance never reached, whose
+    clipping could not act before it, or that have no undisturbed pair, are left out.
     """
+    trials = able(trials, "clipping")
     keys = [c for c in CONFIGURATION if c != "disturbance"]
     calm = trials.loc[trials["disturbance"] == "none", [*keys, "trial"]]
     disturbed = trials[trials["disturbance"].ne("none") & trials["disturbed_step"].notna()]

@@ -10,6 +10,10 @@ import pandas as pd
 from benchmark import status
 from benchmark.status import FINISHED, capped_loss
 
+COULD_ACT = {"clipping": "could_act", "batch_policy": "policy_could_act"}
+"""Factors whose strategies may have a warm-up, and the column of `outcomes` that says whether they
+could act."""
+
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     """Finished trials with the columns that every comparison uses.
@@ -17,9 +21,9 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     Adds ``accuracy`` and ``validation`` (test and validation accuracy, 0..1; where missing or not
     finite, chance: 1 / classes), ``objective`` (min(validation loss, initial loss), nats),
     ``exploded``, ``overshoot``, ``divergence`` and ``learned`` (0 or 1, as `benchmark.status` says;
-    exploded = overshoot + divergence), and ``could_act``, whether the clipping had steps after its
-    warm-up. Skipped and failed trials are left out: they are
-    counted by `completeness`.
+    exploded = overshoot + divergence), and ``could_act`` and ``policy_could_act``, whether the
+    clipping and the batch policy had steps after their warm-up. Skipped and failed trials are left
+    out: they are counted by `completeness`.
     """
     rows = trials[trials["status"].isin(FINISHED)].copy()
     chance = 1 / rows["classes"].astype(float)
@@ -30,8 +34,22 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     rows["objective"] = [capped_loss(loss, initial) for loss, initial in pairs]
     for word in (status.exploded, status.overshoot, status.divergence, status.learned):
         rows[word.__name__] = word(rows).astype(float)
-    rows["could_act"] = status.could_act(rows)
+    for factor, name in COULD_ACT.items():
+        rows[name] = status.could_act(rows, factor)
     return rows.reset_index(drop=True)
+
+
+def able(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """The rows of `outcomes` whose level of ``factor`` could act: had steps after its warm-up.
+
+    The others would be ranked by what they did not do. All rows, of a factor without warm-ups.
+
+    >>> frame = pd.DataFrame({"clipping": ["none", "adagc"], "could_act": [True, False]})
+    >>> able(frame, "clipping")["clipping"].tolist(), len(able(frame, "schedule"))
+    (['none'], 2)
+    """
+    column = COULD_ACT.get(factor)
+    return frame[frame[column].astype(bool)] if column in frame else frame
 
 
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
+from benchmark.statistics.outcomes import able
 from benchmark.statistics.resampling import bootstrap
 from benchmark.statistics.seeds import Statistic, mean, over_seeds, smallest_detectable
 
@@ -99,8 +100,9 @@ def paired(
 
     Pairs agree in every configuration column but ``factor``, the numbers that belong to it, and
     those in ``ignore`` (the learning rate, where each arm has its own). A stratum is a pair's
-    configuration without its seed.
+    configuration without its seed. What could not act is left out (`able`).
     """
+    frame = able(frame, factor)
     out = {factor, *DEPENDENT.get(factor, ()), *ignore}
     keys = [c for c in CONFIGURATION if c not in out and c in frame]
     # the few columns that count, before any row is copied

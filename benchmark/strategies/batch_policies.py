@@ -136,6 +136,9 @@ class BatchPolicy:
         Whether a `GradientSample` is measured before each decision.
     per_example
         Whether its pieces are single examples; impossible with batch statistics.
+    acts_from
+        Share of the budget before which neither the size nor the rate changes: its warm-up. It
+        ends no earlier than the first checkpoint.
     """
 
     name: str
@@ -147,6 +150,17 @@ class BatchPolicy:
     first: Callable[[int, int], int] = as_given
     samples: bool = False
     per_example: bool = False
+    acts_from: float = 0.0
+
+    def first_decision(self, checkpoints: int) -> int | None:
+        """The first of ``checkpoints`` at which it may change anything; None if it never does.
+
+        >>> [BATCH_POLICIES[name].first_decision(20) for name in ("doubling", "cabs", "fixed")]
+        [5, 1, None]
+        """
+        if self.decide is stay:
+            return None
+        return max(1, math.ceil(self.acts_from * checkpoints))
 
 
 def moving_average(values: Sequence[float], decay: float) -> float:
@@ -314,6 +328,7 @@ BATCH_POLICIES: dict[str, BatchPolicy] = {
         "Devarakonda et al. 2017, arXiv:1712.02029",
         "B x 2 and rate x 0.75 at each quarter of the budget",
         decide=double_at_quarters,
+        acts_from=QUARTERS[0],
     ),
     "grow_instead_of_decay": BatchPolicy(
         "grow_instead_of_decay",
@@ -321,6 +336,7 @@ BATCH_POLICIES: dict[str, BatchPolicy] = {
         "Smith et al. 2018, arXiv:1711.00489",
         "B x 5 where a step schedule divides the rate, up to n / 10",
         decide=grow_instead_of_decay,
+        acts_from=STEP_MILESTONES[0],
     ),
     "noise_scale": BatchPolicy(
         "noise_scale",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark import statistics
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.statistics import best_per_arm, chosen_rates, cross_fitted, outcomes, tied_with_best
 from report import prose
@@ -127,17 +128,22 @@ def bare(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["clipping"].eq("none") & frame["normalization"].eq("none")]
 
 
-def able(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows whose clipping had steps after its warm-up, and a note on the others."""
-    out = frame[frame["could_act"]]
-    lost = frame[~frame["could_act"]]
+def able(frame: pd.DataFrame, factor: str = "clipping") -> tuple[pd.DataFrame, str]:
+    """The rows whose level of ``factor`` had steps after its warm-up, and a note on the others."""
+    out = statistics.able(frame, factor)
+    lost = frame.drop(out.index)
     if lost.empty:
         return out, ""
-    rules = prose.listing(prose.phrase("clipping", c) for c in lost["clipping"].drop_duplicates())
     verb = "is" if len(lost) == 1 else "are"
-    return out, (
-        f"{prose.count(len(lost), 'trial')} that ended within the warm-up of the clipping "
-        f"({rules}) {verb} left out."
+    return out, f"{unable(lost, factor)} {verb} left out."
+
+
+def unable(lost: pd.DataFrame, factor: str) -> str:
+    """How many trials could not show what their levels of ``factor`` do, and which these are."""
+    rules = prose.listing(prose.phrase(factor, name) for name in lost[factor].drop_duplicates())
+    return (
+        f"{prose.count(len(lost), 'trial')} that ended within the warm-up of the "
+        f"{prose.name(factor)} ({rules})"
     )
 
 

@@ -74,7 +74,7 @@ def _share(frame: pd.DataFrame) -> float:
     return float(frame["exploded"].mean()) if len(frame) else 0.0
 
 
-def solved(effects: list[Effect | None], absent: str) -> Found:
+def solved(effects: list[Effect | None], absent: str, *notes: str) -> Found:
     """What `few_explosions` found; ``absent`` says why nothing was compared, where that is so."""
     known = [effect for effect in effects if effect is not None]
     if not effects:
@@ -89,4 +89,4 @@ def solved(effects: list[Effect | None], absent: str) -> Found:
         f"In {prose.count(calm, 'more comparison')} no more than {prose.percent(SOLVED, 0)} "
         "explode on either side, so that there is nothing to solve."
     )
-    return found(known, [note if calm else ""])
+    return found(known, [note if calm else "", *notes])

@@ -11,6 +11,7 @@ from report import prose
 from report.claims.effects import difference
 from report.claims.frames import (
     NOT_DYNAMIC,
+    able,
     at_best,
     at_multiples,
     by_budget,
@@ -19,6 +20,7 @@ from report.claims.frames import (
     chosen,
     sized,
     sizes,
+    unable,
     unclipped,
     varying,
 )
@@ -90,7 +92,8 @@ def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, 
 def policies_as_accurate(source: Evidence) -> Found:
     """Each dynamic policy against the best fixed size, both as validation chooses."""
     effects = []
-    for about, policy, rows in _policies(at_best(source)):
+    frame, warm = able(at_best(source), "batch_policy")
+    for about, policy, rows in _policies(frame):
         own = {"batch_policy", "batch_policy_parameter", "learning_rate", *OWN_CHOICES}
         others = [c for c in varying(rows) if c not in own]
         best = chosen(rows, ["batch_policy", *others], OWN_CHOICES)
@@ -98,16 +101,22 @@ def policies_as_accurate(source: Evidence) -> Found:
         pairs = paired(best, "batch_policy", policy, "fixed", "accuracy", ignore)
         if len(pairs):
             effects.append(difference(pairs, about))
-    return found(effects) if effects else nothing(NO_POLICY)
+    return found(effects, [warm]) if effects else nothing(NO_POLICY)
 
 
 def policies_explosions(source: Evidence) -> Found:
-    """Trials of each dynamic policy that do not explode."""
+    """Trials of each dynamic policy that do not explode.
+
+    Those that ended before the policy could change anything count: it did not solve their problem.
+    """
     effects = []
-    for (words, budget, setting), policy, group in _policies(at_multiples(source)):
+    frame = at_multiples(source)
+    lost = frame.drop(able(frame, "batch_policy")[0].index)
+    for (words, budget, setting), policy, group in _policies(frame):
         for times, rows in by_times(group):
             treated, control = (rows[rows["batch_policy"] == p] for p in (policy, "fixed"))
             if len(treated):
                 about = (words, times, budget, setting)
                 effects.append(few_explosions(treated, control, about))
-    return solved(effects, NO_POLICY)
+    early = f"Counted as what they are: {unable(lost, 'batch_policy')}." if len(lost) else ""
+    return solved(effects, NO_POLICY, early)
