@@ -43,6 +43,7 @@ class TestPresets:
             ("mlp", 784 * 256 + 256 + 2_570),
             ("mlp_wide", 785_000 + 500_500 + 50_100 + 1_010),
             ("mlp_deep", 785 * 128 + 9 * 129 * 128 + 1_290),
+            ("mlp_tanh", 785 * 200 + 201 * 200 + 2_010),
             ("cnn", 160 + 4_640 + 15_690),
             # as published: two convolutions of 5 x 5, a dense layer on 7 x 7 x 64, the classifier
             ("cnn_2c2d", 832 + 51_264 + 3_212_288 + 10_250),
@@ -56,6 +57,15 @@ class TestPresets:
     )
     def test_numbers_of_parameters_on_images_of_28(self, model: str, parameters: int) -> None:
         assert Layout.of(network(model)).size == parameters
+
+    def test_the_smooth_network_is_tanh_of_linear_maps(self) -> None:
+        built = network("mlp_tanh", depth=2, width=3)
+        layers = [layer for layer in built[1:] if not isinstance(layer, nn.Identity)]
+        assert [type(layer) for layer in layers] == [nn.Linear, nn.Tanh] * 2 + [nn.Linear]
+        weights = torch.Generator().manual_seed(0)
+        initialize(built, INITIALIZATIONS["he"], 1.0, weights)
+        # no ReLU takes half away, so that the variance is 1 / fan_in
+        assert float(built[1].weight.var() * 784) == pytest.approx(1.0, rel=0.1)
 
     def test_widths_and_depths_are_those_asked_for(self) -> None:
         linear = [m for m in network("mlp_deep", depth=3, width=7) if isinstance(m, nn.Linear)]

@@ -56,8 +56,10 @@ LAYERS = {
 
 # model and normalization that do not go together on digits
 IMPOSSIBLE = {
-    **{(model, "instance"): "needs feature maps" for model in ("mlp", "mlp_wide", "mlp_deep")},
-    ("cnn_2c2d", "instance"): "needs feature maps",
+    **{
+        (model, "instance"): "needs feature maps"
+        for model in ("mlp", "mlp_wide", "mlp_deep", "mlp_tanh", "cnn_2c2d")
+    },
     **{
         (model, name): reason
         for model in ("rnn", "transformer", "transformer_qk")

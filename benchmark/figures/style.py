@@ -112,10 +112,11 @@ def ordered_looks(values: Sequence[Any]) -> dict[Any, Look]:
 
 
 NAMES = {
-    **{"mlp": "MLP", "mlp_wide": "wide MLP", "mlp_deep": "deep MLP"},
+    **{"mlp": "MLP", "mlp_wide": "wide MLP", "mlp_deep": "deep MLP", "mlp_tanh": "tanh MLP"},
     **{"cnn": "CNN", "cnn_2c2d": "2c2d CNN", "cnn_deep": "deep CNN"},
     **{"rnn": "RNN", "resnet": "ResNet", "transformer_qk": "transformer, QK norm"},
     **{"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"},
+    **{"mnist-60k": "all of MNIST", "fashion-mnist-60k": "all of Fashion-MNIST"},
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},

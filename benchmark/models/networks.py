@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from benchmark.models.initialization import unrectified
 from benchmark.models.model import ImageShape
 from benchmark.strategies.normalization import ImpossiblePair, Normalization
 
@@ -84,6 +85,22 @@ def mlp_deep(
 ) -> nn.Module:
     """``depth`` hidden layers of ``width``."""
     return dense_network(image_shape, [width] * depth, classes, normalization)
+
+
+def mlp_tanh(
+    image_shape: ImageShape, classes: int, depth: int, width: int, normalization: Normalization
+) -> nn.Module:
+    """``depth`` hidden layers of ``width`` with tanh: smooth, so that its Hessian is.
+
+    A ReLU has no second derivative where it bends, and a quadratic says less about it.
+    """
+    network = dense_network(image_shape, [width] * depth, classes, normalization)
+    for i, layer in enumerate(network):
+        if isinstance(layer, nn.ReLU):
+            network[i] = nn.Tanh()
+        elif isinstance(layer, nn.Linear):
+            unrectified(layer)
+    return network
 
 
 def cnn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.models.model import Model
-from benchmark.models.networks import cnn, cnn_2c2d, cnn_deep, mlp, mlp_deep, mlp_wide
+from benchmark.models.networks import cnn, cnn_2c2d, cnn_deep, mlp, mlp_deep, mlp_tanh, mlp_wide
 from benchmark.models.recurrent import rnn
 from benchmark.models.residual import resnet
 from benchmark.models.transformer import transformer, transformer_qk
@@ -34,6 +34,16 @@ MODELS: dict[str, Model] = {
         "He et al. 2015, arXiv:1502.01852",
         "hidden layers of 128, as many as depth says",
         depths=(2, 30),
+        widths=(1, 4096),
+    ),
+    "mlp_tanh": Model(
+        "mlp_tanh",
+        mlp_tanh,
+        2,
+        200,
+        "Cohen et al. 2021, arXiv:2103.00065",
+        "two hidden layers of 200 with tanh",
+        depths=(1, 30),
         widths=(1, 4096),
     ),
     "cnn": Model(
