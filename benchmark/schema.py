@@ -126,8 +126,15 @@ HISTORY = {
     # added: as in the trials
     "skipped_fraction": REAL,
     "loss_scale": REAL,
+    # added: what one sample of gradients gave, of which noise_scale is the ratio of moving averages
+    "gradient_variance": REAL,
+    "gradient_squared": REAL,
 }
-"""One row a trial and checkpoint; over the steps since the row before. Step 0 is initialization."""
+"""One row a trial and checkpoint; over the steps since the row before. Step 0 is initialization.
+
+``gradient_variance`` is the trace of the covariance of one example's gradient, ``gradient_squared``
+the squared norm of the mean gradient: unbiased, noisy, and either may be negative. Average them
+before dividing."""
 
 LAYERS = {
     "study": TEXT,
@@ -205,7 +212,9 @@ LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
 LATER |= {
     "plan": frozenset({"momentum"}),
     "trials": frozenset({"momentum", "skipped_fraction", "loss_scale"}),
-    "history": frozenset({"skipped_fraction", "loss_scale"}),
+    "history": frozenset(
+        {"skipped_fraction", "loss_scale", "gradient_variance", "gradient_squared"}
+    ),
 }
 """Columns that were added since the schema version began: files that were written before lack
 them. One that lacks another column is damaged."""

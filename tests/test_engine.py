@@ -318,6 +318,10 @@ def test_sampling_gradients_changes_nothing(toy: Dataset, monkeypatch: pytest.Mo
     trial = Trial(dataset=toy, normalization="batch", batch_size=4, epochs=8)
     sampled = train(trial, device="cpu", checkpoints=4)
     assert sampled.history["noise_scale"].notna().any()
+    first = sampled.history.dropna(subset=["noise_scale"]).iloc[0]
+    # of a single sample the moving averages are the sample
+    ratio = first["gradient_variance"] / first["gradient_squared"]
+    assert ratio == pytest.approx(first["noise_scale"])
     monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 10**9)
     plain = train(trial, device="cpu", checkpoints=4)
     assert plain.history["noise_scale"].isna().all()
@@ -573,7 +577,9 @@ def test_history_has_a_row_for_the_start_and_one_a_checkpoint(toy: Dataset) -> N
     rates = [0.1] * 5 + [0.01] * 2 + [0.001] * 2
     assert history["learning_rate"].tolist() == pytest.approx(rates)
     after_start = history.iloc[1:]
-    assert after_start.drop(columns=["noise_scale", "sharpness"]).notna().all(axis=None)
+    rare = ["noise_scale", "gradient_variance", "gradient_squared", "sharpness"]
+    rare += ["skipped_fraction", "loss_scale"]
+    assert after_start.drop(columns=rare).notna().all(axis=None)
     assert (after_start["gradient_norm_max"] >= after_start["gradient_norm_median"]).all()
 
 

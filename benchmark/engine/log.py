@@ -196,7 +196,11 @@ class Log:
         """Record how gradients scattered, and complete the last row with the noise scale."""
         self.sampled_step = self.steps
         self.samples.append(sample)
-        self.history[-1]["noise_scale"] = simple_noise_scale(self.samples)
+        self.history[-1] |= {
+            "noise_scale": simple_noise_scale(self.samples),
+            "gradient_variance": sample.variance,
+            "gradient_squared": sample.mean_squared,
+        }
 
     def add_start(self, **measured: float) -> None:
         """The row of history for step 0, the network as it was initialized."""
