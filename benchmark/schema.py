@@ -165,6 +165,32 @@ STEPS = {
 clipping, and whether that was clipped (1) or not (0); made by ``train(..., steps=True)``. The last
 row of a trial that did not stay finite is the step at which it broke."""
 
+LABELLED_STEPS = {
+    "trial": TEXT,
+    "group": TEXT,
+    "outcome": TEXT,
+    "status": TEXT,
+    "first_bad_step": WHOLE,
+    "disturbed_step": WHOLE,
+    "seed": WHOLE,
+    **{
+        name: (_CONFIGURATION | _ADDED)[name]
+        for name in (
+            *("dataset", "model", "depth", "init_gain", "normalization", "optimizer"),
+            *("learning_rate", "schedule", "clipping", "clipping_threshold", "batch_size"),
+            "disturbance",
+        )
+    },
+    **{name: STEPS[name] for name in ("step", "loss", "gradient_norm", "clipped")},
+}
+"""One row a step of a labelled trial: `studies/detectors.py`, for whoever scores a detector.
+
+Loss and norm are rounded to four significant digits. ``group`` says what a trial is for:
+``choosing`` a detector's numbers, ``reporting`` on them, or ``unseen``, a network that is not among
+those to choose on. ``outcome`` is ``fatal`` (exploded and did not recover, or collapsed),
+``healing`` (ended well, with a loss above the spike level on the way), ``stable`` (ended well
+without) or ``stalled`` (never learned, and never spiked)."""
+
 MEASUREMENTS = {
     "what": TEXT,
     "workload": TEXT,
@@ -205,6 +231,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "history": HISTORY,
     "layers": LAYERS,
     "steps": STEPS,
+    "labelled_steps": LABELLED_STEPS,
     "measurements": MEASUREMENTS,
 }
 
@@ -229,6 +256,7 @@ def earlier(column: str, kind: pa.DataType, rows: pa.Table) -> pa.Array:
 
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "steps": ["trial", "step"]}
+KEYS |= {"labelled_steps": ["trial", "step"]}
 KEYS |= {"layers": ["trial", "step", "layer"]}
 KEYS["measurements"] = [
     *("what", "workload", "factor", "arm", "trials_together", "processes", "threads", "repeat"),

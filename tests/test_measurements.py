@@ -13,8 +13,9 @@ from torch.nn.utils import parametrizations
 
 from benchmark import measurements
 from benchmark.layout import Layout
-from benchmark.measurements import layer_kind, measure_layers, spike_score, summarize_steps
+from benchmark.measurements import layer_kind, measure_layers, summarize_steps
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
+from benchmark.spikes import spike_score
 from benchmark.strategies.normalization import NORMALIZATIONS
 
 IMAGES = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)).double()

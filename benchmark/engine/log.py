@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmark.engine.budget import Budget
-from benchmark.measurements import spike_score, summarize_steps
+from benchmark.measurements import summarize_steps
 from benchmark.records import Trial
+from benchmark.spikes import spike_score
 from benchmark.status import chance_level, classify, learned_level, spike_level
 from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
 from benchmark.strategies.disturbances import DISTURBANCES, Disturbance

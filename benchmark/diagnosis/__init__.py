@@ -1,0 +1,1 @@
+"""What became of a training run, from its log alone: no torch, no retraining."""
