@@ -96,6 +96,19 @@ def test_a_file_gives_back_rows_and_metadata(tmp_path: Path) -> None:
     assert metadata.items() >= METADATA.items()
 
 
+def test_numbers_of_single_precision_take_little_room(tmp_path: Path) -> None:
+    rows = pd.concat([history(str(i), steps=2000) for i in range(5)], ignore_index=True)
+    drawn = np.random.default_rng(0).lognormal(size=len(rows)).astype(np.float32)
+    path = tmp_path / "history.parquet"
+    write("history", rows.assign(train_loss=drawn.astype(float)), path, METADATA)
+
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    (column,) = [c for c in columns if c.path_in_schema == "train_loss"]
+    # four bytes of a number in single precision tell it, of which the first tells little
+    assert column.total_compressed_size < 4 * len(rows)
+
+
 @contextmanager
 def disk_of(size: int) -> Iterator[None]:
     """Within, no file grows beyond ``size`` bytes: a disk that is full, for one process."""
