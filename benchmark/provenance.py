@@ -24,7 +24,7 @@ VERSIONS = ("torch", "numpy", "kernels")
 DECISIVE = ("code", *VERSIONS, "platform")
 """Where these are equal too, it does."""
 
-LIBRARIES = ("cuda", "cudnn", "driver", "convolutions")
+LIBRARIES = ("cuda", "cudnn", "driver", "convolutions", "graphs")
 """Where rows are from a GPU, these are equal too where it gives the same bits."""
 
 MAKER = ("package", "commit", "dirty", "python", *DECISIVE, *LIBRARIES, "device")

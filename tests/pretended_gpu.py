@@ -3,11 +3,13 @@
 Within `pretended_gpu`, tensors on ``cuda`` are CPU tensors inside a wrapper whose ``device`` is not
 the CPU, so that the code takes the branches that it takes on a GPU. To mix them with CPU tensors
 raises `DeviceMix`, as on CUDA; what makes the host wait for a GPU is counted, with its line. Half
-precision is that of the CPU without autocast: a region of it does nothing here.
+precision is that of the CPU without autocast: a region of it does nothing here. A graph is captured
+and launched as CUDA does it: the operations are taken down with their memory, without the Python
+around them, and carried out again; what makes the host wait is refused meanwhile.
 
     with pretended_gpu() as watch:
         train(trials, device="cuda")
-    print(watch.waits, watch.launches)
+    print(watch.waits, watch.launches, watch.captures, watch.replays)
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +101,8 @@ def _run(func: Any, args: Any, kwargs: Any, watch: Watch | None) -> Any:
     held = [torch.device("cpu") if _on_device(x) else x for x in held]
     on_cpu = pytree.tree_unflatten(held, spec)
     out = func(*on_cpu[0], **on_cpu[1])
+    if there and CUDAGraph.recording is not None:
+        CUDAGraph.recording.operations.append((func, *on_cpu, out))
     if torch.Tag.inplace_view in func.tags and ours:  # the wrapper's own shape has to follow
         with no_dispatch():
             func(*args, **kwargs)
@@ -125,8 +129,43 @@ def _where() -> str:
 
 
 def _note(kind: str, what: str) -> None:
+    if kind == "waits" and CUDAGraph.recording is not None:
+        raise RuntimeError(f"operation not permitted when stream is capturing: {_where()}  {what}")
     if Watch.active is not None:
         getattr(Watch.active, kind)[f"{_where()}  {what}"] += 1
+
+
+class CUDAGraph:
+    """The operations of a capture, on memory of the pretended device."""
+
+    recording: CUDAGraph | None = None
+
+    def __init__(self) -> None:
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def replay(self) -> None:
+        """Carry them out, each result in the place of that in the capture."""
+        assert Watch.active is not None
+        Watch.active.replays += 1
+        with no_dispatch():
+            for func, args, kwargs, out in self.operations:
+                again = func(*args, **kwargs)
+                for old, new in zip(*map(pytree.tree_leaves, (out, again)), strict=True):
+                    # a view, or what was computed in place, is where it was
+                    if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                        old.copy_(new)
+
+
+@contextmanager
+def _capturing(graph: CUDAGraph, **how: Any) -> Iterator[None]:
+    assert Watch.active is not None
+    assert CUDAGraph.recording is None
+    CUDAGraph.recording = graph
+    try:
+        yield
+        Watch.active.captures += 1
+    finally:
+        CUDAGraph.recording = None
 
 
 class Watch(TorchDispatchMode):
@@ -138,6 +177,8 @@ class Watch(TorchDispatchMode):
         By line and operation, how often the host waited or handed over a single number as a tensor.
     launches
         How many operations would have been kernels or copies.
+    captures, replays
+        How many graphs were made, and how often one was launched.
     generator
         Of the device, in its first state.
     """
@@ -148,7 +189,7 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.waits: Counter[str] = Counter()
         self.scalars: Counter[str] = Counter()
-        self.launches = 0
+        self.launches = self.captures = self.replays = 0
         self.generator = torch.Generator()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -164,7 +205,8 @@ def pretended_gpu() -> Iterator[Watch]:
     """Within, ``device="cuda"`` is the pretended GPU; afterwards everything is as it was."""
     watch = Watch()
     answers: dict[str, Any] = {"is_available": True, "get_device_name": "pretended GPU"}
-    answers |= {"_lazy_init": None, "empty_cache": None, "is_bf16_supported": True}
+    answers |= {"_lazy_init": None, "empty_cache": None, "synchronize": None}
+    answers |= {"is_bf16_supported": True}
     answers |= {"device_count": 1, "current_device": 0, "is_initialized": True}
     answers |= {"get_per_process_memory_fraction": 1.0}
     answers |= {"get_device_properties": SimpleNamespace(total_memory=80 * 2**30)}
@@ -172,6 +214,12 @@ def pretended_gpu() -> Iterator[Watch]:
     stand_ins |= {
         "get_rng_state": lambda *_: watch.generator.get_state(),
         "set_rng_state": lambda state, *_: watch.generator.set_state(state),
+        "Stream": lambda *_: SimpleNamespace(wait_stream=lambda _: None),
+        "current_stream": lambda *_: SimpleNamespace(wait_stream=lambda _: None),
+        "stream": lambda _: nullcontext(),
+        "graph_pool_handle": lambda: object(),
+        "CUDAGraph": CUDAGraph,
+        "graph": _capturing,
         "default_generators": (watch.generator,),
         "manual_seed": watch.generator.manual_seed,
         "manual_seed_all": watch.generator.manual_seed,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmark.engine.settings import graphs
 from benchmark.kernels import asked
 from benchmark.names import quoted
 
@@ -56,7 +57,13 @@ def memory(device: torch.device) -> int:
 
 
 def libraries(device: torch.device) -> dict[str, str]:
-    """What a GPU's numbers depend on besides torch; nothing for a CPU."""
+    """What a GPU's numbers depend on, or may, besides torch; nothing for a CPU.
+
+    Raises
+    ------
+    ValueError
+        If the environment asks for kernels or graphs that do not exist.
+    """
     if device.type != "cuda":
         return {}
     try:
@@ -68,6 +75,7 @@ def libraries(device: torch.device) -> dict[str, str]:
         "cudnn": str(torch.backends.cudnn.version()),
         "driver": found[0] if found else "unknown",
         "convolutions": "torch" if asked() == "torch" else "unfolded",
+        "graphs": graphs(),
     }
 
 

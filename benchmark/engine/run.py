@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmark.data import Splits
 from benchmark.engine.budget import Budget
-from benchmark.engine.fitting import in_parts
+from benchmark.engine.fitting import in_parts, is_too_much
+from benchmark.engine.graphs import Graphs
 from benchmark.engine.log import Log, Scale
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import examples_used
@@ -67,6 +68,7 @@ class Run:
         # position in the population -> position in the logs; trials that ended are taken out
         self.alive = list(range(len(trials)))
         self.population = program.start(trials)
+        self.graphs = Graphs(program, settings.graphs)
 
     def _images(self, images: Tensor) -> Tensor:
         return (images.to(self.program.dtype) - self.splits.mean) / self.splits.std
@@ -80,6 +82,13 @@ class Run:
 
     def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         """Train until every trial's budget is used or the trial is broken; rows and logs."""
+        try:
+            return self._to_the_end()
+        finally:
+            # they refer back to this run, so that their memory would wait for the collector
+            self.graphs.clear()
+
+    def _to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         began = time.perf_counter()
         count = self.settings.checkpoints
         self._record_start()
@@ -165,8 +174,14 @@ class Run:
                     get_batch=self._batch,
                     # after the last no decision follows, for which gradients would be sampled
                     sample=checkpoint < count,
+                    graphs=self.graphs,
                 )
-                return chosen, *segment.run(self._part(chosen))
+                try:
+                    return chosen, *segment.run(self._part(chosen))
+                except RuntimeError as error:
+                    if is_too_much(error):
+                        self.graphs.clear()
+                    raise
 
             limit = self.program.limit("step")
             for _, (chosen, part, previous) in in_parts(limit, len(places), batch_size, steps):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from benchmark.engine.disturbing import disturbed_batch, disturbed_factor
+from benchmark.engine.graphs import Graphs
 from benchmark.engine.log import Log
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
-from benchmark.strategies.batch_policies import GradientSample
+from benchmark.engine.stepping import GetBatch
+from benchmark.strategies.batch_policies import GradientSample, stay
 
 SAMPLED_EXAMPLES = 128
 """Most examples of which single gradients are taken for a policy that asks for them."""
@@ -25,8 +27,6 @@ taken together, because a few examples hardly tell the mean gradient from its no
 STEPS_PER_SAMPLE = 40
 """Steps after which gradients are sampled for the noise scale, where no policy asks: a sample
 costs about as much as four steps, so a tenth of them at most."""
-
-GetBatch = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Segment:
         Images (K, B, C, H, W) and labels (K, B) of examples (K, B).
     sample
         Whether a decision follows for which gradients may be sampled.
+    graphs
+        The run's, by which steps of a GPU are launched.
     """
 
     program: Program
@@ -51,6 +53,7 @@ class Segment:
     examples: int
     get_batch: GetBatch
     sample: bool
+    graphs: Graphs
 
     def run(self, population: Population) -> tuple[Population, Tensor]:
         """Take the steps, and record them; also returns the parameters before each trial's last.
@@ -75,26 +78,31 @@ class Segment:
         ended: list[tuple[list[int], Population, Tensor]] = []
         done = 0
         for end in sorted(set(steps)):
-            measured: list[tuple[Tensor, ...]] = []
             everyone = len(going) == len(logs)
             own_order = order if everyone else order.index_select(0, _index(going, order))
             own_factors = factors if everyone else factors.index_select(1, _index(going, order))
+            first = own_order[:, done], own_factors[done]
+            further = self._further(going, end)
+            taking = self.graphs.stepping(part, self.get_batch, first, end - done, further)
             before = part.parameters
             for i in range(done, end):
-                before = part.parameters
+                if i == end - 1:
+                    before = taking.parameters()
                 for places, examples in sampled.get(i, ()):
-                    some, numbers = part, own_order
+                    some, numbers = taking.population, own_order
                     if places != going:
-                        some = part.take([going.index(p) for p in places])
+                        some = some.take([going.index(p) for p in places])
                         numbers = order.index_select(0, _index(places, order))
                     batch = self.get_batch(numbers[:, i:].flatten(1)[:, :examples])
                     samples.append((places, *program.sample_gradients(some, *batch)))
-                batch = self.get_batch(own_order[:, i])
                 if any(i in disturbed[p] for p in going):
+                    batch = self.get_batch(own_order[:, i])
                     batch = self._disturbed(i, going, disturbed, *batch)
-                part, *step = program.step(part, *batch, own_factors[i])
-                measured.append(tuple(step))
-            rounds.append((going, tuple(_column(series) for series in zip(*measured, strict=True))))
+                    taking.step_on(*batch, own_factors[i])
+                else:
+                    taking.step(own_order[:, i], own_factors[i])
+            part, series = taking.end()
+            rounds.append((going, series))
             done = end
             out = [j for j, p in enumerate(going) if steps[p] == end]
             if len(out) == len(going):
@@ -111,6 +119,16 @@ class Segment:
         back = np.argsort([p for places, *_ in ended for p in places]).tolist()
         befores = torch.cat([previous for *_, previous in ended])
         return whole, befores.index_select(0, _index(back, befores))
+
+    def _further(self, going: Sequence[int], end: int) -> int:
+        """Steps after the one before ``end`` that are sure to have the batch size of these."""
+        if self.program.parts.batch_policy.decide is not stay:
+            return 0
+        # of these a trial may break, whose neighbours then go on without it
+        return min(log.steps_until(log.scale.budget.amount) for log in self._of(going)) - end
+
+    def _of(self, going: Sequence[int]) -> list[Log]:
+        return [self.logs[p] for p in going]
 
     def _order(self, steps: Sequence[int]) -> Tensor:
         """Numbers of the examples (K, steps, B); zeros after a trial's last step."""
@@ -167,7 +185,7 @@ class Segment:
     def _disturbed(
         self, i: int, going: list[int], disturbed: list[range], images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        logs = [self.logs[p] for p in going]
+        logs = self._of(going)
         numbers = [
             log.disturbed_before(i) if i in disturbed[p] else None
             for log, p in zip(logs, going, strict=True)
@@ -200,14 +218,6 @@ class Segment:
 
 def _index(places: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor(places, device=like.device)
-
-
-def _column(series: Sequence[Tensor]) -> Tensor:
-    """What every step measured (K,), as doubles (steps, K)."""
-    # norms alone may change their type from step to step
-    if len({tensor.dtype for tensor in series}) > 1:
-        series = [tensor.double() for tensor in series]
-    return torch.stack(list(series)).double()
 
 
 def _add_samples(logs: Sequence[Log], small: int, big: int, measured: Tensor) -> None:

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 import torch
 
 CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
+VARIABLE = "BENCHMARK_GRAPHS"
+"""Environment variable: whether a GPU's steps are captured as CUDA graphs."""
+GRAPHS = {
+    "0": "never",
+    "1": "where it pays",
+    "always": "of however few steps, and however large: for checks",
+}
+"""What it may be; 1 unless it is set."""
+
+
+def graphs() -> str:
+    """A key of `GRAPHS`, as the environment has it.
+
+    Raises
+    ------
+    ValueError
+        If the variable is something else.
+    """
+    asked = os.environ.get(VARIABLE, "1")
+    if asked not in GRAPHS:
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(GRAPHS)}, but got {asked!r}")
+    return asked
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,7 @@ class Settings:
     sharpness: bool
     steps: bool
     together: int | None
+    graphs: str = field(default_factory=graphs)
 
     def evaluated_at_once(self, trials: int) -> int:
         """Examples of each trial that go through the network together in an evaluation.
