@@ -1,10 +1,11 @@
 """Does this machine's GPU give the CPU's numbers, how wide should it train, and what is it worth?
 
 Stages, in this order: `correctness` (every strategy against the CPU, and again for the same bits),
-`limits` (units larger than memory, or than 2^31 numbers), `widths` (time a step by how many trials
-train together), `processes` (how many share a GPU best), `baseline` (studies/throughput.py), then
-`studies` at their scale, for as long as they are given. What differs or fails ends with status 1;
-without a GPU nothing is done, and the status is 2.
+`graphs` (steps as CUDA graphs: the same bits, and how much faster?), `limits` (units larger than
+memory, or than 2^31 numbers), `widths` (time a step by how many trials train together), `processes`
+(how many share a GPU best), `baseline` (studies/throughput.py), then `studies` at their scale, for
+as long as they are given. What differs or fails ends with status 1; without a GPU nothing is done,
+and the status is 2.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from benchmark.driver.commandline import SCALES, USER_ERRORS
 from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
 from benchmark.terminal import Parser, folder_path, one_of, refuse
+from benchmark.timing.graph_steps import graphs
 from benchmark.timing.on_gpu import Row, best_width, cases, compare, limits, widths
 
 QUESTION = (__doc__ or "").splitlines()[0]
@@ -49,8 +51,22 @@ def correctness(options: argparse.Namespace) -> bool:
     rows = keep(options, "correctness", (compare(case, "cuda") for case in bar))
     wrong = rows[~rows["agrees"]]
     show(wrong)
-    print(f"{len(rows) - len(wrong)} of {len(rows)} cases agree")
+    print(f"{len(rows) - len(wrong)} of {len(rows)} cases agree; {rows['graphs'].sum()} graphs")
+    show(rows.loc[rows["uncaptured"] != "", ["case", "uncaptured"]])
     return wrong.empty
+
+
+def step_graphs(options: argparse.Namespace) -> bool:
+    """The same units by CUDA graphs and without."""
+    rows = keep(options, "graphs", (told(row) for row in graphs(DATASET, "cuda")))
+    show(rows)
+    return bool(rows["equal"].all() and rows["graphs"].all())
+
+
+def told(row: Row) -> Row:
+    """``row``, which is printed: a call that is cut off has said what it found."""
+    print(row, flush=True)
+    return row
 
 
 def large_units(options: argparse.Namespace) -> bool:
@@ -113,6 +129,7 @@ def studies(options: argparse.Namespace) -> bool:
 
 STAGES: dict[str, Callable[[argparse.Namespace], bool]] = {
     "correctness": correctness,
+    "graphs": step_graphs,
     "limits": large_units,
     "widths": step_times,
     "processes": processes,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +20,10 @@ from benchmark.data import load
 from benchmark.driver.units import Unit, train_unit
 from benchmark.engine import REGISTRIES, Record, resolve, train
 from benchmark.engine.devices import reproducible
+from benchmark.engine.graphs import CAPTURED, OUTCOMES
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
+from benchmark.engine.settings import VARIABLE
 from benchmark.records import Trial
 
 Row = dict[str, Any]
@@ -41,7 +46,10 @@ STEP_SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Case:
-    """Trials that are trained on a GPU, and again there (``again``) or on a CPU."""
+    """Trials that are trained on a GPU, and again there (``again``) or on a CPU.
+
+    On a GPU by CUDA graphs, and again without them.
+    """
 
     name: str
     trials: tuple[Trial, ...]
@@ -71,19 +79,53 @@ def cases(dataset: Any = "digits", width: int = 16) -> Iterator[Case]:
         yield Case(f"{model} {name} K=33, twice", trials, again=True)
 
 
+@contextmanager
+def graphs_asked(choice: str) -> Iterator[Counter[str]]:
+    """Within, a GPU's steps are captured as ``choice`` says, a key of `settings.GRAPHS`.
+
+    What became of captures is in the counter afterwards, as `OUTCOMES` has it.
+    """
+    before, earlier = os.environ.get(VARIABLE), OUTCOMES.copy()
+    outcomes: Counter[str] = Counter()
+    os.environ[VARIABLE] = choice
+    try:
+        yield outcomes
+    finally:
+        outcomes.update(OUTCOMES - earlier)
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+def uncaptured(outcomes: Counter[str]) -> str:
+    """Why captures failed."""
+    return "; ".join(sorted(set(outcomes) - {CAPTURED}))
+
+
 def compare(case: Case, device: str, trained: Callable[..., Record] = train) -> Row:
     """Train ``case`` twice, and say in which columns the two differ by more than rounding."""
     began = time.perf_counter()
+    outcomes: Counter[str] = Counter()
     try:
-        there = trained(case.trials, device=device, checkpoints=4, layers=not case.again)
+        with graphs_asked("always") as outcomes:
+            there = trained(case.trials, device=device, checkpoints=4, layers=not case.again)
         other = device if case.again else "cpu"
-        back = trained(case.trials, device=other, checkpoints=4, layers=not case.again)
+        with graphs_asked("0"):
+            back = trained(case.trials, device=other, checkpoints=4, layers=not case.again)
         found = differences(there, back, case.tolerance)
     except Exception as error:
         # of whatever kind: that it fails is what is to be found out
         found = [f"{type(error).__name__}: {error}".splitlines()[0][:200]]
     seconds = time.perf_counter() - began
-    return {"case": case.name, "agrees": not found, "differ": "; ".join(found), "seconds": seconds}
+    return {
+        "case": case.name,
+        "agrees": not found,
+        "differ": "; ".join(found),
+        "graphs": outcomes[CAPTURED],
+        "uncaptured": uncaptured(outcomes),
+        "seconds": seconds,
+    }
 
 
 def differences(there: Record, back: Record, tolerance: float) -> list[str]:
@@ -157,7 +199,7 @@ def widths(dataset: str, device: torch.device, most: int = 1024) -> Iterator[Row
             def step() -> None:
                 program.step(population, *batch, rates)  # noqa: B023
 
-            seconds = _seconds_of(step, device)
+            seconds = seconds_of(step, device)
         yield {
             "model": model,
             "together": count,
@@ -176,7 +218,7 @@ def best_width(rows: pd.DataFrame) -> dict[str, int]:
     return best
 
 
-def _seconds_of(call: Callable[[], None], device: torch.device) -> float:
+def seconds_of(call: Callable[[], None], device: torch.device) -> float:
     """Of one call, the mean over `STEP_SECONDS`; three come before."""
 
     def wait() -> None:
