@@ -20,7 +20,7 @@ METADATA_KEY = b"benchmark"
 SEAL = "seal"
 
 METADATA: dict[str, type] = {
-    **{"study": dict, "expected": int, "beside": dict},
+    **{"study": dict, "expected": int, "beside": dict, "words": dict},
     **dict.fromkeys(("earlier_studies", "earlier_makers"), list),
 }
 """Of which type the metadata are that programs read; files of other things lack them."""

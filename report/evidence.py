@@ -193,6 +193,35 @@ def all_studies() -> list[Evidence]:
     return [e for e in map(load, names) if e is not None]
 
 
+def described() -> dict[str, dict[str, dict[str, str]]]:
+    """What the results say of their strategies: factor, name of a level and what of it.
+
+    ``title``, ``summary``, ``reference``, ``formula`` and ``default``, each where it is there;
+    results of earlier versions say nothing.
+    """
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for study in all_studies():
+        for factor, levels in _mapping(study.metadata.get("words")).items():
+            for level, words_ in _mapping(levels).items():
+                said = {k: str(text) for k, text in _mapping(words_).items()}
+                found.setdefault(factor, {}).setdefault(level, said)
+    return found
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def titles() -> dict[str, str]:
+    """The titles that the results give their strategies, by name."""
+    return {
+        level: said["title"]
+        for levels in described().values()
+        for level, said in levels.items()
+        if said.get("title")
+    }
+
+
 def completeness_of_all(by: tuple[str, ...] = ("study",)) -> pd.DataFrame:
     """Expected, present, missing, finished, skipped and failed trials of every planned study."""
     frames = []

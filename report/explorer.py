@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.figures import STATUS_COLOURS
+from benchmark.figures import STATUS_COLOURS, titled
 from report import evidence
 from report.evidence import Evidence
 from report.prose import name
@@ -85,13 +85,14 @@ def write(folder: Path) -> None:
     # here, because it takes a while to load and only building needs it
     import vl_convert
 
-    found = {
+    found: dict[str, object] = {
         "choices": CHOICES,
         "details": DETAILS,
         "first": FIRST,
         "statuses": STATUS_COLOURS,
-        "trials": packed(trials(evidence.all_studies())),
     }
+    with titled(evidence.titles()):
+        found["trials"] = packed(trials(evidence.all_studies()))
     text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     (folder / "trials.js").write_text(f"window.EXPLORER = {text};\n", encoding="utf-8")
     library = vl_convert.javascript_bundle()

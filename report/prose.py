@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.figures import words
+from benchmark.figures import title, words
 from report.text import Markdown, code
 
 Row = Mapping[str, Any]
@@ -58,7 +58,7 @@ def phrase(factor: str, level: object) -> str:
     >>> phrase("clipping", "global_norm"), phrase("normalization", "none")
     ('global-norm clipping', 'no normalization')
     """
-    if found := PHRASES.get((factor, str(level))):
+    if found := PHRASES.get((factor, str(level))) or title(level):
         return found
     if factor in ("clipping", "normalization"):
         return f"{HYPHENATED.get(str(level), name(level))} {factor}"

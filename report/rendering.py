@@ -252,7 +252,11 @@ def render(page: Page, made: jinja2.Environment | None = None) -> str:
     PageError
         If an expression fails, warns or gives what a page cannot show.
     """
-    made = made or environment()
+    with figures.titled(evidence.titles()):
+        return _rendered(page, made or environment())
+
+
+def _rendered(page: Page, made: jinja2.Environment) -> str:
     module = module_of(page.name)
     facts = {k: v for k, v in vars(module).items() if k[0] != "_"} if module else {}
     try:

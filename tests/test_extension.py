@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 
@@ -116,6 +117,11 @@ def test_only_finds_it_by_its_name_and_goes_on_in_the_same_folder(tmp_path: Path
     pd.testing.assert_frame_equal(again, first)
 
 
+def text_of(page: Path) -> str:
+    """A page as it is read, on one line."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))).split())
+
+
 def test_a_report_can_be_built_from_it(folder: Path, tmp_path: Path) -> None:
     run(ROOT / "report" / "build.py", str(folder), "--output", str(tmp_path / "book"))
     html = tmp_path / "book" / "html"
@@ -123,3 +129,8 @@ def test_a_report_can_be_built_from_it(folder: Path, tmp_path: Path) -> None:
     assert re.search(r"<h3[^>]*>Custom strategies", page)
     assert "mean absolute" in page
     assert "custom_strategies" in (html / "index.html").read_text(encoding="utf-8")
+    methods = text_of(html / "methods.html")
+    row = "sign descent c times the sign of each element ( g <- c sign(g) ) 0.01 Bernstein et al."
+    assert row in methods
+    assert "steady B grows along a line 3 this example" in methods
+    assert "dataset stripes stripes in six directions, under noise custom" in methods

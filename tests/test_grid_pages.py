@@ -359,12 +359,13 @@ METHODS = (ROOT / "report" / "methods.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     "factor", ["clipping", "normalization", "batch_policy", "schedule", "optimizer"]
 )
-def test_the_methods_name_every_strategy_and_its_default(factor: str) -> None:
+def test_the_methods_name_strategies_that_there_are_with_their_defaults(factor: str) -> None:
     head = f"| {prose.name(factor)} |"
-    table = METHODS[METHODS.index(head) :].partition("\n\n")[0]
+    table = METHODS[METHODS.index(head) :].partition("\n{% endcall %}")[0]
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines()[2:]}
     strategies = {prose.name(level): s for level, s in REGISTRIES[factor].items()}
-    assert set(rows) == set(strategies) - {"range test"}
+    # others have a row of their own words where results have them: see test_describing.py
+    assert set(rows) <= set(strategies)
     number = "threshold" if factor == "clipping" else "parameter"
     for name, line in rows.items():
         tunable = getattr(strategies[name], number, None)

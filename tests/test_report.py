@@ -447,7 +447,11 @@ def hostile(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         said = dict.fromkeys(
             ("device", "commit", "platform", "created", "torch", "python"), HOSTILE
         )
-        write(table, rows, folder / f"{table}.parquet", {**metadata, **said, "study": study})
+        fields = dict.fromkeys(("title", "summary", "reference", "formula", "default"), HOSTILE)
+        levels = {HOSTILE + "global_norm": fields, HOSTILE: HOSTILE}
+        words = dict.fromkeys(("clipping", "schedule", "dataset", HOSTILE), levels)
+        said |= {"study": study, "words": {**words, "loss": HOSTILE}}
+        write(table, rows, folder / f"{table}.parquet", {**metadata, **said})
     run("report/build.py", str(folder.parent), "--output", str(shared / "book"))
     return shared / "book" / "html"
 
@@ -467,7 +471,7 @@ def test_hostile_results_are_only_text(
     assert "root:" not in browser.evaluate("document.body.textContent")
 
 
-@pytest.mark.parametrize("name", ["index", "reproducibility"])
+@pytest.mark.parametrize("name", ["index", "reproducibility", "methods"])
 def test_hostile_strings_are_shown_as_they_are(hostile: Path, name: str) -> None:
     text = (hostile / f"{name}.html").read_text(encoding="utf-8")
     assert "{include}`/etc/passwd`" in html.unescape(re.sub(r"<[^>]+>", "", text))

@@ -75,6 +75,12 @@ def check_description(subject: Subject, strategy: Any, registry: dict[str, Any])
     for field in ("reference", "summary"):
         value = getattr(strategy, field)
         subject.demand(isinstance(value, str) and value.strip(), f"must have a {field}")
+    for field in ("title", "formula"):
+        value = getattr(strategy, field, "")
+        subject.demand(
+            isinstance(value, str) and "\n" not in value,
+            f"must have a line of text as its {field}, but has {value!r}",
+        )
     with subject.attempt("must have a name of its own"):
         find(strategy, registry, subject.kind)
     with subject.attempt("must be hashable"):

@@ -26,10 +26,9 @@ import torch
 
 from benchmark.engine import REGISTRIES
 from benchmark.records import Range, Search, Study
-from benchmark.records.levels import Levels
 from benchmark.records.narrowing import custom_objects
 
-DESCRIPTIVE = frozenset({"name", "reference", "summary"})
+DESCRIPTIVE = frozenset({"name", "reference", "summary", "title", "formula"})
 """Fields that say what an object is called, and not what it does."""
 
 Digests = Mapping[tuple[str, str], str]
@@ -38,18 +37,12 @@ Digests = Mapping[tuple[str, str], str]
 
 def custom_digests(study: Study | Search) -> dict[tuple[str, str], str]:
     """Digest of every object among the levels of ``study`` that is not a registered one."""
-    blocks = _blocks(study)
+    blocks = study.blocks()
     return {
         (factor, name): digest(level)
         for (factor, name), level in custom_objects(blocks).items()
         if name not in REGISTRIES.get(factor, ())
     }
-
-
-def _blocks(study: Study | Search) -> list[Levels]:
-    if isinstance(study, Study):
-        return list(study.blocks())
-    return [study.space, study.each, study.fixed]
 
 
 def digest(value: Any) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from benchmark.data import load
 from benchmark.driver.asking import OUTCOME_COLUMNS, Row
 from benchmark.driver.changes import Change, changes, with_digests
+from benchmark.driver.describing import with_earlier, words_of
 from benchmark.driver.digests import Digests, custom_digests
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import WorkerPool, open_pool
@@ -61,6 +62,7 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
             _set_aside(folder, changed, options)
             found = folder.load(repair=True, definition=definition)
         metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
+        metadata["words"] = with_earlier(found.plan_metadata.get("words"), words_of(study))
         if options.progress and study.question:
             print(study.question, flush=True)
         with closing(StudyRun(study, options, folder, pool, found, metadata, digests)) as run:

@@ -44,13 +44,9 @@ def parts_of(script: Path) -> dict[tuple[str, str], Any]:
         except Exception:
             # no function of that name, or it does not know the scale
             continue
-        if isinstance(study, Study):
-            blocks = list(study.blocks())
-        elif isinstance(study, Search):
-            blocks = [study.space, study.each, study.fixed]
-        else:
+        if not isinstance(study, Study | Search):
             continue
-        objects = custom_objects(blocks)
+        objects = custom_objects(study.blocks())
         found |= {
             (name, made): objects[factor, name]
             for (factor, name), made in custom_digests(study).items()

@@ -26,7 +26,7 @@ from benchmark.figures.search import confirmed_accuracy, search_progress
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
-from benchmark.figures.style import STATUS_COLOURS, looks, words
+from benchmark.figures.style import STATUS_COLOURS, looks, title, titled, words
 from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
 
@@ -69,5 +69,7 @@ __all__ = [
     "span_chart",
     "status_map",
     "throughput_by_width",
+    "title",
+    "titled",
     "words",
 ]

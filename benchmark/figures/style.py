@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -85,15 +88,20 @@ LOOKS: dict[str, Look] = {
 
 
 def looks(levels: Iterable[object]) -> dict[Any, Look]:
-    """Look of each level; a level that is not known takes a spare one, in order.
+    """Look of each level; a level that is not known takes a spare one that no other here has.
 
     >>> looks(["none"])["none"].colour
     '#666666'
+    >>> shown = looks(["none", "global_norm", "custom"])
+    >>> shown["custom"] == shown["global_norm"]
+    False
     """
-    found = list(levels)
-    unknown = [level for level in found if level not in LOOKS]
-    spare = {level: SPARE[i % len(SPARE)] for i, level in enumerate(unknown)}
-    return {level: spare[level] if level in spare else LOOKS[str(level)] for level in found}
+    found = list(dict.fromkeys(levels))
+    known = {level: LOOKS[str(level)] for level in found if str(level) in LOOKS}
+    free = [look for look in SPARE if look not in known.values()] or SPARE
+    unknown = [level for level in found if level not in known]
+    spare = {level: free[i % len(free)] for i, level in enumerate(unknown)}
+    return {level: spare[level] if level in spare else known[level] for level in found}
 
 
 def ordered_looks(values: Sequence[Any]) -> dict[Any, Look]:
@@ -125,6 +133,28 @@ NAMES = {
     **{"he": "He", "glorot": "Glorot"},
 }
 
+_titles: ContextVar[Mapping[str, str]] = ContextVar("titles", default=MappingProxyType({}))
+
+
+@contextmanager
+def titled(titles: Mapping[str, str]) -> Iterator[None]:
+    """Within it, levels that are not known are called by the ``titles`` that results give them.
+
+    >>> with titled({"root_norm": "RootNorm"}):
+    ...     words("root_norm"), words("root norm")
+    ('RootNorm', 'root norm')
+    """
+    token = _titles.set(titles)
+    try:
+        yield
+    finally:
+        _titles.reset(token)
+
+
+def title(name: object) -> str | None:
+    """The title that results give a level that is not known; None where they give none."""
+    return None if str(name) in NAMES else _titles.get().get(str(name))
+
 
 def words(name: object) -> str:
     """A column or level as a reader's words: underscores become spaces.
@@ -134,7 +164,7 @@ def words(name: object) -> str:
     """
     if isinstance(name, float | int):
         return f"{name:g}"
-    return NAMES.get(str(name), str(name).replace("_", " "))
+    return NAMES.get(str(name)) or title(name) or str(name).replace("_", " ")
 
 
 def label_of(name: object) -> str:

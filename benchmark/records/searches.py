@@ -80,9 +80,13 @@ class Search:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"`{twice}` stands in two of `space`, `each` and `fixed`")
 
+    def blocks(self) -> list[Levels]:
+        """All levels that may stand in a trial of this search, in blocks as those of a `Study`."""
+        return [self.space, self.each, self.fixed]
+
     def only(self, selection: Mapping[str, Sequence[str]]) -> Search:
         """This search with factors narrowed, or fixed to other values than its own."""
-        custom = custom_objects([self.space, self.each, self.fixed])
+        custom = custom_objects(self.blocks())
         left = dict(selection)
         samplers = tuple(left.pop("arm", self.samplers))
         each = {

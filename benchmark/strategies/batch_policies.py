@@ -139,6 +139,8 @@ class BatchPolicy:
     acts_from
         Share of the budget before which neither the size nor the rate changes: its warm-up. It
         ends no earlier than the first checkpoint.
+    title, formula
+        As of a `Clipping`.
     """
 
     name: str
@@ -151,6 +153,8 @@ class BatchPolicy:
     samples: bool = False
     per_example: bool = False
     acts_from: float = 0.0
+    title: str = ""
+    formula: str = ""
 
     def first_decision(self, checkpoints: int) -> int | None:
         """The first of ``checkpoints`` at which it may change anything; None if it never does.

@@ -43,6 +43,8 @@ class Disturbance:
     at
         Share of the budget after which it begins, in (0, 1): at the first update before which so
         much is used.
+    title, formula
+        As of a `Clipping`.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Disturbance:
     batch: Callable[[Tensor, Tensor, torch.Generator], Batch] = same_batch
     rate: Callable[[float], float] = same_rate
     at: float = 0.5
+    title: str = ""
+    formula: str = ""
 
     @property
     def changes_batch(self) -> bool:

@@ -50,6 +50,8 @@ class Normalization:
     averaged
         ``(features, positions) -> n``: how many numbers of one example share a mean that is
         subtracted from them; None where no such mean is.
+    title, formula
+        As of a `Clipping`.
 
     Examples
     --------
@@ -65,6 +67,8 @@ class Normalization:
     smallest_batch: int = 1
     wrap: Callable[[LinearMap], LinearMap] = unchanged
     averaged: Callable[[int, int], int] | None = None
+    title: str = ""
+    formula: str = ""
 
     def around(self, linear: LinearMap, positions: int = 1) -> tuple[LinearMap, nn.Module]:
         """The linear map as it is trained, and the layer that follows it.

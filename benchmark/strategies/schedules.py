@@ -23,6 +23,8 @@ class Schedule:
         the step, in (0, 1), so that neither a warm-up's first step nor a decay's last is wasted.
     feedback
         ``losses -> factor``, from the validation loss at every checkpoint so far, oldest first.
+    title, formula
+        As of a `Clipping`.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Schedule:
     reference: str
     summary: str
     feedback: Callable[[Sequence[float]], float] = heedless
+    title: str = ""
+    formula: str = ""
 
 
 WARMUP = 0.1

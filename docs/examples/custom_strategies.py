@@ -48,6 +48,9 @@ SIGN = Clipping(
     Range(1e-4, 1.0, default=0.01),
     reference="Bernstein et al. 2018, arXiv:1802.04434",
     summary="c times the sign of each element",
+    # how the report calls it and what it writes beside it; both may be left out
+    title="sign descent",
+    formula="g <- c sign(g)",
 )
 
 

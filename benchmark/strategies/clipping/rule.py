@@ -81,6 +81,10 @@ class Clipping:
         trial, so that every step counts.
     warm_up_rule
         What is done in these steps instead; nothing, unless the source says otherwise.
+    title
+        What a reader sees instead of ``name``, where underscores as spaces do not do.
+    formula
+        What it does, in one line of plain characters: ``g <- g min(1, c / norm(g))``.
     """
 
     name: str
@@ -93,6 +97,8 @@ class Clipping:
     exempts_head: bool = False
     warm_up: int = 0
     warm_up_rule: Rule = keep
+    title: str = ""
+    formula: str = ""
 
 
 def norm_of(tensor: Tensor, dim: int | None = None) -> Tensor:

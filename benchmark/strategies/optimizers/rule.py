@@ -61,6 +61,8 @@ class Optimizer:
     elementwise
         Whether each number of the direction follows from the numbers at its own place alone (and
         from those that a trial has one of). The trials of a unit then take their steps as one.
+    title, formula
+        As of a `Clipping`.
     """
 
     name: str
@@ -72,3 +74,5 @@ class Optimizer:
     momentum: Range | None = None
     elementwise: bool = False
     evaluated: Callable[[Tensor, State], Tensor] | None = None
+    title: str = ""
+    formula: str = ""
