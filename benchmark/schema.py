@@ -160,9 +160,11 @@ STEPS = {
     "loss": REAL,
     "gradient_norm": REAL,
     "clipped": REAL,
+    "skipped": REAL,
 }
 """One row a trial and step, counted from 1: the loss of its batch, the norm of its gradient before
-clipping, and whether that was clipped (1) or not (0); made by ``train(..., steps=True)``. The last
+clipping, whether that was clipped (1) or not (0), and whether the step was skipped because the
+scaled gradient overflowed, of which there is no norm; made by ``train(..., steps=True)``. The last
 row of a trial that did not stay finite is the step at which it broke."""
 
 LABELLED_STEPS = {

@@ -287,7 +287,9 @@ def test_a_training_equals_the_usual_loop_with_a_scaler(
         )
         for seed, rate in enumerate((0.05, 0.02))
     ]
-    record = train(trials, device="cpu", checkpoints=20, together=together)
+    record = train(trials, device="cpu", checkpoints=20, together=together, steps=True)
+    assert record.steps["skipped"].eq(record.steps["gradient_norm"].isna()).all()
+    assert record.steps["skipped"].mean() == pytest.approx(record.trials["skipped_fraction"].mean())
     wanted = pd.DataFrame([by_torch(t, scaling, like == "float16", 1.0) for t in trials])
     found = record.trials[list(wanted)]
     assert found["skipped_fraction"].gt(0).all()
@@ -363,3 +365,12 @@ def test_a_loss_that_is_not_finite_is_an_explosion_whatever_the_scale() -> None:
     assert (row["status"], row["steps"], row["first_bad_step"]) == ("nonfinite", 3, 3)
     assert row["status_reason"] == "loss not finite at step 3"
     assert row["skipped_fraction"] == pytest.approx(1 / 3)
+
+
+def test_a_trial_that_skips_every_step_says_so() -> None:
+    log = log_after([2.0] * 4, [math.inf] * 4, skips_overflow=True)
+    log.history[-1]["validation_accuracy"] = 0.3
+    row = log.row(validation_accuracy=0.3)
+    assert row["status"] == "stalled"
+    assert row["status_reason"] == "every step was skipped, because its scaled gradient overflowed"
+    assert math.isnan(row["gradient_norm_median"])

@@ -246,6 +246,8 @@ class Log:
         if status == "stalled":
             unit = "updates" if s.budget.in_updates else "epochs"
             self.reason = "never learned" if s.budget.amount else f"0 {unit}: not trained"
+            if self.skipped and all(part.all() for part in self.skipped):
+                self.reason = "every step was skipped, because its scaled gradient overflowed"
         undecided = s.budget.updates_until(s.undecided, used=0, batch_size=self.first_batch_size)
         for factor, warm_up in (("clipping", s.warm_up), ("batch_policy", undecided)):
             if 0 < self.steps <= warm_up:

@@ -139,7 +139,7 @@ def _steps(study: str, logs: Sequence[Log]) -> pd.DataFrame:
         "study": study,
         "trial": np.repeat(np.array([log.trial.key for log in logs], dtype=object), lengths),
         "step": np.concatenate([np.arange(n) + 1 for n in lengths] or [np.empty(0, dtype=int)]),
-        **dict(zip(("loss", "gradient_norm", "clipped"), joined, strict=False)),
+        **dict(zip(("loss", "gradient_norm", "clipped", "skipped"), joined, strict=True)),
     }
     return to_arrow("steps", pd.DataFrame(columns)).to_pandas()
 
