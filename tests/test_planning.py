@@ -18,7 +18,14 @@ from benchmark.driver import (
     run_search,
     run_study,
 )
-from benchmark.driver.estimating import Estimate, evaluated, predicted, telling_order
+from benchmark.driver.estimating import (
+    Cost,
+    Estimate,
+    evaluated,
+    moments,
+    predicted,
+    telling_order,
+)
 from benchmark.driver.planning import design, planned_updates
 from benchmark.engine import resolve
 
@@ -86,6 +93,16 @@ def test_the_design_of_a_study_with_stages() -> None:
     assert str(planned) == "14 cells, 18 trials, 72 updates"
 
 
+def test_the_packing_of_a_study_with_stages() -> None:
+    # each normalization is a unit of 3, then of 2 and of 4 trials, all of 4 updates
+    packing = design(STUDY).packing("cuda", STUDY.checkpoints)
+    assert str(packing) == "6 units, mean width 3.0, 24 steps of units"
+
+
+def test_a_generation_of_a_search_is_a_stage() -> None:
+    assert [len(stage) for stage in design(SEARCH).stages] == [8, 8, 8]
+
+
 def test_a_study_trains_at_least_what_its_design_says(tmp_path: Path) -> None:
     trials = run_study(STUDY, here(tmp_path))
     planned = design(STUDY)
@@ -124,8 +141,9 @@ def test_the_most_telling_is_timed_first() -> None:
 
 
 def test_costs_are_told_apart_by_what_they_grow_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    def linear(self: Estimate, trials: list[Trial]) -> float:
-        return sum(2.0 * t.updates + 0.25 * evaluated(t, 4) + 30.0 for t in map(resolve, trials))
+    def linear(self: Estimate, trials: list[Trial], *, measuring: bool = False) -> float:
+        fixed = 30.0 + 7.0 * measuring * moments(4, layers=False)
+        return sum(2.0 * t.updates + 0.25 * evaluated(t, 4) + fixed for t in map(resolve, trials))
 
     monkeypatch.setattr(Estimate, "_seconds", linear)
     trial = resolve(Trial(dataset=TOY, batch_size=16, updates=100))
@@ -133,10 +151,25 @@ def test_costs_are_told_apart_by_what_they_grow_with(monkeypatch: pytest.MonkeyP
     # 48 validation examples at the start and 8 times, and 48 test examples
     assert evaluated(trial, 8) == 48 * 10
     assert estimate.seconds(trial) == pytest.approx(200 + 0.25 * 480 + 30)
+    # and at initialization and each quarter the curvature
+    with_sharpness = Estimate([trial], checkpoints=8, sharpness=True)
+    assert with_sharpness.seconds(trial) == pytest.approx(200 + 0.25 * 480 + 30 + 5 * 7)
+
+
+def test_batches_that_grow_cost_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Estimate, "_time", lambda self, group: Cost(1.0, 0.0, 0.0, 0.0))
+    settings = {"dataset": TOY, "batch_size": 8, "updates": 8}
+    fixed, doubling = (
+        resolve(Trial(**settings, batch_policy=policy)) for policy in ("fixed", "doubling")
+    )
+    estimate = Estimate([fixed, doubling], checkpoints=4)
+    assert estimate.seconds(fixed) == 8
+    # two updates each of 8, 16, 32 and 64 examples
+    assert estimate.seconds(doubling) == 2 * (1 + 2 + 4 + 8)
 
 
 def test_timing_stops_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Estimate, "_seconds", lambda self, trials: 1.0)
+    monkeypatch.setattr(Estimate, "_seconds", lambda self, trials, measuring=False: 1.0)
     trials = [
         resolve(Trial(dataset=TOY, batch_size=b, updates=5, normalization=n))
         for b in (8, 16, 32)
@@ -170,6 +203,7 @@ def test_a_dry_run_trains_nothing(
     assert commandline.run(lambda scale: STUDY, given) == 0
     text = capsys.readouterr().out
     assert "14 cells, 18 trials, 72 updates" in text
+    assert "on a GPU: 6 units, mean width 3.0, 24 steps of units" in text
     assert "has 0 trials" in text
     assert "2 processes" in text
     assert not list(tmp_path.iterdir())
@@ -178,7 +212,9 @@ def test_a_dry_run_trains_nothing(
 def test_a_dry_run_says_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Estimate, "_seconds", lambda self, trials: float(len(trials)))
+    monkeypatch.setattr(
+        Estimate, "_seconds", lambda self, trials, measuring=False: float(len(trials))
+    )
     trials = run_study(STUDY, here(tmp_path))
     given = ["--dry-run", "--results", str(tmp_path), "--device", "cpu"]
     commandline.run(lambda scale: STUDY, given)

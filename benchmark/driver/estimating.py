@@ -36,7 +36,8 @@ SECONDS = 30.0
 HELD_OUT = (64, 1088)
 """Validation and test examples of the data that is timed on: their difference tells what the
 evaluation of one costs."""
-CHECKPOINTS = 4
+CHECKPOINTS = QUARTERS = 4
+PLACES = {"cpu": "a CPU", "cuda": "a GPU"}
 MOST_UPDATES = 44
 """Updates of a timed run, among them a sample of the noise scale."""
 LONG = 1.0
@@ -52,10 +53,12 @@ Kind = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor seconds of one trial: an update, an example evaluated, and what is done once."""
+    """Processor seconds of one trial: an update, an example evaluated, a moment at which layers or
+    sharpness are measured, and what is done once."""
 
     update: float
     evaluation: float
+    moment: float
     once: float
 
 
@@ -114,6 +117,19 @@ def evaluated(trial: Trial, checkpoints: int) -> int:
     return (checkpoints + 1) * checked + rest + len(splits.test_labels)
 
 
+def moments(checkpoints: int, layers: bool, trained: bool = True) -> int:
+    """How often a trial is measured: its layers, or if not these, its sharpness.
+
+    Layers at initialization and at every checkpoint, sharpness at every quarter of these.
+
+    >>> moments(20, layers=True), moments(20, layers=False), moments(20, True, trained=False)
+    (21, 5, 1)
+    """
+    if not trained:
+        return 1
+    return 1 + (checkpoints if layers else QUARTERS)
+
+
 class Estimate:
     """Core-seconds of trials on this machine.
 
@@ -154,6 +170,7 @@ class Estimate:
         columns = (
             predicted([group.features for group in members], _column(timed, "update")),
             predicted(networks, _column(timed, "evaluation")),
+            predicted(networks, _column(timed, "moment")),
             predicted(networks, _column(timed, "once")),
         )
         self._members = groups
@@ -170,10 +187,12 @@ class Estimate:
         cost = self._costs[kind]
         budget = {name: getattr(trial, name) for name in ("epochs", "updates", "train_fraction")}
         trial = dataclasses.replace(self._members[kind].trial, **budget)
-        updates = planned_updates(trial)
+        updates = self._updates(trial)
+        measured = moments(self._checkpoints, self._layers, trained=updates > 0)
         return (
             updates * cost.update
             + evaluated(trial, self._checkpoints) * cost.evaluation
+            + (measured * cost.moment if self._measures else 0.0)
             + cost.once
         )
 
@@ -196,17 +215,25 @@ class Estimate:
         alone = dataclasses.replace(calm, dataset=small, train_fraction=1.0, epochs=None)
         trials = [dataclasses.replace(alone, seed=seed) for seed in range(group.together)]
 
-        def run(updates: int, data: Any = small) -> float:
+        def run(updates: int, data: Any = small, *, measuring: bool = False) -> float:
             chosen = [dataclasses.replace(t, updates=updates, dataset=data) for t in trials]
-            return self._seconds(chosen) / len(chosen)
+            return self._seconds(chosen, measuring=measuring) / len(chosen)
 
-        start = run(0)
+        # measurements take as long as dozens of updates, more or less: timed apart from these
         if not planned_updates(group.trial):
-            return Cost(0.0, 0.0, start)
+            start = run(0)
+            measured = run(0, measuring=True) - start if self._measures else 0.0
+            return Cost(0.0, 0.0, max(measured, LEAST), start)
         few = min(run(CHECKPOINTS), run(CHECKPOINTS))
-        each = max(few - start, LEAST) / CHECKPOINTS
-        most = int(min(MOST_UPDATES, max(3 * CHECKPOINTS, LONG / (each * len(trials)))))
-        update = max(run(most) - few, LEAST) / (most - CHECKPOINTS)
+        updates = 3 * CHECKPOINTS
+        update = max(run(updates) - few, LEAST) / (updates - CHECKPOINTS)
+        most = int(min(MOST_UPDATES, LONG / (update * len(trials))))
+        if most > updates:
+            update = max(run(most) - few, LEAST) / (most - CHECKPOINTS)
+        moment = LEAST
+        if self._measures:
+            extra = run(CHECKPOINTS, measuring=True) - few
+            moment = max(extra / moments(CHECKPOINTS, self._layers), LEAST)
         timed = dataclasses.replace(alone, updates=CHECKPOINTS)
         less, more = (
             evaluated(dataclasses.replace(timed, dataset=data), CHECKPOINTS)
@@ -214,22 +241,26 @@ class Estimate:
         )
         evaluation = max(run(CHECKPOINTS, large) - few, LEAST) / (more - less)
         once = few - CHECKPOINTS * update - less * evaluation
-        return Cost(update, evaluation, max(once, LEAST))
+        return Cost(update, evaluation, moment, max(once, LEAST))
+
+    @property
+    def _measures(self) -> bool:
+        return self._layers or self._sharpness
 
     def _clock(self) -> Callable[[], float]:
         # of the process, which others that share the machine do not slow down; a GPU's is another
         on_gpu = choose_device(self._device).type == "cuda"
         return time.perf_counter if on_gpu else time.process_time
 
-    def _seconds(self, trials: list[Trial]) -> float:
+    def _seconds(self, trials: list[Trial], *, measuring: bool = False) -> float:
         clock = self._clock()
         began = clock()
         train(
             trials,
             device=self._device,
             checkpoints=CHECKPOINTS,
-            layers=self._layers,
-            sharpness=self._sharpness,
+            layers=measuring and self._layers,
+            sharpness=measuring and self._sharpness,
         )
         return clock() - began
 
@@ -336,9 +367,11 @@ def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS
     there = [trial_of(row) for row in finished.to_dict("records")]
     left = max(0.0, whole - sum(map(estimate.seconds, there)))
     processes = options.processes
+    devices = dict.fromkeys([choose_device(options.device).type, "cuda"])
     return "\n".join(
         [
             f"{study.name}: {planned}",
+            *(f"on {PLACES[d]}: {planned.packing(d, study.checkpoints)}" for d in devices),
             f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
             f"{estimate.kinds} kinds of trials",
             f"{folder} has {len(there):,} trials; left {core_hours(left)}, about "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import itertools
 from dataclasses import dataclass
 
 from benchmark.data import load
@@ -11,10 +12,11 @@ from benchmark.driver.mirror import Mirror
 from benchmark.driver.running import resolve_all
 from benchmark.driver.search import ask_trial, open_searches
 from benchmark.driver.staged import Stages
+from benchmark.driver.units import make_units
 from benchmark.engine import impossible
 from benchmark.engine.budget import Budget
 from benchmark.engine.resolve import examples_used, parts_of
-from benchmark.records import Search, Study, Trial
+from benchmark.records import SELECT, Search, Study, Trial
 
 STAND_IN = "random"
 """The sampler whose trials stand for those of samplers that learn from what comes out."""
@@ -24,17 +26,64 @@ STAND_IN = "random"
 class Design:
     """The trials of a study, of which those that depend on results are stood in for.
 
-    ``cells`` counts configurations apart from their seeds, ``updates`` those of all trials
-    together. A best rate on the edge of its range adds trials; a policy that enlarges its batches
-    makes fewer updates of a budget in examples.
+    ``stages`` are trained one after another: what comes out of one decides the next. ``cells``
+    counts configurations apart from their seeds, ``updates`` those of all trials together. A best
+    rate on the edge of its range adds trials; a policy that enlarges its batches makes fewer
+    updates of a budget in examples.
     """
 
-    trials: list[Trial]
-    cells: int
-    updates: int
+    stages: list[list[Trial]]
+
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        """Those of all stages."""
+        return list(itertools.chain.from_iterable(self.stages))
+
+    @functools.cached_property
+    def cells(self) -> int:
+        """Configurations apart from their seeds."""
+        return len({trial.cell for trial in self.trials})
+
+    @functools.cached_property
+    def updates(self) -> int:
+        """Those of all trials together."""
+        return sum(map(planned_updates, self.trials))
+
+    def packing(self, device: str, checkpoints: int) -> Packing:
+        """How its trials go together into units on ``device`` (auto, cpu or cuda)."""
+        units = [
+            unit
+            for stage in self.stages
+            for unit in make_units(
+                "planned",
+                stage,
+                checkpoints=checkpoints,
+                layers=False,
+                sharpness=False,
+                device=device,
+            )
+        ]
+        steps = sum(max(map(planned_updates, unit.trials)) for unit in units)
+        return Packing(len(units), len(self.trials) / max(len(units), 1), steps)
 
     def __str__(self) -> str:
         return f"{self.cells:,} cells, {len(self.trials):,} trials, {self.updates:,} updates"
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Units of trials that train together, how many trials these are in the mean, and their steps.
+
+    A step of a unit is one update of all of its trials: what a GPU does about as fast for many of
+    them as for one.
+    """
+
+    units: int
+    width: float
+    steps: int
+
+    def __str__(self) -> str:
+        return f"{self.units:,} units, mean width {self.width:.1f}, {self.steps:,} steps of units"
 
 
 def design(study: Study | Search) -> Design:
@@ -46,11 +95,15 @@ def design(study: Study | Search) -> Design:
         On an unknown name or a number out of range.
     """
     if isinstance(study, Study):
-        trials = resolve_all(list(study.trials()))
-        trials += Stages(study).stand_ins()
+        later = Stages(study).stand_ins()
+        stages = [
+            resolve_all(list(study.trials())),
+            [trial for trial in later if trial.arm == SELECT],
+            [trial for trial in later if trial.arm != SELECT],
+        ]
     else:
-        trials = [*_searched(study)]
-    return Design(trials, len({t.cell for t in trials}), sum(map(planned_updates, trials)))
+        stages = _searched(study)
+    return Design([stage for stage in stages if stage])
 
 
 def planned_updates(trial: Trial) -> int:
@@ -69,18 +122,25 @@ def planned_updates(trial: Trial) -> int:
     return budget.updates_until(budget.amount, used=0, batch_size=first)
 
 
-def _searched(search: Search) -> Iterator[Trial]:
+def _searched(search: Search) -> list[list[Trial]]:
+    """Each generation of all searches, then the winners."""
     known = dataclasses.replace(
         search, samplers=[STAND_IN if name == "tpe" else name for name in search.samplers]
     )
     with Mirror(None) as mirror:
         searches = open_searches(known, mirror)
+        starts = range(0, search.trials, search.generation)
+        generations: list[list[Trial]] = [[] for _ in starts]
+        winners: list[Trial] = []
         for name, (base, asked) in zip(_arms(search, len(searches)), searches, strict=True):
             drawn = [ask_trial(known, base, asked) for _ in range(search.trials)]
-            yield from (dataclasses.replace(trial, arm=name) for trial in drawn)
+            named = [dataclasses.replace(trial, arm=name) for trial in drawn]
+            for generation, start in zip(generations, starts, strict=True):
+                generation += named[start : start + search.generation]
             # which of them wins is not known; the best cell of the grid costs about as much
             winner = dataclasses.replace(drawn[0], arm=f"confirm:{name}")
-            yield from (dataclasses.replace(winner, seed=s) for s in search.confirm_seeds)
+            winners += [dataclasses.replace(winner, seed=s) for s in search.confirm_seeds]
+    return [*generations, winners]
 
 
 def _arms(search: Search, searches: int) -> list[str]:
