@@ -33,8 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(
     path
     for path in (ROOT / "studies").glob("*.py")
-    if path.stem not in ("throughput", "published", "gpu_check")
+    if "commandline import run\n" in path.read_text(encoding="utf-8")
 )
+"""Those that are a study, as others measure something else."""
 STUDY = Study(
     name="planned",
     question="What would be?",
