@@ -132,6 +132,8 @@ def _note(kind: str, what: str) -> None:
     if kind == "waits" and CUDAGraph.recording is not None:
         raise RuntimeError(f"operation not permitted when stream is capturing: {_where()}  {what}")
     if Watch.active is not None:
+        if kind == "waits" and Watch.active.sync_debug_mode == "error":
+            raise RuntimeError(f"called a synchronizing CUDA operation: {_where()}  {what}")
         getattr(Watch.active, kind)[f"{_where()}  {what}"] += 1
 
 
@@ -139,9 +141,20 @@ class CUDAGraph:
     """The operations of a capture, on memory of the pretended device."""
 
     recording: CUDAGraph | None = None
+    broken = False
+    """Whether a capture has failed, after which the generator is of no use until one ends well."""
 
     def __init__(self) -> None:
         self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def capture_begin(self, **how: Any) -> None:
+        """What follows is taken down."""
+        assert CUDAGraph.recording is None
+        CUDAGraph.recording = self
+
+    def capture_end(self) -> None:
+        """What follows is not."""
+        CUDAGraph.recording, CUDAGraph.broken = None, False
 
     def replay(self) -> None:
         """Carry them out, each result in the place of that in the capture."""
@@ -159,13 +172,14 @@ class CUDAGraph:
 @contextmanager
 def _capturing(graph: CUDAGraph, **how: Any) -> Iterator[None]:
     assert Watch.active is not None
-    assert CUDAGraph.recording is None
-    CUDAGraph.recording = graph
+    graph.capture_begin()
     try:
         yield
+        graph.capture_end()
         Watch.active.captures += 1
-    finally:
-        CUDAGraph.recording = None
+    except Exception:
+        CUDAGraph.recording, CUDAGraph.broken = None, True
+        raise
 
 
 class Watch(TorchDispatchMode):
@@ -191,6 +205,17 @@ class Watch(TorchDispatchMode):
         self.scalars: Counter[str] = Counter()
         self.launches = self.captures = self.replays = 0
         self.generator = torch.Generator()
+        self.sync_debug_mode: int | str = 0
+
+    def set_sync_debug_mode(self, mode: int | str) -> None:
+        """Make waits errors, or not."""
+        self.sync_debug_mode = mode
+
+    def get_rng_state(self, *_: Any) -> torch.Tensor:
+        """Of the device's generator."""
+        if CUDAGraph.broken:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        return self.generator.get_state()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {}, self)
@@ -212,7 +237,9 @@ def pretended_gpu() -> Iterator[Watch]:
     answers |= {"get_device_properties": SimpleNamespace(total_memory=80 * 2**30)}
     stand_ins = {k: (lambda *_, value=v, **__: value) for k, v in answers.items()}
     stand_ins |= {
-        "get_rng_state": lambda *_: watch.generator.get_state(),
+        "get_rng_state": watch.get_rng_state,
+        "get_sync_debug_mode": lambda: watch.sync_debug_mode,
+        "set_sync_debug_mode": watch.set_sync_debug_mode,
         "set_rng_state": lambda state, *_: watch.generator.set_state(state),
         "Stream": lambda *_: SimpleNamespace(wait_stream=lambda _: None),
         "current_stream": lambda *_: SimpleNamespace(wait_stream=lambda _: None),
@@ -234,5 +261,6 @@ def pretended_gpu() -> Iterator[Watch]:
             yield watch
     finally:
         Watch.active = None
+        CUDAGraph.broken = False
         training._on_device.cache_clear()
         torch._C._set_only_lift_cpu_tensors(lifted)

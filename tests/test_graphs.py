@@ -60,6 +60,7 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is captured is carried out in Python, through the same memory."""
     monkeypatch.setattr(graphs, "why_eager", lambda program: None)
     monkeypatch.setattr(graphs, "beside", lambda device: nullcontext())
+    monkeypatch.setattr(graphs, "_refusing_waits", nullcontext)
     monkeypatch.setattr(graphs, "captured", lambda body, pool: body)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
 
@@ -284,11 +285,27 @@ def test_a_step_that_waits_is_not_captured_and_trains_as_before(bug, monkeypatch
 
 
 @pytest.mark.parametrize("bug", WAITING)
-def test_the_check_of_graphs_catches_a_planted_wait(bug, monkeypatch):
+@pytest.mark.parametrize("looked", [True, False])
+def test_the_check_of_graphs_catches_a_planted_wait(bug, looked, monkeypatch):
     trial = planted(monkeypatch, bug)
+    if not looked:
+        monkeypatch.setattr(graphs, "_refusing_waits", nullcontext)
     with pytest.raises(AssertionError):
         check_graphs([trial])
-    assert any("stream is capturing" in reason for reason in graphs.OUTCOMES)
+    (reason,) = graphs.OUTCOMES
+    assert ("a synchronizing CUDA operation" if looked else "stream is capturing") in reason
+
+
+def test_after_a_broken_capture_other_units_are_captured(monkeypatch):
+    trial = planted(monkeypatch, reads_a_number)
+    monkeypatch.setattr(graphs, "_refusing_waits", nullcontext)
+    monkeypatch.setenv(VARIABLE, "always")
+    with pretended_gpu():
+        train(trial, device="cuda", checkpoints=4)
+        (broken,) = graphs.OUTCOMES
+        train(some(2), device="cuda", checkpoints=4)
+    assert "stream is capturing" in broken
+    assert set(graphs.OUTCOMES) == {broken, CAPTURED}
 
 
 def test_a_step_that_counts_in_python_is_found_out(monkeypatch):

@@ -16,9 +16,10 @@ import dataclasses
 import functools
 import gc
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FunctionType
 from typing import Any
 
@@ -202,8 +203,9 @@ class FixedStep(Stepping):
             population, columns = plain.end()
             measured = torch.stack([column[-1] for column in columns])
             self._results = torch.empty_like(measured)
-            # so that every kernel is loaded before
-            self.body()
+            # so that every kernel is loaded before, and what would break the capture is met here
+            with _refusing_waits():
+                self.body()
             launch = captured(self.body, pool)
         self.begin(first)
         for _ in range(WARM_UP):
@@ -268,6 +270,20 @@ def beside(device: torch.device) -> Iterator[None]:
         raise
     finally:
         usual.wait_stream(side)
+
+
+@contextmanager
+def _refusing_waits() -> Iterator[None]:
+    """Within, what makes the host wait for the device is an error, as far as torch knows it."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        # that it does not know all of them
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def captured(body: Callable[[], None], pool: Any) -> Callable[[], None]:
@@ -368,6 +384,7 @@ class Graphs:
         OUTCOMES[reason or CAPTURED] += 1
         if reason is None:
             return made
+        _mend(self._program.device, self._pool)
         # their pool may be broken
         self.clear()
         if lacking:
@@ -393,6 +410,24 @@ def _trouble(made: FixedStep, pool: Any) -> tuple[str | None, bool]:
         # no more than words, because the frames of errors have the tensors
         return f"{type(causes[-1]).__name__}: {text}", any(map(is_too_much, causes))
     return None, False
+
+
+def _mend(device: torch.device, pool: Any) -> None:
+    """Undo what a broken capture leaves in torch, where it left anything.
+
+    Memory would go on to be taken for its pool, and the generator of the device, which a capture
+    borrows, would refuse to give its state. One that ends well puts it back.
+    """
+    library: Any = torch._C
+    with suppress(Exception):
+        library._cuda_endAllocateToPool(device.index, pool)
+    with suppress(Exception), torch.cuda.stream(torch.cuda.Stream(device)):
+        graph = torch.cuda.CUDAGraph()
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
+            torch.zeros(1, device=device)
+        finally:
+            graph.capture_end()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
