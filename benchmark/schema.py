@@ -240,7 +240,9 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
 LATER |= {
     "plan": frozenset({"momentum"}),
-    "trials": frozenset({"momentum", "skipped_fraction", "loss_scale"}),
+    "trials": frozenset(
+        {"momentum", "policy_warm_up_steps", "skipped_fraction", "loss_scale"},
+    ),
     "history": frozenset(
         {"skipped_fraction", "loss_scale", "gradient_variance", "gradient_squared"}
     ),

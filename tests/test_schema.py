@@ -165,3 +165,14 @@ def test_nan_is_a_missing_value_in_the_files(path: Path) -> None:
     write("trials", frame("trials", [row]), path, {})
 
     assert pq.read_table(path)["validation_loss"].null_count == 1
+
+
+COMMITTED = sorted((Path(__file__).parents[1] / "results" / "reference").glob("*/trials.parquet"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_the_committed_results_read(path: Path) -> None:
+    # which a new column forgets that is not in LATER
+    rows, _ = read("trials", path)
+
+    assert len(rows)
