@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +27,37 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and exit with status 2."""
         self.exit(refuse(f"{message} (--help lists the options)"))
+
+
+Commands = argparse._SubParsersAction  # the only name that argparse has for it
+Add = Callable[[Commands], None]
+"""Adds one subcommand: a parser whose default ``run`` goes from its options to an exit status."""
+
+
+def answer(
+    commands: Iterable[Add],
+    arguments: Sequence[str] | None,
+    errors: tuple[type[Exception], ...] = (ValueError,),
+) -> int:
+    """Run the one of ``commands`` that ``arguments`` name; returns the exit status.
+
+    Parameters
+    ----------
+    errors
+        What bad input raises: shown as one line, with exit status 2.
+    """
+    parser = Parser(
+        prog="python -m benchmark",
+        description="What there is to choose from, how far studies have got, and what a run did.",
+    )
+    added = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in commands:
+        add(added)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except errors as error:
+        return refuse(error)
 
 
 def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.diagnosis.commandline import add_diagnose
 from benchmark.driver.commandline import USER_ERRORS, show_notes
 from benchmark.driver.search import TUNABLE
 from benchmark.driver.verifying import add_verify
@@ -21,7 +22,7 @@ from benchmark.records import Range
 from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.statistics import completeness
 from benchmark.status import exploded
-from benchmark.terminal import Parser, folder_path, one_of, refuse, show
+from benchmark.terminal import Commands, answer, folder_path, one_of, show
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 KINDS = (*REGISTRIES, "study")
@@ -31,22 +32,8 @@ Row = Sequence[str]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand that is named on the command line; returns the exit status."""
-    parser = Parser(
-        prog="python -m benchmark",
-        description="What there is to choose from, and how far studies have got.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_list, add_status, add_verify):
-        add(commands)
-    options = parser.parse_args(arguments)
     show_notes()
-    try:
-        return options.run(options)
-    except USER_ERRORS as error:
-        return refuse(error)
-
-
-Commands = argparse._SubParsersAction  # the only name that argparse has for it
+    return answer((add_list, add_status, add_verify, add_diagnose), arguments, USER_ERRORS)
 
 
 def add_list(commands: Commands) -> None:

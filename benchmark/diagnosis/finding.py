@@ -1,0 +1,281 @@
+"""What became of a run: its status, its spikes, its norms before trouble, a threshold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from benchmark.diagnosis.columns import RunLog, Series
+from benchmark.diagnosis.detectors import SHARE, WAIT, Detector, first_alarm, unhealed
+from benchmark.diagnosis.reading import LogError
+from benchmark.spikes import loss_spikes
+from benchmark.status import spike_level
+
+CHANCE = 0.9
+"""Share of the first loss from which a run knows no more than at its start."""
+GAP = 10
+"""Rows up to which two spikes are one, and over which a loss counts as come back."""
+USUAL = 100
+"""Rows before a spike whose median is the loss, or the norm, that was usual."""
+QUANTILE = 0.9
+LEAST_NORMS = 20
+"""Fewer norms before trouble say nothing about what is usual."""
+
+
+@dataclass(frozen=True)
+class Spike:
+    """Rows about one another whose loss is far above those before.
+
+    ``healed`` is the step from which the loss was back, None where it never was.
+    """
+
+    step: int
+    peak_step: int
+    peak: float
+    before: float
+    healed: int | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a log says of its run; steps are the log's own.
+
+    Without accuracies, what a model has learned is told by its loss against that of one that knows
+    nothing (``start``: the first one, unless it was given).
+    """
+
+    log: RunLog
+    level: float
+    start: float
+    status: str
+    first_bad_step: int | None
+    reason: str
+    lost_step: int | None
+    spikes: list[Spike]
+    norms_before: np.ndarray
+    growth: float
+    clipped: float
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def threshold(self) -> float:
+        """The 90th percentile of the norms before trouble; NaN where they are too few."""
+        if len(self.norms_before) < LEAST_NORMS:
+            return math.nan
+        return float(np.quantile(self.norms_before, QUANTILE))
+
+    @property
+    def end(self) -> float:
+        """Median of the last finite losses, because a single one is noisy; NaN of none."""
+        known = self.log.loss.values[np.isfinite(self.log.loss.values)]
+        return float(np.median(known[-WAIT:])) if len(known) else math.nan
+
+    @property
+    def fatal_step(self) -> int | None:
+        """Where what never healed began: the spike, or else the first bad step."""
+        open_ends = [spike.step for spike in self.spikes if spike.healed is None]
+        return min(open_ends, default=self.first_bad_step)
+
+
+def diagnose(
+    log: RunLog,
+    *,
+    start: float | None = None,
+    spike: float | None = None,
+    threshold: float | None = None,
+) -> Diagnosis:
+    """The diagnosis of a run.
+
+    Parameters
+    ----------
+    start
+        Loss of a model that knows nothing: ``log(classes)`` of a classifier. The first loss unless
+        given.
+    spike
+        Loss above which the run spiked: ``max(10, 4 * first loss)`` unless given.
+    threshold
+        At which the norm was clipped, where the log does not say what was.
+
+    Raises
+    ------
+    LogError
+        If the first loss is not positive, so that no share of it says anything, and neither
+        ``start`` nor ``spike`` is given.
+    """
+    notes = list(log.notes)
+    losses, steps = log.loss.values, log.loss.steps
+    first = float(losses[0])
+    if first <= 0 and (start is None or spike is None):
+        raise LogError(
+            f"the first loss must be positive, but is {first:g}; give --spike, the loss above "
+            "which the run spiked, and --start, that of a model that knows nothing"
+        )
+    origin = start if start is not None else first
+    level = spike if spike is not None else spike_level(first)
+    broken = _broken_step(log, notes)
+    finite = np.isfinite(losses)
+    above = np.flatnonzero(finite & (losses > level))
+    spiked = int(steps[above[0]]) if len(above) else None
+    found = _spikes(losses, steps, level, origin)
+    status, reason, bad = _judge(losses, steps, origin, level, spiked, broken)
+    if bad is not None and status in ("recovered", "damaged", "dead"):
+        after = int((steps >= bad).sum())
+        if after < WAIT:
+            notes.append(f"only {after} rows follow the first bad one: too early to be sure")
+    trouble = min([s for s in (bad, *(s.step for s in found)) if s is not None], default=None)
+    return Diagnosis(
+        log,
+        level,
+        origin,
+        status,
+        bad,
+        reason,
+        _lost_step(log, origin),
+        found,
+        _norms_before(log.norm, trouble),
+        _growth(log.norm, trouble),
+        _clipped(log, threshold),
+        notes,
+    )
+
+
+def _broken_step(log: RunLog, notes: list[str]) -> int | None:
+    """The step from which on the run was not finite to its end; None where it is to the last.
+
+    Single norms that are not finite amid finite losses are steps that a loss scaler skipped.
+    """
+    ends = []
+    for series in filter(None, (log.loss, log.norm)):
+        bad = ~np.isfinite(series.values)
+        if not bad.any():
+            continue
+        good = np.flatnonzero(~bad)
+        last = int(good[-1]) if len(good) else -1
+        if last + 1 < len(bad):
+            ends.append(int(series.steps[last + 1]))
+        passing = int(bad[: last + 1].sum())
+        if passing:
+            notes.append(
+                f"{passing} values of {series.name!r} are not finite while the run went on: "
+                "steps that were skipped, as a loss scaler does?"
+            )
+    return min(ends, default=None)
+
+
+def _judge(
+    losses: np.ndarray,
+    steps: np.ndarray,
+    origin: float,
+    level: float,
+    spiked: int | None,
+    broken: int | None,
+) -> tuple[str, str, int | None]:
+    """Status, the reason for it, and the first bad step, in the words of `benchmark.status`."""
+    bad = min([s for s in (spiked, broken) if s is not None], default=None)
+    spike = "" if spiked is None else f"loss above {level:.4g} at step {spiked:,}"
+    if broken is not None:
+        both = "; ".join(filter(None, [spike, f"not finite from step {broken:,} on"]))
+        return "nonfinite", both, bad
+    known = losses[np.isfinite(losses)]
+    end = float(np.median(known[-WAIT:]))
+    width = max(1, min(WAIT, len(known) // 2))
+    running = _running_median(known, width)
+    learned = float(running.min()) < SHARE * origin
+    if spiked is not None:
+        if end < SHARE * origin:
+            return "recovered", spike, bad
+        if end < CHANCE * origin:
+            return "damaged", spike, bad
+        return ("collapsed" if learned else "dead"), spike, bad
+    if end < CHANCE * origin:
+        return "stable", "", None
+    if learned:
+        good = int(np.flatnonzero(known < SHARE * origin)[-1])
+        fell = int(steps[np.isfinite(losses)][min(good + 1, len(known) - 1)])
+        return "collapsed", f"back at the loss that it started from by step {fell:,}", fell
+    return "stalled", "the loss never left its start", None
+
+
+def _running_median(values: np.ndarray, width: int) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(values, width)
+    return np.median(windows, axis=-1)
+
+
+def _spikes(losses: np.ndarray, steps: np.ndarray, level: float, origin: float) -> list[Spike]:
+    flagged = np.flatnonzero(loss_spikes(losses) | ~np.isfinite(losses) | (losses > level))
+    if not len(flagged):
+        return []
+    groups = np.split(flagged, np.flatnonzero(np.diff(flagged) > GAP) + 1)
+    found: list[Spike] = []
+    for group in groups:
+        begin, last = int(group[0]), int(group[-1])
+        past = losses[max(0, begin - USUAL) : begin]
+        past = past[np.isfinite(past)]
+        before = float(np.median(past)) if len(past) else float(losses[0])
+        values = np.where(np.isfinite(losses[group]), losses[group], np.inf)
+        peak = int(group[values.argmax()])
+        back = _back(losses, last + 1, _healed_level(before, past, origin))
+        healed = None if back is None else int(steps[back])
+        found.append(
+            Spike(int(steps[begin]), int(steps[peak]), float(losses[peak]), before, healed)
+        )
+    return found
+
+
+def _healed_level(before: float, past: np.ndarray, origin: float) -> float:
+    """What a spike has to come back to: what was usual, or where nothing was learned yet, half."""
+    if before >= SHARE * origin:
+        return SHARE * origin if before >= CHANCE * origin else before
+    spread = float(past.std()) if len(past) else 0.0
+    return max(1.1 * before, before + 3 * spread)
+
+
+def _back(losses: np.ndarray, begin: int, level: float) -> int | None:
+    """First place from ``begin`` on where the loss, and the median from there, are low enough."""
+    rest = np.where(np.isfinite(losses[begin:]), losses[begin:], np.inf)
+    if not len(rest):
+        return None
+    medians = _running_median(rest, min(GAP, len(rest)))
+    good = np.flatnonzero((medians <= level) & (rest[: len(medians)] <= level))
+    return begin + int(good[0]) if len(good) else None
+
+
+def _lost_step(log: RunLog, origin: float) -> int | None:
+    """Where the rule of `unhealed` would have raised its alarm, given one row after another."""
+    norms = np.ones(len(log.loss.steps))
+    losses = log.loss.values
+    # what comes back is no alarm, though the rule itself takes any such number for the end
+    last = np.flatnonzero(np.isfinite(losses))
+    kept = np.isfinite(losses) | (np.arange(len(losses)) > (last[-1] if len(last) else -1))
+    detector = Detector("unhealed", lambda: unhealed(start=origin), "")
+    row = first_alarm(detector, losses[kept], norms[kept])
+    return None if row is None else int(log.loss.steps[kept][row - 1])
+
+
+def _norms_before(norm: Series | None, trouble: int | None) -> np.ndarray:
+    if norm is None:
+        return np.array([])
+    kept = norm.steps < trouble if trouble is not None else np.full(len(norm.steps), True)
+    return norm.values[kept & np.isfinite(norm.values)]
+
+
+def _growth(norm: Series | None, trouble: int | None) -> float:
+    """The last norms before trouble over what was usual before those; NaN where too few."""
+    if trouble is None:
+        return math.nan
+    before = _norms_before(norm, trouble)
+    if len(before) < 2 * GAP:
+        return math.nan
+    usual = float(np.median(before[-USUAL - GAP : -GAP]))
+    return float(before[-GAP:].max()) / usual if usual > 0 else math.nan
+
+
+def _clipped(log: RunLog, threshold: float | None) -> float:
+    if log.clipped is not None:
+        return float(np.nanmean(log.clipped.values))
+    if threshold is not None and log.norm is not None:
+        return float((log.norm.values > threshold).mean())
+    return math.nan

@@ -1,0 +1,111 @@
+"""A diagnosis in half a page of text."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.diagnosis.advice import advice, worth
+from benchmark.diagnosis.detectors import SHARE, WAIT
+from benchmark.diagnosis.finding import QUANTILE, Diagnosis, Spike
+from benchmark.status import STATUSES
+
+SHOWN = 3
+"""Most spikes that are told one by one."""
+WIDTH = 96
+
+
+def told(name: str, kind: str, found: Diagnosis) -> str:
+    """The diagnosis of the log ``name`` as text, a few lines for each of `facts`."""
+    lines = [f"{name} ({kind}): {rows(found)}"]
+    for heading, sentence in facts(found):
+        lines += textwrap.wrap(
+            f"{heading:<11}{sentence}",
+            WIDTH,
+            subsequent_indent=" " * 11,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
+def rows(found: Diagnosis) -> str:
+    """How much of which columns there is."""
+    loss, norm = found.log.loss, found.log.norm
+    columns = f"loss {loss.name!r}, " + (f"norm {norm.name!r}" if norm else "no gradient norm")
+    steps = f"steps {loss.steps[0]:,} to {loss.steps[-1]:,}"
+    return f"{len(loss.values):,} rows, {steps}, {columns}"
+
+
+def facts(found: Diagnosis) -> list[tuple[str, str]]:
+    """Heading and sentence of everything that there is to say."""
+    first = found.log.loss.values[0]
+    known = found.log.loss.values[np.isfinite(found.log.loss.values)]
+    said = [("status", f"{found.status}: {STATUSES[found.status]}")]
+    if found.first_bad_step is not None:
+        said.append(("first bad", f"step {found.first_bad_step:,}: {found.reason}"))
+    if found.lost_step is not None:
+        said.append(
+            (
+                "alarm",
+                f"at step {found.lost_step:,} the rule for lost runs gives it up (after a spike, "
+                f"or having learned, {WAIT} losses in a row at or above {SHARE:g} of the first)",
+            )
+        )
+    lowest = f"{known.min():.4g}" if len(known) else "none finite"
+    last = min(WAIT, len(known))
+    end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end (median of {last})"
+    words = f"{first:.4g} at first, {lowest} at its lowest{end}; spiked: above {found.level:.4g}"
+    said.append(("loss", words))
+    said.append(("spikes", spikes(found.spikes)))
+    said.append(("norms", norms(found)))
+    if not math.isnan(found.clipped):
+        said.append(("clipped", f"{100 * found.clipped:.3g} % of steps"))
+    if not math.isnan(found.threshold):
+        text = f"{found.threshold:.4g}, the {100 * QUANTILE:.0f}th percentile of those norms; "
+        said.append(("threshold", text + worth()))
+    first_try = advice(found)
+    said += [("try first", first_try.sentence), ("read", first_try.place)]
+    return said + [("note", note) for note in found.notes]
+
+
+def spikes(found: Sequence[Spike]) -> str:
+    """How many spikes there are, the highest ones in their order, and whether each healed."""
+    if not found:
+        return "none"
+    healed = sum(spike.healed is not None for spike in found)
+    highest = sorted(found, key=lambda spike: -_height(spike))[:SHOWN]
+    each = [_spike(spike) for spike in sorted(highest, key=lambda spike: spike.step)]
+    head = f"{len(found)}, of which {healed} healed"
+    more = "" if len(found) <= SHOWN else "; the highest"
+    return f"{head}{more}: {'; '.join(each)}"
+
+
+def _height(spike: Spike) -> float:
+    return spike.peak if math.isfinite(spike.peak) else math.inf
+
+
+def _spike(spike: Spike) -> str:
+    healed = "never healed" if spike.healed is None else f"healed by {spike.healed:,}"
+    return f"step {spike.step:,}, from {spike.before:.3g} to {spike.peak:.3g}, {healed}"
+
+
+def norms(found: Diagnosis) -> str:
+    """What is usual for the norm, and what it did before trouble."""
+    before = found.norms_before
+    if found.log.norm is None:
+        return "not in the log: with them it could say more"
+    trouble = found.first_bad_step is not None or bool(found.spikes)
+    when = "before trouble" if trouble else "of the whole run"
+    if not len(before):
+        return f"none {when}"
+    text = (
+        f"median {np.median(before):.4g}, largest {before.max():.4g} {when} ({len(before):,} rows)"
+    )
+    if math.isnan(found.growth):
+        return text
+    warned = f"; in the last rows before it up to {found.growth:.3g} times what was usual"
+    return text + warned
