@@ -240,6 +240,28 @@ def test_only_what_follows_from_a_lost_connection_is_not_logged(
     assert bool(caplog.records) is logged
 
 
+def test_a_client_that_is_given_up_is_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    cluster.silence_lost_connections()
+    client = logging.getLogger("distributed.client")
+    client.error("Failed to reconnect to scheduler after %.2f seconds, closing client", 20)
+    client.error("Scheduler exception: %s", "no memory")
+
+    assert caplog.messages == ["Scheduler exception: no memory"]
+
+
+class Unconnected:
+    """A client that looks for its scheduler, in vain."""
+
+    status = "connecting"
+
+    def nthreads(self) -> dict[str, int]:
+        raise AssertionError("asked for what only the scheduler knows")
+
+
+def test_slots_do_not_wait_for_a_scheduler_that_is_lost() -> None:
+    assert DaskCluster(Unconnected()).slots() == 0
+
+
 def test_no_scheduler_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     options = Options(tmp_path / "new", device="cpu", executor="dask://127.0.0.1:9")

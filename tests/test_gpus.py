@@ -107,10 +107,10 @@ def die() -> None:
 def test_a_process_that_replaces_another_takes_its_gpu():
     workers = Workers(1, [functools.partial(sit, "cuda:1")])
     try:
-        assert workers.submit(place).result(120) == "cuda:1"
+        assert workers.submit(place).result(300) == "cuda:1"
         with pytest.raises(WorkerDied):
-            workers.submit(die).result(120)
-        assert workers.submit(place).result(120) == "cuda:1"
+            workers.submit(die).result(300)
+        assert workers.submit(place).result(300) == "cuda:1"
     finally:
         workers.kill()
 

@@ -27,6 +27,8 @@ from report.build import chapters, main
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PAGES = chapters()
+PATIENCE = 300.0
+"""Seconds that a browser has to start, to answer and to draw."""
 NARROWED = [
     *("--only", "clipping=none,global_norm"),
     *("--only", "normalization=none,batch"),
@@ -297,7 +299,7 @@ class Browser:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._address + path, data=data, method=method)
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)["value"]
 
     def open(self, path: Path, fragment: str = "") -> None:
@@ -326,7 +328,7 @@ def driver(folder: Path) -> Iterator[str]:
     with log.open("w") as out:
         process = subprocess.Popen([str(CHROMEDRIVER), "--port=0"], stdout=out, stderr=out)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (found := re.search(r"started successfully on port (\d+)", log.read_text())):
             assert time.monotonic() < deadline, log.read_text()
             assert process.poll() is None, log.read_text()
@@ -375,7 +377,7 @@ def explore(browser: Browser, book: Path, choice: str = "") -> None:
     """Open the explorer with a choice in its address, and wait until it is drawn."""
     browser.open(book / "index.html")
     browser.open(book / "explorer.html", choice)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while browser.evaluate(EXPLORED) != "true":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -25,7 +25,7 @@ from benchmark.results import StudyFolder
 ROOT = Path(__file__).resolve().parents[1]
 VICTIMS = ("driver", "worker", "everything")
 TABLES = ("plan", "trials", "history", "layers")
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds that processes have to be gone after a kill."""
 
 

@@ -64,13 +64,15 @@ class DaskCluster(Executor):
 
     def slots(self) -> int:
         """Worker processes at the moment: each trains one unit at a time."""
-        if time.monotonic() - self._counted >= COUNT_EVERY:
+        # a client that is not connected would look for its scheduler as long as it has patience;
+        # the futures say that it is gone
+        connected = self._client.status == "running"
+        if connected and time.monotonic() - self._counted >= COUNT_EVERY:
             try:
                 workers = len(self._client.nthreads())
             except Exception as error:
                 if self._client.status == "running" and not isinstance(error, OSError):
                     raise
-                # the futures will say so if the scheduler is gone
                 return self._workers
             if not workers:
                 log.warning("the cluster has no workers; waiting for some")
@@ -163,7 +165,7 @@ def connect(address: str) -> DaskCluster:
 
 
 def silence_lost_connections() -> None:
-    """Let no logger of Dask's print the stack of a call that a lost connection ended.
+    """Let no logger of Dask's say that a connection is lost, least of all with a stack.
 
     Dask, tornado and asyncio log it once for each place where they meet it; the driver says it in
     one line. Other errors are logged as ever.
@@ -178,6 +180,9 @@ def _is_no_lost_connection(record: logging.LogRecord) -> bool:
     from distributed.comm.core import CommClosedError
     from tornado.iostream import StreamClosedError
 
+    # what Dask says as it gives its client up
+    if record.name == "distributed.client" and str(record.msg).startswith("Failed to reconnect"):
+        return False
     lost = (CommClosedError, StreamClosedError, ConnectionError)
     cancelled = (CancelledError, asyncio.CancelledError)
     error = record.exc_info[1] if record.exc_info else None
