@@ -205,6 +205,13 @@ def test_the_rate_follows_the_batch(toy: Dataset, rule: str, power: float) -> No
     assert history["learning_rate"].tolist()[1:4] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("policy", BATCH_POLICIES)
+def test_a_policy_that_has_fewer_updates_than_checkpoints(policy: str) -> None:
+    trial = Trial(dataset="digits", batch_policy=policy, batch_size=256, updates=4, width=8)
+    record = train([trial], checkpoints=20)
+    assert record.trials["steps"].tolist() == [4]
+
+
 def test_the_full_batch_takes_one_step_an_epoch(toy: Dataset) -> None:
     row = run(Trial(dataset=toy, batch_policy="full", epochs=3)).iloc[0]
     assert (row["steps"], row["samples"], row["final_batch_size"]) == (3, 288, 96)

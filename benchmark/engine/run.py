@@ -274,8 +274,8 @@ class Run:
             if log.nonfinite_step is not None or (policy.samples and not log.samples):
                 continue
             row = log.history[-1]
-            # nor after steps that were all skipped
-            if math.isnan(row["gradient_norm_median"]):
+            # nor after steps that were all skipped; between checkpoints there may be none at all
+            if math.isnan(row.get("gradient_norm_median", 0.0)):
                 continue
             decision = policy.decide(
                 Observation(
