@@ -37,7 +37,7 @@ PIECE = ("clipping=none,global_norm", "normalization=none,batch", "batch_policy=
 STUDIES = (
     *("headline", "explosion", "disturbances", "clipping", "batch_updates", "learning_rate"),
     *("initialization", "normalization", "optimizers", "scaling", "article", "architectures"),
-    *("precision", "grid", "search"),
+    *("precision", "published", "edge_of_stability", "grid", "search"),
 )
 """In the order of the Makefile: what is most worth knowing first."""
 PATIENCE = 130.0

@@ -233,7 +233,8 @@ def stated(script: Path) -> dict[str, tuple[int, int]]:
     return {s: (int(t.replace(",", "")), int(u.replace(",", ""))) for s, t, u in rows}
 
 
-EXAMPLES = {"digits": 1079, "mnist": 50_000, "fashion-mnist": 50_000}
+EXAMPLES = {"digits": 1079, "mnist": 50_000, "fashion-mnist": 50_000, "temporal-order": 50_000}
+EXAMPLES |= {"mnist-60k": 60_000, "fashion-mnist-60k": 60_000}
 """Training examples of the data sets that scripts name, which need not be there for a count."""
 
 
