@@ -33,7 +33,7 @@ PAGES = {
         study: study
         for study in (
             *("article", "batch_updates", "disturbances", "explosion", "headline"),
-            *("initialization", "optimizers", "scaling", "throughput"),
+            *("initialization", "optimizers", "precision", "scaling", "throughput"),
         )
     },
 }

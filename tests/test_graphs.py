@@ -25,6 +25,7 @@ from benchmark.kernels import VARIABLE as KERNELS
 from benchmark.kernels import _kernels
 from benchmark.models import MODELS
 from benchmark.strategies.clipping import CLIPPINGS, chain
+from benchmark.strategies.loss_scaling import LossScaling
 from benchmark.strategies.optimizers import OPTIMIZERS
 from benchmark.timing import graph_steps, on_gpu
 
@@ -467,3 +468,15 @@ def test_the_stage_says_whether_bits_are_equal_and_what_is_gained(monkeypatch):
 
 def test_the_stage_ends_in_its_time():
     assert not list(graph_steps.graphs(TOY, "cpu", seconds=-1.0))
+
+
+def test_a_step_that_overflows_is_skipped_in_a_graph():
+    scaling = LossScaling(2.0**127, backoff=0.5, growth=2.0, growth_interval=3)
+    precision = dataclasses.replace(
+        REGISTRIES["precision"]["float32"], name="scaled", loss_scaling=scaling
+    )
+    # weights so large that the scaled gradient is beyond single precision
+    trials = some(3, precision=precision, init_gain=1000.0, learning_rate=1e-9)
+    check_graphs(trials)
+    record, _ = trained(trials, "always")
+    assert record.trials["skipped_fraction"].between(0.1, 0.9).all()

@@ -42,6 +42,7 @@ PAGES = {
     "small_batches": "normalization",
     "batch_updates": "batch_updates",
     "optimizers": "optimizers",
+    "precision": "precision",
     "scaling": "scaling",
     "article": "article",
 }
@@ -73,6 +74,7 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
     """Made-up rows of one trial, from its key alone."""
     draw = np.random.default_rng(int(trial.key, 16))
     status = "stalled" if trial.epochs == 0 else fate(trial, draw)
+    scaled = trial.precision in ("float16_static", "float16_dynamic")
     good, finite = status in ("stable", "recovered"), status != "nonfinite"
     accuracy = (0.8 + 0.15 * draw.random() if good else 0.1) if finite else np.nan
     key = {"study": "made up", "trial": trial.key}
@@ -89,6 +91,7 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
         "test_accuracy": accuracy,
         "validation_accuracy": accuracy,
         "gradient_norm_p90": float(draw.lognormal()) if finite else np.nan,
+        **({"skipped_fraction": 0.2, "loss_scale": 1024.0} if scaled else {}),
         "clipped_fraction": None if trial.clipping == "none" else float(draw.random()),
         "samples_to_target": samples // 2 if good else None,
         "steps_to_target": STEPS // 2 if good else None,

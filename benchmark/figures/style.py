@@ -80,6 +80,7 @@ LOOKS: dict[str, Look] = {
         *("none", "global_norm", "adaptive", "per_layer_norm", "value", "zclip", "autoclip"),
         *("adagc", "update_rms", "normalized", "skip_step", "zclip_capped"),
     ),
+    **_factor("float32", "bfloat16", "float16", "float16_static", "float16_dynamic"),
     **_factor("grid", "tpe", "random", "quasi-random"),
     "mlp": SPARE[0],
     "cnn": SPARE[1],
@@ -130,7 +131,8 @@ NAMES = {
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
     **{"lion": "Lion", "lamb": "LAMB", "muon": "Muon", "schedule_free_sgd": "schedule-free SGD"},
     **{"tpe": "TPE", "sgd": "SGD", "rms": "RMS", "cabs": "CABS", "dive": "DIVE"},
-    **{"he": "He", "glorot": "Glorot"},
+    **{"he": "He", "glorot": "Glorot", "tf32": "TF32"},
+    **{"float16_static": "float16, constant scale", "float16_dynamic": "float16, dynamic scale"},
 }
 
 _titles: ContextVar[Mapping[str, str]] = ContextVar("titles", default=MappingProxyType({}))
