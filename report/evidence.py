@@ -197,9 +197,11 @@ def described() -> dict[str, dict[str, dict[str, str]]]:
     """What the results say of their strategies: factor, name of a level and what of it.
 
     ``title``, ``summary``, ``reference``, ``formula`` and ``default``, each where it is there;
-    results of earlier versions say nothing.
+    results of earlier versions say nothing, and a folder that is not there says none.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
+    if not default_folder().is_dir():
+        return found
     for study in all_studies():
         for factor, levels in _mapping(study.metadata.get("words")).items():
             for level, words_ in _mapping(levels).items():
