@@ -11,6 +11,15 @@ from report.evidence import Evidence
 
 knees, breaking, timed = batch_updates.knees, batch_updates.breaking, throughput.timed
 everywhere = headline.everywhere
+QUESTIONS = {
+    "advice-deep": "Which clipping for an unnormalised 10-layer MLP at rate 0.5?",
+    "advice-nan": "My loss went NaN at step 3. What now?",
+    "advice-batch": "Which batch size, and how does the rate follow?",
+    "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
+    "advice-threshold": "Which threshold for the global norm?",
+    "advice-cost": "What does each strategy cost?",
+}
+"""Anchor and heading of each answer."""
 DEPTH, RATE = 10, 0.5
 """The case that a reader asks about; the nearest that was run stands for it."""
 SOON = 10
@@ -62,6 +71,13 @@ def slower(study: Evidence) -> dict[str, float]:
     return {"trials": len(pairs), "exploded": pairs["exploded"].mean(), **ends}
 
 
+def fate(study: Evidence) -> dict[str, float]:
+    """The share of unclipped explosions that ``learned`` all the same, with its interval."""
+    bad = study.outcomes[study.outcomes["exploded"].eq(1) & study.outcomes["clipping"].eq("none")]
+    found = share(bad["learned"] == 1, bad["seed"])
+    return dict(zip(("learned", "low", "high"), found, strict=True))
+
+
 def _rounded(rate: float) -> float:
     return float(f"{rate:.3g}")
 
@@ -78,8 +94,8 @@ def with_batch_norm(study: Evidence) -> dict[str, object]:
 def costs(timings: pd.DataFrame, factors: tuple[str, ...] = ("clipping",)) -> pd.DataFrame:
     """Added processor time of each strategy: ``milliseconds`` a step and ``share`` of one.
 
-    For one network alone, medians over turns with the baseline; columns ``workload``, ``factor``,
-    ``level``, ``milliseconds``, ``share``.
+    For one network alone, medians over turns with the baseline; columns ``workload``, ``network``,
+    ``factor``, ``level``, ``milliseconds``, ``share``.
     """
     rows = timings[timings["what"].eq("strategies") & timings["factor"].isin(factors)]
     rows = rows[rows["trials_together"] == 1]
@@ -88,4 +104,5 @@ def costs(timings: pd.DataFrame, factors: tuple[str, ...] = ("clipping",)) -> pd
     rows = rows.assign(milliseconds=1e3 * (step - base), share=step / base - 1)
     by = ["workload", "factor", "arm"]
     found = rows.groupby(by, sort=False)[["milliseconds", "share"]].median().reset_index()
+    found["network"] = found["workload"].map(throughput.WORKLOADS)
     return found.rename(columns={"arm": "level"})

@@ -57,6 +57,18 @@ def helped(study: Evidence) -> list[dict[str, object]]:
     return found
 
 
+def harm(study: Evidence) -> pd.Series:
+    """The guard that loses most beyond what is lost without one; empty where none does.
+
+    A row of `losses`, with what no guard loses as ``bare``.
+    """
+    plain = bare(study)[["disturbance", "model", "lost"]].rename(columns={"lost": "bare"})
+    rows = [part["harmful"] for part in helped(study)]
+    rows = pd.concat(rows).merge(plain) if rows else pd.DataFrame(columns=["lost"])
+    worst = rows.sort_values("lost").tail(1)
+    return worst.iloc[0] if len(worst) else pd.Series(dtype=object)
+
+
 @functools.lru_cache(8)
 def recoveries(study: Evidence) -> pd.DataFrame:
     """`recovery` by model and clipping: who made up the loss, and in how many updates."""

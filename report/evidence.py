@@ -32,7 +32,7 @@ PAGES = {
     **{
         study: study
         for study in (
-            *("article", "batch_updates", "disturbances", "explosion", "headline"),
+            *("architectures", "article", "batch_updates", "disturbances", "explosion", "headline"),
             *("initialization", "optimizers", "precision", "scaling", "throughput"),
         )
     },
@@ -222,6 +222,12 @@ def titles() -> dict[str, str]:
         for level, said in levels.items()
         if said.get("title")
     }
+
+
+def dated() -> str:
+    """The day on which the newest of the results were finished."""
+    days = [str(e.metadata.get("created", ""))[:10] for e in all_studies()]
+    return max(days, default="") or "an unknown day"
 
 
 def completeness_of_all(by: tuple[str, ...] = ("study",)) -> pd.DataFrame:

@@ -19,11 +19,11 @@ WINDOW = 5
 GREW = 2.0
 """Times its first value by which a norm counts as having grown."""
 ENDINGS = {
-    "recovered": "came back and learned",
-    "damaged": "left chance and did not learn",
-    "collapsed": "fell to chance",
-    "dead": "never learned, and ended there",
-    "nonfinite": "ended in such numbers",
+    "recovered": "recovered and learned",
+    "damaged": "left chance, but did not learn",
+    "collapsed": "learned, then fell to chance",
+    "dead": "never left chance",
+    "nonfinite": "ended in numbers that are not finite",
 }
 
 

@@ -54,7 +54,8 @@ def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     for (*setting, times), rows in trained(study).groupby([*SETTING, "times"], sort=False):
         found = paired_comparison(rows, "clipping", "none", value, ignore=["learning_rate"])
         where = dict(zip(SETTING, setting, strict=True))
-        parts.append(found.assign(**where, times=times, panel=f"{times} times the best rate"))
+        panel = "best rate" if times == 1 else f"{times} × best rate"
+        parts.append(found.assign(**where, times=times, panel=panel))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

@@ -6,25 +6,35 @@ import shlex
 
 import pandas as pd
 
-from report import claims, disturbances, evidence, explosion, headline, initialization, thresholds
+from benchmark.figures import words
+from report import (
+    advice,
+    claims,
+    disturbances,
+    evidence,
+    explosion,
+    headline,
+    initialization,
+    thresholds,
+)
 
-CLAIMS = claims.CLAIMS
+CLAIMS, QUESTIONS = claims.CLAIMS, advice.QUESTIONS
 exploded, missed = explosion.exploded, explosion.missed
 dense, deepest = initialization.dense, initialization.deepest
 same_products = thresholds.same_products
-against_none = headline.against_none
-helped = disturbances.helped
+against_none, everywhere = headline.against_none, headline.everywhere
+harm = disturbances.harm
+dated = evidence.dated
+FAMILIES = {
+    **{"mlp": "dense", "cnn": "convolutional", "rnn": "recurrent", "resnet": "residual"},
+    "transformer": "transformer",
+}
+"""What a model is, by the first word of its name."""
 
 
 def folder() -> str:
     """The results folder, for a reader on another machine."""
     return evidence.shown(evidence.default_folder())
-
-
-def dated() -> str:
-    """The day on which the newest of the results were finished."""
-    days = [str(e.metadata.get("created", ""))[:10] for e in evidence.all_studies()]
-    return max(days, default="") or "an unknown day"
 
 
 def completeness() -> pd.DataFrame:
@@ -60,14 +70,16 @@ def narrowed() -> list[str]:
 
 
 def everything() -> dict[str, object]:
-    """Trials, updates and the levels of all studies together."""
+    """Trials, updates, data sets and families of networks of all studies together."""
     frames = [study.outcomes for study in evidence.all_studies()]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    # of a custom model the whole name
+    found = [FAMILIES.get(name.split("_")[0], words(name)) for name in rows["model"].unique()]
     return {
         "trials": len(rows),
         "updates": float(rows["steps"].sum()),
         "datasets": list(dict.fromkeys(rows["dataset"])),
-        "models": list(dict.fromkeys(rows["model"])),
+        "families": sorted(set(found), key=[*FAMILIES.values(), *found].index),
     }
 
 

@@ -12,8 +12,8 @@ PAGE = "print.html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 """Names under which a headless Chromium may be installed."""
 SECONDS = 300
-SCREEN_ONLY = ("explorer",)
-"""Pages that are nothing on paper."""
+SCREEN_ONLY = ("explorer", "figure_code")
+"""Pages that are of no use on paper."""
 
 
 class PrintError(Exception):

@@ -160,14 +160,34 @@ def bounds(low: float, high: float, write: Format = signed) -> str:
     return DASH if is_nothing(low) or is_nothing(high) else f"{write(low)} to {write(high)}"
 
 
+def spread(row: Row, write: Format = signed) -> str:
+    """The 95% interval of a row in a sentence, which says so where there is none.
+
+    >>> spread({"low": 0.01, "high": 0.02}), spread({"low": float("nan"), "high": 0.02})
+    ('95% interval +1.0 to +2.0', 'no interval')
+    """
+    said = bounds(row["low"], row["high"], write)
+    return "no interval" if said == DASH else f"95% interval {said}"
+
+
+def _turned(row: Row) -> tuple[dict[str, float], Format]:
+    """The interval of an effect's size, whose sign the sentence has in words, and how to write it.
+
+    >>> _turned({"effect": -0.5, "low": -0.75, "high": -0.25})[0]
+    {'low': 0.25, 'high': 0.75}
+    """
+    ends = -row["high"], -row["low"]
+    low, high = ends if row["effect"] < 0 else (row["low"], row["high"])
+    return {"low": low, "high": high}, lambda value: fixed(100 * value)
+
+
 def effect(row: Row) -> str:
     """The effect of a row with its 95% interval, in points.
 
     >>> effect({"effect": 0.015, "low": 0.01, "high": 0.02})
     '+1.5 points (95% interval +1.0 to +2.0)'
     """
-    said = bounds(row["low"], row["high"])
-    return f"{points(row['effect'])} ({'no interval' if said == DASH else f'95% interval {said}'})"
+    return f"{points(row['effect'])} ({spread(row)})"
 
 
 def sign(row: Row) -> int:
@@ -255,6 +275,7 @@ FORMATS: dict[str, Format] = {
     "points": points,
     "size": lambda difference: f"{fixed(abs(100 * difference))} points",
     "p": p_value,
+    "millions": lambda value: f"{value / 1e6:,.3g} million" if value >= 1e6 else f"{value:,.0f}",
     "code": code,
     "bold": lambda value: Markdown("**{}**").format(value),
     **{
@@ -264,6 +285,11 @@ FORMATS: dict[str, Format] = {
     # of a whole row: {row:effect}
     "effect": effect,
     "change": change,
+    "spread": spread,
+    "spread_sizes": lambda row: spread(*_turned(row)),
+    "spread_percents": lambda row: spread(row, percent),
+    "brief": lambda said: str(said).removeprefix("95% interval "),
+    # in the cells of a table
     "interval": lambda row: bounds(row["low"], row["high"]),
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "numbers": lambda row: bounds(row["low"], row["high"], number),

@@ -98,11 +98,12 @@ class Page:
         tables: Sequence[str] = ("trials",),
         sources: Sequence[Evidence] = (),
         place: str,
+        function: str,
         caller: Callable[[], str],
     ) -> Markdown:
         """A numbered figure of ``data``, from ``tables`` of every study in ``sources``.
 
-        ``place`` is the file and line that draw it.
+        ``place`` is the file and line that draw it, with a ``function`` of `benchmark.figures`.
         """
         caption, _, alt = caller().partition(APART)
         path = Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
@@ -111,8 +112,11 @@ class Page:
         drawing.savefig(self.folder / path, metadata={"Date": None})
         data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
         plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
-        origins = Markdown("; ").join(origin(study, tables) for study in sources)
-        link = f"{{download}}`CSV <{path.with_suffix('.csv').as_posix()}>`"
+        legend = [
+            Markdown(f"Data: {{download}}`CSV <{path.with_suffix('.csv').as_posix()}>`"),
+            linked_code(function, place),
+            *(origin(study, tables) for study in sources),
+        ]
         body = [
             f":name: fig-{path.stem}",
             f":alt: {json.dumps(plain, ensure_ascii=False)}",
@@ -120,7 +124,7 @@ class Page:
             "",
             " ".join(caption.split()),
             "",
-            f"Data: {link}; code: {code(f'report/{place}')}; {origins}",
+            Markdown("; ").join(legend),
         ]
         return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
 
@@ -146,6 +150,16 @@ def linked(text: object, target: str) -> Markdown:
     Markdown('[claim 1](#claim-1)')
     """
     return Markdown("[{}](#{})").format(text, Markdown(target))
+
+
+def linked_code(function: str, place: str) -> Markdown:
+    """What draws a figure: a link to the function's source in the book, and where it is called.
+
+    >>> linked_code("heat_maps", "thresholds.md, line 44")
+    Markdown('code: [`heat_maps`](#code-heat-maps), called in `report/thresholds.md, line 44`')
+    """
+    link = f"[{code(function)}](#code-{function.replace('_', '-')}), called in " if function else ""
+    return Markdown(f"code: {link}{code(f'report/{place}')}")
 
 
 class _Tags(Extension):
@@ -198,11 +212,18 @@ class _Tags(Extension):
                 arguments.append(parser.parse_expression())
         named.setdefault("sources", nodes.List([nodes.Name("study", "load")]))
         named["place"] = nodes.Const(f"{parser.name}, line {line}")
+        named["function"] = nodes.Const(_function_of(arguments[1]))
         caption = parser.parse_statements(("name:alt",), drop_needle=True)
         alt = parser.parse_statements(("name:endfigure",), drop_needle=True)
         body = [*caption, nodes.Output([nodes.TemplateData(APART)]), *alt]
         call = self._call("figure", *arguments, **named)
         return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+
+def _function_of(drawing: nodes.Expr) -> str:
+    """The name of the function of `benchmark.figures` that makes a drawing; empty of any other."""
+    called = drawing.node if isinstance(drawing, nodes.Call) else drawing
+    return called.attr if isinstance(called, nodes.Getattr) else ""
 
 
 def environment(source: Path = SOURCE) -> jinja2.Environment:

@@ -7,7 +7,7 @@ import pandas as pd
 from benchmark.schema import SCHEMA_VERSION, TABLES
 from report import evidence
 
-all_studies = evidence.all_studies
+all_studies, dated = evidence.all_studies, evidence.dated
 VERSION, COLUMNS = SCHEMA_VERSION, TABLES
 SOFTWARE = ("python", "torch", "optuna", "numpy", "pandas", "pyarrow")
 

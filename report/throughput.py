@@ -20,24 +20,27 @@ WORKLOADS = speed.WORKLOADS
 ARMS = {"baseline": "(a) DataLoader", "tensors": "(b) tensors"}
 WIDE = {"jax": "(e) JAX,", "torch_kernels": "(f) torch's kernels,"}
 FACTORS = {
-    "clipping": "clippings over none",
-    "normalization": "normalizations over none",
-    "optimizer": "optimizers over SGD",
-    "batch_policy": "batch policies over a fixed size, for as many examples",
+    "clipping": "clippings, compared with none",
+    "normalization": "normalizations, compared with none",
+    "optimizer": "optimizers, compared with SGD",
+    "batch_policy": "batch policies, compared with a fixed size for as many examples",
 }
 PARTS = {
     "norms": "losses and gradient norms of every step",
     "noise scale": "noise scale, every 40 steps",
-    "checkpoints": "20 checkpoints over 4",
+    "checkpoints": "20 checkpoints instead of 4",
     "layers": "every layer at each of 20 checkpoints",
-    "all that can be turned off": "20 checkpoints with layers over 4 without",
+    "all that can be turned off": "20 checkpoints with layers instead of 4 without",
     "evaluation": "validation and test, 4 checkpoints and the end",
 }
 
 
-def timed() -> tuple[Evidence, pd.DataFrame] | None:
-    """Where the timings come from, and the timings; None where they were not taken."""
-    return _timed(evidence.default_folder() / STUDY)
+def timed(within: str = "") -> tuple[Evidence, pd.DataFrame] | None:
+    """Where the timings come from, and the timings; None where they were not taken.
+
+    ``within`` is a folder of the results that holds timings of their own, of a GPU for one.
+    """
+    return _timed(evidence.default_folder() / within / STUDY)
 
 
 @functools.lru_cache(4)
@@ -92,7 +95,7 @@ def _ratio(row: dict[Hashable, Any], value: str) -> str:
 
 
 def arms(timings: pd.DataFrame) -> pd.DataFrame:
-    """Every way of training once: the engine's alone, and at its best width."""
+    """Every program, the engine with one trial at a time and with as many together as is best."""
     rows = throughput(timings)
     engine = rows[rows["arm"] == "engine"]
     best = engine.loc[engine.groupby(["workload", "processes"])["seconds"].idxmin()]

@@ -76,7 +76,10 @@ def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Says:
 
 def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None:
     text = says("learning_rate", lambda c: {})
-    assert "16 trials on digits, 2 seeds per cell; 100 updates on 3,200 examples a trial." in text
+    assert (
+        "16 trials on digits, 2 seeds per configuration; each made 100 updates on 3,200 examples."
+        in text
+    )
 
 
 def test_endings_are_counted(says: Says) -> None:
@@ -86,7 +89,7 @@ def test_endings_are_counted(says: Says) -> None:
     )
     assert (
         "Of 16 finished trials, 100% exploded at some step. Of these 50.0% learned all the "
-        "same, and 50.0% ended with a number that was not finite: a test for NaN alone would have "
+        "same, and 50.0% ended with a number that was not finite. A test for NaN alone would have "
         "missed 50.0% of the explosions"
     ) in text
     assert "| nonfinite | a loss, gradient or parameter stopped being finite | 8 | 50.0% |" in text
@@ -106,11 +109,10 @@ def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
         },
     )
     assert (
-        "Without clipping, the MLP is most accurate at the learning rate 0.1 (chosen on "
-        "validation, averaged over everything else that varies); at the largest rate of the grid "
-        "no more than half of its trials explode. Without clipping, the CNN is most accurate at "
-        "the learning rate 0.1 (chosen on validation, averaged over everything else that varies); "
-        "from 1 on, 10 times that rate, more than half of its trials explode."
+        "Without clipping, the MLP is most accurate at the learning rate 0.1, averaged over all "
+        "other factors. At the largest rate of the grid at most half of its trials explode. "
+        "Without clipping, the CNN is most accurate at the learning rate 0.1, averaged over all "
+        "other factors. From 1 on, 10 times that rate, more than half of its trials explode."
     ) in text
 
 
@@ -132,9 +134,8 @@ def test_onset_is_told_by_model(says: Says) -> None:
     bad = {"status": "dead", "first_bad_step": 12.0}
     text = says("learning_rate", lambda c: bad if c["model"] == "cnn" and c["seed"] else {})
     assert (
-        "In the CNN, 4 trials of 8 had one. Their first came at step 12 in the median, at the "
-        "earliest at step 12 and at the latest at step 12; in 0% of them it came within the first "
-        "10 steps."
+        "In the CNN, 4 trials of 8 had one. The first came at step 12 in the median, between steps "
+        "12 and 12, and in 0% of these trials within the first 10 steps."
     ) in text
 
 
@@ -225,7 +226,7 @@ def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
 def test_importance_names_the_factor_that_matters(says: Says) -> None:
     text = says("learning_rate", lambda c: {"test_accuracy": 0.5 + 0.2 * (c["model"] == "cnn")})
     assert "On the grid, **model** explains the largest share" in text
-    assert "model 100% (–)" in text
+    assert "model 100% (no interval)" in text
 
 
 def test_clipped_steps_and_the_percentile(says: Says) -> None:
@@ -238,9 +239,9 @@ def test_clipped_steps_and_the_percentile(says: Says) -> None:
     )
     assert (
         "- **Value clipping** (threshold 0.01) changes the gradient in 50.0% of the steps of the "
-        "median trial, and in more than half of the steps in 50.0% of the trials. The 90th "
-        "percentile of the gradient norms is 2 in the median stable trial without clipping, and "
-        "lies between 2 and 2 in all of them."
+        "median trial. In 50.0% of the trials it changes more than half of the steps. In stable "
+        "trials without clipping the 90th percentile of the gradient norms is 2 in the median, and "
+        "between 2 and 2 in all of them."
     ) in text
 
 
@@ -289,9 +290,9 @@ def search_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd
 @pytest.mark.parametrize(
     ("gain", "expected"),
     [
-        (0.1, "a search finds better training than the grid's best cell"),
-        (-0.1, "the searches do not beat the grid's best cell"),
-        (-2e-4, "searches and grid find training whose accuracies cannot be told apart"),
+        (0.1, "a search finds more accurate training than the grid's best configuration"),
+        (-0.1, "the searches do not beat the grid's best configuration"),
+        (-2e-4, "searches and grid find equally accurate training, as far as can be told"),
     ],
 )
 def test_the_verdict_on_the_search_follows_the_data(
@@ -310,7 +311,7 @@ def test_a_search_that_wins_here_and_loses_there_depends(
     rows = rows.assign(high=rows["low"] + 0.15, pairs=5, p_holm=0.1, model="mlp", level="tpe")
     monkeypatch.setattr(search_against_grid, "differences", lambda study: rows)
     text = search_says(confirmations(0.0))
-    assert "**it depends on the model and the sampler whether a search beats" in text
+    assert "**it depends on the network and the sampler whether a search beats" in text
     assert "more accurate in 1, less accurate in 1 and not distinguishable in 1" in text
 
 
@@ -346,8 +347,8 @@ def test_settings_are_read_from_the_rows(says: Says) -> None:
 
     text = says("methods", outcome)
     assert (
-        "It is the full factorial of model (MLP, CNN), learning rate (0.1, 1) and clipping "
-        "(none, value), with 2 seeds per cell. The same for all: dataset digits"
+        "It has all combinations of model (MLP, CNN), learning rate (0.1, 1) and clipping "
+        "(none, value), with 2 seeds per configuration. The same for all: dataset digits"
     ) in text
     assert "the MLP has 1 hidden layer and 7 parameters" in text
     assert "networks (MLP and CNN) of 7 to 9 parameters" in says("clipping", outcome)
@@ -428,8 +429,7 @@ def test_clippings_are_compared_at_multiples_of_the_best_rate(
     assert "At the best rate itself none of 1 clipping beats training without clipping" in text
     assert (
         "At 10 times the best rate **value clipping** (+20.1 points) beats training without "
-        "clipping in every setting that it was run in. The corrected test of the ranks does not "
-        "confirm it."
+        "clipping. The corrected rank test does not confirm it."
     ) in text
     assert "| value | 0.0 (0 and 0 of 1) | 0.0 (0 and 0 of 1) | +20.1 (1 and 0 of 1) |" in text
     # the trials that chose the rates are not those that are reported
@@ -465,12 +465,12 @@ def test_guards_are_compared_by_what_is_lost(
     )
     monkeypatch.setattr(evidence, "load", {"disturbances": source}.get)
     text = words(page("disturbances", tmp_path))
-    assert "bad batch 30.1 points (MLP, 95% interval +29.9 to +30.3)" in text
+    assert "30.1 points for a bad batch (MLP, 95% interval +29.9 to +30.3)" in text
     assert (
-        "**Bad batch** (MLP): 1 of 2 guards lose measurably less, at most 10.1 points; not so "
-        "skipping steps."
+        "**Bad batch** (MLP): 1 of 2 guards lose measurably less, at most 10.1 points; "
+        "skipping steps does not."
     ) in text
-    assert "**It is worse than no guard** with skipping steps: 60.1 points (95% interval" in text
+    assert "**Worse than no guard**: skipping steps loses 60.1 points (95% interval" in text
     # the checkpoint after the disturbed step is 50 updates later, and back at what it would be
     assert "| bad batch | MLP | none | 3 | 100% |" in text
     assert "| 50 |" in text

@@ -45,6 +45,7 @@ PAGES = {
     "precision": "precision",
     "scaling": "scaling",
     "article": "article",
+    "architectures": "architectures",
 }
 """Each page and its study."""
 CHECKPOINTS, STEPS = 4, 40

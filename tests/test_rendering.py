@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from myst_parser.parsers.docutils_ import Parser
 
-from report import evidence, prose, rendering
+from report import evidence, figure_code, prose, rendering
 from report.rendering import Page, PageError
 from report.text import Markdown, block, code
 
@@ -172,6 +172,25 @@ def test_a_figure_has_caption_description_data_and_origin(render: Render, tmp_pa
     assert "{download}`CSV <figures/a-label.csv>`" in text
     assert (tmp_path / "figures" / "a-label.svg").read_text().startswith("<?xml")
     assert (tmp_path / "figures" / "a-label.csv").read_text() == "x,y\n1.23457,a\n"
+
+
+def test_a_figure_links_to_the_code_that_draws_it(render: Render) -> None:
+    columns = ["panel", "factor", "estimate", "low", "high"]
+    text = render(
+        '\n{% figure "a", figures.importance_bars(data), data, sources=[] %}\nCaption.\n'
+        "{% alt %}\nDescription.\n{% endfigure %}\n",
+        data=pd.DataFrame([["grid", "model", 0.5, 0.4, 0.6]], columns=columns),
+    )
+    assert (
+        "code: [`importance_bars`](#code-importance-bars), called in `report/page.md, line 2`"
+        in text
+    )
+
+
+def test_the_code_of_every_function_that_draws_is_in_the_book() -> None:
+    (bars,) = [f for f in figure_code.functions() if f["name"] == "importance_bars"]
+    assert bars["source"].startswith("def importance_bars(importance: pd.DataFrame) -> Figure:")
+    assert (bars["anchor"], bars["file"]) == ("importance-bars", "benchmark/figures/comparisons.py")
 
 
 # --- results are text -----------------------------------------------------------------------------

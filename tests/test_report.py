@@ -243,12 +243,19 @@ def test_figures_name_study_file_commit_and_command(book: Path, name: str, figur
     legends = re.findall(r'<div class="legend">(.*?)</div>', text, re.S)
     plain = [" ".join(re.sub(r"<[^>]+>", "", legend).split()) for legend in legends]
     pattern = (
-        rf"Data: CSV; code: report/(?:{name}\.md|comparison\.jinja), line \d+; "
+        rf"Data: CSV; code: \w+, called in report/(?:{name}\.md|comparison\.jinja), line \d+; "
         r"study (grid|search), results/\1/\w+\.parquet.*, "
         r"commit [0-9a-f]{7}.*, made by python studies/\1\.py --scale smoke"
     )
     assert len(plain) == figures
     assert [legend for legend in plain if not re.match(pattern, legend)] == []
+
+
+@every_page
+def test_every_figure_links_to_its_code(book: Path, name: str) -> None:
+    text = (book / f"{name}.html").read_text(encoding="utf-8")
+    legends = re.findall(r'<div class="legend">(.*?)</div>', text, re.S)
+    assert [legend for legend in legends if 'href="figure_code.html#code-' not in legend] == []
 
 
 def test_the_first_page_says_what_the_book_was_built_from(built: Path, book: Path) -> None:
