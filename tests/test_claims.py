@@ -42,9 +42,9 @@ from report.claims.records import (
     Limits,
     Part,
     combined,
+    first_of,
     found,
     pooled,
-    ways,
 )
 from report.evidence import Evidence
 
@@ -419,7 +419,7 @@ def trials_for(number: int, place: int, lean: str) -> Rows:
 @functools.cache
 def judged(number: int, place: int, lean: str, study: str = "") -> Judged:
     part = part_of(number, place)
-    source = made(study or part.ways[0].study, trials_for(number, place, lean))
+    source = made(study or part.measurements[0].study, trials_for(number, place, lean))
     return judge(part, {source.study: source}.get)
 
 
@@ -454,7 +454,7 @@ def test_an_interval_across_the_threshold_makes_a_part_depend(number: int, place
     across = Effect(
         (), part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""
     )
-    found = Judged(part, part.ways[0], None, Found((across,)))
+    found = Judged(part, part.measurements[0], None, Found((across,)))
     assert found.verdict == DEPENDS
 
 
@@ -477,13 +477,13 @@ def test_without_the_study_a_part_is_not_tested(number: int, place: int) -> None
     part = part_of(number, place)
     found = judge(part, lambda study: None)
     assert found.verdict == NOT_TESTED
-    assert f"python studies/{part.ways[0].study}.py" in found.reason
+    assert f"python studies/{part.measurements[0].study}.py" in found.reason
 
 
 @pytest.mark.parametrize(("number", "place"), EVERY_PART)
 def test_a_study_that_varies_nothing_leaves_a_part_not_tested(number: int, place: int) -> None:
     part = part_of(number, place)
-    study = part.ways[0].study
+    study = part.measurements[0].study
     found = judge(part, {study: made(study, on_seeds())}.get)
     assert found.verdict == NOT_TESTED
     assert f"In the study `{study}` " in found.reason
@@ -491,17 +491,17 @@ def test_a_study_that_varies_nothing_leaves_a_part_not_tested(number: int, place
 
 
 SAME_ELSEWHERE = [
-    (number, place, way.study)
+    (number, place, measurement.study)
     for number, place in EVERY_PART
-    for way in part_of(number, place).ways[1:]
-    if way.measure is part_of(number, place).ways[0].measure
+    for measurement in part_of(number, place).measurements[1:]
+    if measurement.measure is part_of(number, place).measurements[0].measure
 ]
 
 
 @pytest.mark.parametrize(("number", "place", "study"), SAME_ELSEWHERE)
 def test_another_study_stands_in_and_says_so(number: int, place: int, study: str) -> None:
     found = judged(number, place, REFUTED, study)
-    own = part_of(number, place).ways[0].study
+    own = part_of(number, place).measurements[0].study
     assert found.verdict == REFUTED
     assert found.reason.startswith(f"The study `{own}` was not run; judged on the study `{study}`")
 
@@ -747,7 +747,7 @@ def test_equal_examples_and_equal_updates_are_two_comparisons() -> None:
 
 def effect_of(number: int, place: int, rows: Rows, study: str = "") -> Effect:
     part = part_of(number, place)
-    source = made(study or part.ways[0].study, rows)
+    source = made(study or part.measurements[0].study, rows)
     (effect,) = judge(part, {source.study: source}.get).found.effects
     return effect
 
@@ -848,7 +848,7 @@ def test_a_higher_rate_is_no_lower_one() -> None:
 def test_where_hardly_anything_explodes_there_is_nothing_to_solve(number: int, place: int) -> None:
     rows = on_seeds() + on_seeds(normalization="batch")
     rows += on_seeds(batch_policy="doubling") + on_seeds(batch_policy="full")
-    study = part_of(number, place).ways[0].study
+    study = part_of(number, place).measurements[0].study
     found = judge(part_of(number, place), {study: made(study, rows)}.get)
     assert found.verdict == NOT_TESTED
     assert "nothing to solve" in found.reason
@@ -918,7 +918,7 @@ def test_what_single_changes_do_to_the_article_s_networks() -> None:
     ],
 )
 def test_a_verdict_is_where_the_interval_lies(low: float, high: float, word: str) -> None:
-    part = Part("", "", Limits(SHARE, 0.5, 0.1), ways("", lambda source: Found(), "grid"))
+    part = Part("", "", Limits(SHARE, 0.5, 0.1), first_of("", lambda source: Found(), "grid"))
     assert part.verdict_on(Effect("", (low + high) / 2, low, high, "")) == word
 
 
@@ -957,11 +957,11 @@ def test_effects_in_words(unit: Any, value: float, words: str) -> None:
 @pytest.mark.parametrize(("number", "place"), EVERY_PART)
 def test_a_rule_states_its_own_thresholds(number: int, place: int) -> None:
     part = part_of(number, place)
-    for way in part.ways:
-        rule = part.rule(way)
+    for measurement in part.measurements:
+        rule = part.rule(measurement)
         assert f"at or above {part.unit.words(part.limits.enough)}," in rule
         assert f"below {part.unit.words(part.limits.smallest)};" in rule
-        assert rule.startswith(way.measured)
+        assert rule.startswith(measurement.measured)
         assert "interval" in rule
 
 
@@ -1027,13 +1027,13 @@ def test_what_an_undecided_comparison_could_have_seen_is_stated() -> None:
     seen = 0.01 / 3 * (2.26216 + 0.88340)
     assert found.verdict == DEPENDS
     assert found.detectable == pytest.approx(seen, rel=0.02)
-    assert found.reason.endswith("could have seen 1.1 points or more, four times out of five.")
+    assert found.reason.endswith("would have found 1.1 points or more, four times out of five.")
 
 
 def test_a_claim_wants_data_where_nothing_contradicts_what_decides() -> None:
     across = Effect(("y",), 0.5, -1.0, 2.0, "")
     part = part_of(11, 1)
-    undecided = Judged(part, part.ways[0], None, Found((across,)))
+    undecided = Judged(part, part.measurements[0], None, Found((across,)))
     assert claims.wants_data([judged(11, 1, SUPPORTED), undecided])
     assert not claims.wants_data([judged(11, 1, SUPPORTED), judged(11, 1, REFUTED)])
     assert not claims.wants_data([judged(11, 1, DEPENDS), undecided])

@@ -27,9 +27,9 @@ from report.claims.records import (
     SHARE,
     Claim,
     Limits,
+    Measurement,
     Part,
-    Way,
-    ways,
+    first_of,
 )
 
 MOST = Limits(SHARE, 0.5)
@@ -66,7 +66,7 @@ EXPLOSION = Claim(
             "gradients grow",
             "the share of exploded configurations whose gradients grew",
             MOST,
-            ways(
+            first_of(
                 OF_EXPLODED.format(
                     f"had a gradient norm at least {explosion.GROWTH:g} times the largest of the "
                     "same configuration and seed at its best rate"
@@ -81,7 +81,7 @@ EXPLOSION = Claim(
             "they grow through training rather than jump",
             "the share of exploded configurations whose gradients rose through training",
             MOST,
-            ways(
+            first_of(
                 OF_EXPLODED.format(
                     f"showed a rise before the first bad step: over at least "
                     f"{explosion.CHECKPOINTS} checkpoints, the median norm of the last at least "
@@ -98,7 +98,7 @@ EXPLOSION = Claim(
             "training stops",
             "the share of exploded configurations that do not learn",
             MOST,
-            ways(
+            first_of(
                 OF_EXPLODED.format("did not learn"),
                 explosion.stop,
                 "explosion",
@@ -117,7 +117,7 @@ LEARNING_RATE = Claim(
             "a lower rate trains without an explosion",
             "the share of exploding configurations that a lower rate cures",
             MOST,
-            ways(
+            first_of(
                 "Over the configurations (all factors but the learning rate) that explode at some "
                 "rate, each counted once, the share that at some lower rate of the study train "
                 "and never spike, on every seed; the interval is Wilson's over configurations.",
@@ -138,7 +138,7 @@ SCHEDULES = Claim(
             "fewer trials explode",
             "the net share of the explosions that the schedule prevents",
             PREVENTED,
-            ways(
+            first_of(
                 "For each schedule against the constant rate, without clipping, "
                 f"{MULTIPLES}: {NET}",
                 schedules.prevent_explosions,
@@ -151,7 +151,7 @@ SCHEDULES = Claim(
             "more rates can be used",
             "the gain in the range of usable peak rates",
             TWICE_THE_RANGE,
-            ways(
+            first_of(
                 "For each schedule, without clipping: by how many decades the run of neighbouring "
                 "peak rates within one point of the best validation accuracy is longer than with "
                 "a constant rate, on the rates that both were run at; the interval reaches at "
@@ -172,7 +172,7 @@ MINI_BATCHES_PREVENT = Claim(
             "fewer trials explode than with the full or the largest batch",
             "the net share of the explosions that the mini-batch prevents",
             PREVENTED,
-            ways(
+            first_of(
                 "For each mini-batch size against the full batch and the largest mini-batch, "
                 f"without clipping and normalization, at equal examples and at equal updates, "
                 f"{MULTIPLES}: {NET}",
@@ -202,7 +202,7 @@ BATCH_NORMALIZATION = Claim(
             "every batch size is as accurate as the best",
             "the difference in test accuracy of the worst batch size from the best",
             WITHIN_ONE_POINT,
-            ways(
+            first_of(
                 f"{OF_SIZES}Measured: test accuracy of the worst size with batch "
                 "normalization minus that of the best size, with it or without, paired by seed.",
                 remedies.normalized_sizes,
@@ -214,7 +214,7 @@ BATCH_NORMALIZATION = Claim(
             FEW_EXPLODE,
             "the share of trials with batch normalization that do not explode",
             FEW,
-            ways(FEW_EXPLODE_RULE, remedies.normalized_explosions, "headline", "grid"),
+            first_of(FEW_EXPLODE_RULE, remedies.normalized_explosions, "headline", "grid"),
         ),
     ),
 )
@@ -227,7 +227,7 @@ DYNAMIC_BATCHES = Claim(
             "they are as accurate as the best fixed size",
             "the difference in test accuracy from the best fixed size",
             WITHIN_ONE_POINT,
-            ways(
+            first_of(
                 "For each policy that changes the size during training, at equal examples and at "
                 "equal updates: test accuracy, paired by seed, minus that of the best fixed size, "
                 "which starts alike. Validation on other seeds chooses each side's learning rate, "
@@ -241,7 +241,7 @@ DYNAMIC_BATCHES = Claim(
             FEW_EXPLODE,
             "the share of trials with the policy that do not explode",
             FEW,
-            ways(FEW_EXPLODE_RULE, remedies.policies_explosions, "batch_updates", "grid"),
+            first_of(FEW_EXPLODE_RULE, remedies.policies_explosions, "batch_updates", "grid"),
         ),
     ),
 )
@@ -254,7 +254,7 @@ MINI_BATCHES_SOLVE = Claim(
             "they are more accurate than the full batch",
             "the gain in test accuracy over the full batch",
             ONE_POINT,
-            ways(
+            first_of(
                 "Test accuracy at the mini-batch size that validation chooses, on other seeds, "
                 "minus that of the full batch, paired by seed, at equal updates and at equal "
                 "examples where both were run, without clipping and normalization, each at its "
@@ -267,7 +267,7 @@ MINI_BATCHES_SOLVE = Claim(
             "every mini-batch size is as accurate as the best",
             "the difference in test accuracy of the worst mini-batch size from the best",
             WITHIN_ONE_POINT,
-            ways(
+            first_of(
                 f"{OF_SIZES}Measured: test accuracy of the worst mini-batch size minus "
                 "that of the best, paired by seed, without clipping and normalization.",
                 mini_batches.size_matters,
@@ -279,7 +279,7 @@ MINI_BATCHES_SOLVE = Claim(
             FEW_EXPLODE,
             "the share of trials with mini-batches that do not explode",
             FEW,
-            ways(
+            first_of(
                 FEW_EXPLODE_RULE,
                 mini_batches.hardly_explode,
                 "batch_updates",
@@ -304,7 +304,7 @@ VANISHING = Claim(
             "they reach the target sooner",
             "the gain in speed to the target",
             A_TENTH_MORE,
-            ways(
+            first_of(
                 f"{VANISHING_NETWORKS}Measured: examples to the target accuracy at gain 1, divided "
                 "by those at the smaller gain (geometric mean); a trial that does not reach it "
                 "counts at its whole budget, and pairs in which neither does are left out.",
@@ -316,7 +316,7 @@ VANISHING = Claim(
             "their loss falls faster",
             "the lead in the fall of the validation loss at a quarter of the budget",
             TENTH_OF_A_NAT,
-            ways(
+            first_of(
                 f"{VANISHING_NETWORKS}Measured: how far the validation loss has fallen after a "
                 "quarter of the budget, minus the same at gain 1.",
                 vanishing.early_loss,
@@ -327,7 +327,7 @@ VANISHING = Claim(
             "they are less accurate",
             "the cost of vanishing gradients in test accuracy",
             ONE_POINT,
-            ways(
+            first_of(
                 f"{VANISHING_NETWORKS}Measured: test accuracy at gain 1 minus that at the smaller "
                 "gain.",
                 vanishing.cost,
@@ -345,7 +345,7 @@ FASTER = Claim(
             "larger, faster updates are less accurate",
             "the cost of the larger batch in test accuracy",
             ONE_POINT,
-            ways(
+            first_of(
                 "For each fixed batch size that takes at least "
                 f"{mini_batches.FASTER:g} times as many examples a second as the smallest, without "
                 "clipping and normalization, at equal examples and at equal updates: test accuracy "
@@ -367,7 +367,7 @@ MINI_BATCHES_COST = Claim(
             "a mini-batch may be less accurate than the full batch",
             "the cost of the mini-batch in test accuracy",
             ONE_POINT,
-            ways(
+            first_of(
                 "For each mini-batch size, without clipping and normalization, at equal updates "
                 "and at equal examples where both were run: test accuracy of the full batch minus "
                 "that of the mini-batch, paired by seed, each at its own best rate.",
@@ -390,14 +390,14 @@ IMPROVEMENT = Claim(
             "the gain in test accuracy",
             ONE_POINT,
             (
-                Way(
+                Measurement(
                     "scaling",
                     "The convolutional network with the most channels against the one with the "
                     "fewest, and the one with the most convolutions in a row against the one with "
                     f"the fewest: {AT_BEST}, and with the normalization that it chooses.",
                     performance.convolutions,
                 ),
-                Way(
+                Measurement(
                     "grid",
                     "The convolutional against the dense network: the difference in test accuracy, "
                     "paired by seed, each at the cell of the grid that validation chooses.",
@@ -409,7 +409,7 @@ IMPROVEMENT = Claim(
             "dynamic rates are more accurate",
             "the gain in test accuracy over a constant rate",
             ONE_POINT,
-            ways(
+            first_of(
                 f"For each schedule against the constant rate, without clipping: {AT_BEST}.",
                 schedules.improve,
                 "optimizers",
@@ -428,7 +428,7 @@ SCALING = Claim(
             "larger models are more accurate",
             "the gain in test accuracy",
             ONE_POINT,
-            ways(
+            first_of(
                 f"In each family, the largest width or depth against the smallest: {AT_BEST}, and "
                 "with the normalization that it chooses.",
                 performance.larger_models,
@@ -439,7 +439,7 @@ SCALING = Claim(
             "more data is more accurate",
             "the gain in test accuracy",
             ONE_POINT,
-            ways(
+            first_of(
                 "For each network, the largest share of the training set against the smallest, at "
                 "equal passes over what there is (so that more data is also more updates) and at "
                 f"equal updates: {AT_BEST}, and with the normalization that it chooses.",
@@ -451,7 +451,7 @@ SCALING = Claim(
             "computation becomes more efficient with size",
             "the gain in work per second",
             A_TENTH_MORE,
-            ways(
+            first_of(
                 "For the dense networks, whose work is parameters times examples: the work done a "
                 "second at the largest size divided by that at the smallest (geometric mean over "
                 "what is timed apart: normalizations, and the search for the best rate).",
@@ -470,7 +470,7 @@ SAFETY = Claim(
             "other optimizers explode less than SGD",
             "the net share of the explosions that the optimizer prevents",
             PREVENTED,
-            ways(
+            first_of(
                 f"For each optimizer against plain SGD, without clipping, {MULTIPLES}: {NET}",
                 safety.reliable_optimizers,
                 "optimizers",
@@ -480,7 +480,7 @@ SAFETY = Claim(
             "longer training explodes less",
             "the net share of the explosions that longer training prevents",
             PREVENTED,
-            ways(
+            first_of(
                 f"The longest budget against the shortest, without clipping, {MULTIPLES}: {NET}",
                 safety.longer_training,
                 "optimizers",
@@ -490,7 +490,7 @@ SAFETY = Claim(
             "guards prevent explosions",
             "the net share of the explosions that the guard prevents",
             PREVENTED,
-            ways(
+            first_of(
                 f"For each clipping that could act, against none, {MULTIPLES}: {NET}",
                 safety.guards_prevent,
                 "headline",
@@ -502,7 +502,7 @@ SAFETY = Claim(
             "guards save accuracy when something goes wrong",
             "the accuracy that the guard saves",
             ONE_POINT,
-            ways(
+            first_of(
                 "For each clipping that could act and each disturbance in the middle of training "
                 "that goes well otherwise: the test accuracy lost without clipping minus that lost "
                 "with it, each against the same seed without the disturbance, paired by seed.",
@@ -514,7 +514,7 @@ SAFETY = Claim(
             "guards cost no accuracy",
             "the difference in test accuracy from no clipping",
             WITHIN_ONE_POINT,
-            ways(
+            first_of(
                 f"For each clipping that could act against none: {AT_BEST}.",
                 safety.guards_cost,
                 "headline",
@@ -533,7 +533,7 @@ OWN_NETWORK = Claim(
             "they train",
             "the share of trials with the article's own settings that learn",
             MOST,
-            ways(
+            first_of(
                 "For each of the two networks, repaired so that its code runs, with Adam, a "
                 "constant rate of 0.01, batches of 128, no clipping and no normalization, after "
                 "its 100 updates and, where they were run, after more: the share of seeds that "

@@ -21,8 +21,8 @@ from report.claims.records import (
     Claim,
     Effect,
     Found,
+    Measurement,
     Part,
-    Way,
     combined,
     nothing,
     pooled,
@@ -52,7 +52,7 @@ class Judged:
     """A part of a claim with what a study said of it; without a source nothing was run."""
 
     part: Part
-    way: Way
+    measurement: Measurement
     source: Evidence | None
     found: Found
 
@@ -120,17 +120,17 @@ class Judged:
     @property
     def rule(self) -> str:
         """The rule in words."""
-        return self.part.rule(self.way)
+        return self.part.rule(self.measurement)
 
     @property
     def reason(self) -> str:
         """Effects and intervals in one sentence, or why there are none and what would test it."""
         if not self.found.effects:
             return _untested(self)
-        own = self.part.ways[0].study
+        own, judged_on = self.part.measurements[0].study, self.measurement.study
         stand_in = (
-            f"The study `{own}` was not run; judged on the study `{self.way.study}` instead. "
-            if self.way.study != own
+            f"The study `{own}` was not run; judged on the study `{judged_on}` instead. "
+            if judged_on != own
             else ""
         )
         said = [stand_in + prose.opening(_sentence(self.part, self.found.effects))]
@@ -142,21 +142,21 @@ class Judged:
 def judge(part: Part, load: Load = evidence.load) -> Judged:
     """Judge a part on its own study, or on the first stand-in that can where that was not run."""
     empty: Judged | None = None
-    for way in part.ways:
-        source = load(way.study)
+    for measurement in part.measurements:
+        source = load(measurement.study)
         if source is None:
             continue
-        judged = Judged(part, way, source, way.measure(source))
+        judged = Judged(part, measurement, source, measurement.measure(source))
         if judged.found.effects:
             return judged
-        if way is part.ways[0]:
+        if measurement is part.measurements[0]:
             empty = judged
             break
-    return empty or Judged(part, part.ways[0], None, nothing("it was not run"))
+    return empty or Judged(part, part.measurements[0], None, nothing("it was not run"))
 
 
 def _untested(judged: Judged) -> str:
-    study = judged.way.study
+    study = judged.measurement.study
     if judged.source is None:
         command = evidence.COMMAND.format(study=study)
         return f"The study `{study}` was not run; `{command}` tests it."
@@ -201,7 +201,7 @@ def _sides(part: Part, effects: Sequence[Effect]) -> str:
     if apart:
         told = min(apart, key=len)
     elif len(effects) > NAMED:
-        return "No single factor of these tells one from the other; the table has each."
+        return "No single factor separates them; the table lists each."
     sides = {word: [label for label, its in told.items() if its == word] for word in SIDES}
     return " ".join(
         f"{SIDES[word]}: {prose.listing(names, ';')}." for word, names in sides.items() if names
@@ -218,7 +218,7 @@ def _could_have_seen(judged: Judged) -> str:
     if math.isnan(judged.detectable):
         return ""
     seen = judged.part.unit.words(judged.detectable).lstrip("+")
-    return f"What does not decide could have seen {seen} or more, four times out of five."
+    return f"Those that do not decide would have found {seen} or more, four times out of five."
 
 
 def in_words(part: Part, effect: Effect) -> str:
@@ -263,7 +263,7 @@ def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:
     rows = []
     for claim, parts in judged:
         for j in parts:
-            unit, fixed = j.part.unit, (claim.number, j.part.text, j.way.study)
+            unit, fixed = j.part.unit, (claim.number, j.part.text, j.measurement.study)
             limits = [
                 unit.scale * limit for limit in (j.part.limits.enough, j.part.limits.smallest)
             ]
@@ -301,7 +301,7 @@ def by_part() -> pd.DataFrame:
                 figures = (effect.estimate, effect.low, effect.high)
                 scaled = [unit.scale * value for value in figures]
                 limit = [unit.scale * value for value in (limits.enough, limits.smallest)]
-                fixed = (claim.number, j.part.text, j.way.study, j.agreeing)
+                fixed = (claim.number, j.part.text, j.measurement.study, j.agreeing)
                 rows.append((*fixed, *scaled, unit.name, j.verdict, j.reason, j.rule, *limit))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -143,7 +143,7 @@ Measure = Callable[[Evidence], Found]
 
 
 @dataclass(frozen=True)
-class Way:
+class Measurement:
     """A study that can judge a part, what is measured there, in words, and the measuring."""
 
     study: str
@@ -151,9 +151,9 @@ class Way:
     measure: Measure
 
 
-def ways(measured: str, measure: Measure, *studies: str) -> tuple[Way, ...]:
+def first_of(measured: str, measure: Measure, *studies: str) -> tuple[Measurement, ...]:
     """The same measurement on the first of ``studies`` that was run."""
-    return tuple(Way(study, measured, measure) for study in studies)
+    return tuple(Measurement(study, measured, measure) for study in studies)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Part:
         What the effect is, as the subject of a sentence: "the share of ...".
     limits
         What decides.
-    ways
+    measurements
         Where it is measured: the study whose design answers it first, and after it those that
         stand in for it where it was not run.
     exists
@@ -195,7 +195,7 @@ class Part:
     text: str
     lead: str
     limits: Limits
-    ways: tuple[Way, ...]
+    measurements: tuple[Measurement, ...]
     exists: bool = False
 
     @property
@@ -209,7 +209,7 @@ class Part:
             return SUPPORTED
         return REFUTED if effect.high < self.limits.smallest else DEPENDS
 
-    def rule(self, way: Way) -> str:
+    def rule(self, measurement: Measurement) -> str:
         """The rule in words."""
         unit = self.unit
         several = (
@@ -218,7 +218,7 @@ class Part:
             else "Where several are compared, all must agree, or it depends."
         )
         return (
-            f"{way.measured} Supported where the 95% interval lies wholly at or above "
+            f"{measurement.measured} Supported where the 95% interval lies wholly at or above "
             f"{unit.words(self.limits.enough)}, refuted where it lies wholly below "
             f"{unit.words(self.limits.smallest)}; otherwise it depends. {several}"
         )
