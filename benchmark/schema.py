@@ -193,6 +193,15 @@ those to choose on. ``outcome`` is ``fatal`` (exploded and did not recover, or c
 ``healing`` (ended well, with a loss above the spike level on the way), ``stable`` (ended well
 without) or ``stalled`` (never learned, and never spiked)."""
 
+ALARMS = {
+    "detector": TEXT,
+    "alarm": WHOLE,
+    "diagnosed": TEXT,
+    **{name: kind for name, kind in LABELLED_STEPS.items() if name not in STEPS or name == "trial"},
+}
+"""One row a detector and labelled trial: the step of its first ``alarm``, missing where it raised
+none, and the status that `benchmark.diagnosis` gives the trial by its whole log (``diagnosed``)."""
+
 MEASUREMENTS = {
     "what": TEXT,
     "workload": TEXT,
@@ -234,6 +243,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "layers": LAYERS,
     "steps": STEPS,
     "labelled_steps": LABELLED_STEPS,
+    "alarms": ALARMS,
     "measurements": MEASUREMENTS,
 }
 
@@ -260,7 +270,7 @@ def earlier(column: str, kind: pa.DataType, rows: pa.Table) -> pa.Array:
 
 KEYS = {"plan": ["trial"], "trials": ["trial"]}
 KEYS |= {"history": ["trial", "step"], "steps": ["trial", "step"]}
-KEYS |= {"labelled_steps": ["trial", "step"]}
+KEYS |= {"labelled_steps": ["trial", "step"], "alarms": ["detector", "trial"]}
 KEYS |= {"layers": ["trial", "step", "layer"]}
 KEYS["measurements"] = [
     *("what", "workload", "factor", "arm", "trials_together", "processes", "threads", "repeat"),

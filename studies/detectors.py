@@ -34,14 +34,22 @@ from benchmark.parquet import read, write
 from benchmark.provenance import provenance
 from benchmark.records import Trial
 from benchmark.schema import TABLES
-from benchmark.statistics.detection import OUTCOMES, alarms, best, outcome, scores
+from benchmark.statistics.detection import (
+    OUTCOMES,
+    alarms,
+    best,
+    diagnosed_right,
+    outcome,
+    scores,
+)
 from benchmark.terminal import Parser, folder_path, one_of, refuse
 
 QUESTION = (__doc__ or "").splitlines()[0]
-TABLE = "labelled_steps"
-PATH = Path("detectors") / f"{TABLE}.parquet"
+STEPS, ALARMS = "labelled_steps", "alarms"
 UPDATES, BATCH_SIZE, CHECKPOINTS = 600, 32, 12
 GENERATOR = 20261126
+WAITS, SHARES = (20, 40, 60, 80, 100, 120, 160), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""Numbers of the rule that are tried."""
 DIGITS = 4
 """Significant digits of losses and norms in the file."""
 
@@ -126,7 +134,7 @@ def labelled(record: Record, group_of: dict[int, str]) -> pd.DataFrame:
         group=trials["seed"].map(group_of),
         outcome=[outcome(status, losses[trial]) for status, trial in ends],
     )
-    names = [name for name in TABLES[TABLE] if name == "trial" or name not in record.steps]
+    names = [name for name in TABLES[STEPS] if name == "trial" or name not in record.steps]
     rows = record.steps.drop(columns="study").merge(labels[names], on="trial")
     for name in ("loss", "gradient_norm"):
         rows[name] = rounded(rows[name].to_numpy())
@@ -142,33 +150,48 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return np.array([float(f"{value:.{DIGITS}g}") for value in values])
 
 
-def candidates() -> dict[str, Detector]:
+def tried() -> list[Detector]:
     """The rule with every pair of numbers that is tried."""
-    pairs = itertools.product((10, 20, 40, 60, 80, 120), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
-    return {
-        f"{wait} {share:g}": Detector(f"{wait} {share:g}", partial(unhealed, wait, share), "")
-        for wait, share in pairs
-    }
+    return [
+        Detector(f"unhealed {wait} {share:g}", partial(unhealed, wait, share), "")
+        for wait, share in itertools.product(WAITS, SHARES)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what is not there yet, choose, score and print; returns the exit status."""
+    """Train and score what is not there yet, and print the scores; returns the exit status."""
     options = read_options(arguments)
-    path = (options.results or Path("results") / options.scale) / PATH
+    folder = (options.results or Path("results") / options.scale) / "detectors"
     try:
         custom = [detector_of(text) for text in options.detector]
-        if path.exists():
-            steps, _ = read(TABLE, path)
-        else:
-            steps = make(options.scale, options.device, path)
-        print(report(steps, custom))
+        path = folder / f"{STEPS}.parquet"
+        if not path.exists():
+            make(options.scale, options.device, path)
+        steps, metadata = read(STEPS, path)
+        found = scored(steps, metadata, folder / f"{ALARMS}.parquet")
+        if custom:
+            found = pd.concat([found, alarms(steps, custom)], ignore_index=True)
+        print(report(found))
     except USER_ERRORS as error:
         return refuse(error)
     print(path)
     return 0
 
 
-def make(scale: str, device: str, path: Path) -> pd.DataFrame:
+def scored(steps: pd.DataFrame, metadata: dict[str, Any], path: Path) -> pd.DataFrame:
+    """The alarms of all registered detectors, from ``path`` where they are of these steps."""
+    detectors = [*DETECTORS.values(), *tried()]
+    made_of = {"steps": metadata["checksum"], "detectors": {d.name: d.summary for d in detectors}}
+    if path.exists():
+        found, known = read(ALARMS, path)
+        if {name: known.get(name) for name in made_of} == made_of:
+            return found
+    more = {name: metadata.get(name) for name in ("device", "study")}
+    write(ALARMS, alarms(steps, detectors), path, provenance(**more, **made_of))
+    return read(ALARMS, path)[0]
+
+
+def make(scale: str, device: str, path: Path) -> None:
     """Train the trials of ``scale`` and write their steps to ``path``."""
     chosen = choose_device(device)
     asked = list(groups(scale))
@@ -178,8 +201,7 @@ def make(scale: str, device: str, path: Path) -> pd.DataFrame:
     steps = labelled(record, {trial.seed: group for group, trial in asked})
     definition = {"name": "detectors", "question": QUESTION, "scale": scale}
     made = provenance(device=describe_device(chosen), study=definition)
-    write(TABLE, steps[list(TABLES[TABLE])], path, made)
-    return read(TABLE, path)[0]
+    write(STEPS, steps[list(TABLES[STEPS])], path, made)
 
 
 def detector_of(text: str) -> Detector:
@@ -219,18 +241,22 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def report(steps: pd.DataFrame, custom: Sequence[Detector] = ()) -> str:
+def report(found: pd.DataFrame) -> str:
     """What was chosen, and how every detector does where nothing was chosen."""
-    trials = steps.drop_duplicates("trial")
+    trials = found.drop_duplicates("trial")
     counts = trials.groupby(["group", "outcome"]).size().unstack(fill_value=0)
-    choosing = steps[steps["group"] == "choosing"]
-    chosen = best(alarms(choosing, candidates().values()))
-    lines = [f"Trials\n{counts.to_string()}", f"chosen: {chosen} (in use: {WAIT} {SHARE:g})"]
+    varied = found["detector"].str.startswith("unhealed ")
+    chosen = best(found[varied & (found["group"] == "choosing")])
+    right, total = diagnosed_right(found)
+    lines = [
+        f"Trials\n{counts.to_string()}",
+        f"chosen: {chosen} (in use: {WAIT} {SHARE:g})",
+        f"diagnose calls {right} of {total} trials fatal or not as they are",
+    ]
     for group in ("reporting", "unseen"):
-        if (part := steps[steps["group"] == group]).empty:
-            continue
-        rows = scores(alarms(part, [*DETECTORS.values(), *custom]))
-        lines.append(f"Share with an alarm, %, on group {group}\n{table(rows)}")
+        if len(part := found[~varied & (found["group"] == group)]):
+            title = f"Share with an alarm, %, on group {group}"
+            lines.append(f"{title}\n{table(scores(part))}")
     return "\n\n".join(lines)
 
 

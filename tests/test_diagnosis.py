@@ -301,6 +301,10 @@ AFTER = np.full(2 * WAIT, 0.5)
         ([*CALM, 12, *np.full(2 * WAIT, 2.0)], "collapsed", 201, 200 + WAIT),
         ([2.0, 12, *np.full(2 * WAIT, 2.0)], "dead", 2, WAIT),
         (np.full(2 * WAIT, 2.0), "stalled", None, None),
+        # the log ends amid the trouble, or is short
+        ([*CALM, 12, 12], "collapsed", 201, None),
+        (np.linspace(2.0, 0.5, 10), "stable", None, None),
+        ([2.0, 12, NAN], "nonfinite", 2, 3),
     ],
 )
 def test_the_status_is_told_in_the_words_of_the_suite(losses, status, first_bad, lost):
@@ -407,6 +411,7 @@ def test_half_a_page_says_it_all(tmp_path, capsys):
     assert f"recovered: {STATUSES['recovered']}" in told
     assert "first bad step 201" in told
     assert "1, of which 1 healed: step 201, from 0.873 to 12, healed by 203" in told
+    assert "alarm" not in told
 
 
 def test_the_page_is_one_file_that_asks_nothing_of_the_network(tmp_path, capsys):

@@ -111,8 +111,8 @@ def many_deviations(z: float = 2.5, memory: float = 0.97, warm_up: int = 25) -> 
         score = (norm - mean) / (deviation + 1e-6)
         alarm = score > z
         kept = mean + z**2 / score * deviation if alarm else norm
-        variance = memory * variance + (1 - memory) * (kept - mean) ** 2
         mean = memory * mean + (1 - memory) * kept
+        variance = memory * variance + (1 - memory) * (kept - mean) ** 2
         return alarm
 
     return watch
@@ -138,7 +138,7 @@ def loss_above_mean(deviations: float = 7.0, window: int = 100, least: int = 10)
     return watch
 
 
-WAIT, SHARE = 60, 0.5
+WAIT, SHARE = 100, 0.5
 """Of `unhealed`: chosen on one half of the labelled trials (``studies/detectors.py``)."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +22,8 @@ GAP = 10
 USUAL = 100
 """Rows before a spike whose median is the loss, or the norm, that was usual."""
 QUANTILE = 0.9
+LAST = 50
+"""Most rows, and a fifth of all at most, whose median is the loss at the end."""
 LEAST_NORMS = 20
 """Fewer norms before trouble say nothing about what is usual."""
 
@@ -70,8 +73,7 @@ class Diagnosis:
     @property
     def end(self) -> float:
         """Median of the last finite losses, because a single one is noisy; NaN of none."""
-        known = self.log.loss.values[np.isfinite(self.log.loss.values)]
-        return float(np.median(known[-WAIT:])) if len(known) else math.nan
+        return _end(self.log.loss, self.spikes)
 
     @property
     def fatal_step(self) -> int | None:
@@ -120,7 +122,8 @@ def diagnose(
     above = np.flatnonzero(finite & (losses > level))
     spiked = int(steps[above[0]]) if len(above) else None
     found = _spikes(losses, steps, level, origin)
-    status, reason, bad = _judge(losses, steps, origin, level, spiked, broken)
+    end = _end(log.loss, found)
+    status, reason, bad = _judge(losses, steps, origin, level, spiked, broken, end)
     if bad is not None and status in ("recovered", "damaged", "dead"):
         after = int((steps >= bad).sum())
         if after < WAIT:
@@ -172,6 +175,7 @@ def _judge(
     level: float,
     spiked: int | None,
     broken: int | None,
+    end: float,
 ) -> tuple[str, str, int | None]:
     """Status, the reason for it, and the first bad step, in the words of `benchmark.status`."""
     bad = min([s for s in (spiked, broken) if s is not None], default=None)
@@ -180,8 +184,7 @@ def _judge(
         both = "; ".join(filter(None, [spike, f"not finite from step {broken:,} on"]))
         return "nonfinite", both, bad
     known = losses[np.isfinite(losses)]
-    end = float(np.median(known[-WAIT:]))
-    width = max(1, min(WAIT, len(known) // 2))
+    width = max(1, min(LAST, len(known) // 5))
     running = _running_median(known, width)
     learned = float(running.min()) < SHARE * origin
     if spiked is not None:
@@ -197,6 +200,16 @@ def _judge(
         fell = int(steps[np.isfinite(losses)][min(good + 1, len(known) - 1)])
         return "collapsed", f"back at the loss that it started from by step {fell:,}", fell
     return "stalled", "the loss never left its start", None
+
+
+def _end(loss: Series, spikes: Sequence[Spike]) -> float:
+    """Median of the last losses; after a spike that has not healed, of none from before it."""
+    known = np.isfinite(loss.values)
+    if spikes and spikes[-1].healed is None:
+        known &= loss.steps >= spikes[-1].step
+    last = loss.values[known]
+    most = max(1, min(LAST, len(loss.values) // 5))
+    return float(np.median(last[-most:])) if len(last) else math.nan
 
 
 def _running_median(values: np.ndarray, width: int) -> np.ndarray:

@@ -56,8 +56,7 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
             )
         )
     lowest = f"{known.min():.4g}" if len(known) else "none finite"
-    last = min(WAIT, len(known))
-    end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end (median of {last})"
+    end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end"
     words = f"{first:.4g} at first, {lowest} at its lowest{end}; spiked: above {found.level:.4g}"
     said.append(("loss", words))
     said.append(("spikes", spikes(found.spikes)))

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from benchmark.diagnosis.columns import RunLog, Series
 from benchmark.diagnosis.detectors import Detector, first_alarm
+from benchmark.diagnosis.finding import diagnose
+from benchmark.schema import ALARMS, frame
 from benchmark.statistics.seeds import proportion
 from benchmark.status import spike_level
 
@@ -34,26 +37,39 @@ def outcome(status: str, losses: np.ndarray) -> str:
 
 
 def alarms(steps: pd.DataFrame, detectors: Iterable[Detector]) -> pd.DataFrame:
-    """A row for each detector and trial of `LABELLED_STEPS`: the labels, and the ``alarm``.
-
-    Columns ``detector``, ``alarm`` (its step; missing where there is none), and all that says
-    what a trial is.
-    """
+    """A row of the table ``alarms`` for each detector and trial of the table ``labelled_steps``."""
     detectors = list(detectors)
-    columns = ["step", "loss", "gradient_norm", "clipped"]
     rows = []
     for _, run in steps.groupby("trial", sort=False):
         run = run.sort_values("step")
-        labels = run.iloc[0].drop(columns).to_dict()
+        labels = {name: run[name].iloc[0] for name in ALARMS if name in run}
+        labels["diagnosed"] = diagnose(log_of(run)).status if len(run) > 1 else labels["status"]
         losses, norms = (run[name].tolist() for name in ("loss", "gradient_norm"))
         for detector in detectors:
             alarm = first_alarm(detector, losses, norms)
             rows.append({"detector": detector.name, "alarm": alarm, **labels})
-    return pd.DataFrame(rows).astype({"alarm": float, "first_bad_step": float})
+    return frame("alarms", rows)
+
+
+def log_of(run: pd.DataFrame) -> RunLog:
+    """The steps of one trial as the log of a run."""
+    steps = run["step"].to_numpy()
+    loss, norm = (Series(name, steps, run[name].to_numpy()) for name in ("loss", "gradient_norm"))
+    return RunLog(loss, norm)
+
+
+def diagnosed_right(found: pd.DataFrame) -> tuple[int, int]:
+    """How many trials of the table ``alarms`` a diagnosis calls fatal or not as they are, of all.
+
+    It goes by the losses alone; their status also by accuracies.
+    """
+    trials = found.drop_duplicates("trial")
+    right = ~trials["diagnosed"].isin(ENDED_WELL) == ~trials["status"].isin(ENDED_WELL)
+    return int(right.sum()), len(trials)
 
 
 def scores(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a detector of `alarms`: what share of each outcome it raises an alarm at.
+    """One row a detector of the table ``alarms``: what share of each outcome it raises an alarm at.
 
     For each of `OUTCOMES`, and for ``late``, the fatal trials whose trouble began after step
     `EARLY`: ``NAME`` with Wilson's 95% interval in ``NAME_low`` and ``NAME_high``, and ``NAME_n``
@@ -72,7 +88,7 @@ def scores(found: pd.DataFrame) -> pd.DataFrame:
         for label, chosen in groups.items():
             row |= _share(label, raised[chosen])
         row["separation"] = _separation(row)
-        lead = (part["first_bad_step"] - part["alarm"])[fatal].dropna()
+        lead = (part["first_bad_step"].astype(float) - part["alarm"].astype(float))[fatal].dropna()
         quartiles = lead.quantile([0.5, 0.25, 0.75]) if len(lead) else [np.nan] * 3
         row |= dict(zip(("lead", "lead_low", "lead_high"), map(float, quartiles), strict=True))
         rows.append(row)
@@ -91,6 +107,6 @@ def _separation(row: Mapping[str, float | str]) -> float:
 
 
 def best(found: pd.DataFrame) -> str:
-    """The detector of `alarms` with the largest ``separation``; of equal ones the first."""
+    """The detector of ``alarms`` with the largest ``separation``; of equal ones the first."""
     rows = scores(found)
     return str(rows["detector"].iloc[int(rows["separation"].to_numpy().argmax())])
