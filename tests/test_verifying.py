@@ -1,7 +1,9 @@
 """Verifying: what is trained again is compared bit for bit, and a difference is found."""
 
+import dataclasses
 import math
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,17 @@ def test_what_was_not_touched_agrees_bit_for_bit(made: Path) -> None:
 
     assert {c.trial for c in checked} == {t.key for t in map(resolve, STUDY.trials())}
     assert all(c.exact for c in checked)
+    assert not [c for c in checked if c.differences]
+
+
+def test_units_of_the_same_trials_are_told_apart_by_their_study(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    twin = dataclasses.replace(STUDY, name="twin")
+    options = Options(tmp_path / "made", device="cpu", progress=False, executor="here")
+    run_study(twin, options)
+    checked = list(verify(options, sample=16))
+
+    assert [c.task.unit.study for c in checked] == ["tiny"] * 8 + ["twin"] * 8
     assert not [c for c in checked if c.differences]
 
 

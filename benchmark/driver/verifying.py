@@ -120,13 +120,16 @@ def verify(
     count = min(options.processes, len(tasks))
     pool = open_pool(options.executor, count, options.gpus)
     try:
-        by_unit = {task.unit.id: task for task in tasks.values()}
+        # studies may have units of the same trials, and so of the same id
+        by_unit = {(task.unit.study, task.unit.id): task for task in tasks.values()}
         units = [task.unit for task in tasks.values()]
         for unit, outcome in train_units(units, pool, Stopping()):
             now = outcome.record()
             # a worker that died is replaced, and its unit may come back in parts
-            task = by_unit.get(unit.id) or next(
-                t for t in by_unit.values() if set(unit.trials) <= set(t.unit.trials)
+            task = by_unit.get((unit.study, unit.id)) or next(
+                task
+                for (study, _), task in by_unit.items()
+                if study == unit.study and set(unit.trials) <= set(task.unit.trials)
             )
             for trial in unit.trials:
                 yield check(task, now, trial.key)
