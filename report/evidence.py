@@ -197,7 +197,7 @@ def described() -> dict[str, dict[str, dict[str, str]]]:
     """What the results say of their strategies: factor, name of a level and what of it.
 
     ``title``, ``summary``, ``reference``, ``formula`` and ``default``, each where it is there;
-    results of earlier versions say nothing, and a folder that is not there says none.
+    results of earlier versions say nothing, nor does a folder that is not there.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
     if not default_folder().is_dir():
