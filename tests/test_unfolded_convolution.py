@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.engine import unfolded_convolution as module
+from benchmark.engine.batched import forward
 from benchmark.engine.unfolded_convolution import _UnfoldedConvolution, unfolded_convolution
 
 SHAPES = {
@@ -101,3 +102,17 @@ OTHERS = {
 def test_other_convolutions_are_left_to_torch(change):
     assert not module._fits(nn.Conv2d(2, 4, 3, **change), torch.zeros(1, 1, 2, 5, 5))
     assert module._fits(nn.Conv2d(2, 4, 3, padding=1), torch.zeros(1, 1, 2, 5, 5))
+
+
+def test_any_other_module_behind_it_gets_maps_in_the_usual_order():
+    """As on a GPU, whose batch normalization asks for the order in memory, within vmap too."""
+    seen = []
+
+    class Look(nn.Module):
+        def forward(self, x):
+            seen.append(x.stride())
+            return x
+
+    maps = torch.empty(2, 3, 4, 5, 6, device="meta").permute(0, 1, 4, 2, 3)
+    forward(Look(), {}, maps)
+    assert seen == [(6 * 4 * 5, 4 * 5, 5, 1)]

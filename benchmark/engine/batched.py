@@ -66,6 +66,9 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
         return layer(module, tensors, x)
     if x.shape[0] == 1:
         return _alone(module, tensors, x)
+    if x.device.type != "cpu":
+        # a GPU's kernels ask for the order in memory, which vmap tells of the usual one alone
+        x = x.contiguous()
     return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
 
 

@@ -52,8 +52,10 @@ def _current() -> int:
 
 def memory(device: torch.device) -> int:
     """Bytes of a GPU that this process may take."""
-    total = torch.cuda.get_device_properties(device).total_memory
-    return int(total * torch.cuda.get_per_process_memory_fraction(device))
+    # "cuda" is the current one; not every function of torch takes it by that name
+    index = torch.cuda.current_device() if device.index is None else device.index
+    total = torch.cuda.get_device_properties(index).total_memory
+    return int(total * torch.cuda.get_per_process_memory_fraction(index))
 
 
 def libraries(device: torch.device) -> dict[str, str]:
