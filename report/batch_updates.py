@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, over_seeds, stable_range
 from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence, by_budget
+from report.evidence import Evidence, by_budget, with_edges
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
@@ -26,8 +26,12 @@ def fixed_sizes(study: Evidence) -> pd.DataFrame:
 
 @functools.lru_cache(8)
 def costs(study: Evidence) -> pd.DataFrame:
-    """What the target costs at each batch size, at the rate that gets there soonest."""
-    return cheapest(fixed_sizes(study), ["model", "batch_size"], ["learning_rate"])
+    """What the target costs at each batch size, at the rate that gets there soonest.
+
+    ``edge`` says whether that rate lies on the edge of those that were tried.
+    """
+    by, tried = ["model", "batch_size"], fixed_sizes(study)
+    return with_edges(cheapest(tried, by, ["learning_rate"]), tried, by)
 
 
 def unreached(study: Evidence) -> list[int]:
@@ -87,15 +91,19 @@ MISSING = ("batch_policy_parameter", "epochs", "updates")
 """Settings that some trials do not have."""
 
 
+def _beside_policies(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows on the share of the training set on which the policies were run, by budget."""
+    changing = rows.loc[~rows["batch_policy"].isin(UNCHANGING), "train_fraction"]
+    return by_budget(rows[rows["train_fraction"].isin(changing.unique())])
+
+
 @functools.lru_cache(8)
 def arms(study: Evidence) -> pd.DataFrame:
     """Every policy, and the fixed size, at the settings that validation chooses for it.
 
     Of the share of the training set on which the policies were run that change the size.
     """
-    frame = by_budget(study.outcomes)
-    changing = frame.loc[~frame["batch_policy"].isin(UNCHANGING), "train_fraction"]
-    frame = frame[frame["train_fraction"].isin(changing.unique())]
+    frame = _beside_policies(study.outcomes)
     budget = ["epochs", "updates"]
     over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
     over += budget
@@ -126,14 +134,16 @@ def against_fixed(study: Evidence) -> pd.DataFrame:
 def chosen(study: Evidence) -> list[dict[str, object]]:
     """What each policy chose, its accuracy, and what it cost to the target."""
     found = []
-    rows = costs_to_target(arms(study))
+    by = ["model", "batch_policy", "batch_size"]
+    tried = _beside_policies(study.tried)
+    rows = with_edges(costs_to_target(arms(study)), tried, by)
     for (model, policy), part in rows.groupby(["model", "batch_policy"], sort=False):
         first = part.iloc[0]
         found.append(
             {
                 "model": model,
                 "batch_policy": policy,
-                **first[["learning_rate", "batch_size", "learning_rate_scaling"]],
+                **first[["learning_rate", "edge", "batch_size", "learning_rate_scaling"]],
                 "accuracy": part["accuracy"].mean(),
                 "reached": np.isfinite(part["samples"]).mean(),
                 **part[["steps", "samples"]].median(),

@@ -7,11 +7,13 @@ import hashlib
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark import results
@@ -84,6 +86,16 @@ class Evidence:
         """
         trials = self.results.trials
         return outcomes(trials[trials["arm"] != SELECT])
+
+    @cached_property
+    def tried(self) -> pd.DataFrame:
+        """Finished trials over learning rates: those that looked for the best, where there are any.
+
+        They say what lies on the edge of the rates that were tried.
+        """
+        trials = self.results.trials
+        looked = outcomes(trials[trials["arm"] == SELECT])
+        return looked if len(looked) else self.outcomes
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -175,6 +187,20 @@ def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     kinds = updates.map({True: "at equal updates", False: "at equal examples"})
     return frame.assign(model=frame["model"].map(words) + " " + kinds)
+
+
+def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """``rows`` with ``edge``: ``low`` or ``high`` where a better rate may lie beyond, else empty.
+
+    That is where a row's ``learning_rate`` is the smallest or the largest, or beyond, of those that
+    its group ``by`` was ``tried`` at; a group that was tried at one rate has no edge.
+    """
+    rates = tried.groupby(list(by), dropna=False)["learning_rate"].agg(["min", "max"])
+    ends = rows[list(by)].merge(rates.reset_index(), on=list(by), how="left")
+    rate = rows["learning_rate"].to_numpy(dtype=float)
+    several = ends["min"] < ends["max"]
+    low, high = several & (rate <= ends["min"]), several & (rate >= ends["max"])
+    return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
 
 
 @functools.cache

@@ -245,6 +245,15 @@ def listing(parts: Iterable[object], separator: str = ",") -> str:
     return kind(kind(f"{separator} ").join(made[:-1]) + kind(last) + made[-1])
 
 
+def rate(value: float, edge: object) -> str:
+    """A best learning rate, and whether it lies on the edge of those that were tried.
+
+    >>> rate(0.1, ""), rate(10.0, "high")
+    ('0.1', '10 (edge)')
+    """
+    return f"{value:g}{' (edge)' if edge else ''}"
+
+
 def names(levels: Iterable[object]) -> str:
     """The levels that a column has, in the order of their appearance.
 
@@ -294,7 +303,11 @@ FORMATS: dict[str, Format] = {
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
-    "best": lambda row: f"{row['best_rate']:g}{' (edge)' if row['edge'] else ''}",
+    "best": lambda row: rate(row["best_rate"], row["edge"]),
+    "ends": lambda row: " to ".join(
+        rate(row[f"rate_{end}"], row[f"edge_{end}"]) for end in ("small", "large")
+    ),
+    "rate": lambda row: rate(row["learning_rate"], row["edge"]),
     "phrase": lambda row: setting(row["factor"], row["level"]),
 }
 """Each way of writing a value, or a whole row, by the name that pages use."""

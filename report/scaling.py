@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, over_seeds
-from report.evidence import Evidence
+from report.evidence import Evidence, with_edges
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ LABELS = {d.title: d.label for d in DIMENSIONS} | {
 def sizes(study: Evidence) -> pd.DataFrame:
     """The trials of every dimension at the rate that validation chooses for each size.
 
-    Adds ``dimension`` and ``size``; a dimension with one size is left out.
+    Adds ``dimension``, ``size`` and ``edge``; a dimension with one size is left out.
     """
-    frame = study.outcomes
+    network = ["dataset", "model", "depth", "width", "normalization", "train_fraction"]
+    budget = ["epochs", "updates"]
+    frame = with_edges(study.outcomes, study.tried, [*network, *budget])
     parts = []
     for dimension in DIMENSIONS:
         chosen = frame[dimension.chosen(frame)]
@@ -77,7 +79,8 @@ def gains(study: Evidence) -> pd.DataFrame:
     """What the largest size of every dimension gains over the smallest, paired by seed.
 
     Columns ``dimension``, ``normalization``, ``small``, ``large``, ``effect``, ``low``, ``high``
-    (test accuracy), ``times`` (ratio of mean seconds a trial), ``rate_small``, ``rate_large``.
+    (test accuracy), ``times`` (ratio of mean seconds a trial), ``rate_small``, ``rate_large``, and
+    ``edge_small``, ``edge_large``: whether these lie on the edge of the rates that were tried.
     """
     out = []
     rows = sizes(study)
@@ -92,7 +95,9 @@ def gains(study: Evidence) -> pd.DataFrame:
         gap = (large["accuracy"][seeds] - small["accuracy"][seeds]).to_numpy()
         found = over_seeds(gap, seeds)
         times = large["seconds"].mean() / small["seconds"].mean()
-        ends = [side[c].iloc[0] for c in ("size", "learning_rate") for side in (small, large)]
+        chosen = ("size", "learning_rate", "edge")
+        ends = [side[c].iloc[0] for c in chosen for side in (small, large)]
         out.append((title, normalization, *found, times, *ends))
     columns = ["dimension", "normalization", "effect", "low", "high", "times"]
-    return pd.DataFrame(out, columns=[*columns, "small", "large", "rate_small", "rate_large"])
+    columns += ["small", "large", "rate_small", "rate_large", "edge_small", "edge_large"]
+    return pd.DataFrame(out, columns=columns)

@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison
-from report.evidence import Evidence, by_budget
+from report.evidence import Evidence, by_budget, with_edges
 
 ARM = ["model", "normalization", "batch_size"]
 
@@ -45,10 +45,16 @@ def ends(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def by_size(study: Evidence) -> pd.DataFrame:
     """Accuracy (%) and best rate of every normalization, a column for each batch size."""
-    best = at_best_rate(study)
-    means = best.groupby(ARM, sort=False)[["accuracy", "learning_rate"]].mean()
-    texts = [f"{100 * a:.1f} ({r:g})" for a, r in means.itertuples(index=False)]
-    wide = means.assign(text=texts)["text"].unstack()
+    groups = at_best_rate(study).groupby(ARM, sort=False)
+    means = groups.agg({"accuracy": "mean", "learning_rate": "first"})
+    rows = with_edges(means.reset_index(), by_budget(study.tried), ARM)
+    texts = [
+        f"{100 * accuracy:.1f} ({best:g}{', edge' if edge else ''})"
+        for accuracy, best, edge in rows[["accuracy", "learning_rate", "edge"]].itertuples(
+            index=False
+        )
+    ]
+    wide = rows.assign(text=texts).set_index(ARM)["text"].unstack()
     return wide[sorted(wide.columns)].rename(columns=str).reset_index().fillna("–")
 
 

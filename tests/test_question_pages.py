@@ -355,6 +355,21 @@ def test_clippings_are_compared_on_the_networks_that_all_were_run_on(folder: Pat
     assert shares.to_dict() == {"none": 0.0, "global_norm": 0.0}
 
 
+def test_a_rate_on_the_edge_of_those_that_its_group_was_tried_at_is_marked() -> None:
+    tried = pd.DataFrame({"model": [*"aaab"], "learning_rate": [0.1, 1.0, 10.0, 1.0]})
+    rows = pd.DataFrame({"model": [*"aaaab"], "learning_rate": [0.1, 1.0, 10.0, 30.0, 1.0]})
+    found = evidence.with_edges(rows, tried, ["model"])
+    assert found["edge"].tolist() == ["low", "", "high", "high", ""]
+
+
+@pytest.mark.parametrize("name", ["normalization", "scaling", "batch_updates"])
+def test_a_best_rate_on_the_edge_is_marked_on_its_page(folder: Path, name: str) -> None:
+    rates = real_study(name, "quick").only({"learning_rate": ["0.1", "1", "10"]})
+    made_up(folder, rates, lambda trial, draw: "stable" if trial.learning_rate < 0.5 else "dead")
+    page = {"normalization": "small_batches"}.get(name, name)
+    assert re.search(r"\d(?: \(|, )edge\)", words(page_of(page, folder)))
+
+
 def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
     study = Study(
         name="mine",

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark import statistics
-from benchmark.records import CONFIGURATION, SELECT
-from benchmark.statistics import best_per_arm, chosen_rates, cross_fitted, outcomes, tied_with_best
+from benchmark.records import CONFIGURATION
+from benchmark.statistics import best_per_arm, chosen_rates, cross_fitted, tied_with_best
 from report import prose
 from report.evidence import Evidence
 
@@ -179,9 +179,7 @@ def only_winner(frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[s
 @functools.lru_cache(32)
 def edges(source: Evidence) -> str:
     """A note on the best rates that lie on the edge of those that were tried."""
-    trials = source.results.trials
-    looked = trials[trials["arm"] == SELECT]
-    rows = outcomes(looked) if len(looked) else source.outcomes
+    rows = source.tried
     keys = [c for c in varying(rows) if c != "learning_rate"] or ["dataset"]
     if rows.empty or rows["learning_rate"].nunique() < 2:
         return ""
