@@ -10,24 +10,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.project import VERSION as __version__
 from benchmark.records import Range, RelativeRates, Search, Study, Trial
 from benchmark.results import load_study
 
 if TYPE_CHECKING:
+    from benchmark.contracts import check
     from benchmark.data import Dataset, Splits, tensor_dataset
+    from benchmark.driver.commandline import run
     from benchmark.engine import Record, train
     from benchmark.models import Initialization, Model, module_model
     from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
-    from benchmark.strategies.clipping import Clipping
+    from benchmark.strategies.clipping import Clipping, Context, chain, scale_to
     from benchmark.strategies.disturbances import Disturbance
     from benchmark.strategies.losses import Loss
     from benchmark.strategies.normalization import Normalization
-    from benchmark.strategies.optimizers import Optimizer
+    from benchmark.strategies.optimizers import Optimizer, UpdateContext
     from benchmark.strategies.schedules import Schedule
 
 __all__ = [
     "BatchPolicy",
     "Clipping",
+    "Context",
     "Dataset",
     "Decision",
     "Disturbance",
@@ -45,8 +49,14 @@ __all__ = [
     "Splits",
     "Study",
     "Trial",
+    "UpdateContext",
+    "__version__",
+    "chain",
+    "check",
     "load_study",
     "module_model",
+    "run",
+    "scale_to",
     "tensor_dataset",
     "train",
 ]
@@ -54,6 +64,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # torch is imported only where something is trained: the report needs none
+    if name == "run":
+        from benchmark.driver.commandline import run
+
+        return run
+    if name == "check":
+        from benchmark.contracts import check
+
+        return check
     if name in __all__:
         from benchmark import data, engine, models
         from benchmark.strategies import (

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark.kernels import kernels
 from benchmark.passwords import hide_passwords
+from benchmark.project import VERSION, script_name
 from benchmark.schema import SCHEMA_VERSION
 
 VERSIONS = ("torch", "numpy", "kernels")
@@ -46,7 +47,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     """
     return {
         "schema_version": SCHEMA_VERSION,
-        "package": _version("gradient-stability-benchmark"),
+        "package": VERSION,
         **_commit(Path(__file__).resolve().parent),
         "code": _code(),
         "python": platform.python_version(),
@@ -70,7 +71,7 @@ def made_with(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def command(*, typed: bool = False) -> str:
-    """This process's command without passwords, to be pasted at the root of the repository.
+    """This process's command without passwords, to be pasted in any folder.
 
     With ``typed`` as it was typed, to be pasted where it was.
     """
@@ -83,23 +84,21 @@ def command(*, typed: bool = False) -> str:
     elif spec is not None and spec.origin == script:
         name = f"python -m {spec.name.removesuffix('.__main__')}"
     else:
-        name = f"python {shlex.quote(script) if typed else _from_root(Path(script))}"
+        by_name = not typed or Path(script).is_absolute()
+        name = _from_anywhere(Path(script)) if by_name else f"python {shlex.quote(script)}"
     return " ".join([name, *(shlex.quote(hide_passwords(a, a)) for a in arguments)])
 
 
-def _from_root(script: Path) -> str:
-    """The script as the root of the repository sees it, or from the home folder, or whole."""
-    if script.parent.name == "studies":
-        # also of another copy of the repository
-        return shlex.quote(f"studies/{script.name}")
+def _from_anywhere(script: Path) -> str:
+    """The command of a script: by its name where it is packaged, else by where it lies."""
+    if (name := script_name(script)) is not None:
+        return f"python -m benchmark run {name}"
     path = script.absolute()
-    root = Path(__file__).resolve().parents[1]
-    for folder, start in ((root, ""), (Path.home(), "~/")):
-        for known in (path, path.resolve()):
-            if known.is_relative_to(folder):
-                # a tilde in quotes is none
-                return start + shlex.quote(known.relative_to(folder).as_posix())
-    return shlex.quote(str(path))
+    for known in (path, path.resolve()):
+        if known.is_relative_to(Path.home()):
+            # a tilde in quotes is none
+            return "python ~/" + shlex.quote(known.relative_to(Path.home()).as_posix())
+    return f"python {shlex.quote(str(path))}"
 
 
 def in_notebook() -> bool:
@@ -116,13 +115,18 @@ def _version(package: str) -> str:
 
 @functools.cache
 def _commit(package: Path) -> dict[str, Any]:
-    """The commit of the repository that holds ``package``, and whether its files are others."""
+    """The commit of the repository that ``package`` is of, and whether its files are others.
+
+    Unknown where it is installed, even into a folder of someone else's repository.
+    """
 
     def git(*arguments: str) -> str:
         run = ["git", "-C", str(package), *arguments]
         return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != package.parent.resolve():
+            return {"commit": "unknown", "dirty": False}
         # a study writes into results, of which some are tracked: they make nothing else
         paths = ":/", ":(top,exclude)results"
         dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", *paths))

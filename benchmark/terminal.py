@@ -48,7 +48,8 @@ def answer(
     """
     parser = Parser(
         prog="python -m benchmark",
-        description="What there is to choose from, how far studies have got, and what a run did.",
+        description="Run studies and build the report; what there is to choose from, how far "
+        "studies have got, and what became of a run.",
     )
     added = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in commands:

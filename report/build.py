@@ -1,4 +1,4 @@
-"""Build the report: ``python report/build.py [RESULTS] [--output DIR] [--pdf]``.
+"""Build the report: ``python -m benchmark report [RESULTS] [--output DIR] [--pdf]``.
 
 The results folder is RESULTS, else $BENCHMARK_RESULTS, else results/reference where that holds a
 study, else results/quick. Exit status: 0 built, 1 a page or the printing failed, 2 bad input
@@ -23,12 +23,15 @@ if str(ROOT) not in sys.path:
     # the script's own folder comes first otherwise, and `report` is the folder itself
     sys.path.insert(0, str(ROOT))
 
+from benchmark.project import CHECKOUT  # noqa: E402
 from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
 from report import explorer  # noqa: E402
-from report.evidence import REFERENCE, VARIABLE, default_folder  # noqa: E402
+from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: E402
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
 from report.rendering import PageError, render_all  # noqa: E402
 
+OUTPUT = SOURCE / "_build" if CHECKOUT else Path("report")
+"""Where the book goes unless another place is named."""
 MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
 
@@ -130,7 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Build the report from a folder of results.", allow_abbrev=False
     )
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
-    parser.add_argument("--output", type=Path, default=SOURCE / "_build", metavar="DIR")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=OUTPUT,
+        metavar="DIR",
+        help=f"where to ({shown(OUTPUT)})",
+    )
     parser.add_argument("--pdf", action="store_true", help="print the book to report.pdf too")
     options = parser.parse_args(arguments)
     folder = options.results or default_folder()

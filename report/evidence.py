@@ -18,13 +18,14 @@ import pandas as pd
 
 from benchmark import results
 from benchmark.figures import words
+from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.statistics import completeness, outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
 VARIABLE = "BENCHMARK_RESULTS"
-COMMAND = "python studies/{study}.py --scale quick"
+COMMAND = "python -m benchmark run {study} --scale quick"
 PAGES = {
     "grid": "learning_rate",
     "learning_rate": "rates",
@@ -59,7 +60,8 @@ def default_folder() -> Path:
     """The results folder where none is given: the variable's, else reference, else quick."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    return REFERENCE if any(REFERENCE.glob("*/plan.parquet")) else ROOT / "results" / "quick"
+    quick = (ROOT if CHECKOUT else Path()) / "results" / "quick"
+    return REFERENCE if any(REFERENCE.glob("*/plan.parquet")) else quick
 
 
 def shown(path: Path) -> str:
@@ -120,7 +122,8 @@ class Evidence:
         named = re.search(r"--scale[ =](\S+)", self.command)
         if named:
             return named.group(1)
-        return DEFAULT_SCALE if any(word.startswith("studies/") for word in words) else "unknown"
+        by_script = words[1:4] == ["-m", "benchmark", "run"] or "studies/" in "".join(words[1:2])
+        return DEFAULT_SCALE if by_script else "unknown"
 
     @property
     def question(self) -> str:

@@ -14,7 +14,7 @@ from report import evidence
 from report.evidence import ROOT, Evidence
 
 EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
-COMMAND = "python docs/examples/custom_strategies.py --scale quick"
+COMMAND = "python -m benchmark run custom_strategies --scale quick"
 KINDS = {
     "Clipping": "clipping",
     "Normalization": "normalization",

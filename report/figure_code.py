@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from benchmark import figures
-from report.evidence import ROOT
+from benchmark.project import PACKAGE
 
 
 def functions() -> list[dict[str, str]]:
@@ -18,7 +18,7 @@ def functions() -> list[dict[str, str]]:
     for name in figures.__all__:
         function = getattr(figures, name)
         if inspect.isfunction(function) and function.__annotations__["return"] == "Figure":
-            path = Path(inspect.getfile(function)).relative_to(ROOT).as_posix()
+            path = Path(inspect.getfile(function)).resolve().relative_to(PACKAGE.parent).as_posix()
             source = inspect.getsource(function)
             anchor = name.replace("_", "-")
             found.append({"name": name, "anchor": anchor, "file": path, "source": source})

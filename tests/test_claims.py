@@ -477,7 +477,7 @@ def test_without_the_study_a_part_is_not_tested(number: int, place: int) -> None
     part = part_of(number, place)
     found = judge(part, lambda study: None)
     assert found.verdict == NOT_TESTED
-    assert f"python studies/{part.measurements[0].study}.py" in found.reason
+    assert f"python -m benchmark run {part.measurements[0].study}" in found.reason
 
 
 @pytest.mark.parametrize(("number", "place"), EVERY_PART)
@@ -487,7 +487,7 @@ def test_a_study_that_varies_nothing_leaves_a_part_not_tested(number: int, place
     found = judge(part, {study: made(study, on_seeds())}.get)
     assert found.verdict == NOT_TESTED
     assert f"In the study `{study}` " in found.reason
-    assert f"python studies/{study}.py" in found.reason
+    assert f"python -m benchmark run {study}" in found.reason
 
 
 SAME_ELSEWHERE = [

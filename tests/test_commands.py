@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.driver import commandline, inspecting
+from benchmark import project
+from benchmark.driver import commandline, inspecting, launching
 from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.results import write
@@ -138,10 +139,17 @@ def test_studies_are_read_and_not_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "good.py").write_text('"""Does it work?\n\nMore."""\nraise SystemExit(9)\n')
     (tmp_path / "broken.py").write_text('"""Is it Python?"""\ndef (\n')
     (tmp_path / "_shared.py").write_text("")
-    monkeypatch.setattr(inspecting, "STUDIES", tmp_path)
+    monkeypatch.setattr(project, "STUDIES", tmp_path)
+    monkeypatch.setattr(project, "EXAMPLES", tmp_path / "none")
     assert inspecting.main(["list", "study"]) == 0
     _, broken, good = capsys.readouterr().out.splitlines()
-    assert good.split() == ["good", "Does", "it", "work?", "python", "studies/good.py"]
+    assert good.split() == [
+        "good",
+        "Does",
+        "it",
+        "work?",
+        *["python", "-m", "benchmark", "run", "good"],
+    ]
     assert "cannot be read" in broken
 
 
@@ -279,3 +287,45 @@ def test_status_of_an_unusable_folder(tmp_path, capsys, spoil, words):
     assert err.count("\n") == 1
     assert str(folder) in err
     assert all(word in err for word in words), err
+
+
+# python -m benchmark run, and report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "gird"], "unknown study 'gird'. Did you mean 'grid'?"),
+        (["run", "custom_strategy"], "Did you mean 'custom_strategies'?"),
+        (["run", "grid", "--scale", "quik"], "unknown scale 'quik'. Did you mean 'quick'?"),
+        (["run", "grid", "--only", "momentum=0.9"], "takes no momentum, but got 0.9"),
+        (["report", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_script_by_a_bad_name_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.argv), list(sys.path)
+    assert inspecting.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert words in err
+    assert (sys.argv, sys.path) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_without_its_libraries_says_what_to_install(tmp_path, monkeypatch, capsys):
+    script = tmp_path / "build.py"
+    script.write_text("import no_such_library")
+    monkeypatch.setattr(launching, "REPORT", script)
+    assert inspecting.main(["report"]) == 2
+    assert "needs no_such_library: pip install" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit(3)", 3), ("sys.exit('broken')", 1), ("sys.exit()", 0), ("", 0)]
+)
+def test_a_script_by_name_ends_with_its_own_status(end, status, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(f"import sys\n{end}\n")
+    monkeypatch.setattr(project, "STUDIES", tmp_path)
+    assert inspecting.main(["run", "mine"]) == status

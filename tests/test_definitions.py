@@ -19,6 +19,7 @@ from benchmark import Clipping, RelativeRates, Search, Study, Trial
 from benchmark.driver import commandline, executors
 from benchmark.driver.running import resolve_all
 from benchmark.driver.search import check_space
+from benchmark.project import EXAMPLES
 from benchmark.provenance import command
 from benchmark.records import CONFIGURATION
 from benchmark.results import load_study
@@ -226,28 +227,29 @@ def test_a_home_folder_that_is_not_known_is_said(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["studies/grid.py", "--scale", "smoke"], "python studies/grid.py --scale smoke"),
-        (["/x/y/studies/grid.py"], "python studies/grid.py"),
-        ([str(ROOT / "docs/examples/own.py"), "--only", "a b"], "python docs/examples/own.py"),
-        ([str(ROOT / "a folder" / "my study.py")], "python 'a folder/my study.py'"),
+        (["studies/grid.py", "--scale", "smoke"], "python -m benchmark run grid --scale smoke"),
+        (["/x/y/studies/grid.py"], "python -m benchmark run grid"),
+        (["/x/y/studies/mine.py", "--only", "a b"], "python /x/y/studies/mine.py --only 'a b'"),
+        (["/x/y/grid.py"], "python /x/y/grid.py"),
+        ([str(EXAMPLES / "custom_strategies.py")], "python -m benchmark run custom_strategies"),
         ([str(Path.home() / "my work" / "x.py")], "python ~/'my work/x.py'"),
         (["/elsewhere/my work/x.py"], "python '/elsewhere/my work/x.py'"),
         ([LAUNCHER, "-f", "kernel.json"], "run(study) in a notebook"),
     ],
 )
-def test_a_recorded_command_can_be_pasted_at_the_root(
+def test_a_recorded_command_can_be_pasted_in_any_folder(
     arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", arguments)
     assert command().startswith(words)
 
 
-def test_a_relative_script_is_found_from_the_root(
+def test_a_relative_script_is_found_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["examples/own.py", "--scale", "smoke"])
-    assert command() == "python docs/examples/own.py --scale smoke"
+    assert command() == f"python {tmp_path}/examples/own.py --scale smoke"
     assert command(typed=True) == "python examples/own.py --scale smoke"
 
 

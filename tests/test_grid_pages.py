@@ -390,6 +390,8 @@ def test_a_default_threshold_is_no_factor() -> None:
         ("python studies/grid.py --scale full --device cuda", "full"),
         ("python studies/grid.py --scale=smoke", "smoke"),
         ("python studies/grid.py", "quick"),
+        ("python -m benchmark run grid", "quick"),
+        ("python -m benchmark run grid --scale paper", "paper"),
         ("ipython", "unknown"),
     ],
 )

@@ -213,7 +213,7 @@ class TestEveryPage:
 
     def test_without_its_study(self, page: str, study: str, folder: Path) -> None:
         text = sound(page)
-        assert text.count(f"python studies/{study}.py --scale quick") == 1
+        assert text.count(f"python -m benchmark run {study} --scale quick") == 1
         assert "```{figure}" not in text
         assert "\n## " not in text
 

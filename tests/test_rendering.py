@@ -153,7 +153,7 @@ def test_a_study_that_was_not_run_has_one_note_a_page(render: Render) -> None:
     section = '{% study "grid" %}\n## A heading\n{{ study.outcomes }}\n{% endstudy %}\n'
     text = render(section + section)
     assert text.count("The study `grid` was not run.") == 1
-    assert "python studies/grid.py --scale quick" in text
+    assert "python -m benchmark run grid --scale quick" in text
     assert "heading" not in text
 
 

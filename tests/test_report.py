@@ -245,7 +245,7 @@ def test_figures_name_study_file_commit_and_command(book: Path, name: str, figur
     pattern = (
         rf"Data: CSV; code: \w+, called in report/(?:{name}\.md|comparison\.jinja), line \d+; "
         r"study (grid|search), results/\1/\w+\.parquet.*, "
-        r"commit [0-9a-f]{7}.*, made by python studies/\1\.py --scale smoke"
+        r"commit [0-9a-f]{7}.*, made by python -m benchmark run \1 --scale smoke"
     )
     assert len(plain) == figures
     assert [legend for legend in plain if not re.match(pattern, legend)] == []
@@ -273,7 +273,7 @@ def test_the_first_page_says_what_the_book_was_built_from(built: Path, book: Pat
 def test_a_study_that_was_not_run_is_named_with_its_command(built: Path) -> None:
     text = (built / "book-alone" / "html" / "search_against_grid.html").read_text(encoding="utf-8")
     plain = " ".join(re.sub(r"<[^>]+>", "", text).split())
-    assert "The study search was not run. To run it: python studies/search.py" in plain
+    assert "The study search was not run. To run it: python -m benchmark run search" in plain
 
 
 def test_building_leaves_the_sources_alone(built: Path) -> None:

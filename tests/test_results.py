@@ -354,7 +354,7 @@ def test_changed_sources_make_a_tree_dirty_and_new_results_do_not(tmp_path: Path
 def test_the_command_is_recorded_without_the_readers_folders(monkeypatch: Any) -> None:
     monkeypatch.setattr(sys, "argv", ["/home/someone/repo/studies/grid.py", "--scale", "smoke"])
 
-    assert provenance()["command"] == "python studies/grid.py --scale smoke"
+    assert provenance()["command"] == "python -m benchmark run grid --scale smoke"
 
 
 # Parts

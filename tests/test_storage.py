@@ -253,7 +253,9 @@ def test_a_recorded_command_has_no_password(monkeypatch: pytest.MonkeyPatch) -> 
     given = ["studies/grid.py", "--storage", "postgresql://me:hunter 2@db/x", "--scale", "smoke"]
     monkeypatch.setattr(sys, "argv", given)
 
-    assert command() == "python studies/grid.py --storage 'postgresql://me:***@db/x' --scale smoke"
+    assert command() == (
+        "python -m benchmark run grid --storage 'postgresql://me:***@db/x' --scale smoke"
+    )
 
 
 def test_a_failing_command_prints_no_password(tmp_path: Path) -> None:

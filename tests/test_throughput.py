@@ -144,7 +144,7 @@ def test_the_page_says_first_where_a_peer_is_ahead(factor, said, run, tmp_path, 
 def test_without_the_file_the_page_says_how_to_make_it(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
     text = page("throughput", tmp_path)
-    assert text.count("python studies/throughput.py") == 1
+    assert text.count("python -m benchmark run throughput") == 1
     assert "##" not in text
 
 

@@ -1,4 +1,4 @@
-"""What there is to choose from, and how far a folder of results has got: ``python -m benchmark``.
+"""The command ``benchmark``, and what it says of strategies and of a folder of results.
 
 A subcommand is a function from its options to an exit status, added to a parser by a function of
 its own; `main` lists them.
@@ -15,16 +15,17 @@ from typing import Any
 
 from benchmark.diagnosis.commandline import add_diagnose
 from benchmark.driver.commandline import USER_ERRORS, show_notes
+from benchmark.driver.launching import add_report, add_run
 from benchmark.driver.search import TUNABLE
 from benchmark.driver.verifying import add_verify
 from benchmark.engine import REGISTRIES
+from benchmark.project import scripts
 from benchmark.records import Range
 from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.statistics import completeness
 from benchmark.status import exploded
 from benchmark.terminal import Commands, answer, folder_path, one_of, show
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
 KINDS = (*REGISTRIES, "study")
 
 Row = Sequence[str]
@@ -33,7 +34,8 @@ Row = Sequence[str]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand that is named on the command line; returns the exit status."""
     show_notes()
-    return answer((add_list, add_status, add_verify, add_diagnose), arguments, USER_ERRORS)
+    commands = (add_run, add_report, add_list, add_status, add_verify, add_diagnose)
+    return answer(commands, arguments, USER_ERRORS)
 
 
 def add_list(commands: Commands) -> None:
@@ -125,7 +127,8 @@ def entries(kind: str) -> list[Row]:
     """Everything of one kind as rows of text, the first of them the headings."""
     if kind == "study":
         heading = ["study", "question", "command"]
-        return [heading, *([p.stem, question(p), f"python studies/{p.name}"] for p in scripts())]
+        command = "python -m benchmark run"
+        return [heading, *([n, question(p), f"{command} {n}"] for n, p in scripts().items())]
     registry = REGISTRIES[kind]
     numbers = {name: tunable_numbers(entry) for name, entry in registry.items()}
     columns = list(dict.fromkeys(label for found in numbers.values() for label in found))
@@ -161,11 +164,6 @@ def tunable_numbers(entry: Any) -> dict[str, str]:
             bounds = values[f"{name}s"]
             found[name] = f"{value:g}" + (" ({:g}..{:g})".format(*bounds) if bounds else "")
     return found
-
-
-def scripts() -> list[Path]:
-    """The study scripts of this checkout, by name; none where the package stands alone."""
-    return sorted(STUDIES.glob("[!_]*.py"))
 
 
 def question(script: Path) -> str:

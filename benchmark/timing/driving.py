@@ -15,10 +15,10 @@ from typing import Any
 
 from benchmark.data import load
 from benchmark.driver.grid import run_study
-from benchmark.driver.inspecting import STUDIES
 from benchmark.driver.options import Options
 from benchmark.driver.units import Outcome, Unit
 from benchmark.engine import REGISTRIES, Record
+from benchmark.project import STUDIES
 from benchmark.records import Study
 from benchmark.schema import frame
 from benchmark.timing.plans import Plan

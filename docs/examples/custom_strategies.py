@@ -4,9 +4,9 @@ One file, outside the package: a clipping, a normalization, a batch-size policy,
 a schedule and a data set, and a study of them. To run it, and to see the report:
 
     python docs/examples/custom_strategies.py --scale smoke
-    python report/build.py results/smoke
+    python -m benchmark report results/smoke
 
-`benchmark.contracts.check(SIGN)` tells whether it keeps the rules of the others. Where a strategy
+`benchmark.check(SIGN)` tells whether it keeps the rules of the others. Where a strategy
 or the data have changed since rows were trained, the study says so, and `--retrain` trains those
 trials again; `python -m benchmark verify results/smoke --script docs/examples/custom_strategies.py`
 trains a sample of all again and compares.
@@ -31,9 +31,9 @@ from benchmark import (
     Range,
     Schedule,
     Study,
+    run,
     tensor_dataset,
 )
-from benchmark.driver.commandline import run
 
 
 def sign(gradient: Tensor, state: Any, threshold: Tensor, context: Any) -> Any:

@@ -162,7 +162,7 @@ def _untested(judged: Judged) -> str:
         return f"The study `{study}` was not run; `{command}` tests it."
     reason = f"In the study `{study}` {judged.found.notes[0]}"
     scale = NEXT_SCALE.get(judged.source.scale, "full")
-    return f"{reason}; `python studies/{study}.py --scale {scale}` may test it."
+    return f"{reason}; `python -m benchmark run {study} --scale {scale}` may test it."
 
 
 def _sentence(part: Part, effects: Sequence[Effect]) -> str:

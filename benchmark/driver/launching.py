@@ -1,0 +1,75 @@
+"""Running a packaged script by its name, as if it had been typed: studies and the report."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.names import UnknownName, unknown
+from benchmark.project import CHECKOUT, PACKAGE, REPORT, scripts
+from benchmark.terminal import refuse
+
+EXTRA = "pip install 'gradient-stability-benchmark[report]'"
+
+
+def add_run(commands: Any) -> None:
+    """``run STUDY [OPTION ...]``: a study or an example by name."""
+    about = "run a study, or an example, by name, with the options of every study"
+    parser = commands.add_parser("run", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser.add_argument(
+        "script", metavar="STUDY", help=f"one of {', '.join(scripts())}; `run STUDY --help`"
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its options")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    known = scripts()
+    if options.script not in known:
+        raise UnknownName(unknown("study", options.script, known))
+    return run_script(known[options.script], options.arguments)
+
+
+def add_report(commands: Any) -> None:
+    """``report [RESULTS] [--output DIR] [--pdf]``: build the book."""
+    about = "build the report from a folder of results"
+    parser = commands.add_parser("report", help=about, add_help=False)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    try:
+        return run_script(REPORT, options.arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("benchmark", "report"):
+            raise
+        return refuse(f"the report needs {error.name}: {EXTRA}")
+
+
+def run_script(path: Path, arguments: Sequence[str]) -> int:
+    """Run the script at ``path`` in this process as its main module; returns its exit status.
+
+    Worker processes import it as they do a script that was typed, and find this package where this
+    process did, installed or not.
+    """
+    argv, paths = sys.argv, list(sys.path)
+    sys.argv = [str(path), *arguments]
+    # as for a typed script, whose own folder comes first
+    sys.path[0] = str(path.parent)
+    if CHECKOUT and str(PACKAGE.parent) not in sys.path:
+        sys.path.append(str(PACKAGE.parent))
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return int(end.code or 0)
+    finally:
+        sys.argv, sys.path[:] = argv, paths
+    return 0
