@@ -19,7 +19,7 @@ from benchmark.status import FINISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
-CUSTOM = ("SIGN", "MEAN_ABSOLUTE", "STEADY", "LINE", "STRIPES")
+CUSTOM = ("SIGN", "AVERAGE", "MEAN_ABSOLUTE", "STEADY", "LINE", "STRIPES")
 NARROWED = ("--only", "dataset=stripes", "--only", "learning_rate=0.1")
 
 
@@ -89,7 +89,7 @@ def test_it_runs_in_worker_processes_and_every_trial_finishes(folder: Path) -> N
     assert found.trials["trial"].tolist() == found.plan["trial"].tolist()
     assert found.trials["status"].isin(FINISHED).all()
     # nine levels that are not the baseline's, and the baseline once
-    assert len(found.trials) == 9
+    assert len(found.trials) == 10
     assert found.trials["clipping"].eq("sign").sum() == 1
 
 

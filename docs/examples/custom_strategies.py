@@ -1,7 +1,7 @@
 """Do custom strategies stand up to the built-in ones?
 
-One file, outside the package: a clipping, a normalization, a batch-size policy,
-a schedule and a data set, and a study of them. To run it, and to see the report:
+One file, outside the package: a clipping, another one that remembers, a normalization, a
+batch-size policy, a schedule and a data set, and a study of them. To run it, and to see the report:
 
     python docs/examples/custom_strategies.py --scale smoke
     python -m benchmark report results/smoke
@@ -51,6 +51,39 @@ SIGN = Clipping(
     # how the report calls it and what it writes beside it; both may be left out
     title="sign descent",
     formula="g <- c sign(g)",
+)
+
+
+def no_average(layout: Any, like: Tensor) -> dict[str, Tensor]:
+    """What `clip_by_average` remembers of a trial at its start."""
+    return {"average": like.new_zeros(())}
+
+
+def clip_by_average(
+    gradient: Tensor, state: dict[str, Tensor], threshold: Tensor, context: Any
+) -> Any:
+    """A norm of at most c times the average of those before; one that is not finite is left alone.
+
+    State comes in and goes out, a tensor by each name: nothing is changed in place.
+    """
+    norm, average = context.norm, state["average"]
+    limit = threshold * torch.where(average > 0, average, norm)
+    clipped = (norm > limit) & norm.isfinite()
+    kept = torch.where(clipped, limit, norm)
+    moved = torch.where(average > 0, 0.9 * average + 0.1 * kept, kept)
+    after = {"average": torch.where(norm.isfinite(), moved, average)}
+    return gradient * torch.where(clipped, limit / norm, 1.0), after, clipped
+
+
+AVERAGE = Clipping(
+    "moving_average",
+    clip_by_average,
+    Range(1.0, 10.0, default=2.0),
+    reference="this example",
+    summary="the norm limited to c times its moving average",
+    init=no_average,
+    # in the first step there is nothing to compare with
+    warm_up=1,
 )
 
 
@@ -147,7 +180,7 @@ def study(scale: str) -> Study:
         name="custom_strategies",
         question="Do custom strategies stand up to the built-in ones?",
         factors=[
-            common | {"clipping": ("none", "global_norm", SIGN)},
+            common | {"clipping": ("none", "global_norm", SIGN, AVERAGE)},
             common | {"normalization": ("none", "layer", MEAN_ABSOLUTE)},
             common | {"batch_policy": ("fixed", "doubling", STEADY)},
             common | {"schedule": ("constant", "cosine", LINE)},
