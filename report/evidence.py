@@ -226,10 +226,12 @@ def described() -> dict[str, dict[str, dict[str, str]]]:
     """What the results say of their strategies: factor, name of a level and what of it.
 
     ``title``, ``summary``, ``reference``, ``formula`` and ``default``, each where it is there;
-    results of earlier versions say nothing, nor does a folder that is not there.
+    results of earlier versions say nothing, nor does a folder without a study.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
-    if not default_folder().is_dir():
+    folder = default_folder()
+    # a folder of timings alone holds no study
+    if not folder.is_dir() or not any(map(results.is_study, folder.iterdir())):
         return found
     for study in all_studies():
         for factor, levels in _mapping(study.metadata.get("words")).items():

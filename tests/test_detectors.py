@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pages import page, words
 
 from benchmark.diagnosis.detectors import (
     DETECTORS,
@@ -18,11 +19,12 @@ from benchmark.diagnosis.detectors import (
     first_alarm,
     unhealed,
 )
-from benchmark.parquet import read
+from benchmark.parquet import read, write
 from benchmark.schema import TABLES, frame
 from benchmark.spikes import loss_spikes
 from benchmark.statistics.detection import alarms, best, diagnosed_right, outcome, scores
 from benchmark.strategies.clipping.history import no_norms, z_limit
+from report import evidence
 
 NAN, INF = math.nan, math.inf
 ROOT = Path(__file__).resolve().parents[1]
@@ -234,6 +236,62 @@ def test_alarms_are_raised_trial_by_trial():
     assert found["alarm"].fillna(0).tolist() == [3, 0]
     assert found["diagnosed"].tolist() == ["nonfinite", "stable"]
     assert list(found) == list(TABLES["alarms"])
+
+
+# the page
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """The page of alarms as text."""
+
+    def show(found):
+        made_of = {"commit": "0123456789", "dirty": False, "command": "python studies/detectors.py"}
+        write("alarms", found, tmp_path / "detectors" / "alarms.parquet", made_of)
+        monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
+        return words(page("detectors", tmp_path))
+
+    return show
+
+
+def all_of(fatal, healing, stable, names=tuple(DETECTORS)):
+    """Each detector with an alarm, or none, at a trial of each outcome."""
+    cases = [("dead", "fatal", fatal), ("recovered", "healing", healing)]
+    cases += [("stable", "stable", stable)]
+    return pd.concat(
+        [
+            rows_of(*[(name, kind, 100, alarm, status, status) for status, kind, alarm in cases])
+            for name in names
+        ],
+        ignore_index=True,
+    ).assign(group="reporting")
+
+
+def test_the_page_names_the_detector_that_separates_best(told):
+    ours = all_of(140, None, None, ["unhealed"])
+    tried = all_of(140, None, None, [f"unhealed {WAIT} {SHARE:g}"]).assign(group="choosing")
+    others = all_of(90, 90, 90, [name for name in DETECTORS if name != "unhealed"])
+    text = told(pd.concat([others, ours, tried], ignore_index=True))
+    assert "Wait and see whether the loss comes back." in text
+    assert "the median alarm comes 40 steps after the first bad one" in text
+    assert "among 1 pairs" in text
+    assert "No other networks were trained" in text
+
+
+def test_the_page_does_not_claim_what_the_alarms_contradict(told):
+    ours = all_of(None, 90, None, ["unhealed"])
+    tried = all_of(140, None, None, ["unhealed 7 0.1"]).assign(group="choosing")
+    others = all_of(90, 90, 90, ["spike_level"])
+    better = all_of(90, None, None, ["loss_spike"])
+    text = told(pd.concat([others, better, ours, tried], ignore_index=True))
+    assert "Loss spike separates them best." in text
+    assert "Wait and see" not in text
+    assert "on these the best pair is `unhealed 7 0.1`" in text
+
+
+def test_without_alarms_the_page_says_how_to_make_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
+    assert evidence.COMMAND.format(study="detectors") in page("detectors", tmp_path)
 
 
 # the study
