@@ -32,11 +32,12 @@ PAGES = {
     "clipping": "thresholds",
     "normalization": "small_batches",
     "search": "search_against_grid",
+    "edge_of_stability": "published",
     **{
         study: study
         for study in (
             *("architectures", "article", "batch_updates", "disturbances", "explosion", "headline"),
-            *("initialization", "optimizers", "precision", "scaling", "throughput"),
+            *("initialization", "optimizers", "precision", "published", "scaling", "throughput"),
         )
     },
 }

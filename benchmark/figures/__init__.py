@@ -21,6 +21,7 @@ from benchmark.figures.depth import growth_against_gain, norms_by_layer
 from benchmark.figures.effects import effect_rows
 from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
 from benchmark.figures.phases import norms_at_onset, phase_diagram
+from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
 from benchmark.figures.search import confirmed_accuracy, search_progress
 from benchmark.figures.sizes import size_curves
@@ -43,6 +44,7 @@ __all__ = [
     "accuracy_against_rate",
     "accuracy_against_threshold",
     "accuracy_profile",
+    "against_published",
     "batch_size_over_training",
     "claim_comparisons",
     "claims_forest",

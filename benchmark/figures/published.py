@@ -1,0 +1,55 @@
+"""Numbers that others have published beside those that are measured here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from benchmark.figures.style import BLACK, BLUE, VERMILION, canvas, legend_below
+
+BAND = "#D9D9D9"
+AGREES, DIFFERS = "measured", "measured, differs"
+
+
+def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> Figure:
+    """A row for each number: a band of noise about what was published, and what is measured.
+
+    ``rows`` has the columns ``name``, ``value`` with its noise ``from`` and ``to``, ``estimate``
+    with its interval ``low`` and ``high`` (NaN where there is none), and ``verdict``, which is
+    "differs" where the two do; ``label`` stands on the axis.
+    """
+    figure, axes = canvas(1, 1, 0.9 + 0.34 * len(rows))
+    axis = axes[0][0]
+    if log:
+        axis.set_xscale("log")
+    for y, row in enumerate(rows.to_dict("records")):
+        axis.barh(y, row["to"] - row["from"], left=row["from"], height=0.6, color=BAND, zorder=1)
+        axis.plot(row["value"], y, "D", color=BLACK, fillstyle="none", markersize=7, zorder=3)
+        ends = [row["estimate"] - row["low"], row["high"] - row["estimate"]]
+        agrees = row["verdict"] != "differs"
+        axis.errorbar(
+            row["estimate"],
+            y,
+            # a single seed has no interval
+            xerr=np.clip(np.nan_to_num([[end] for end in ends]), 0, None),
+            fmt="o" if agrees else "X",
+            color=BLUE if agrees else VERMILION,
+            capsize=3,
+            markersize=5.5,
+            linewidth=1.6,
+            zorder=4,
+        )
+    axis.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    axis.set_yticks(range(len(rows)), labels=list(rows["name"]))
+    axis.grid(visible=False, axis="y")
+    handles = [
+        Line2D([], [], color=BLACK, marker="D", fillstyle="none", linestyle=""),
+        Patch(color=BAND),
+        Line2D([], [], color=BLUE, marker="o", linestyle="-"),
+        Line2D([], [], color=VERMILION, marker="X", linestyle="-"),
+    ]
+    legend_below(figure, handles, ["published", "its noise", AGREES, DIFFERS])
+    return figure

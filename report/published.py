@@ -1,0 +1,296 @@
+"""Public numbers beside what is measured here, and by which rule they agree."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.seeds import Ends, left_open, left_out, over_seeds
+from report.evidence import Evidence, load
+from report.prose import DASH, fixed, number
+from report.text import Markdown
+
+FILE = Path(__file__).with_name("published.csv")
+STUDIES = ("published", "edge_of_stability")
+SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
+"""Columns of the table of published numbers that choose the trials; an empty one leaves it open."""
+COMES_OUT, WITHIN, DIFFERS = "comes out", "within our interval", "differs"
+OPPOSITE, UNTOLD = "comes out the other way", "not told apart"
+NOT_RUN = "not run in this setting"
+WINDOWS = 4
+"""Parts of training in each of which the noise scale is the ratio of two averages."""
+
+
+@functools.lru_cache(1)
+def published() -> pd.DataFrame:
+    """What was published: a row a number.
+
+    ``name``, ``source`` (its key in the bibliography), ``url``, ``place``; ``measure`` (one of
+    `MEASURES`), ``value``, ``noise`` and ``rule`` (as `verdict` takes them); the `SETTING`, and
+    ``updates``, the fewest that it needs; and ``differs``, what is not as in the source whatever
+    the scale.
+    """
+    return pd.read_csv(FILE)
+
+
+def verdict(rule: str, value: float, noise: float, found: Ends) -> str:
+    """Whether a measured number, with its interval, is the published one.
+
+    Parameters
+    ----------
+    rule
+        ``near``: it comes out where the difference is at most the noise.
+        ``factor``: where neither is more than ``noise`` times the other.
+        ``more``: where our interval lies above ``value``.
+        What is further off may still lie within our interval, which then tells little.
+    found
+        Estimate and both ends of its 95% interval, NaN where there is none.
+
+    >>> verdict("near", 0.858, 0.02, (0.87, 0.865, 0.875))
+    'comes out'
+    >>> verdict("factor", 900, 2, (300.0, 250.0, 350.0))
+    'differs'
+    >>> verdict("more", 0, math.nan, (0.1, -0.1, 0.3))
+    'not told apart'
+    """
+    estimate, low, high = found
+    if rule == "more":
+        return COMES_OUT if low > value else OPPOSITE if high < value else UNTOLD
+    band = (value / noise, value * noise) if rule == "factor" else (value - noise, value + noise)
+    if band[0] <= estimate <= band[1]:
+        return COMES_OUT
+    return WITHIN if low <= value <= high else DIFFERS
+
+
+def chosen(trials: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The trials in the setting of a published number; its batch size apart from a gap's."""
+    if not pd.isna(row["updates"]):
+        trials = trials[trials["steps"] >= row["updates"]]
+    for column in SETTING:
+        wanted = row[column]
+        if pd.isna(wanted) or (row["measure"] == "gap" and column == "batch_size"):
+            continue
+        values = trials[column]
+        alike = (
+            values == wanted
+            if isinstance(wanted, str)
+            else np.isclose(values.astype(float), wanted)
+        )
+        trials = trials[alike]
+    return trials
+
+
+def accuracy(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """Mean test accuracy; a trial that broke counts at chance."""
+    return over_seeds(trials["accuracy"].to_numpy(), trials["seed"])
+
+
+def gap(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """Test accuracy of the row's batches minus that of the others of the same seed."""
+    sides = trials.pivot_table(
+        index="seed", columns=trials["batch_size"] == row["batch_size"], values="accuracy"
+    )
+    return paired(sides, "accuracy")
+
+
+def solved(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """Share of seeds that reach the data set's target with clipping, minus that without."""
+    reached = (trials["accuracy"] >= trials["target_accuracy"]).astype(float)
+    clipped = trials["clipping"] != "none"
+    sides = trials.assign(reached=reached).pivot_table(
+        index="seed", columns=clipped, values="reached"
+    )
+    return paired(sides, "reached")
+
+
+def paired(sides: pd.DataFrame, value: str) -> Ends:
+    """Mean difference of the columns True and False, over seeds that have both.
+
+    Differences of yes and no that all agree have no spread: their interval is what as many seeds
+    leave open.
+    """
+    both = sides.reindex(columns=[True, False]).dropna()
+    differences = (both[True] - both[False]).to_numpy()
+    if not len(differences):
+        return math.nan, math.nan, math.nan
+    found = over_seeds(differences, both.index)
+    if value == "reached" and len(both) > 1 and np.ptp(differences) == 0:
+        return around(found[0], len(both))
+    return found
+
+
+def around(difference: float, seeds: int) -> Ends:
+    """The interval of a difference of shares that is the same on every seed.
+
+    >>> [round(end, 2) for end in around(1.0, 10)]
+    [1.0, 0.44, 1.0]
+    """
+    others = left_open(seeds, seeds)
+    low, high = (difference + others * (end - difference) for end in (-1.0, 1.0))
+    return difference, low, high
+
+
+def noise_start(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """The noise scale of the first sample of gradients."""
+    samples = sampled(trials, history)
+    return without_each_seed(samples[samples["number"] == 0], ratio)
+
+
+def noise_average(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """The noise scale of equal parts of training, averaged over these."""
+    samples = sampled(trials, history)
+    window = samples["number"] * WINDOWS // (samples["number"].max() + 1)
+
+    def average(rows: pd.DataFrame) -> float:
+        return float(np.mean([ratio(part) for _, part in rows.groupby("window")]))
+
+    return without_each_seed(samples.assign(window=window), average)
+
+
+def sampled(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The samples of gradients of ``trials``, numbered from 0 in each."""
+    rows = history.dropna(subset=["gradient_variance"]).merge(trials[["trial", "seed"]], on="trial")
+    rows = rows.sort_values(["trial", "step"])
+    return rows.assign(number=rows.groupby("trial").cumcount())
+
+
+def ratio(samples: pd.DataFrame) -> float:
+    """B_simple: the mean variance over the mean square, averaged before they are divided."""
+    square = samples["gradient_squared"].mean()
+    return float(samples["gradient_variance"].mean() / square) if square else math.nan
+
+
+def without_each_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Ends:
+    """``statistic`` of ``rows``, with its jackknife interval over seeds; NaN of no rows."""
+    if rows.empty:
+        return math.nan, math.nan, math.nan
+    seeds = rows["seed"].unique()
+    others = [statistic(rows[rows["seed"] != seed]) for seed in seeds] if len(seeds) > 1 else []
+    return left_out(statistic(rows), np.array(others))
+
+
+def edge_end(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """Sharpness over 2 / rate at the last checkpoint at which it was measured."""
+    ends = edges(trials, history)
+    if ends.empty:
+        return math.nan, math.nan, math.nan
+    return over_seeds(ends["last"].to_numpy(), ends["seed"])
+
+
+def edge_rise(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
+    """How much of 2 / rate the sharpness has won at the end, where it began below."""
+    ends = edges(trials, history)
+    ends = ends[ends["first"] < 1]
+    if ends.empty:
+        return math.nan, math.nan, math.nan
+    return over_seeds((ends["last"] - ends["first"]).to_numpy(), ends["seed"])
+
+
+def edges(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """``seed``, ``rate``, and sharpness times rate / 2, ``first`` and ``last``, of each trial."""
+    rates = trials[["trial", "seed", "learning_rate"]].rename(columns={"learning_rate": "rate"})
+    rows = history.dropna(subset=["sharpness"]).merge(rates, on="trial").sort_values("step")
+    rows = rows.assign(edge=rows["sharpness"] * rows["rate"] / 2)
+    grouped = rows.groupby(["trial", "seed", "rate"])["edge"]
+    return grouped.agg(["first", "last"]).reset_index()
+
+
+Measurement = Callable[[pd.DataFrame, pd.DataFrame, pd.Series], Ends]
+MEASURES: dict[str, Measurement] = {
+    f.__name__: f for f in (accuracy, gap, solved, noise_start, noise_average, edge_rise, edge_end)
+}
+PERCENT = ("accuracy", "gap", "solved")
+"""Measures that are shares of 1."""
+IN_MULTIPLES = ("noise_start", "noise_average", "edge_end")
+"""Measures that are shown as multiples of the published number."""
+
+
+def measured() -> pd.DataFrame:
+    """`published`, with what is measured: ``estimate``, ``low``, ``high``, ``seeds``, ``verdict``.
+
+    ``passes`` are examples seen over those there are. A number whose setting was not run, as at the
+    scales at which other data stand in, has none of them.
+    """
+    rows = [row.to_dict() | _found(row) for _, row in published().iterrows()]
+    return pd.DataFrame(rows)
+
+
+def _found(row: pd.Series) -> dict[str, object]:
+    nothing = {"estimate": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
+    nothing |= {"passes": math.nan, "verdict": NOT_RUN}
+    study = load(study_of(row["measure"]))
+    trials = chosen(study.outcomes, row) if study else pd.DataFrame()
+    if study is None or trials.empty:
+        return nothing
+    found = MEASURES[row["measure"]](trials, study.results.history, row)
+    if not math.isfinite(found[0]):
+        return nothing
+    ends = dict(zip(("estimate", "low", "high"), found, strict=True))
+    passes = float((trials["samples"] / trials["examples"]).mean())
+    more = {"seeds": trials["seed"].nunique(), "passes": passes}
+    return ends | more | {"verdict": verdict(row["rule"], row["value"], row["noise"], found)}
+
+
+def study_of(measure: str) -> str:
+    """The study that a measure is taken from."""
+    return "edge_of_stability" if measure.startswith("edge") else "published"
+
+
+def sources() -> list[Evidence]:
+    """The studies of this page that were run."""
+    return [study for study in map(load, STUDIES) if study]
+
+
+def scaled(rows: pd.DataFrame, *, percent: bool) -> pd.DataFrame:
+    """``rows`` for a figure: published and measured numbers and their bounds on one axis.
+
+    Accuracies in percent, or other numbers in multiples of the published one. Adds ``from`` and
+    ``to``, the ends of what counts as noise.
+    """
+    value, noise = rows["value"], rows["noise"]
+    factor = rows["rule"] == "factor"
+    ends = {
+        "from": (value / noise).where(factor, value - noise),
+        "to": (value * noise).where(factor, value + noise),
+    }
+    numbers = ["value", "estimate", "low", "high", "from", "to"]
+    scale = pd.Series(100.0, rows.index) if percent else 1 / value
+    made = rows.assign(**ends)
+    return made.assign(**{name: made[name] * scale for name in numbers})
+
+
+def shown(row: pd.Series) -> dict[str, str]:
+    """A row of the table in words, by what it measures."""
+    share = row["measure"] in PERCENT
+
+    def write(value: float) -> str:
+        if math.isnan(value):
+            return DASH
+        return (percent_of(value) if share else number(value)) if value else "0"
+
+    written = {name: write(row[name]) for name in ("value", "estimate", "low", "high")}
+    said = "more than " + written["value"] if row["rule"] == "more" else written["value"]
+    ends = f"{written['low']} to {written['high']}" if not math.isnan(row["low"]) else DASH
+    return {"said": said, "found": written["estimate"], "ends": ends}
+
+
+def percent_of(share: float) -> str:
+    """A share of 1 as a percentage with two decimals, its sign where it is negative."""
+    return f"{fixed(100 * share, 2)}%"
+
+
+def table_rows(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows of the page's table: the columns of `measured`, ``link``, and those of `shown`."""
+    return [
+        {
+            **row.to_dict(),
+            **shown(row),
+            "link": Markdown("[{}]({})").format(row["place"], Markdown(row["url"])),
+        }
+        for _, row in rows.iterrows()
+    ]

@@ -1,0 +1,304 @@
+"""Public numbers: when a measured one is the same, and what the page says of whatever was run."""
+
+import dataclasses
+import math
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from pages import evidence_of, page, words
+
+from benchmark import figures
+from benchmark.records import Study
+from benchmark.results import Results
+from report import evidence, published
+from report.evidence import Evidence
+from report.published import (
+    COMES_OUT,
+    DIFFERS,
+    NOT_RUN,
+    OPPOSITE,
+    UNTOLD,
+    WITHIN,
+    around,
+    chosen,
+    noise_average,
+    noise_start,
+    verdict,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+NUMBERS = published.published()
+NONE = math.nan, math.nan
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "noise", "found", "said"),
+    [
+        ("near", 0.80, 0.02, (0.815, 0.81, 0.82), COMES_OUT),
+        ("near", 0.80, 0.02, (0.825, 0.82, 0.83), DIFFERS),
+        # further off than the noise, but seeds scatter as much
+        ("near", 0.80, 0.02, (0.83, 0.79, 0.87), WITHIN),
+        ("near", 0.80, 0.02, (0.81, *NONE), COMES_OUT),
+        ("near", 0.80, 0.02, (0.83, *NONE), DIFFERS),
+        ("factor", 900, 2, (450.0, *NONE), COMES_OUT),
+        ("factor", 900, 2, (1800.0, *NONE), COMES_OUT),
+        ("factor", 900, 2, (440.0, 430.0, 450.0), DIFFERS),
+        ("factor", 900, 2, (440.0, -30.0, 910.0), WITHIN),
+        ("more", 0.0, math.nan, (0.1, 0.05, 0.15), COMES_OUT),
+        ("more", 0.0, math.nan, (0.1, -0.05, 0.25), UNTOLD),
+        ("more", 0.0, math.nan, (0.1, *NONE), UNTOLD),
+        ("more", 0.0, math.nan, (-0.1, -0.15, -0.05), OPPOSITE),
+    ],
+)
+def test_verdict(
+    rule: str, value: float, noise: float, found: tuple[float, float, float], said: str
+) -> None:
+    assert verdict(rule, value, noise, found) == said
+
+
+def test_ten_seeds_that_are_all_alike_leave_an_interval() -> None:
+    assert around(0.0, 10) == pytest.approx((0.0, -0.278, 0.278), abs=5e-4)
+    assert around(1.0, 10) == pytest.approx((1.0, 1 - 2 * 0.278, 1.0), abs=1e-3)
+
+
+# what stands in the table of published numbers
+
+
+def design(name: str, scale: str = "paper") -> Study:
+    return runpy.run_path(str(ROOT / "studies" / f"{name}.py"))["study"](scale)
+
+
+def planned(name: str) -> pd.DataFrame:
+    """The trials of a study at the scale of the publications, all of them at the end of it."""
+    rows = pd.DataFrame([trial.row() for trial in design(name).trials()])
+    return rows.assign(steps=rows["updates"].fillna(0))
+
+
+PLANNED = {name: planned(name) for name in published.STUDIES}
+
+
+@pytest.mark.parametrize("number", NUMBERS["name"])
+def test_every_number_is_measured_at_the_scale_paper_on_five_seeds(number: str) -> None:
+    (row,) = (row for _, row in NUMBERS.iterrows() if row["name"] == number)
+    trials = chosen(PLANNED[published.study_of(row["measure"])], row)
+    assert trials["seed"].nunique() >= 5
+    varied = {"gap": "batch_size", "solved": "clipping"}.get(row["measure"])
+    assert varied is None or trials[varied].nunique() == 2
+    rest = trials.drop(columns=["seed", *filter(None, [varied])])
+    at_rates = published.study_of(row["measure"]) == "edge_of_stability"
+    assert len(rest.drop(columns="learning_rate" if at_rates else []).drop_duplicates()) == 1
+
+
+def test_every_source_is_in_the_bibliography_and_every_rule_is_known() -> None:
+    text = (ROOT / "report" / "references.bib").read_text(encoding="utf-8")
+    assert [key for key in NUMBERS["source"].unique() if f"{{{key}," not in text] == []
+    assert set(NUMBERS["rule"]) == {"near", "factor", "more"}
+    assert set(NUMBERS["measure"]) == set(published.MEASURES)
+    assert NUMBERS["url"].str.startswith("https://").all()
+    assert NUMBERS["name"].is_unique
+
+
+# what is measured
+
+
+def samples(variances: list[float], squares: list[float], seed: int = 0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "trial": f"t{seed}",
+            "step": range(len(squares)),
+            "gradient_variance": variances,
+            "gradient_squared": squares,
+        }
+    )
+
+
+def test_noise_scales_are_ratios_of_means_over_seeds() -> None:
+    trials = pd.DataFrame({"trial": ["t0", "t1"], "seed": [0, 1]})
+    history = pd.concat(
+        [
+            # a sample whose square is negative, as an unbiased one can be
+            samples([60.0] + 9 * [90.0], [3.0] + 9 * [-0.1], seed=0),
+            samples([40.0] + 9 * [90.0], [1.0] + 9 * [0.3], seed=1),
+        ]
+    )
+    row = NUMBERS.iloc[0]
+    assert noise_start(trials, history, row)[0] == pytest.approx(100 / 4)
+    # four parts of ten samples: the first of three
+    first = (100 + 2 * 180) / (4 + 2 * 0.2)
+    assert noise_average(trials, history, row)[0] == pytest.approx((first + 3 * 180 / 0.2) / 4)
+
+
+def test_noise_scales_of_no_samples_are_none() -> None:
+    trials = pd.DataFrame({"trial": ["t0"], "seed": [0]})
+    history = samples([math.nan], [math.nan])
+    assert math.isnan(noise_start(trials, history, NUMBERS.iloc[0])[0])
+    assert math.isnan(noise_average(trials, history, NUMBERS.iloc[0])[0])
+
+
+def test_clipping_is_paired_by_seed() -> None:
+    trials = pd.DataFrame(
+        {
+            "seed": [0, 0, 1, 1, 2],
+            "clipping": ["none", "global_norm"] * 2 + ["none"],
+            "accuracy": [0.5, 1.0, 1.0, 1.0, 0.2],
+            "target_accuracy": 0.99,
+        }
+    )
+    assert published.solved(trials, pd.DataFrame(), NUMBERS.iloc[0])[0] == pytest.approx(0.5)
+
+
+def test_sharpness_is_held_against_two_over_the_rate() -> None:
+    trials = pd.DataFrame({"trial": list("abc"), "seed": [0, 1, 2]})
+    trials["learning_rate"] = [0.1, 0.2, 0.4]
+    history = pd.DataFrame(
+        {
+            "trial": ["a", "a", "a", "b", "b", "c", "c"],
+            "step": [0, 5, 10, 0, 10, 0, 10],
+            "sharpness": [4.0, math.nan, 20.0, 2.0, 11.0, 7.5, 6.0],
+        }
+    )
+    row = NUMBERS.iloc[0]
+    assert published.edge_end(trials, history, row)[0] == pytest.approx((1.0 + 1.1 + 1.2) / 3)
+    # the third begins above the edge, and falls
+    assert published.edge_rise(trials, history, row)[0] == pytest.approx((0.8 + 0.9) / 2)
+    assert math.isnan(published.edge_rise(trials[2:], history, row)[0])
+
+
+# the page
+
+
+def finished(name: str, accuracy: Callable[[dict], float], scale: str = "paper") -> Evidence:
+    """A study whose trials are all done: with that test accuracy, and no more than is told here."""
+    rows, history = [], []
+    by_edge = name == "edge_of_stability"
+    for trial in design(name, scale).trials():
+        row = trial.row()
+        draw = np.random.default_rng(int(trial.key, 16))
+        steps = trial.updates or 400
+        rows.append(
+            {
+                **row,
+                "trial": trial.key,
+                "cell": trial.cell,
+                "status": "stable",
+                "first_bad_step": None,
+                "first_spike_step": None,
+                "classes": 10,
+                "target_accuracy": 0.99,
+                "warm_up_steps": 0,
+                "steps": steps,
+                "samples": steps * trial.batch_size,
+                "examples": 50_000,
+                "test_accuracy": accuracy(row),
+                "validation_accuracy": 0.9,
+                "validation_loss": 0.3,
+                "initial_loss": 2.3,
+                "disturbed_step": None,
+            }
+        )
+        for i in range(5):
+            edge = (1 - 0.5 ** (1 + i)) * draw.uniform(0.95, 1.05)
+            history.append(
+                {
+                    "trial": trial.key,
+                    "step": 10 * i,
+                    "sharpness": 2 * edge / trial.learning_rate if by_edge else math.nan,
+                    "gradient_variance": 50.0 * draw.uniform(0.9, 1.1),
+                    "gradient_squared": 1.0,
+                }
+            )
+    made = evidence_of(name, pd.DataFrame(rows))
+    results = Results(
+        made.results.trials,
+        pd.DataFrame(history),
+        made.results.layers,
+        made.results.trials,
+        metadata=made.metadata,
+    )
+    return dataclasses.replace(made, results=results)
+
+
+def as_published(row: dict) -> float:
+    """What was published of a trial's setting, give or take a tenth of a point."""
+    off = 0.0002 * (row["seed"] % 5 - 2)
+    if row["model"] == "rnn":
+        return 1.0 if row["clipping"] != "none" or row["learning_rate"] < 0.05 else 0.25
+    trial = pd.DataFrame([row | {"steps": row["updates"] or 0}])
+    here = NUMBERS[NUMBERS["measure"] == "accuracy"]
+    return next((r["value"] + off for _, r in here.iterrows() if len(chosen(trial, r))), 0.5)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Evidence]:
+    """The studies that the page finds, by name."""
+    studies: dict[str, Evidence] = {}
+    monkeypatch.setattr(published, "load", studies.get)
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    monkeypatch.chdir(tmp_path)
+    return studies
+
+
+def test_numbers_that_come_out_are_said_to(given: dict[str, Evidence]) -> None:
+    given |= {name: finished(name, as_published) for name in published.STUDIES}
+    rows = published.measured().set_index("name")
+    text = words(page("published", Path()))
+    assert "17 of 17 numbers" in text
+    assert "Of these 15 come out." in text
+    assert rows.loc["SGD at 0.1", "estimate"] == pytest.approx(0.858)
+    assert rows.loc["small minus large batches", "estimate"] == pytest.approx(0.0022)
+    # both solve it at the small rate
+    assert rows.loc["clipping at rate 0.01", "verdict"] == UNTOLD
+    assert rows.loc["clipping at rate 0.1", "verdict"] == COMES_OUT
+    assert rows.loc["noise scale at the start", "verdict"] == COMES_OUT
+    assert rows.loc["noise scale over training", "verdict"] == DIFFERS
+    assert "Not so noise scale over training (differs)" in text
+    assert text.count("{figure}") == 2
+
+
+def test_numbers_that_do_not_come_out_are_named(given: dict[str, Evidence]) -> None:
+    given["published"] = finished("published", lambda row: 0.5 + 0.001 * row["seed"])
+    text = words(page("published", Path()))
+    assert "The study edge_of_stability was not run" in text.replace("`", "")
+    assert "SGD at 0.1 (differs)" in text
+    assert "explanations that are left" in text
+
+
+def test_what_stands_in_for_other_data_is_not_compared(given: dict[str, Evidence]) -> None:
+    given |= {name: finished(name, as_published, "smoke") for name in published.STUDIES}
+    assert set(published.measured()["verdict"]) == {NOT_RUN}
+    text = words(page("published", Path()))
+    assert "0 of 17" not in text
+    assert "{figure}" not in text
+
+
+def test_without_any_study_the_page_gives_both_commands(given: dict[str, Evidence]) -> None:
+    text = page("published", Path())
+    assert text.count(evidence.COMMAND.format(study="published")) == 1
+    assert text.count(evidence.COMMAND.format(study="edge_of_stability")) == 1
+    assert "\n## " not in text
+
+
+def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evidence]) -> None:
+    given["published"] = finished("published", as_published)
+    rows = published.measured()
+    drawn = published.scaled(rows[rows["measure"] == "accuracy"], percent=True)
+    axis = figures.against_published(drawn, "test accuracy (%)").axes[0]
+    bands = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
+    assert len(bands) == len(drawn)
+    first = bands[0]
+    assert (first.get_x(), first.get_width()) == pytest.approx((76.3, 4.0))
+    labels = [tick.get_text() for tick in axis.get_yticklabels()]
+    assert labels == list(drawn["name"])
+
+
+def test_noise_that_is_a_factor_is_drawn_as_one() -> None:
+    row = NUMBERS[NUMBERS["name"] == "noise scale over training"]
+    found = row.assign(estimate=450.0, low=300.0, high=600.0)
+    drawn = published.scaled(found, percent=False).iloc[0]
+    assert drawn[["value", "from", "to", "estimate"]].tolist() == [1.0, 0.5, 2.0, 0.5]
