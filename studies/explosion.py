@@ -11,7 +11,7 @@ own best rate.
 smoke         8 trials        128 updates   0.000 core-hours
 quick       666 trials     73,800 updates    0.02 core-hours
 standard    828 trials    432,000 updates       - core-hours
-paper     2,550 trials  1,597,500 updates    0.48 core-hours
+paper     2,550 trials  1,597,500 updates    0.73 core-hours
 full     14,376 trials  8,334,000 updates       - core-hours
 """
 

@@ -8,7 +8,7 @@ at the same distance from it, whatever the scale of its rates.
 smoke        32 trials         640 updates   0.000 core-hours
 quick       600 trials     180,000 updates    0.02 core-hours
 standard    560 trials     840,000 updates       - core-hours
-paper     2,856 trials   4,284,000 updates    2.09 core-hours
+paper     2,856 trials   4,284,000 updates    1.99 core-hours
 full      6,912 trials  34,560,000 updates       - core-hours
 """
 

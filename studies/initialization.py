@@ -9,7 +9,7 @@ arXiv:1902.08129).
 smoke         32 trials  0 updates   0.000 core-hours
 quick      2,280 trials  0 updates    0.01 core-hours
 standard   4,200 trials  0 updates       - core-hours
-paper      8,400 trials  0 updates    0.17 core-hours
+paper      8,400 trials  0 updates    0.22 core-hours
 full      27,000 trials  0 updates       - core-hours
 """
 

@@ -1222,3 +1222,15 @@ def test_ratios_stand_on_a_logarithmic_axis_with_plain_numbers(mixed: Any) -> No
     assert axis.get_xscale() == "log"
     assert {"1", "2"} <= set(shown)
     assert not any(label.get_text() for label in axis.get_xticklabels(minor=True))
+
+
+def test_the_page_of_experiments_names_the_studies_that_judge_each_claim() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    named: dict[int, set[str]] = {}
+    for number, studies in re.findall(
+        r"^\| (\d+) \| [^|]+ \| ([^|]+) \|", text, flags=re.MULTILINE
+    ):
+        named.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", studies))
+    assert named == {
+        claim.number: {part.ways[0].study for part in claim.parts} for claim in claims.CLAIMS
+    }
