@@ -1232,5 +1232,6 @@ def test_the_page_of_experiments_names_the_studies_that_judge_each_claim() -> No
     ):
         named.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", studies))
     assert named == {
-        claim.number: {part.ways[0].study for part in claim.parts} for claim in claims.CLAIMS
+        claim.number: {part.measurements[0].study for part in claim.parts}
+        for claim in claims.CLAIMS
     }
