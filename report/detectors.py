@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +23,19 @@ GROUPS = {
     "reporting": "to report on, of the same kinds",
     "unseen": "to report on, of networks that were not chosen on",
 }
+COLUMNS = {
+    "detector": "{detector:name}",
+    **{
+        heading: f"{{{name}:percent0}} ({{{name}_low:percent0}} to {{{name}_high:percent0}})"
+        for heading, name in (
+            *(("fatal", "fatal"), ("fatal, late", "late")),
+            *(("healing", "healing"), ("stable", "stable")),
+        )
+    },
+    "separation": "{separation:fixed2}",
+    "lead in steps": "{lead:whole} ({lead_low:whole} to {lead_high:whole})",
+}
+"""Headings and cells of the tables of detectors."""
 SHOWN = {"fatal": "fatal", "healing": "healing", "stable": "stable"}
 EARLY = detection.EARLY
 diagnosed_right = detection.diagnosed_right
@@ -64,14 +79,12 @@ def scores(found: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def shares(scored: pd.DataFrame) -> pd.DataFrame:
-    """A row a detector and outcome: ``panel``, ``level``, ``effect``, ``low``, ``high``."""
+    """A row a detector and outcome: ``panel``, ``level``, ``share``, ``low``, ``high``."""
     rows = [
         {
             "panel": f"{words} (n = {row[f'{name}_n']:.0f})",
             "level": row["detector"],
-            "effect": row[name],
-            "low": row[f"{name}_low"],
-            "high": row[f"{name}_high"],
+            **ends(row, name),
         }
         for name, words in SHOWN.items()
         for row in scored.to_dict("records")
@@ -80,7 +93,7 @@ def shares(scored: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ends(row: pd.Series, name: str) -> dict[str, float]:
+def ends(row: Mapping[Hashable, Any] | pd.Series, name: str) -> dict[str, float]:
     """One share of a detector with its interval: ``share``, ``low``, ``high``."""
     return {"share": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
 

@@ -89,6 +89,13 @@ COMPARISONS = pd.DataFrame(
         for level, effect, high in [("value", 0.02, 0.03), ("adaptive", -0.02, -0.01)]
     ]
 )
+SHARES = pd.DataFrame(
+    [
+        {"panel": panel, "level": level, "share": share, "low": max(0, share - 0.1), "high": 1.0}
+        for panel in ("fatal (n = 50)", "stable (n = 99)")
+        for level, share in [("loss_spike", 1.0), ("norm_multiple", 0.5), ("not_finite", 0.0)]
+    ]
+)
 PROGRESS = pd.DataFrame(
     [
         {"model": model, "arm": arm, "number": n, "best": 1 / n}
@@ -126,6 +133,7 @@ IMPORTANCE = pd.DataFrame(
 DRAWINGS: dict[str, Callable[[], Figure]] = {
     "accuracy_against_rate": lambda: figures.accuracy_against_rate(OUTCOMES, "clipping"),
     "accuracy_profile": lambda: figures.accuracy_profile(OUTCOMES, "clipping"),
+    "alarm_shares": lambda: figures.alarm_shares(SHARES),
     "comparison_forest": lambda: figures.comparison_forest(COMPARISONS, "difference (points)"),
     "confirmed_accuracy": lambda: figures.confirmed_accuracy(CONFIRMED, SUMMARY),
     "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
@@ -137,6 +145,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
 FACETS = {
     "accuracy_against_rate": 2,
     "accuracy_profile": 2,
+    "alarm_shares": 2,
     "comparison_forest": 2,
     "confirmed_accuracy": 2,
     "cost_by_level": 2,
@@ -148,6 +157,7 @@ FACETS = {
 LABELS = {
     "accuracy_against_rate": ("learning rate", "test accuracy (%)"),
     "accuracy_profile": ("test accuracy (%)", "trials above it (%)"),
+    "alarm_shares": ("trials with an alarm (%)", ""),
     "comparison_forest": ("difference (points)", ""),
     "confirmed_accuracy": ("test accuracy (%)", ""),
     "cost_by_level": ("time a trial (s)", ""),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmark.diagnosis.finding import Diagnosis
+from benchmark.project import ROOT
 from benchmark.results import ResultsError, load_study
 
-RESULTS = Path(__file__).resolve().parents[2] / "results" / "reference"
+RESULTS = ROOT / "results" / "reference"
 STUDY = "clipping"
 AGGRESSIVE = 0.5
 """Share of clipped steps above which threshold and rate are one number."""
@@ -96,10 +96,13 @@ def worth() -> str:
     if rules.empty:
         return f"the results of the study {STUDY} do not say what it is worth"
     ends = rules[["regret", "low", "high"]].to_numpy(dtype=float)
-    lost, low, high = 100 * ends[ends[:, 0].argmax()]
+    worst = int(ends[:, 0].argmax())
+    lost, low, high = 100 * ends[worst]
+    rate = rules["learning_rate"].iloc[worst]
     fine = int((~(rules["low"] > 0)).sum())
     return (
-        f"in the study {STUDY} (one family of networks) the threshold nearest to that percentile "
-        f"was not measurably worse than the best in {fine} of {len(rules)} settings; at most it "
-        f"lost {lost:.1f} points of accuracy (95% interval {low:.1f} to {high:.1f})"
+        f"in the study {STUDY}, of one family of networks, that percentile of a whole run's norms "
+        f"was not measurably worse than the best threshold at {fine} of {len(rules)} rates; at "
+        f"most it lost {lost:.1f} points of accuracy (95% interval {low:.1f} to {high:.1f}), at "
+        f"the rate {rate:g}"
     )

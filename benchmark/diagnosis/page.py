@@ -78,12 +78,11 @@ def _figure(
     for power in _ticks(low, high):
         parts.append(f'<path class="grid" d="M{LEFT} {y(power):.1f}H{WIDTH - 10}"/>')
         parts.append(
-            f'<text x="{LEFT - 8}" y="{y(power) + 4:.1f}" text-anchor="end">'
-            f"{10.0**power:.3g}</text>"
+            f'<text x="{LEFT - 8}" y="{y(power) + 4:.1f}" text-anchor="end">{10.0**power:g}</text>'
         )
-    for step in (begin, (begin + end) // 2, end):
+    for step, side in ((begin, "start"), ((begin + end) // 2, "middle"), (end, "end")):
         parts.append(
-            f'<text x="{x(step):.1f}" y="{floor + 18}" text-anchor="middle">{step:,}</text>'
+            f'<text x="{x(step):.1f}" y="{floor + 18}" text-anchor="{side}">{step:,}</text>'
         )
     points = " ".join(
         f"{x(s):.1f},{y(v):.1f}" for s, v in zip(*thinned(steps, values), strict=True)

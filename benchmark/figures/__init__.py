@@ -18,6 +18,7 @@ from benchmark.figures.curves import (
     interval_lines,
 )
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
+from benchmark.figures.detectors import alarm_shares
 from benchmark.figures.effects import effect_rows
 from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
 from benchmark.figures.phases import norms_at_onset, phase_diagram
@@ -45,6 +46,7 @@ __all__ = [
     "accuracy_against_threshold",
     "accuracy_profile",
     "against_published",
+    "alarm_shares",
     "batch_size_over_training",
     "claim_comparisons",
     "claims_forest",
