@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from benchmark.layout import Layout
 from benchmark.names import find
-from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State
+from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, keep
 
 SKIPPING = "step"
 AFTER = "update"
@@ -216,6 +216,9 @@ class Guard:
         if not held:
             return
         self._unscale()
+        if self.clipping.scales and self.clipping.stage != AFTER:
+            self._scale(held)
+            return
         gradient = self._flat([p.grad for p in self._parameters])
         norm = torch.linalg.vector_norm(gradient)
         if self.clipping.stage == AFTER:
@@ -225,15 +228,34 @@ class Guard:
         changed, clipped = self._clip(gradient, norm, self._parameters)
         after = torch.linalg.vector_norm(changed)
         if self.clipping.stage == SKIPPING:
-            self._record(norm, torch.where(clipped, torch.zeros_like(after), after), clipped)
-            # an optimizer passes over parameters that have no gradient, and over their state
-            if bool(clipped):
-                self._withheld = [(p, p.grad) for p in held if p.grad is not None]
-                for p in held:
-                    p.grad = None
+            self._skip(held, norm, after, clipped)
             return
         self._record(norm, after, clipped)
         self._write(changed)
+
+    def _scale(self, held: Sequence[Tensor]) -> None:
+        """What a rule does that scales: it is shown a gradient of one number, of the same norm."""
+        gradients = [_whole(p.grad) for p in held if p.grad is not None]
+        norms = torch._foreach_norm(gradients, 2, dtype=self._dtype)
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+        changed, clipped = self._clip(norm.view(1), norm, self._parameters)
+        after = changed[0]
+        if self.clipping.stage == SKIPPING:
+            self._skip(held, norm, after, clipped)
+            return
+        self._record(norm, after, clipped)
+        if self.clipping.clip is not keep:
+            some = torch.isfinite(norm) & (norm > 0)
+            torch._foreach_mul_(gradients, torch.where(some, after / norm, torch.ones_like(norm)))
+
+    def _skip(self, held: Sequence[Tensor], norm: Tensor, after: Tensor, clipped: Tensor) -> None:
+        """Leave the step out where it was flagged."""
+        self._record(norm, torch.where(clipped, torch.zeros_like(after), after), clipped)
+        # an optimizer passes over parameters that have no gradient, and over their state
+        if bool(clipped):
+            self._withheld = [(p, p.grad) for p in held if p.grad is not None]
+            for p in held:
+                p.grad = None
 
     def _write(self, gradient: Tensor) -> None:
         """Put the pieces of ``gradient`` (D,) in the places of the parameters' gradients."""
@@ -297,18 +319,8 @@ class Guard:
 
     def _flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """The vector (D,) of the parameters' ``tensors``; a missing one is zero."""
-        for tensor in tensors:
-            if tensor is not None and tensor.layout is not torch.strided:
-                raise ValueError(
-                    "sparse gradients cannot be clipped; make them dense (sparse=False)"
-                )
-            if type(tensor).__name__ == "DTensor":
-                raise ValueError(
-                    "gradients that are sharded over processes cannot be clipped: each sees only "
-                    "its own part of the norm; allowed: gradients that are whole on every process"
-                )
         pieces = [
-            torch.zeros_like(p) if tensor is None else tensor.detach()
+            torch.zeros_like(p) if tensor is None else _whole(tensor).detach()
             for tensor, p in zip(tensors, self._parameters, strict=True)
         ]
         return torch.cat([piece.reshape(-1).to(self._dtype) for piece in pieces])
@@ -340,6 +352,18 @@ class _Context:
     def parameters(self) -> Tensor:
         """The vector (D,) before the update."""
         return self._guard._flat(self._separate)
+
+
+def _whole(gradient: Tensor) -> Tensor:
+    """``gradient``, which must be dense and all of it here."""
+    if gradient.layout is not torch.strided:
+        raise ValueError("sparse gradients cannot be clipped; make them dense (sparse=False)")
+    if type(gradient).__name__ == "DTensor":
+        raise ValueError(
+            "gradients that are sharded over processes cannot be clipped: each sees only "
+            "its own part of the norm; allowed: gradients that are whole on every process"
+        )
+    return gradient
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:

@@ -285,6 +285,11 @@ def moving(gradient, state, context):
     return gradient, {"velocity": state["velocity"].add_(gradient)}
 
 
+SCALING = {
+    "not one number": (changed(CLIPPINGS, "value", scales=True), "must only scale by what"),
+}
+
+
 OPTIMIZER = {
     "another state": (changed(OPTIMIZERS, "sgd", direction=growing_state), "state of the form"),
     "0 / 0": (changed(OPTIMIZERS, "sgd", direction=normal_direction), "finite numbers"),
@@ -405,6 +410,7 @@ OTHERS = {
 
 BROKEN = {
     "clipping": CLIPPING,
+    "scaling": SCALING,
     "normalization": NORMALIZATION,
     "batch policy": POLICY,
     "schedule": SCHEDULE,

@@ -47,6 +47,8 @@ def check_clipping(subject: Subject, clipping: Clipping) -> None:
         for steps in (0, SOME_STEPS):
             _check_step(subject, clipping, dtype, steps)
     _check_warm_up(subject, clipping)
+    if clipping.scales:
+        _check_scaling(subject, clipping)
     check_training(subject, clipping=clipping)
 
 
@@ -78,6 +80,20 @@ def _state(
         noise = 0.8 + 0.4 * torch.rand(8, generator=generator, dtype=torch.float64)
         _, state, _ = _clip(subject, clipping, (GRADIENT * noise).to(dtype), threshold, state)
     return state
+
+
+def _check_scaling(subject: Subject, clipping: Clipping) -> None:
+    """A rule that is declared to scale does to a norm what it does to a gradient of that norm."""
+    rule = "must only scale by what follows from the norm where it is declared `scales`"
+    norm = torch.linalg.vector_norm(OUTLIER * GRADIENT)
+    for steps in (0, SOME_STEPS):
+        state = _state(subject, clipping, torch.float64, steps)
+        for threshold in values_of(clipping.threshold):
+            whole = _clip(subject, clipping, OUTLIER * GRADIENT, threshold, state)
+            with subject.attempt(rule):
+                number = _clip(subject, clipping, norm.view(1), threshold, state)
+            factor = number[0] / norm
+            subject.same((OUTLIER * GRADIENT * factor, *number[1:]), whole, rule)
 
 
 def _check_step(subject: Subject, clipping: Clipping, dtype: torch.dtype, steps: int) -> None:

@@ -56,6 +56,7 @@ def chain(
         exempts_head=any(rule.exempts_head for rule in rules),
         warm_up=min(rule.warm_up for rule in rules),
         warm_up_rule=_ClipInTurn(warming, tuple(fixed)),
+        scales=all(rule.scales for rule in rules),
     )
 
 

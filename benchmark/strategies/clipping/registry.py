@@ -28,7 +28,7 @@ from benchmark.strategies.clipping.rule import Clipping, keep
 from benchmark.strategies.clipping.skipping import FIRST_STEPS, none_accepted, skip_outliers
 
 CLIPPINGS: dict[str, Clipping] = {
-    "none": Clipping("none", keep, None, "-", "the gradient as it is"),
+    "none": Clipping("none", keep, None, "-", "the gradient as it is", scales=True),
     "value": Clipping(
         "value",
         clip_by_value,
@@ -42,6 +42,7 @@ CLIPPINGS: dict[str, Clipping] = {
         Range(1e-2, 1e2, default=1.0),
         "Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063",
         "the norm of the whole gradient limited to c",
+        scales=True,
     ),
     "per_layer_norm": Clipping(
         "per_layer_norm",
@@ -66,6 +67,7 @@ CLIPPINGS: dict[str, Clipping] = {
         "the norm limited to the p-th percentile of all norms so far",
         empty_history,
         warm_up=AUTOCLIP_WARMUP,
+        scales=True,
     ),
     "zclip": Clipping(
         "zclip",
@@ -75,6 +77,7 @@ CLIPPINGS: dict[str, Clipping] = {
         "a norm more than z0 deviations above its average brought near the average",
         no_norms,
         warm_up=ZCLIP_WARMUP,
+        scales=True,
     ),
     "zclip_capped": Clipping(
         "zclip_capped",
@@ -85,6 +88,7 @@ CLIPPINGS: dict[str, Clipping] = {
         no_norms,
         warm_up=ZCLIP_WARMUP,
         warm_up_rule=cap_norm,
+        scales=True,
     ),
     "adagc": Clipping(
         "adagc",
@@ -110,6 +114,7 @@ CLIPPINGS: dict[str, Clipping] = {
         Range(1e-2, 1e2, default=1.0),
         "Hazan, Levy, Shalev-Shwartz 2015, arXiv:1507.02030",
         "every gradient scaled to the norm c",
+        scales=True,
     ),
     "skip_step": Clipping(
         "skip_step",
@@ -120,5 +125,6 @@ CLIPPINGS: dict[str, Clipping] = {
         none_accepted,
         stage="step",
         warm_up=FIRST_STEPS,
+        scales=True,
     ),
 }

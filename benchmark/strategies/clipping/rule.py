@@ -79,6 +79,10 @@ class Clipping:
         Steps from the first on in which the rule cannot act yet, because it has not seen enough: a
         trial that ends within them says nothing about the rule. A norm that is not finite ends the
         trial, so that every step counts.
+    scales
+        Whether the rule multiplies the whole gradient by one number, which follows from its norm
+        (and the loss, the state and the threshold) alone. `benchmark.clip` then needs no copy of
+        the gradient.
     warm_up_rule
         What is done in these steps instead; nothing, unless the source says otherwise.
     title
@@ -97,6 +101,7 @@ class Clipping:
     exempts_head: bool = False
     warm_up: int = 0
     warm_up_rule: Rule = keep
+    scales: bool = False
     title: str = ""
     formula: str = ""
 
