@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from report.rendering import PageError, render_all  # noqa: E402
 
 OUTPUT = SOURCE / "_build" if CHECKOUT else Path("report")
 """Where the book goes unless another place is named."""
+ABSTRACT = 200
+"""Words that the abstract may have; on the reference results a longer one is an error."""
 MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
 
@@ -71,6 +74,17 @@ def chapters() -> list[str]:
     return [contents["root"], *parts]
 
 
+def abstract(page: str) -> list[str]:
+    r"""The words of the first page's abstract, as they are read.
+
+    >>> abstract("# Title\n## Abstract\nWe *train* [networks](a.md).\n## More\n")
+    ['We', '*train*', 'networks.']
+    """
+    _, _, rest = page.partition("## Abstract\n")
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", rest.partition("\n## ")[0])
+    return text.split()
+
+
 def stage(pages: Path) -> None:
     """Copy what goes with the pages to ``pages``, so that building leaves the sources alone."""
     pages.mkdir(parents=True)
@@ -93,6 +107,9 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         contradictions = list(render_all(chapters(), pages, strict=strict))
+        words = abstract((pages / "index.md").read_text(encoding="utf-8"))
+        if strict and len(words) > ABSTRACT:
+            contradictions.append(f"index: the abstract has {len(words)} words, not {ABSTRACT}")
         explorer.write(pages / "_extra" / "explorer")
     except PageError as error:
         print(f"error: {error}", file=sys.stderr)

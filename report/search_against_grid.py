@@ -17,6 +17,7 @@ from benchmark.statistics import (
     wilcoxon,
 )
 from report.evidence import Evidence
+from report.prose import is_nothing, name, number
 
 CONFIRM = "confirm:"
 LEVEL_OF_TEST = 0.05
@@ -52,10 +53,20 @@ def confirmed(study: Evidence) -> pd.DataFrame:
 
 
 def winners(study: Evidence) -> pd.DataFrame:
-    """The configurations that were confirmed, with ``estimate``, ``low`` and ``high``."""
+    """The configurations that were confirmed, with ``estimate``, ``low`` and ``high``.
+
+    Clipping and batch policy are in words, with their number in brackets.
+    """
     rows = confirmed(study)
     found = interval(rows, "accuracy", ["model", "source"], statistic=mean)
-    return rows.drop_duplicates(["model", "source"]).merge(found, on=["model", "source"])
+    rows = rows.drop_duplicates(["model", "source"]).merge(found, on=["model", "source"])
+    for column, value in (
+        ("clipping", "clipping_threshold"),
+        ("batch_policy", "batch_policy_parameter"),
+    ):
+        numbers = rows[value].map(lambda v: "" if is_nothing(v) else f" ({number(v)})")
+        rows[column] = rows[column].map(name) + numbers
+    return rows
 
 
 @functools.lru_cache(8)

@@ -1185,7 +1185,7 @@ def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:
     points = [bars.lines[0] for bars in drawing.axes[0].containers]
     assert [p.get_xdata()[0] for p in points] == pytest.approx(first["effect"].tolist())
     assert [to_hex(p.get_color()) for p in points] == [
-        to_hex(figures.VERDICT_LOOKS[word].colour) for word in first["verdict"]
+        to_hex(figures.VERDICT_STYLES[word].colour) for word in first["verdict"]
     ]
 
 

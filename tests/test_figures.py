@@ -173,7 +173,7 @@ LEGENDS = {
     "gradient_norm_trajectories": [
         *("none", "value", "global norm", "first bad step", "beyond the axis"),
     ],
-    "search_progress": ["TPE", "random", "best cell of the grid (of 1,200 trials)"],
+    "search_progress": ["TPE", "random", "best of the grid (1,200 trials)"],
     "status_map": list(figures.STATUS_COLOURS),
 }
 
@@ -407,18 +407,18 @@ def test_levels_of_a_factor_are_told_apart(factor: str) -> None:
         "batch_policy": ["fixed", "accumulate", "doubling", "noise_scale", "cabs", "dive"],
         "optimizer": ["sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"],
     }[factor]
-    looks = list(figures.looks(registered).values())
-    assert len({(look.colour, look.line) for look in looks}) == len(registered)
-    assert len({(look.marker, look.line) for look in looks}) == len(registered)
+    looks = list(figures.styles_of(registered).values())
+    assert len({(style.colour, style.line) for style in looks}) == len(registered)
+    assert len({(style.marker, style.line) for style in looks}) == len(registered)
 
 
 def test_a_level_looks_the_same_in_every_company() -> None:
-    alone = figures.looks(["value"])["value"]
-    assert figures.looks(["none", "adaptive", "value"])["value"] == alone
+    alone = figures.styles_of(["value"])["value"]
+    assert figures.styles_of(["none", "adaptive", "value"])["value"] == alone
 
 
 def test_unknown_levels_take_spare_looks() -> None:
-    looks = figures.looks(["none", "my_own", "mine_too"])
+    looks = figures.styles_of(["none", "my_own", "mine_too"])
     assert looks["my_own"] != looks["mine_too"]
     assert looks["none"] == style.BASELINE
 
@@ -516,8 +516,8 @@ def test_each_range_test_has_its_panel_beside_the_baseline() -> None:
 
 
 def test_every_rate_has_another_colour() -> None:
-    looks = style.ordered_looks([10.0**k for k in range(12)])
-    assert len({look.colour for look in looks.values()}) == 12
+    looks = style.ordered_styles([10.0**k for k in range(12)])
+    assert len({style.colour for style in looks.values()}) == 12
 
 
 def test_trials_that_are_always_clipped_do_not_lie_on_each_other() -> None:

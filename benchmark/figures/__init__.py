@@ -5,7 +5,7 @@ from benchmark.figures.batches import (
     costs_by_batch_size,
     rates_by_batch_size,
 )
-from benchmark.figures.claims import VERDICT_LOOKS, claim_comparisons, claims_forest
+from benchmark.figures.claims import VERDICT_STYLES, claim_comparisons, claims_forest
 from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
 from benchmark.figures.curves import (
     ACCURACY,
@@ -28,7 +28,7 @@ from benchmark.figures.search import confirmed_accuracy, search_progress
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
-from benchmark.figures.style import STATUS_COLOURS, looks, title, titled, words
+from benchmark.figures.style import STATUS_COLOURS, styles_of, title, titled, words
 from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
 
@@ -40,7 +40,7 @@ __all__ = [
     "SECONDS",
     "STATUS_COLOURS",
     "TIMES",
-    "VERDICT_LOOKS",
+    "VERDICT_STYLES",
     "Measure",
     "accuracy_against_rate",
     "accuracy_against_threshold",
@@ -61,7 +61,6 @@ __all__ = [
     "heat_maps",
     "importance_bars",
     "interval_lines",
-    "looks",
     "norms_at_onset",
     "norms_by_layer",
     "phase_diagram",
@@ -72,6 +71,7 @@ __all__ = [
     "size_curves",
     "span_chart",
     "status_map",
+    "styles_of",
     "throughput_by_width",
     "title",
     "titled",

@@ -14,8 +14,8 @@ from benchmark.figures.style import (
     VERMILION,
     canvas,
     label_of,
-    looks,
     rate_ticks,
+    styles_of,
 )
 
 PANELS = {
@@ -33,7 +33,7 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
     which the noise scale lies (a band in the second panel).
     """
     models = list(costs["model"].unique())
-    styles = looks(models)
+    styles = styles_of(models)
     sizes = sorted(costs["batch_size"].unique())
     figure, axes = facet_axes(3, 3.0, sharey=False)
     for axis, (value, label) in zip(axes, PANELS.items(), strict=True):
@@ -126,7 +126,7 @@ def batch_size_over_training(history: pd.DataFrame, rows: str) -> Figure:
     facet each: lines are medians over seeds.
     """
     facets, levels = list(history[rows].unique()), list(history["batch_policy"].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     figure, axes = canvas(1, len(facets), 3.0, sharey=True)
     for axis, shown in zip(axes[0], facets, strict=True):
         here = history[history[rows] == shown]

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import BLUE, GREY, ORANGE, VERMILION, Look, canvas, legend_below
+from benchmark.figures.style import BLUE, GREY, ORANGE, VERMILION, Style, canvas, legend_below
 
-VERDICT_LOOKS = {
-    "supported": Look(BLUE, "o"),
-    "refuted": Look(VERMILION, "s"),
-    "depends": Look(ORANGE, "D"),
+VERDICT_STYLES = {
+    "supported": Style(BLUE, "o"),
+    "refuted": Style(VERMILION, "s"),
+    "depends": Style(ORANGE, "D"),
 }
-"""Look of each verdict on an effect."""
+"""Style of each verdict on an effect."""
 SLOT, LINE, GAP, FRAME, MOST = 0.13, 0.17, 0.1, 0.65, 1.5
 """Inches a comparison, a line of a label, between two labels, for a facet's axis, and for all
 comparisons of one label."""
@@ -110,8 +110,8 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
         axis.set_yticks(places, labels=[label for label, _, _ in groups], fontsize=8.5)
         axis.grid(visible=False, axis="y")
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=word)
-        for word, look in VERDICT_LOOKS.items()
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle="", label=word)
+        for word, style in VERDICT_STYLES.items()
     ]
     handles += [
         Line2D([], [], color="black", marker="|", linestyle="", label="enough"),
@@ -126,14 +126,14 @@ def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float) -> None:
     slot_height = min(SLOT, MOST / len(group))
     slots = top + height / 2 + slot_height * (np.arange(len(group)) - (len(group) - 1) / 2)
     for slot, row in zip(slots, group.to_dict("records"), strict=True):
-        look = VERDICT_LOOKS[row["verdict"]]
+        style = VERDICT_STYLES[row["verdict"]]
         ends = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
         axis.errorbar(
             row["effect"],
             slot,
             xerr=np.clip(ends, 0, None),
-            fmt=look.marker,
-            color=look.colour,
+            fmt=style.marker,
+            color=style.colour,
             markersize=min(4.0, 60 * slot_height),
             linewidth=min(1.2, 15 * slot_height),
         )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLUE, canvas, label_of, legend_below, looks
+from benchmark.figures.style import BLUE, canvas, label_of, legend_below, styles_of
 from benchmark.statistics import interval, mean
 
 
@@ -24,7 +24,7 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     from all others is an arrow at the edge.
     """
     panels, levels = list(comparisons["panel"].unique()), list(comparisons["level"].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
@@ -87,7 +87,7 @@ def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
     time of the unit that it trained in.
     """
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    styles = looks(models)
+    styles = styles_of(models)
     panels = {"steps": "updates a trial", "seconds": "time a trial (s)"}
     figure, axes = canvas(1, 2, 0.5 + 0.45 * len(levels), sharey=True)
     for axis, (value, label) in zip(axes[0], panels.items(), strict=True):

@@ -13,7 +13,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmark.figures.limits import dodge
-from benchmark.figures.style import BLACK, canvas, label_of, legend_below, looks, rate_ticks
+from benchmark.figures.style import BLACK, canvas, label_of, legend_below, rate_ticks, styles_of
 
 MANY = 5
 """Lines beyond which they fade behind their points."""
@@ -106,7 +106,7 @@ def draw_lines(
     axis: Axes, rows: pd.DataFrame, x: Measure, y: Measure, levels: Sequence[object], line: str
 ) -> None:
     """Lines with error bars, one for each of ``levels`` that ``rows`` has."""
-    styles = looks(levels)
+    styles = styles_of(levels)
     values = sorted(x.factor * value for value in rows[x.column].unique())
     apart = dodge(values, len(levels)) if x.log else [1.0] * len(levels)
     crowded = len(levels) > MANY
@@ -114,24 +114,24 @@ def draw_lines(
         here = rows[rows[line] == level].sort_values(x.column)
         if here.empty:
             continue
-        look = styles[level]
+        style = styles[level]
         estimate = y.factor * here["estimate"]
         # a percentile interval need not contain its estimate
         ends = [estimate - y.factor * here["low"], y.factor * here["high"] - estimate]
         places = x.factor * here[x.column] * shift
         if crowded:
             axis.plot(
-                places, estimate, look.line, color=look.colour, linewidth=1.0, alpha=0.5, zorder=1
+                places, estimate, style.line, color=style.colour, linewidth=1.0, alpha=0.5, zorder=1
             )
         axis.errorbar(
             places,
             estimate,
             yerr=np.clip(ends, 0, None),
-            color=look.colour,
-            marker=look.marker,
-            linestyle="" if crowded else look.line,
+            color=style.colour,
+            marker=style.marker,
+            linestyle="" if crowded else style.line,
             # dashed where there is room for lines: hollow here
-            fillstyle="full" if look.line == "-" else "none",
+            fillstyle="full" if style.line == "-" else "none",
             markersize=4.5,
             linewidth=1.4,
             elinewidth=1.1,

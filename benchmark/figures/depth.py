@@ -13,9 +13,9 @@ from benchmark.figures.style import (
     canvas,
     label_of,
     legend_below,
-    looks,
-    ordered_looks,
+    ordered_styles,
     rate_ticks,
+    styles_of,
 )
 
 LARGEST_MARKER = 8.0
@@ -30,7 +30,7 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
     ``init_gain`` (ascending) and ``growth``: wide lines in the colours of their levels.
     """
     models, levels = list(growth["model"].unique()), list(growth[factor].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     gains = sorted(growth["init_gain"].unique())
     figure, axes = canvas(1, len(models), 3.3, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
@@ -84,7 +84,7 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
     the last hidden layer.
     """
     levels, gains = list(profiles[rows].unique()), sorted(profiles["init_gain"].unique())
-    styles = ordered_looks(gains)
+    styles = ordered_styles(gains)
     figure, axes = canvas(len(levels), len(kinds), 2.1, sharex=True, sharey=True)
     for axis_row, level in zip(axes, levels, strict=True):
         axis_row[0].set_ylabel(f"{label_of(rows)} {label_of(level)}:\nnorm / last layer's")
@@ -94,13 +94,13 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
                 line = here[here["init_gain"] == gain].sort_values("layer_index")
                 # a log axis has no place for zero
                 line = line[line[kind] > 0]
-                look = styles[gain]
+                style = styles[gain]
                 axis.plot(
                     line["layer_index"],
                     line[kind],
-                    color=look.colour,
-                    marker=look.marker,
-                    linestyle=look.line,
+                    color=style.colour,
+                    marker=style.marker,
+                    linestyle=style.line,
                     markersize=4,
                     linewidth=1.3,
                     label=f"{gain:g}",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.style import BLACK, canvas, label_of, looks
+from benchmark.figures.style import BLACK, canvas, label_of, styles_of
 
 LINEAR = 1.0
 """Points up to which the axis is linear; beyond it is logarithmic either way."""
@@ -26,7 +26,7 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
     """
     panels, rows = list(effects["panel"].unique()), list(effects["row"].unique())
     levels = list(effects[series].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     shared = effects.groupby(["panel", "row"])[series].nunique().max() > 1
     height = (0.36 if shared else 0.24) * len(rows)
     figure, axes = canvas(1, len(panels), 0.7 + height, sharey=True)

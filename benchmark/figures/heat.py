@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest
-from benchmark.figures.style import BLACK, VERMILION, label_of, looks, thinned
+from benchmark.figures.style import BLACK, VERMILION, label_of, styles_of, thinned
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
@@ -91,7 +91,7 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
     rates = sorted(trials["learning_rate"].unique())
     rates = [rates[i] for i in thinned(rates)]
     levels = list(trials[factor].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     figure, axes = facet_axes(len(rates), 2.3)
     for axis, rate in zip(axes, rates, strict=True):
         here = trials[trials["learning_rate"] == rate]
@@ -151,7 +151,7 @@ def accuracy_against_threshold(
             rows["clipping_threshold"],
             estimate,
             yerr=np.clip([estimate - 100 * rows["low"], 100 * rows["high"] - estimate], 0, None),
-            color=looks(["global_norm"])["global_norm"].colour,
+            color=styles_of(["global_norm"])["global_norm"].colour,
             marker="o",
             markersize=4,
             capsize=2,

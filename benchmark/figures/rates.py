@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.limits import dodge
-from benchmark.figures.style import canvas, label_of, legend_below, looks, rate_ticks
+from benchmark.figures.style import canvas, label_of, legend_below, rate_ticks, styles_of
 from benchmark.statistics import interval, performance_profile
 
 
@@ -20,7 +20,7 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
     `benchmark.statistics.outcomes`.
     """
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     rates = sorted(frame["learning_rate"].unique())
     summary = interval(frame, "accuracy", ["model", factor, "learning_rate"])
     figure, axes = canvas(1, len(models), 3.0, sharey=True)
@@ -28,7 +28,7 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
         for shift, level in zip(dodge(rates, len(levels)), levels, strict=True):
             rows = summary[(summary["model"] == model) & (summary[factor] == level)]
             rows = rows.sort_values("learning_rate")
-            look = styles[level]
+            style = styles[level]
             accuracy = 100 * rows["estimate"]
             axis.errorbar(
                 rows["learning_rate"] * shift,
@@ -37,9 +37,9 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
                 yerr=np.clip(
                     [accuracy - 100 * rows["low"], 100 * rows["high"] - accuracy], 0, None
                 ),
-                color=look.colour,
-                marker=look.marker,
-                linestyle=look.line,
+                color=style.colour,
+                marker=style.marker,
+                linestyle=style.line,
                 markersize=4.5,
                 linewidth=1.4,
                 elinewidth=1.2,
@@ -74,23 +74,23 @@ def accuracy_profile(frame: pd.DataFrame, factor: str) -> Figure:
     ``frame`` comes from `benchmark.statistics.outcomes`.
     """
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     thresholds = np.linspace(0, 1, 101)
     profile = performance_profile(frame, "accuracy", ["model", factor], thresholds)
     figure, axes = canvas(1, len(models), 2.6, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for level in levels:
             rows = profile[(profile["model"] == model) & (profile[factor] == level)]
-            look, x = styles[level], 100 * rows["threshold"]
+            style, x = styles[level], 100 * rows["threshold"]
             axis.fill_between(
-                x, 100 * rows["low"], 100 * rows["high"], color=look.colour, alpha=0.2, linewidth=0
+                x, 100 * rows["low"], 100 * rows["high"], color=style.colour, alpha=0.2, linewidth=0
             )
             axis.plot(
                 x,
                 100 * rows["estimate"],
-                color=look.colour,
-                linestyle=look.line,
-                marker=look.marker,
+                color=style.colour,
+                linestyle=style.line,
+                marker=style.marker,
                 markevery=(10, 20),
                 markersize=4.5,
                 linewidth=1.4,

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import canvas, label_of, legend_below, looks
+from benchmark.figures.style import canvas, label_of, legend_below, styles_of
 
 
 def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
@@ -17,7 +17,7 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
     ``model``, ``objective`` and ``trials``: the best cell of the grid, a dashed line.
     """
     models, arms = list(progress["model"].unique()), list(progress["arm"].unique())
-    styles = looks([*arms, "grid"])
+    styles = styles_of([*arms, "grid"])
     figure, axes = canvas(1, len(models), 2.8, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for arm in arms:
@@ -35,12 +35,12 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
         best = grid_best[grid_best["model"] == model]
         if len(best):
             loss, count = float(best["objective"].iloc[0]), int(best["trials"].iloc[0])
-            label = f"best cell of the grid (of {count:,} trials)"
+            label = f"best of the grid ({count:,} trials)"
             axis.axhline(loss, color=styles["grid"].colour, linestyle="--", label=label)
         axis.set(title=label_of(model), xlabel="trials of the search")
         plain_log(axis)
     axes[0][0].set_ylabel("best validation loss so far (nats)")
-    legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=4)
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=3)
     return figure
 
 
@@ -52,7 +52,7 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
     """
     models = list(summary["model"].unique())
     sources = list(summary["source"].unique())
-    styles = looks(sources)
+    styles = styles_of(sources)
     figure, axes = canvas(1, len(models), 0.5 + 0.4 * len(sources), sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for y, source in enumerate(sources):
@@ -63,14 +63,14 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
             estimate, low, high = (
                 100 * float(found[c].iloc[0]) for c in ("estimate", "low", "high")
             )
-            look, place = styles[source], np.full(len(runs), y + 0.24)
-            axis.plot(100 * runs["accuracy"], place, "|", color=look.colour, markersize=7)
+            style, place = styles[source], np.full(len(runs), y + 0.24)
+            axis.plot(100 * runs["accuracy"], place, "|", color=style.colour, markersize=7)
             axis.errorbar(
                 estimate,
                 y,
                 xerr=np.clip([[estimate - low], [high - estimate]], 0, None),
-                fmt=look.marker,
-                color=look.colour,
+                fmt=style.marker,
+                color=style.colour,
                 capsize=3,
                 markersize=5,
             )

@@ -11,13 +11,13 @@ from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, pl
 from benchmark.figures.style import (
     BLACK,
     GREY,
-    Look,
+    Style,
     canvas,
     label_of,
     legend_below,
-    looks,
-    ordered_looks,
+    ordered_styles,
     rate_ticks,
+    styles_of,
 )
 
 
@@ -29,15 +29,15 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     dotted line through its figures.
     """
     levels = list(spans[factor])
-    styles = looks(levels)
+    styles = styles_of(levels)
     figure, axes = canvas(1, 3, 0.7 + 0.26 * len(levels), sharey=True)
     for y, row in enumerate(spans.to_dict("records")):
-        look = styles[row[factor]]
+        style = styles[row[factor]]
         axes[0][0].plot(
-            [row["low_rate"], row["high_rate"]], [y, y], color=look.colour, linewidth=5, alpha=0.4
+            [row["low_rate"], row["high_rate"]], [y, y], color=style.colour, linewidth=5, alpha=0.4
         )
         best = row["best_rate"]
-        axes[0][0].plot(best, y, look.marker, color=look.colour, markersize=6)
+        axes[0][0].plot(best, y, style.marker, color=style.colour, markersize=6)
         edge = " (edge)" if len(rates) > 1 and best in (rates[0], rates[-1]) else ""
         # the answer in numbers, on the side that has room
         beyond = best > np.sqrt(rates[0] * rates[-1])
@@ -57,8 +57,8 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
                 estimate,
                 y,
                 xerr=np.clip(ends, 0, None),
-                fmt=look.marker,
-                color=look.colour,
+                fmt=style.marker,
+                color=style.colour,
                 capsize=3,
                 markersize=5,
             )
@@ -97,7 +97,7 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
     for axis, (model, level) in zip(axes, shown, strict=True):
         here = history[history["model"] == model]
         for drawn in dict.fromkeys((levels[0], level)):
-            _draw_test(axis, here[here[factor] == drawn], looks([drawn])[drawn], drawn, top)
+            _draw_test(axis, here[here[factor] == drawn], styles_of([drawn])[drawn], drawn, top)
         title = label_of(level) if len(models) == 1 else f"{label_of(model)}, {label_of(level)}"
         axis.set_title(title, fontsize=9.5)
         axis.set(xscale="log", xlim=(rates.min(), rates.max()))
@@ -112,15 +112,15 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
     return figure
 
 
-def _draw_test(axis: Axes, rows: pd.DataFrame, look: Look, level: object, top: float) -> None:
+def _draw_test(axis: Axes, rows: pd.DataFrame, style: Style, level: object, top: float) -> None:
     loss = rows["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
     over_seeds = loss.groupby(rows["learning_rate"]).agg(["min", "median", "max"]).dropna()
     over_seeds = over_seeds.clip(upper=top)
     axis.plot(
         over_seeds.index,
         over_seeds["median"],
-        color=look.colour,
-        linestyle=look.line,
+        color=style.colour,
+        linestyle=style.line,
         linewidth=1.4,
         label=label_of(level),
     )
@@ -128,13 +128,13 @@ def _draw_test(axis: Axes, rows: pd.DataFrame, look: Look, level: object, top: f
         over_seeds.index,
         over_seeds["min"],
         over_seeds["max"],
-        color=look.colour,
+        color=style.colour,
         alpha=0.2,
         linewidth=0,
     )
     lost = rows.loc[loss.isna(), "learning_rate"]
     if len(lost):
-        axis.plot(lost.min(), top, "^", color=look.colour, markersize=5)
+        axis.plot(lost.min(), top, "^", color=style.colour, markersize=5)
 
 
 def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
@@ -146,7 +146,7 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
     """
     facets = list(history[facet].drop_duplicates())
     rates = sorted(history["rate"].unique())
-    styles = ordered_looks(rates)
+    styles = ordered_styles(rates)
     figure, axes = facet_axes(len(facets), 2.8)
     for axis, shown in zip(axes, facets, strict=True):
         here = history[history[facet] == shown]

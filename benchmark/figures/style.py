@@ -1,4 +1,4 @@
-"""What all figures share: the look of each level, sizes, ticks and the words on axes."""
+"""What all figures share: the style of each level, sizes, ticks and the words on axes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STATUS_COLOURS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a level is drawn, in every figure: colour is never the only difference."""
 
     colour: str
@@ -48,19 +48,19 @@ class Look:
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
-SOLID = tuple(map(Look, COLOURS, MARKERS))
+SOLID = tuple(map(Style, COLOURS, MARKERS))
 # dashed, and with other markers
-DASHED = tuple(Look(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[:3], strict=True))
+DASHED = tuple(Style(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[:3], strict=True))
 SPARE = SOLID + DASHED
 """Looks in the order in which they are given out: seven colours solid, then dashed."""
-BASELINE = Look(GREY, "o")
+BASELINE = Style(GREY, "o")
 
 
-def _factor(*levels: str) -> dict[str, Look]:
+def _factor(*levels: str) -> dict[str, Style]:
     return dict(zip(levels, (BASELINE, *SPARE), strict=False))
 
 
-LOOKS: dict[str, Look] = {
+STYLES: dict[str, Style] = {
     **_factor(
         *("sgd", "momentum", "adam", "adamw", "nesterov", "rmsprop"),
         *("lion", "lamb", "muon", "schedule_free_sgd"),
@@ -85,37 +85,37 @@ LOOKS: dict[str, Look] = {
     "mlp": SPARE[0],
     "cnn": SPARE[1],
 }
-"""Look of each level: the same one in every figure. The first of each factor is its baseline."""
+"""Style of each level: the same one in every figure. The first of each factor is its baseline."""
 
 
-def looks(levels: Iterable[object]) -> dict[Any, Look]:
-    """Look of each level; a level that is not known takes a spare one that no other here has.
+def styles_of(levels: Iterable[object]) -> dict[Any, Style]:
+    """Style of each level; a level that is not known takes a spare one that no other here has.
 
-    >>> looks(["none"])["none"].colour
+    >>> styles_of(["none"])["none"].colour
     '#666666'
-    >>> shown = looks(["none", "global_norm", "custom"])
+    >>> shown = styles_of(["none", "global_norm", "custom"])
     >>> shown["custom"] == shown["global_norm"]
     False
     """
     found = list(dict.fromkeys(levels))
-    known = {level: LOOKS[str(level)] for level in found if str(level) in LOOKS}
-    free = [look for look in SPARE if look not in known.values()] or SPARE
+    known = {level: STYLES[str(level)] for level in found if str(level) in STYLES}
+    free = [style for style in SPARE if style not in known.values()] or SPARE
     unknown = [level for level in found if level not in known]
     spare = {level: free[i % len(free)] for i, level in enumerate(unknown)}
     return {level: spare[level] if level in spare else known[level] for level in found}
 
 
-def ordered_looks(values: Sequence[Any]) -> dict[Any, Look]:
+def ordered_styles(values: Sequence[Any]) -> dict[Any, Style]:
     """Looks of numbers in their order, from dark to light: no colour twice, however many.
 
-    >>> len({look.colour for look in ordered_looks(range(20)).values()})
+    >>> len({style.colour for style in ordered_styles(range(20)).values()})
     20
     """
     ramp = mpl.colormaps["viridis"]
     # the lightest yellows fade on white
     shades = [0.88 * i / max(len(values) - 1, 1) for i in range(len(values))]
     return {
-        value: Look(to_hex(ramp(shade)), MARKERS[i % len(MARKERS)])
+        value: Style(to_hex(ramp(shade)), MARKERS[i % len(MARKERS)])
         for i, (value, shade) in enumerate(zip(values, shades, strict=True))
     }
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
 from benchmark.figures.limits import limits_of_norms
-from benchmark.figures.style import Look, canvas, label_of, legend_below, looks, thinned
+from benchmark.figures.style import Style, canvas, label_of, legend_below, styles_of, thinned
 
 MOST_RATES = 5
 """Columns that fit on a page."""
@@ -29,7 +29,7 @@ def gradient_norm_trajectories(
     models, levels = list(trials["model"].unique()), list(trials[factor].unique())
     rates = sorted(trials["learning_rate"].unique())
     rates = [rates[i] for i in thinned(rates, MOST_RATES)]
-    styles = looks(levels)
+    styles = styles_of(levels)
     columns = ["trial", "model", "learning_rate", "first_bad_step", factor]
     # the study's own learning rate, not that of the schedule at the checkpoint
     rows = history.drop(columns="learning_rate").merge(trials[columns], on="trial")
@@ -63,11 +63,11 @@ def gradient_norm_trajectories(
         Line2D([], [], color="black", marker="^", linestyle="", label="beyond the axis"),
     ]
     handles = lines + marks
-    legend_below(figure, handles, [str(h.get_label()) for h in handles], columns=6)
+    legend_below(figure, handles, [str(h.get_label()) for h in handles], columns=5)
     return figure
 
 
-def _draw_level(axis: Axes, rows: pd.DataFrame, look: Look, top: float) -> None:
+def _draw_level(axis: Axes, rows: pd.DataFrame, style: Style, top: float) -> None:
     # a log axis has no place for zero, infinity or NaN
     drawn = rows[np.isfinite(rows["norm"]) & (rows["norm"] > 0)]
     over_trials = drawn.groupby("samples")["norm"].agg(["min", "median", "max"])
@@ -75,19 +75,19 @@ def _draw_level(axis: Axes, rows: pd.DataFrame, look: Look, top: float) -> None:
         over_trials.index,
         over_trials["min"],
         over_trials["max"],
-        color=look.colour,
+        color=style.colour,
         alpha=0.2,
         linewidth=0,
     )
     axis.plot(
         over_trials.index,
         over_trials["median"],
-        color=look.colour,
-        linestyle=look.line,
+        color=style.colour,
+        linestyle=style.line,
         linewidth=1.2,
     )
     lost = rows[~(rows["norm"] <= top)].drop_duplicates("trial")
-    axis.plot(lost["samples"], np.full(len(lost), top), "^", color=look.colour, markersize=4)
+    axis.plot(lost["samples"], np.full(len(lost), top), "^", color=style.colour, markersize=4)
     onset = rows[rows["step"] >= rows["first_bad_step"].astype(float)].drop_duplicates("trial")
     norms = onset["norm"].where(onset["norm"] <= top, top)
-    axis.plot(onset["samples"], norms, "x", color=look.colour, markersize=5)
+    axis.plot(onset["samples"], norms, "x", color=style.colour, markersize=5)
