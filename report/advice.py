@@ -8,6 +8,7 @@ import pandas as pd
 from benchmark.statistics import interval, mean, paired_comparison, share
 from report import batch_updates, headline, throughput
 from report.evidence import Evidence
+from report.prose import name
 
 knees, breaking, timed = batch_updates.knees, batch_updates.breaking, throughput.timed
 everywhere = headline.everywhere
@@ -104,5 +105,5 @@ def costs(timings: pd.DataFrame, factors: tuple[str, ...] = ("clipping",)) -> pd
     rows = rows.assign(milliseconds=1e3 * (step - base), share=step / base - 1)
     by = ["workload", "factor", "arm"]
     found = rows.groupby(by, sort=False)[["milliseconds", "share"]].median().reset_index()
-    found["network"] = found["workload"].map(throughput.WORKLOADS)
+    found["network"] = found["workload"].str.split("_").str[0].map(name)
     return found.rename(columns={"arm": "level"})

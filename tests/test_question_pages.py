@@ -66,7 +66,7 @@ def calm(trial: Trial, draw: np.random.Generator) -> str:
     return "stable"
 
 
-def wrecked(trial: Trial, draw: np.random.Generator) -> str:
+def divergent(trial: Trial, draw: np.random.Generator) -> str:
     """Nothing stays finite."""
     return "nonfinite"
 
@@ -199,7 +199,7 @@ class TestEveryPage:
         assert "```{figure}" in sound(page)
 
     @pytest.mark.usefixtures("unrendered")
-    @pytest.mark.parametrize("fate", [mixed, calm, wrecked], ids=lambda fate: fate.__name__)
+    @pytest.mark.parametrize("fate", [mixed, calm, divergent], ids=lambda fate: fate.__name__)
     def test_with_a_single_seed_of_few_trials(
         self, page: str, study: str, folder: Path, fate: Fate
     ) -> None:

@@ -54,12 +54,12 @@ Kind = tuple[Any, ...]
 @dataclass(frozen=True)
 class Cost:
     """Processor seconds of one trial: an update, an example evaluated, a moment at which layers or
-    sharpness are measured, and what is done once."""
+    sharpness are measured, and its setup."""
 
     update: float
     evaluation: float
     moment: float
-    once: float
+    setup: float
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Estimate:
             predicted([group.features for group in members], _column(timed, "update")),
             predicted(networks, _column(timed, "evaluation")),
             predicted(networks, _column(timed, "moment")),
-            predicted(networks, _column(timed, "once")),
+            predicted(networks, _column(timed, "setup")),
         )
         self._members = groups
         self._costs = {kinds[i]: Cost(*costs) for i, costs in enumerate(zip(*columns, strict=True))}
@@ -193,7 +193,7 @@ class Estimate:
             updates * cost.update
             + evaluated(trial, self._checkpoints) * cost.evaluation
             + (measured * cost.moment if self._measures else 0.0)
-            + cost.once
+            + cost.setup
         )
 
     def _updates(self, trial: Trial) -> float:
@@ -240,8 +240,8 @@ class Estimate:
             for data in (small, large)
         )
         evaluation = max(run(CHECKPOINTS, large) - few, LEAST) / (more - less)
-        once = few - CHECKPOINTS * update - less * evaluation
-        return Cost(update, evaluation, moment, max(once, LEAST))
+        setup = few - CHECKPOINTS * update - less * evaluation
+        return Cost(update, evaluation, moment, max(setup, LEAST))
 
     @property
     def _measures(self) -> bool:
