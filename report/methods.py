@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pandas as pd
+
 from benchmark.status import STATUSES
 from report import evidence, prose
 from report.evidence import Evidence
@@ -80,3 +82,9 @@ def other_levels() -> list[dict[str, str]]:
 def meanings() -> list[dict[str, str]]:
     """Every status with its meaning."""
     return [{"status": status, "meaning": meaning} for status, meaning in STATUSES.items()]
+
+
+def warm_ups(study: Evidence) -> pd.DataFrame:
+    """The clippings that have a warm-up, with its ``warm_up_steps``."""
+    steps = study.outcomes.groupby("clipping", sort=False)["warm_up_steps"].max()
+    return steps[steps > 0].reset_index()
