@@ -40,7 +40,7 @@ def correctness(*rows: tuple[str, bool, str]) -> pd.DataFrame:
 
 def test_without_a_check_there_is_one_note(says: Says) -> None:
     text = says()
-    assert "python studies/gpu_check.py" in text
+    assert evidence.COMMAND.format(study="gpu_check") in text
     assert "##" not in text
 
 
