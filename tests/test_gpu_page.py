@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pages import page, words
 
-from benchmark.timing.on_gpu import ROUNDED, SMALL, TOLERANCE
+from benchmark.timing.on_gpu import ROUNDED, SMALL, SMALL_ROUNDED, TOLERANCE
 from report import evidence
 
 CORRECT = [
@@ -61,8 +61,8 @@ def test_the_page_has_the_tolerances_of_the_check(says: Says) -> None:
     text = says(correctness=correctness(*CORRECT))
     exponent = f"{TOLERANCE:.0e}".partition("e-0")[2]
     assert f"$10^{{-{exponent}}}$" in text
-    assert f"of up to {ROUNDED:g}." in text
-    assert pytest.approx(0.01) == SMALL
+    assert f"differences of up to {ROUNDED:g} of a column's largest number" in text
+    assert pytest.approx((0.01, 1.0)) == (SMALL, SMALL_ROUNDED)
     assert "smaller than a hundredth of its column's largest number" in text
 
 
