@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.figures.style import canvas, label_of, looks
+from benchmark.figures.style import canvas, label_of, styles_of
 
 
 def alarm_shares(shares: pd.DataFrame) -> Figure:
@@ -15,7 +15,7 @@ def alarm_shares(shares: pd.DataFrame) -> Figure:
     and 1. All facets have the same axis, because it is the shares in them that are compared.
     """
     panels, levels = list(shares["panel"].unique()), list(shares["level"].unique())
-    styles = looks(levels)
+    styles = styles_of(levels)
     figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True, sharex=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         for row in shares[shares["panel"] == panel].to_dict("records"):
