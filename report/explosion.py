@@ -84,10 +84,10 @@ def missed_by_setting(study: Evidence) -> list[dict[str, object]]:
 
 
 def extremes(study: Evidence) -> list[dict[str, object]]:
-    """The share of explosions at the least and the greatest level of each number that varies."""
-    found = []
+    """The share of the map's explosions at the least and the greatest level of each number."""
+    rows, found = mapped(study), []
     for factor in ("learning_rate", "init_gain", "depth"):
-        shares = study.outcomes.groupby(factor)["exploded"].mean()
+        shares = rows.groupby(factor)["exploded"].mean()
         if len(shares) > 1:
             ends = {"low": shares.index[0], "high": shares.index[-1]}
             at = {"at_low": shares.iloc[0], "at_high": shares.iloc[-1]}

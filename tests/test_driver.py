@@ -22,6 +22,7 @@ from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import PresetSampler, factorial_sampler
 from benchmark.driver.search import ask_trial, open_searches
 from benchmark.driver.stopping import Stopped
+from benchmark.driver.table import closing_table
 from benchmark.driver.units import Unit, make_units
 from benchmark.engine import resolve
 from benchmark.names import UnknownName
@@ -572,3 +573,29 @@ def test_the_work_of_asking_a_trial_does_not_grow(monkeypatch: pytest.MonkeyPatc
     assert len(asked.told) == 40
     # no look at all the trials that were asked before
     assert calls["trials"] == 0
+
+
+def test_what_could_not_act_is_named_and_is_none_of_the_best_cells() -> None:
+    rows = pd.DataFrame(
+        {
+            "status": "stable",
+            "cell": ["a", "b", "c"],
+            "clipping": ["none", "zclip", "none"],
+            "batch_policy": ["fixed", "fixed", "doubling"],
+            **dict.fromkeys(("model", "normalization", "arm"), "one"),
+            "learning_rate": 0.1,
+            "steps": 20,
+            "warm_up_steps": [0, 25, 0],
+            "policy_warm_up_steps": [0, 0, 20],
+            "validation_accuracy": [0.5, 0.8, 0.9],
+        }
+    )
+    counts, *said, best = closing_table(rows).split("\n", 3)
+    assert counts == "3 trials: 3 stable"
+    assert said == [
+        "1 trial ended before the clipping could act: zclip",
+        "1 trial ended before the batch policy could act: doubling",
+    ]
+    assert "0.5" in best
+    assert "0.8" not in best
+    assert "0.9" not in best

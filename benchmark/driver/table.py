@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.status import STATUSES
+from benchmark.status import STATUSES, WARM_UPS, could_act
 
 BEST = 5
 
@@ -13,9 +13,13 @@ def closing_table(trials: pd.DataFrame) -> str:
     """How many trials ended how, and the best cells by mean validation accuracy over seeds."""
     counts = trials["status"].value_counts().reindex(list(STATUSES)).dropna().astype(int)
     lines = [f"{len(trials)} trials: " + ", ".join(f"{n} {s}" for s, n in counts.items())]
+    lines += filter(None, (unable_line(trials, factor) for factor in WARM_UPS))
     done = trials.dropna(subset=["validation_accuracy"])
+    # what could not act is not ranked
+    for factor in WARM_UPS:
+        done = done[could_act(done, factor)]
     if done.empty:
-        return lines[0]
+        return "\n".join(lines)
     factors = ["model", "clipping", "normalization", "batch_policy", "learning_rate", "arm"]
     factors = [f for f in factors if done[f].nunique() > 1]
     groups = done.groupby("cell", sort=False)
@@ -27,9 +31,19 @@ def closing_table(trials: pd.DataFrame) -> str:
     best = best[whole.reindex(best.index)]
     best = best.sort_values("validation accuracy", ascending=False, kind="stable").head(BEST)
     if best.empty:
-        return lines[0]
+        return "\n".join(lines)
     lines += ["best cells:", best.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
     return "\n".join(lines)
+
+
+def unable_line(trials: pd.DataFrame, factor: str) -> str | None:
+    """How many trials ended within the warm-up of their clipping or batch policy, and of which."""
+    early = trials.loc[~could_act(trials, factor), factor]
+    if early.empty:
+        return None
+    kind, names = factor.replace("_", " "), ", ".join(sorted(early.unique()))
+    ended = "1 trial" if len(early) == 1 else f"{len(early)} trials"
+    return f"{ended} ended before the {kind} could act: {names}"
 
 
 def failed_line(trials: pd.DataFrame) -> str | None:
