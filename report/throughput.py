@@ -13,7 +13,7 @@ from benchmark import results
 from benchmark.statistics import speed
 from report import evidence
 from report.evidence import Evidence
-from report.prose import fixed
+from report.prose import fixed, percent
 
 STUDY, TABLE = "throughput", "measurements"
 WORKLOADS = speed.WORKLOADS
@@ -131,6 +131,17 @@ def overheads(timings: pd.DataFrame, factor: str) -> pd.DataFrame:
     # all are of 8x8 digits, as the caption says
     panels = [unit.replace(" on 8x8 digits:", ",") for unit in units(rows)]
     return rows.rename(columns=named).assign(panel=panels)[["panel", *named.values()]]
+
+
+def guards(timings: pd.DataFrame) -> pd.DataFrame:
+    """Added time of each clipping in a loop over ``clip_grad_norm_``, a column for each network."""
+    rows = speed.overheads(timings, "guards")
+    cells = [
+        f"{percent(row['step'])} ({percent(row['step_low'])} to {percent(row['step_high'])})"
+        for row in rows.to_dict("records")
+    ]
+    named = rows.assign(cell=cells, network=rows["workload"].map(WORKLOADS))
+    return named.pivot_table("cell", "arm", "network", aggfunc="first", sort=False).reset_index()
 
 
 def diagnostics(timings: pd.DataFrame) -> pd.DataFrame:

@@ -6,8 +6,9 @@ all alike: (a) the baseline loop, an Optuna objective with a `DataLoader`, as on
 the engine in units of several; on a CPU also (e) JAX, where it is installed (the extra `peers`),
 and (f) the engine without its compiled kernels, where a network has any. They are compared in equal
 numbers of processes of one thread. The machine's own rate of matrix products is measured between
-them. Then follow the time of each strategy over doing without it, the measurements' share, the
-driver's time a trial and the start-up of a study script, all beside what was aimed at.
+them. Then follow the time of each strategy over doing without it, of each clipping in a plain loop
+beside torch's own, the measurements' share, the driver's time a trial and the start-up of a study
+script, all beside what was aimed at.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from benchmark.timing import (
     arm_jobs,
     diagnostic_jobs,
     driver_jobs,
+    guard_jobs,
     jax_is_installed,
     plan_of,
     strategy_jobs,
@@ -48,10 +50,11 @@ PATH = Path("throughput") / "measurements.parquet"
 
 
 def measure(chosen: Plan, lab: Lab) -> list[Row]:
-    """All of it: the arms, the strategies, the diagnostics, the driver."""
+    """All of it: the arms, the strategies, the guards, the diagnostics, the driver."""
     jobs = [
         *arm_jobs(chosen, lab),
         *strategy_jobs(chosen, lab),
+        *guard_jobs(chosen, lab),
         *diagnostic_jobs(chosen, lab),
         *driver_jobs(chosen, lab),
     ]
@@ -112,6 +115,8 @@ def report(timings: pd.DataFrame) -> str:
             accuracy_line(timings),
             machine_line(timings),
             "Time a step over doing without, processor time (%)\n" + strategies_table(timings),
+            "A loop in torch with a guard over one with clip_grad_norm_, processor time (%)\n"
+            + guards_table(timings),
             "Diagnostics, processor time over a training without (%)\n" + shares_table(timings),
             "Driver, ms a trial\n" + driver_table(timings),
             "Targets\n" + targets_table(timings),
@@ -215,6 +220,12 @@ def strategies_table(timings: pd.DataFrame) -> str:
             examples=spans(rows, "examples", 100, 0),
         )
     )
+
+
+def guards_table(timings: pd.DataFrame) -> str:
+    """Each clipping's time a step in a loop over that of ``clip_grad_norm_``."""
+    rows = speed.overheads(timings, "guards")
+    return text(rows[["workload", "arm"]].assign(step=spans(rows, "step", 100, 0)))
 
 
 def shares_table(timings: pd.DataFrame) -> str:

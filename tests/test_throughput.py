@@ -24,7 +24,8 @@ from benchmark.parquet import read, write
 from benchmark.results import ResultsError, studies_in
 from benchmark.schema import MEASUREMENTS, frame
 from benchmark.statistics import speed
-from benchmark.timing import comparison, driving, peers, plan_of
+from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.timing import comparison, driving, guards, peers, plan_of
 from benchmark.timing.arithmetic import multiply, operations, products_of
 from benchmark.timing.baseline import network, with_loader, with_tensors
 from benchmark.timing.comparison import trained
@@ -99,6 +100,23 @@ def test_every_strategy_is_timed_or_impossible(timings):
     assert {"full", "norm_test", "cabs", "dive"} <= by["batch_policy"]
 
 
+def test_every_clipping_is_timed_as_a_guard(timings):
+    rows = timings[timings["what"] == "guards"]
+    assert set(rows["arm"]) == {"bare", *CLIPPINGS}
+    assert set(rows["workload"]) == {"mlp_digits", "mlp_fashion"}
+    assert (rows["baseline_cpu_seconds"] > 0).all()
+
+
+def test_a_loop_with_a_guard_trains_and_is_clipped(workloads):
+    trial = workloads["mlp_digits"].trial
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = guards.clip.attach
+        patch.setattr(guards.clip, "attach", lambda *a, **k: made.append(real(*a, **k)))
+        assert guards.loop(trial, "cpu", guard="normalized")(3) == 3
+    assert made[0].log["norm_after"].tolist() == pytest.approx([1.0] * 3, rel=1e-4)
+
+
 def test_the_file_says_what_made_it_and_is_no_study(run):
     _, metadata = read("measurements", run[1])
     assert {"commit", "torch", "device", "command", "created"} <= set(metadata)
@@ -120,8 +138,11 @@ def test_the_tables_are_printed(run, text):
 @pytest.mark.parametrize(
     ("factor", "said"),
     [
-        (1e-3, "Ahead of this engine**, in processor time a trial over the engine's: plain loop"),
-        (1e3, "No peer that was timed takes less processor time a trial than this engine"),
+        (
+            1e-3,
+            "Faster than this engine**, in processor time per trial",
+        ),
+        (1e3, "No other program that was timed takes measurably less processor time per trial"),
     ],
 )
 def test_the_page_says_first_where_a_peer_is_ahead(factor, said, run, tmp_path, monkeypatch):

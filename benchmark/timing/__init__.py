@@ -3,6 +3,7 @@
 from benchmark.timing.comparison import arm_jobs
 from benchmark.timing.diagnostics import diagnostic_jobs
 from benchmark.timing.driving import driver_jobs
+from benchmark.timing.guards import guard_jobs
 from benchmark.timing.peers import NO_JAX, jax_is_installed
 from benchmark.timing.plans import Plan, plan_of
 from benchmark.timing.stopwatch import Job, Lab, Row, unprepared
@@ -17,6 +18,7 @@ __all__ = [
     "arm_jobs",
     "diagnostic_jobs",
     "driver_jobs",
+    "guard_jobs",
     "jax_is_installed",
     "plan_of",
     "strategy_jobs",

@@ -75,7 +75,7 @@ def time_levels(
             runs[level] = make(changed, width, device)
     first = runs.pop(baseline)
     first(WARM_STEPS)
-    steps = _enough(first, pair_seconds)
+    steps = enough(first, pair_seconds)
     rows = []
     for level, run in runs.items():
         run(WARM_STEPS)
@@ -112,7 +112,8 @@ def in_turns(run: Run, baseline: Run, steps: int, repeat: int) -> tuple[Timed[in
     return timed(run, steps), timed(baseline, steps)
 
 
-def _enough(run: Run, seconds: float) -> int:
+def enough(run: Run, seconds: float) -> int:
+    """Steps that take ``run`` some ``seconds`` of the processor."""
     cost = timed(run, WARM_STEPS)
     # the processor's time: on a busy machine the wall's would give too few
     return max(2, math.ceil(seconds * cost.value / max(cost.cpu_seconds, 1e-9)))
