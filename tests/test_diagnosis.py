@@ -212,6 +212,8 @@ def test_json_lines_may_be_cut_short(tmp_path):
         ("step,loss\n0.5,5\n1,4\n", ["'step'", "whole", "'0.5'", "row 1", "--step none"]),
         ("step,loss\n-1,5\n1,4\n", ["'step'", "'-1'"]),
         ("step,loss\nx,5\n1,4\n", ["'step'", "'x'"]),
+        ("step,loss\n1,5\n1e300,4\n", ["'step'", "'1e300'"]),
+        ("step,loss\n1,5\nnan,4\n", ["'step'", "'nan'"]),
         ("step,loss\n7,5\n7,4\n7,3\n", ["'step'", "same in all rows"]),
         ("step,loss\n1,5\n", ["fewer than two"]),
         ("step,accuracy\n1,0.5\n", ["--loss", "'accuracy'"]),
@@ -328,6 +330,14 @@ def test_spikes_are_told_apart_and_whether_each_healed():
     assert (first.step, first.peak_step, first.peak, first.healed) == (251, 252, 4.0, 254)
     assert first.before == pytest.approx(np.median(losses[150:250]))
     assert (second.step, second.healed) == (301, None)
+
+
+@pytest.mark.parametrize("largest", [300.0, 1e300])
+def test_a_spike_among_the_rows_before_makes_no_later_one_heal(largest):
+    losses = np.array([*CALM, *AFTER, *AFTER])
+    losses[280] = largest
+    losses[300:] = 12.0
+    assert [spike.healed for spike in diagnose(run_of(losses)).spikes] == [282, None]
 
 
 def test_the_threshold_is_of_the_norms_before_trouble():

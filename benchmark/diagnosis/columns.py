@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.diagnosis.reading import LogError, Row, Rows
 from benchmark.names import quoted, unknown
+from benchmark.records.fields import LARGEST
 
 NAMES: dict[str, tuple[str, ...]] = {
     "step": (
@@ -269,7 +270,7 @@ def _number(value: Any) -> float | None:
 
 def _step(value: Any, name: str | None, row: int) -> int:
     number = _number(value)
-    if number is None or not math.isfinite(number) or number % 1 or number < 0:
+    if number is None or not 0 <= number <= LARGEST or number % 1:
         raise LogError(
             f"{quoted(name)} must hold whole steps, but got {quoted(value)} in row {row}; name "
             "another column with --step, or number the rows with --step none"

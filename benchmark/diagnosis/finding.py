@@ -22,6 +22,8 @@ GAP = 10
 USUAL = 100
 """Rows before a spike whose median is the loss, or the norm, that was usual."""
 QUANTILE = 0.9
+NORMAL = 1.4826
+"""Standard deviation over median absolute deviation, of normal values."""
 LAST = 50
 """Most rows, and a fifth of all at most, whose median is the loss at the end."""
 LEAST_NORMS = 20
@@ -242,7 +244,8 @@ def _healed_level(before: float, past: np.ndarray, origin: float) -> float:
     """What a spike has to come back to: what was usual, or where nothing was learned yet, half."""
     if before >= SHARE * origin:
         return SHARE * origin if before >= CHANCE * origin else before
-    spread = float(past.std()) if len(past) else 0.0
+    # robust: an earlier spike among those before widens nothing
+    spread = NORMAL * float(np.median(np.abs(past - before))) if len(past) else 0.0
     return max(1.1 * before, before + 3 * spread)
 
 

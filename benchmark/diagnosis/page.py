@@ -68,7 +68,7 @@ def _figure(
     begin, end = int(series.steps[0]), max(int(series.steps[-1]), int(series.steps[0]) + 1)
 
     def x(step: float) -> float:
-        return LEFT + (WIDTH - LEFT - 10) * (step - begin) / (end - begin)
+        return LEFT + (WIDTH - LEFT - 10) * (float(step) - begin) / (end - begin)
 
     def y(power: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - power) / (high - low)
