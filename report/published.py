@@ -206,6 +206,8 @@ MEASURES: dict[str, Measurement] = {
 }
 PERCENT = ("accuracy", "gap", "solved")
 """Measures that are shares of 1."""
+IN_POINTS = ("accuracy", "gap")
+"""Measures that are shown as differences from the published number."""
 IN_MULTIPLES = ("noise_start", "noise_average", "edge_end")
 """Measures that are shown as multiples of the published number."""
 
@@ -246,22 +248,31 @@ def sources() -> list[Evidence]:
     return [study for study in map(load, STUDIES) if study]
 
 
-def scaled(rows: pd.DataFrame, *, percent: bool) -> pd.DataFrame:
-    """``rows`` for a figure: published and measured numbers and their bounds on one axis.
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracies for a figure: in percentage points, less the published one, which is in the name.
 
-    Accuracies in percent, or other numbers in multiples of the published one. Adds ``from`` and
-    ``to``, the ends of what counts as noise.
+    Adds ``from`` and ``to``, the ends of what counts as noise.
     """
-    value, noise = rows["value"], rows["noise"]
-    factor = rows["rule"] == "factor"
-    ends = {
-        "from": (value / noise).where(factor, value - noise),
-        "to": (value * noise).where(factor, value + noise),
-    }
-    numbers = ["value", "estimate", "low", "high", "from", "to"]
-    scale = pd.Series(100.0, rows.index) if percent else 1 / value
-    made = rows.assign(**ends)
-    return made.assign(**{name: made[name] * scale for name in numbers})
+    names = [
+        f"{name} ({percent_of(v)})" for name, v in zip(rows["name"], rows["value"], strict=True)
+    ]
+    made = rows.assign(**{"name": names, "from": -rows["noise"], "to": rows["noise"]})
+    less = {c: rows[c] - rows["value"] for c in ("estimate", "low", "high", "value")}
+    made = made.assign(**less)
+    return made.assign(**{c: 100 * made[c] for c in (*less, "from", "to")})
+
+
+def multiples(rows: pd.DataFrame) -> pd.DataFrame:
+    """Other numbers for a figure: in multiples of the published one, which is in the name.
+
+    Adds ``from`` and ``to``, the ends of what counts as noise.
+    """
+    value, noise, factor = rows["value"], rows["noise"], rows["rule"] == "factor"
+    names = [f"{name} ({number(v)})" for name, v in zip(rows["name"], value, strict=True)]
+    ends = {"from": (1 / noise).where(factor, 1 - noise / value)}
+    ends |= {"to": noise.where(factor, 1 + noise / value)}
+    over = {c: rows[c] / value for c in ("estimate", "low", "high", "value")}
+    return rows.assign(name=names, **ends, **over)
 
 
 def shown(row: pd.Series) -> dict[str, str]:

@@ -287,12 +287,13 @@ def test_without_any_study_the_page_gives_both_commands(given: dict[str, Evidenc
 def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evidence]) -> None:
     given["published"] = finished("published", as_published)
     rows = published.measured()
-    drawn = published.scaled(rows[rows["measure"] == "accuracy"], percent=True)
-    axis = figures.against_published(drawn, "test accuracy (%)").axes[0]
+    drawn = published.differences(rows[rows["measure"] == "accuracy"])
+    assert drawn["estimate"].abs().max() == pytest.approx(0.0, abs=1e-9)
+    axis = figures.against_published(drawn, "points").axes[0]
     bands = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
     assert len(bands) == len(drawn)
     first = bands[0]
-    assert (first.get_x(), first.get_width()) == pytest.approx((76.3, 4.0))
+    assert (first.get_x(), first.get_width()) == pytest.approx((-2.0, 4.0))
     labels = [tick.get_text() for tick in axis.get_yticklabels()]
     assert labels == list(drawn["name"])
 
@@ -300,5 +301,6 @@ def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evid
 def test_noise_that_is_a_factor_is_drawn_as_one() -> None:
     row = NUMBERS[NUMBERS["name"] == "noise scale over training"]
     found = row.assign(estimate=450.0, low=300.0, high=600.0)
-    drawn = published.scaled(found, percent=False).iloc[0]
+    drawn = published.multiples(found).iloc[0]
     assert drawn[["value", "from", "to", "estimate"]].tolist() == [1.0, 0.5, 2.0, 0.5]
+    assert drawn["name"] == "noise scale over training (900)"

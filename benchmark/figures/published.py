@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.style import BLACK, BLUE, VERMILION, canvas, legend_below
 
 BAND = "#D9D9D9"
+TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 AGREES, DIFFERS = "measured", "measured, differs"
 
 
@@ -25,6 +27,9 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     axis = axes[0][0]
     if log:
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(FixedLocator(TIMES))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for y, row in enumerate(rows.to_dict("records")):
         axis.barh(y, row["to"] - row["from"], left=row["from"], height=0.6, color=BAND, zorder=1)
         axis.plot(row["value"], y, "D", color=BLACK, fillstyle="none", markersize=7, zorder=3)
