@@ -387,6 +387,9 @@ def shown(value: object) -> Markdown:
         return Markdown.escape(number(float(value)))
     if hasattr(value, "__html__"):
         return Markdown(value.__html__())
+    # an `if` within an expression that has no `else`
+    if type(value).__name__ == "Undefined":
+        return Markdown("")
     # undefined names raise here
     if isinstance(value, str) or type(value).__name__ == "StrictUndefined":
         return Markdown.escape(str(value))

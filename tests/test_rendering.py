@@ -157,6 +157,10 @@ def test_a_study_that_was_not_run_has_one_note_a_page(render: Render) -> None:
     assert "heading" not in text
 
 
+def test_what_is_said_on_a_condition_is_left_out_without_it(render: Render) -> None:
+    assert render('good{{ ", very" if x }}{{ ", not" if not x }}', x=True) == "good, very"
+
+
 def test_a_figure_has_caption_description_data_and_origin(render: Render, tmp_path: Path) -> None:
     text = render(
         '{% figure "A label", drawing, data, sources=[] %}\nCaption of\n{{ kind }}.\n'
