@@ -199,6 +199,24 @@ def test_json_lines_may_be_cut_short(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        # as pandas writes it
+        ("step,loss,norm\n1,5,1\n2,4,1\n3,,\n4,,\n", [5, 4, NAN, NAN]),
+        ('{"step": 1, "loss": 5}\n{"step": 2, "loss": 4}\n{"step": 3, "loss": null}', [5, 4, NAN]),
+        # evaluations, and what a trainer sums up at its end
+        ("step,loss,val_loss\n1,5,\n2,4,\n2,,4.5\n", [5, 4]),
+        ("step,loss,norm\n1,5,1\n1,,\n2,4,1\n3,,\n", [5, 4]),
+        ('{"step": 1, "loss": 5}\n{"step": 2, "loss": 4}\n{"step": 2, "runtime": 9}', [5, 4]),
+    ],
+)
+def test_losses_that_are_empty_to_the_end_were_nan(tmp_path, text, values):
+    found = log_of(write(tmp_path / "a.log", text))
+    assert np.array_equal(found.loss.values, values, equal_nan=True)
+    assert any("taken as NaN" in note for note in found.notes) == (NAN in values)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", ["empty"]),

@@ -88,7 +88,10 @@ def worth() -> str:
     except ResultsError:
         study = None
     if study is None:
-        return f"no results are at hand that say what it is worth; studies/{STUDY}.py measures it"
+        return (
+            "no results are at hand that say what it is worth; python -m benchmark run "
+            f"{STUDY} measures it"
+        )
     # only here, because it takes as long to import as all else together
     from benchmark.statistics import outcomes, percentile_rule
 

@@ -91,6 +91,9 @@ def understand(
     found = {role: _find(role, names, given[role], notes) for role in NAMES}
     if found["loss"] is None:
         raise LogError(f"no column is called a loss; name it with --loss: {_listed(names)}")
+    if tail := _emptied(kept, name := found["loss"]):
+        kept = [*kept[:-tail], *({**row, name: math.nan} for row in kept[-tail:])]
+        notes.append(f"the last {tail} rows have an empty {quoted(name)}: taken as NaN")
     counter = _Counter(kept, found["step"], notes)
     series = {
         role: counter.series(name, notes if role == "loss" else [])
@@ -141,6 +144,21 @@ def _training(rows: Sequence[Row], notes: list[str]) -> list[Row]:
                 )
                 return kept
     return list(rows)
+
+
+def _emptied(rows: Sequence[Row], name: str) -> int:
+    """How many rows at the end have an empty ``name`` because it was NaN.
+
+    What writes NaN as nothing (pandas does) empties all cells from some row on, and fills none that
+    was empty before: an evaluation has columns of its own.
+    """
+    full = [_present(row, name) for row in rows]
+    end = len(full) - full[::-1].index(True) if any(full) else 0
+    if not end or not all(full[:end]) or not all(name in row for row in rows[end:]):
+        return 0
+    filled = [{column for column in row if _present(row, column)} for row in rows]
+    before = set().union(*filled[:end])
+    return len(rows) - end if all(columns <= before for columns in filled[end:]) else 0
 
 
 def _find(role: str, names: Sequence[str], given: str | None, notes: list[str]) -> str | None:
