@@ -25,6 +25,11 @@ def by_multiple(study: Evidence) -> pd.DataFrame:
     return rows.assign(times=rows["arm"].map(TIMES)) if relative(study) else rows.iloc[:0]
 
 
+def whether_exploded(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` with ``exploded`` as a truth value, whose share has Wilson's interval."""
+    return rows.assign(exploded=rows["exploded"].astype(bool))
+
+
 def bare(study: Evidence) -> pd.DataFrame:
     """Trials without a guard, at a constant rate, with a ``panel`` for each model and budget."""
     frame = study.outcomes

@@ -74,7 +74,7 @@ def setting(factor: str, level: object) -> str:
     if factor == "schedule":
         return "a constant rate" if level == "constant" else f"the {name(level)} schedule"
     if factor == "updates":
-        return f"{level:,} updates"
+        return f"training for {level:,} updates"
     if factor in ("learning_rate", "batch_size", "epochs"):
         return f"{name(factor)} {level:g}"
     return phrase(factor, level)
@@ -198,6 +198,8 @@ def sign(row: Row) -> int:
 def change(row: Row) -> str:
     """How a level moves a share, by its interval: ``lowers it by 2.0 points (...)``."""
     if is_nothing(row["low"]):
+        if row["effect"] == 0:
+            return "does not change it"
         return f"changes it by {effect(row)}"
     if sign(row) == 0:
         return f"does not measurably change it ({effect(row).replace(' (', ', ', 1)}"

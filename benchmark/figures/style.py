@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -230,6 +231,11 @@ def thinned(values: Sequence[float], most: int = MOST_TICKS) -> list[int]:
 
 def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
     """Ticks at the learning rates that were run, written as plain numbers."""
-    shown = [rates[i] for i in thinned(rates)]
+    shown = list(rates[:1])
+    least = math.log(max(rates) / min(rates)) / (MOST_TICKS - 1) if len(rates) else 0.0
+    for rate in rates[1:]:
+        # rates need not be evenly spread
+        if math.log(rate / shown[-1]) >= 0.999 * least:
+            shown.append(rate)
     axis.set_xticks(shown, labels=[f"{rate:g}" for rate in shown])
     axis.minorticks_off()
