@@ -379,6 +379,23 @@ def test_norms_that_are_not_finite_for_a_step_are_those_of_a_loss_scaler():
     assert any("loss scaler" in note for note in found.notes)
 
 
+def test_a_loss_of_zero_beside_a_norm_of_nan_was_nan():
+    losses, norms = [2.0, 1.5, 0.0, 0.0], [1.0, 1.0, NAN, NAN]
+    found = diagnose(run_of(losses, norms))
+    assert (found.status, found.first_bad_step) == ("nonfinite", 3)
+    assert any("taken as NaN" in note for note in found.notes)
+    # all of it, as of a run in half precision whose labels were all masked
+    assert diagnose(run_of([0.0, 0.0], [NAN, NAN])).status == "nonfinite"
+    # without norms a loss of zero may be one
+    assert diagnose(run_of([2.0, *CALM, 0.0])).status == "stable"
+
+
+def test_a_first_loss_that_is_not_finite_is_not_what_others_are_held_against():
+    found = diagnose(run_of([NAN, *CALM]))
+    assert (found.status, found.start, found.level) == ("stable", 2.0, 10.0)
+    assert [(spike.step, spike.healed is None) for spike in found.spikes] == [(1, False)]
+
+
 @pytest.mark.parametrize(
     ("clipped", "threshold", "share"),
     [([0, 1, 1, 1], None, 0.75), (None, 2.0, 0.25), (None, None, NAN)],

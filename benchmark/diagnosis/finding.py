@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -110,8 +110,10 @@ def diagnose(
         ``start`` nor ``spike`` is given.
     """
     notes = list(log.notes)
+    log = _unfiltered(log, notes)
     losses, steps = log.loss.values, log.loss.steps
-    first = float(losses[0])
+    known = losses[np.isfinite(losses)]
+    first = float(known[0]) if len(known) else math.nan
     if first <= 0 and (start is None or spike is None):
         raise LogError(
             f"the first loss must be positive, but is {first:g}; give --spike, the loss above "
@@ -145,6 +147,22 @@ def diagnose(
         _clipped(log, threshold),
         notes,
     )
+
+
+def _unfiltered(log: RunLog, notes: list[str]) -> RunLog:
+    """The log with NaN where a trainer wrote a loss of zero for it, beside a norm of NaN.
+
+    Transformers does (``logging_nan_inf_filter``): its loss would seem to have become perfect.
+    """
+    if log.norm is None:
+        return log
+    broken = log.norm.steps[~np.isfinite(log.norm.values)]
+    hidden = (log.loss.values == 0) & np.isin(log.loss.steps, broken)
+    if not hidden.any():
+        return log
+    notes.append(f"{int(hidden.sum())} losses of 0 beside norms that are not finite: taken as NaN")
+    values = np.where(hidden, np.nan, log.loss.values)
+    return replace(log, loss=replace(log.loss, values=values))
 
 
 def _broken_step(log: RunLog, notes: list[str]) -> int | None:
@@ -229,7 +247,7 @@ def _spikes(losses: np.ndarray, steps: np.ndarray, level: float, origin: float) 
         begin, last = int(group[0]), int(group[-1])
         past = losses[max(0, begin - USUAL) : begin]
         past = past[np.isfinite(past)]
-        before = float(np.median(past)) if len(past) else float(losses[0])
+        before = float(np.median(past)) if len(past) else origin
         values = np.where(np.isfinite(losses[group]), losses[group], np.inf)
         peak = int(group[values.argmax()])
         back = _back(losses, last + 1, _healed_level(before, past, origin))

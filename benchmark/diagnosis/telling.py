@@ -42,7 +42,6 @@ def rows(found: Diagnosis) -> str:
 
 def facts(found: Diagnosis) -> list[tuple[str, str]]:
     """Heading and sentence of everything that there is to say."""
-    first = found.log.loss.values[0]
     known = found.log.loss.values[np.isfinite(found.log.loss.values)]
     said = [("status", f"{found.status}: {STATUSES[found.status]}")]
     if found.first_bad_step is not None:
@@ -57,7 +56,8 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
         )
     lowest = f"{known.min():.4g}" if len(known) else "none finite"
     end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end"
-    words = f"{first:.4g} at first, {lowest} at its lowest{end}; spiked: above {found.level:.4g}"
+    first = f"{known[0]:.4g}" if len(known) else "not finite"
+    words = f"{first} at first, {lowest} at its lowest{end}; spiked: above {found.level:.4g}"
     said.append(("loss", words))
     said.append(("spikes", spikes(found.spikes)))
     said.append(("norms", norms(found)))
