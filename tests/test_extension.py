@@ -1,5 +1,6 @@
 """The example of custom strategies: one file outside the package, run as a user runs it."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -9,8 +10,10 @@ from html import unescape
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
+from pages import page, words
 
 from benchmark.contracts import check
 from benchmark.driver.commandline import SCALES
@@ -134,3 +137,35 @@ def test_a_report_can_be_built_from_it(folder: Path, tmp_path: Path) -> None:
     assert row in methods
     assert "steady B grows along a line 3 this example" in methods
     assert "dataset stripes stripes in six directions, under noise custom" in methods
+
+
+# custom data in a notebook
+
+
+def test_ten_statements_in_a_notebook_make_a_study_of_custom_data_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = (ROOT / "report" / "extension.md").read_text(encoding="utf-8")
+    section = shown.partition("## Custom data in a notebook")[2]
+    cell, command = re.findall(r"```(?:python|bash)\n(.*?)```", section, re.S)[:2]
+    assert len(ast.parse(cell).body) + len(command.splitlines()) == 10
+    generator = np.random.default_rng(0)
+    names = np.array(["cat", "dog", "eel"])[np.arange(600) % 3]
+    images = generator.normal(size=(600, 6, 7)) + (np.arange(600) % 3).reshape(-1, 1, 1)
+    np.savez(tmp_path / "mine.npz", images=images, labels=names)
+    monkeypatch.chdir(tmp_path)
+    small = cell.replace("range(3)", "range(1), checkpoints=4")
+    exec(small.replace('"results/mine"]', '"results/mine", "--executor", "here"]'), {})
+
+    results = load_study("results/mine", "mine")
+    assert results is not None
+    assert len(results.trials) == 9
+    assert set(results.trials["dataset"]) == {"mine"}
+    assert results.trials["validation_accuracy"].max() > 0.9
+    # the command's page, without drawing all others of the book
+    assert command == "python -m benchmark report results/mine\n"
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path / "results" / "mine"))
+    (tmp_path / "figures").mkdir()
+    text = page("extension", tmp_path)
+    assert "*Which clipping suits these images?*" in text
+    assert "clipping: ZClip" in words(text)

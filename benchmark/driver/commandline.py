@@ -42,11 +42,14 @@ log = logging.getLogger(__name__)
 
 HOW_TO_RESUME = "what is finished is kept; to continue: {}"
 
-Make = Callable[[str], Study | Search]
+Make = Callable[[str], Study | Search] | Study | Search
+"""What a study is run from: a function of the scale, or the study itself, the same at each."""
 
 
 def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     """Run the study that ``make`` gives for the scale on the command line; returns the exit status.
+
+    ``make`` may be the study itself, which is then the same at every scale.
 
     0: finished; 1: not finished, as the program failed on some trials or the cluster was lost;
     2: bad input; 130 or 143: stopped by Ctrl-C or by a termination signal. After 1, 130 and 143
@@ -110,6 +113,8 @@ def defined(make: Make, scale: str) -> Study | Search:
     ValueError
         If its definition is a mistake.
     """
+    if isinstance(make, Study | Search):
+        return make
     try:
         study = make(scale)
     except KeyError as error:
