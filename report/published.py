@@ -12,15 +12,15 @@ import pandas as pd
 
 from benchmark.statistics.seeds import Ends, left_open, left_out, over_seeds
 from report.evidence import Evidence, load
-from report.prose import DASH, fixed, number
+from report.prose import DASH, fixed, number, records
 from report.text import Markdown
 
 FILE = Path(__file__).with_name("published.csv")
 STUDIES = ("published", "edge_of_stability")
 SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
 """Columns of the table of published numbers that choose the trials; an empty one leaves it open."""
-COMES_OUT, WITHIN, DIFFERS = "comes out", "within our interval", "differs"
-OPPOSITE, UNTOLD = "comes out the other way", "not told apart"
+REPRODUCED, WITHIN, DIFFERS = "reproduced", "within our interval", "differs"
+OPPOSITE, UNTOLD = "the other way round", "no difference seen"
 NOT_RUN = "not run in this setting"
 WINDOWS = 4
 """Parts of training in each of which the noise scale is the ratio of two averages."""
@@ -44,7 +44,7 @@ def verdict(rule: str, value: float, noise: float, found: Ends) -> str:
     Parameters
     ----------
     rule
-        ``near``: it comes out where the difference is at most the noise.
+        ``near``: it is reproduced where the difference is at most the noise.
         ``factor``: where neither is more than ``noise`` times the other.
         ``more``: where our interval lies above ``value``.
         What is further off may still lie within our interval, which then tells little.
@@ -52,18 +52,18 @@ def verdict(rule: str, value: float, noise: float, found: Ends) -> str:
         Estimate and both ends of its 95% interval, NaN where there is none.
 
     >>> verdict("near", 0.858, 0.02, (0.87, 0.865, 0.875))
-    'comes out'
+    'reproduced'
     >>> verdict("factor", 900, 2, (300.0, 250.0, 350.0))
     'differs'
     >>> verdict("more", 0, math.nan, (0.1, -0.1, 0.3))
-    'not told apart'
+    'no difference seen'
     """
     estimate, low, high = found
     if rule == "more":
-        return COMES_OUT if low > value else OPPOSITE if high < value else UNTOLD
+        return REPRODUCED if low > value else OPPOSITE if high < value else UNTOLD
     band = (value / noise, value * noise) if rule == "factor" else (value - noise, value + noise)
     if band[0] <= estimate <= band[1]:
-        return COMES_OUT
+        return REPRODUCED
     return WITHIN if low <= value <= high else DIFFERS
 
 
@@ -95,7 +95,7 @@ def gap(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
     sides = trials.pivot_table(
         index="seed", columns=trials["batch_size"] == row["batch_size"], values="accuracy"
     )
-    return paired(sides, "accuracy")
+    return paired(sides, shares=False)
 
 
 def solved(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
@@ -105,23 +105,25 @@ def solved(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
     sides = trials.assign(reached=reached).pivot_table(
         index="seed", columns=clipped, values="reached"
     )
-    return paired(sides, "reached")
+    return paired(sides, shares=True)
 
 
-def paired(sides: pd.DataFrame, value: str) -> Ends:
+def paired(sides: pd.DataFrame, *, shares: bool) -> Ends:
     """Mean difference of the columns True and False, over seeds that have both.
 
-    Differences of yes and no that all agree have no spread: their interval is what as many seeds
-    leave open.
+    Differences of ``shares``, of yes and no, that all agree have no spread: their interval is what
+    as many seeds leave open.
     """
     both = sides.reindex(columns=[True, False]).dropna()
     differences = (both[True] - both[False]).to_numpy()
     if not len(differences):
         return math.nan, math.nan, math.nan
-    found = over_seeds(differences, both.index)
-    if value == "reached" and len(both) > 1 and np.ptp(differences) == 0:
-        return around(found[0], len(both))
-    return found
+    estimate, low, high = over_seeds(differences, both.index)
+    if not shares:
+        return estimate, low, high
+    if len(both) > 1 and np.ptp(differences) == 0:
+        return around(estimate, len(both))
+    return estimate, max(low, -1.0), min(high, 1.0)
 
 
 def around(difference: float, seeds: int) -> Ends:
@@ -183,9 +185,12 @@ def edge_end(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> End
 
 
 def edge_rise(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """How much of 2 / rate the sharpness has won at the end, where it began below."""
+    """How much of 2 / rate the sharpness has won at the end, at the smallest rate.
+
+    At larger ones it may begin above the edge, and fall.
+    """
     ends = edges(trials, history)
-    ends = ends[ends["first"] < 1]
+    ends = ends[ends["rate"] == ends["rate"].min()]
     if ends.empty:
         return math.nan, math.nan, math.nan
     return over_seeds((ends["last"] - ends["first"]).to_numpy(), ends["seed"])
@@ -204,8 +209,8 @@ Measurement = Callable[[pd.DataFrame, pd.DataFrame, pd.Series], Ends]
 MEASURES: dict[str, Measurement] = {
     f.__name__: f for f in (accuracy, gap, solved, noise_start, noise_average, edge_rise, edge_end)
 }
-PERCENT = ("accuracy", "gap", "solved")
-"""Measures that are shares of 1."""
+UNITS = {"accuracy": "%", "gap": " points", "solved": " points"}
+"""Of measures that are shares of 1, shown in hundredths."""
 IN_POINTS = ("accuracy", "gap")
 """Measures that are shown as differences from the published number."""
 IN_MULTIPLES = ("noise_start", "noise_average", "edge_end")
@@ -253,9 +258,7 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
 
     Adds ``from`` and ``to``, the ends of what counts as noise.
     """
-    names = [
-        f"{name} ({percent_of(v)})" for name, v in zip(rows["name"], rows["value"], strict=True)
-    ]
+    names = [f"{r['name']} ({written(r['value'], r['measure'])})" for r in records(rows)]
     made = rows.assign(**{"name": names, "from": -rows["noise"], "to": rows["noise"]})
     less = {c: rows[c] - rows["value"] for c in ("estimate", "low", "high", "value")}
     made = made.assign(**less)
@@ -268,7 +271,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     Adds ``from`` and ``to``, the ends of what counts as noise.
     """
     value, noise, factor = rows["value"], rows["noise"], rows["rule"] == "factor"
-    names = [f"{name} ({number(v)})" for name, v in zip(rows["name"], value, strict=True)]
+    names = [f"{r['name']} ({written(r['value'], r['measure'])})" for r in records(rows)]
     ends = {"from": (1 / noise).where(factor, 1 - noise / value)}
     ends |= {"to": noise.where(factor, 1 + noise / value)}
     over = {c: rows[c] / value for c in ("estimate", "low", "high", "value")}
@@ -276,23 +279,27 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(row: pd.Series) -> dict[str, str]:
-    """A row of the table in words, by what it measures."""
-    share = row["measure"] in PERCENT
-
-    def write(value: float) -> str:
-        if math.isnan(value):
-            return DASH
-        return (percent_of(value) if share else number(value)) if value else "0"
-
-    written = {name: write(row[name]) for name in ("value", "estimate", "low", "high")}
-    said = "more than " + written["value"] if row["rule"] == "more" else written["value"]
-    ends = f"{written['low']} to {written['high']}" if not math.isnan(row["low"]) else DASH
-    return {"said": said, "found": written["estimate"], "ends": ends}
+    """A row of the table in words: ``said`` by the source, ``found`` here, and its ``ends``."""
+    said, found, low, high = (
+        written(row[name], row["measure"]) for name in ("value", "estimate", "low", "high")
+    )
+    return {
+        "said": f"more than {said}" if row["rule"] == "more" else said,
+        "found": found,
+        "ends": DASH if low == DASH else f"{low} to {high}",
+    }
 
 
-def percent_of(share: float) -> str:
-    """A share of 1 as a percentage with two decimals, its sign where it is negative."""
-    return f"{fixed(100 * share, 2)}%"
+def written(value: float, measure: str) -> str:
+    """A number with the unit of its measure.
+
+    >>> written(0.858, "accuracy"), written(0.0022, "gap"), written(900.0, "noise_average")
+    ('85.80%', '0.22 points', '900')
+    """
+    if math.isnan(value) or not value:
+        return DASH if math.isnan(value) else "0"
+    unit = UNITS.get(measure)
+    return f"{fixed(100 * value, 2)}{unit}" if unit else number(value)
 
 
 def table_rows(rows: pd.DataFrame) -> list[dict[str, object]]:

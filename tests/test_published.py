@@ -19,10 +19,10 @@ from benchmark.results import Results
 from report import evidence, published
 from report.evidence import Evidence
 from report.published import (
-    COMES_OUT,
     DIFFERS,
     NOT_RUN,
     OPPOSITE,
+    REPRODUCED,
     UNTOLD,
     WITHIN,
     around,
@@ -40,17 +40,17 @@ NONE = math.nan, math.nan
 @pytest.mark.parametrize(
     ("rule", "value", "noise", "found", "said"),
     [
-        ("near", 0.80, 0.02, (0.815, 0.81, 0.82), COMES_OUT),
+        ("near", 0.80, 0.02, (0.815, 0.81, 0.82), REPRODUCED),
         ("near", 0.80, 0.02, (0.825, 0.82, 0.83), DIFFERS),
         # further off than the noise, but seeds scatter as much
         ("near", 0.80, 0.02, (0.83, 0.79, 0.87), WITHIN),
-        ("near", 0.80, 0.02, (0.81, *NONE), COMES_OUT),
+        ("near", 0.80, 0.02, (0.81, *NONE), REPRODUCED),
         ("near", 0.80, 0.02, (0.83, *NONE), DIFFERS),
-        ("factor", 900, 2, (450.0, *NONE), COMES_OUT),
-        ("factor", 900, 2, (1800.0, *NONE), COMES_OUT),
+        ("factor", 900, 2, (450.0, *NONE), REPRODUCED),
+        ("factor", 900, 2, (1800.0, *NONE), REPRODUCED),
         ("factor", 900, 2, (440.0, 430.0, 450.0), DIFFERS),
         ("factor", 900, 2, (440.0, -30.0, 910.0), WITHIN),
-        ("more", 0.0, math.nan, (0.1, 0.05, 0.15), COMES_OUT),
+        ("more", 0.0, math.nan, (0.1, 0.05, 0.15), REPRODUCED),
         ("more", 0.0, math.nan, (0.1, -0.05, 0.25), UNTOLD),
         ("more", 0.0, math.nan, (0.1, *NONE), UNTOLD),
         ("more", 0.0, math.nan, (-0.1, -0.15, -0.05), OPPOSITE),
@@ -165,9 +165,9 @@ def test_sharpness_is_held_against_two_over_the_rate() -> None:
     )
     row = NUMBERS.iloc[0]
     assert published.edge_end(trials, history, row)[0] == pytest.approx((1.0 + 1.1 + 1.2) / 3)
-    # the third begins above the edge, and falls
-    assert published.edge_rise(trials, history, row)[0] == pytest.approx((0.8 + 0.9) / 2)
-    assert math.isnan(published.edge_rise(trials[2:], history, row)[0])
+    # at the smallest rate; the third begins above the edge, and falls
+    assert published.edge_rise(trials, history, row)[0] == pytest.approx(0.8)
+    assert math.isnan(published.edge_rise(trials[:0], history, row)[0])
 
 
 # the page
@@ -249,15 +249,15 @@ def test_numbers_that_come_out_are_said_to(given: dict[str, Evidence]) -> None:
     rows = published.measured().set_index("name")
     text = words(page("published", Path()))
     assert "17 of 17 numbers" in text
-    assert "Of these 15 come out." in text
-    assert rows.loc["SGD at 0.1", "estimate"] == pytest.approx(0.858)
-    assert rows.loc["small minus large batches", "estimate"] == pytest.approx(0.0022)
+    assert "Of these 15 are reproduced." in text
+    assert rows.loc["2c2d: SGD at 0.1", "estimate"] == pytest.approx(0.858)
+    assert rows.loc["F1: small minus large batches", "estimate"] == pytest.approx(0.0022)
     # both solve it at the small rate
-    assert rows.loc["clipping at rate 0.01", "verdict"] == UNTOLD
-    assert rows.loc["clipping at rate 0.1", "verdict"] == COMES_OUT
-    assert rows.loc["noise scale at the start", "verdict"] == COMES_OUT
-    assert rows.loc["noise scale over training", "verdict"] == DIFFERS
-    assert "Not so noise scale over training (differs)" in text
+    assert rows.loc["temporal order: clipping less none at 0.01", "verdict"] == UNTOLD
+    assert rows.loc["temporal order: clipping less none at 0.1", "verdict"] == REPRODUCED
+    assert rows.loc["MNIST: noise scale at the start", "verdict"] == REPRODUCED
+    assert rows.loc["MNIST: noise scale over training", "verdict"] == DIFFERS
+    assert "Not so MNIST: noise scale over training (differs)" in text
     assert text.count("{figure}") == 2
 
 
@@ -265,7 +265,7 @@ def test_numbers_that_do_not_come_out_are_named(given: dict[str, Evidence]) -> N
     given["published"] = finished("published", lambda row: 0.5 + 0.001 * row["seed"])
     text = words(page("published", Path()))
     assert "The study edge_of_stability was not run" in text.replace("`", "")
-    assert "SGD at 0.1 (differs)" in text
+    assert "2c2d: SGD at 0.1 (differs)" in text
     assert "explanations that are left" in text
 
 
@@ -299,8 +299,8 @@ def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evid
 
 
 def test_noise_that_is_a_factor_is_drawn_as_one() -> None:
-    row = NUMBERS[NUMBERS["name"] == "noise scale over training"]
+    row = NUMBERS[NUMBERS["name"] == "MNIST: noise scale over training"]
     found = row.assign(estimate=450.0, low=300.0, high=600.0)
     drawn = published.multiples(found).iloc[0]
     assert drawn[["value", "from", "to", "estimate"]].tolist() == [1.0, 0.5, 2.0, 0.5]
-    assert drawn["name"] == "noise scale over training (900)"
+    assert drawn["name"] == "MNIST: noise scale over training (900)"

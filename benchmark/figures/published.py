@@ -56,5 +56,5 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
         Line2D([], [], color=BLUE, marker="o", linestyle="-"),
         Line2D([], [], color=VERMILION, marker="X", linestyle="-"),
     ]
-    legend_below(figure, handles, ["published", "its noise", AGREES, DIFFERS])
+    legend_below(figure, handles, ["published", "noise of the source", AGREES, DIFFERS])
     return figure
