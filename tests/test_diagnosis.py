@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.__main__ import main
-from benchmark.diagnosis.advice import advice
+from benchmark.diagnosis.advice import advice, worth
 from benchmark.diagnosis.columns import RunLog, Series, understand
 from benchmark.diagnosis.detectors import WAIT
 from benchmark.diagnosis.finding import diagnose
@@ -424,6 +426,26 @@ def test_what_to_try_first_leads_to_a_place_of_the_report(case):
     assert found.anchor == anchor
     page = (ROOT / "report" / "advice.md").read_text(encoding="utf-8")
     assert f"({found.anchor})=" in page
+
+
+def test_the_worth_of_a_threshold_is_that_of_the_results_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.diagnosis.advice.RESULTS", tmp_path)
+    assert "python -m benchmark run clipping measures it" in worth()
+
+    rules = pd.DataFrame(
+        {
+            "learning_rate": [0.1, 1.0, 3.0],
+            "regret": [0.001, 0.25, 0.01],
+            "low": [-0.01, 0.2, NAN],
+            "high": [0.01, 0.3, NAN],
+        }
+    )
+    some = SimpleNamespace(trials=pd.DataFrame())
+    monkeypatch.setattr("benchmark.diagnosis.advice.load_study", lambda *names: some)
+    monkeypatch.setattr("benchmark.statistics.outcomes", lambda trials: trials)
+    monkeypatch.setattr("benchmark.statistics.percentile_rule", lambda trials: rules)
+    assert "not measurably worse than the best threshold at 2 of 3 rates" in worth()
+    assert worth().endswith("25.0 points of accuracy (95% interval 20.0 to 30.0), at the rate 1")
 
 
 def test_a_negative_loss_needs_both_levels():
