@@ -10,7 +10,7 @@ from report import batch_updates, headline, throughput
 from report.evidence import Evidence
 from report.prose import name
 
-knees, breaking, timed = batch_updates.knees, batch_updates.breaking, throughput.timed
+answers, timed = batch_updates.answers, throughput.timed
 everywhere = headline.everywhere
 QUESTIONS = {
     "advice-deep": "Which clipping for an unnormalised 10-layer MLP at rate 0.5?",

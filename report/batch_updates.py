@@ -87,6 +87,19 @@ def breaking(study: Evidence) -> list[dict[str, object]]:
     return found
 
 
+def answers(study: Evidence) -> list[dict[str, object]]:
+    """By ``model`` its row of `knees`, or None, and in words what each rule ``scaled`` gives."""
+    costly = {row["model"]: row for row in knees(study).to_dict("records")}
+    told: dict[object, list[str]] = {model: [] for model in costly}
+    for rule in breaking(study):
+        where = f"only below batches of {rule['first']:,}" if rule["first"] else "at every size"
+        own = told.setdefault(rule["model"], [])
+        if rule["sizes"] != 1:
+            verb = "" if own else " gives a rate within one point of the best"
+            own.append(f"{rule['rule']}{verb} {where}")
+    return [{"model": m, "knee": costly.get(m), "scaled": texts} for m, texts in told.items()]
+
+
 MISSING = ("batch_policy_parameter", "epochs", "updates")
 """Settings that some trials do not have."""
 
