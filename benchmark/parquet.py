@@ -28,14 +28,14 @@ METADATA: dict[str, type] = {
 UNREADABLE = (OSError, pa.ArrowException, ValueError, ArithmeticError, MemoryError)
 """What reading a damaged file may raise: a flipped bit makes text no text, and lengths absurd."""
 
-SMALL = {"compression": "zstd", "compression_level": 9}
+SMALL = {"compression": "zstd", "compression_level": 15}
 QUICK = {"compression": "none", "use_dictionary": False, "write_statistics": False}
 """How to encode a file that is kept, and one that is merged into another soon."""
 
 
 def _small(rows: pa.Table) -> dict[str, Any]:
-    """Numbers that were rounded to single precision have the same zeros in half of their bytes,
-    which compress once they lie side by side: by 30 % on histories."""
+    """Rounded numbers have zeros in half of their bytes, which compress once they lie side by side:
+    a history of 4.8 MB becomes one of 2.6."""
     real = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
     others = [name for name in rows.column_names if name not in real]
     return {**SMALL, "use_byte_stream_split": real, "use_dictionary": others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -287,11 +288,31 @@ class SchemaError(ValueError):
 
 def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
     """Rows as a data frame with exactly the table's columns; what a row lacks is missing."""
-    return to_arrow(table, pd.DataFrame(rows, columns=list(TABLES[table]))).to_pandas()
+    return _typed(table, pd.DataFrame(rows, columns=list(TABLES[table]))).to_pandas()
+
+
+ROUNDED = ("history", "layers")
+"""Tables whose numbers are kept to as many digits as single precision has, but for its range: they
+are sums of such numbers, and the last bits would take half of the room."""
+SIGNIFICANT = 24
+"""Binary digits."""
+
+
+def rounded(numbers: np.ndarray) -> np.ndarray:
+    """``numbers`` to `SIGNIFICANT` binary digits; those that are not finite stay what they are.
+
+    >>> rounded(np.array([1 / 3, 1e300, np.inf])).tolist()
+    [0.3333333432674408, 9.999999800371198e+299, inf]
+    """
+    share, exponent = np.frexp(numbers)
+    with np.errstate(over="ignore"):
+        found = np.ldexp(np.rint(np.ldexp(share, SIGNIFICANT)), exponent - SIGNIFICANT)
+    # the largest numbers may not become larger
+    return np.where(np.isinf(found), numbers, found)
 
 
 def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
-    """``data`` as a typed arrow table.
+    """``data`` as a typed arrow table, as it is kept: numbers of `ROUNDED` tables are rounded.
 
     Raises
     ------
@@ -299,6 +320,11 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
         On missing or unknown columns, a value of the wrong type, a duplicate key, or a status
         outside the vocabulary.
     """
+    rows = _typed(table, data)
+    return _rounded(rows) if table in ROUNDED else rows
+
+
+def _typed(table: str, data: pd.DataFrame) -> pa.Table:
     columns = TABLES[table]
     if missing := [c for c in columns if c not in data]:
         raise SchemaError(f"{table} lacks the columns {', '.join(missing)}")
@@ -316,3 +342,12 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
         raise SchemaError(f"unknown status {sorted(map(str, bad))}; allowed: {', '.join(STATUSES)}")
     # pandas' own note on its columns would make equal rows unequal files
     return rows.replace_schema_metadata()
+
+
+def _rounded(rows: pa.Table) -> pa.Table:
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_floating(field.type):
+            # a missing number is NaN
+            numbers = rounded(rows.column(i).to_numpy())
+            rows = rows.set_column(i, field, pa.array(numbers, field.type, from_pandas=True))
+    return rows

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from benchmark.schema import (
     WHOLE,
     SchemaError,
     frame,
+    rounded,
     to_arrow,
 )
 from benchmark.status import FINISHED, STATUSES
@@ -176,3 +178,26 @@ def test_the_committed_results_read(path: Path) -> None:
     rows, _ = read("trials", path)
 
     assert len(rows)
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(NUMBERS)
+def test_rounding_keeps_what_single_precision_would_tell(number: float) -> None:
+    (found,) = rounded(np.array([number]))
+    assert rounded(np.array([found])).tobytes() == np.array([found]).tobytes()
+    if 1e-30 < abs(number) < 1e30:
+        assert found == np.float32(number)
+    elif math.isfinite(number):
+        assert found == pytest.approx(number, rel=2**-24, abs=1e-322)
+    else:
+        assert math.isnan(found) if math.isnan(number) else found == number
+
+
+def test_only_histories_and_layers_are_rounded() -> None:
+    row = {"study": "s", "trial": "a", "step": 0, "train_loss": 1 / 3}
+    history = to_arrow("history", frame("history", [row]))
+    assert history["train_loss"].to_pylist() == [float(np.float32(1 / 3))]
+    trial = to_arrow("trials", frame("trials", [trial_row(train_loss=1 / 3)]))
+    assert trial["train_loss"].to_pylist() == [1 / 3]
