@@ -30,6 +30,8 @@ FAMILIES = {
     "transformer": "transformer",
 }
 """What a model is, by the first word of its name."""
+REPEATED = ("published", "edge_of_stability")
+"""Studies that repeat what others have measured, on networks and data of theirs."""
 
 
 def folder() -> str:
@@ -70,8 +72,9 @@ def narrowed() -> list[str]:
 
 
 def everything() -> dict[str, object]:
-    """Trials, updates, data sets and families of networks of all studies together."""
-    frames = [study.outcomes for study in evidence.all_studies()]
+    """Trials, updates, data sets and families of networks of all studies but the `REPEATED`."""
+    studies = [e for e in evidence.all_studies() if e.study not in REPEATED]
+    frames = [study.outcomes for study in studies]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     # of a custom model the whole name
     found = [FAMILIES.get(name.split("_")[0], words(name)) for name in rows["model"].unique()]
