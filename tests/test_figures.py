@@ -563,3 +563,19 @@ def test_a_short_logarithmic_axis_has_more_than_two_numbers() -> None:
     low, high = axis.get_ylim()
     shown = [t.get_text() for t in axis.get_yticklabels() if low <= t.get_position()[1] <= high]
     assert shown == ["1", "1.5", "2"]
+
+
+def test_facets_that_share_an_axis_show_the_estimates_of_all() -> None:
+    rows = [
+        {"model": model, "batch_size": size, "normalization": "none", "estimate": value}
+        for model, value in (("mlp", 0.85), ("cnn", 0.4))
+        for size in (4, 32)
+    ]
+    summary = pd.DataFrame(rows).assign(low=-0.3, high=1.2)
+    drawn = figures.interval_lines(
+        summary, figures.BATCH_SIZE, figures.ACCURACY, "normalization", "model"
+    )
+    for axis in drawn.axes:
+        bottom, top = axis.get_ylim()
+        assert -5 < bottom < 40
+        assert 85 < top < 105

@@ -60,10 +60,10 @@ def interval_lines(
             axis.set_title(label_of(level))
         if reference is not None:
             axis.axhline(reference, color=BLACK, linestyle=":", linewidth=1)
-        if y.label.endswith("(%)"):
-            # an interval of few seeds may reach beyond what a share can be
-            bottom, top = axis.get_ylim()
-            axis.set_ylim(max(bottom, -4), min(top, 104))
+    if y.label.endswith("(%)"):
+        # an interval of few seeds may reach beyond what a share can be; axes share their limits
+        bottom, top = axes[0].get_ylim()
+        axes[0].set_ylim(max(bottom, -4), min(top, 104))
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
     legend_of(figure, axes, label_of(line))

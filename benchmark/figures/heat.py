@@ -46,7 +46,9 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
         )
         _label_cells(axis, values, (low + high) / 2)
         places = thinned(rates)
-        axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
+        axis.set_xticks(places, labels=[f"{rates[i]:.3g}" for i in places])
+        if len(places) > 4:
+            axis.tick_params(axis="x", labelrotation=45)
         heights = thinned(list(table.index), 9)
         axis.set_yticks(heights, labels=[f"{table.index[i]:.3g}" for i in heights])
         axis.set_title(label_of(level), fontsize=10)
