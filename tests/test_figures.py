@@ -575,7 +575,5 @@ def test_facets_that_share_an_axis_show_the_estimates_of_all() -> None:
     drawn = figures.interval_lines(
         summary, figures.BATCH_SIZE, figures.ACCURACY, "normalization", "model"
     )
-    for axis in drawn.axes:
-        bottom, top = axis.get_ylim()
-        assert -5 < bottom < 40
-        assert 85 < top < 105
+    limits = np.array([axis.get_ylim() for axis in drawn.axes])
+    assert np.all((limits > [-5, 85]) & (limits < [40, 105]))

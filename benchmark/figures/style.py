@@ -237,5 +237,5 @@ def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
         # rates need not be evenly spread
         if math.log(rate / shown[-1]) >= 0.999 * least:
             shown.append(rate)
-    axis.set_xticks(shown, labels=[f"{rate:g}" for rate in shown])
+    axis.set_xticks(shown, labels=[f"{rate:.3g}" for rate in shown])
     axis.minorticks_off()
