@@ -104,7 +104,10 @@ def boundary(study: Evidence) -> pd.DataFrame:
     shares = frame.groupby([*keys, "learning_rate"], sort=False)["exploded"].mean().reset_index()
     rate = shares["learning_rate"].where(shares["exploded"] >= 0.5)
     first = shares.assign(rate=rate).groupby(keys, sort=False)["rate"].min().unstack()
-    return first[sorted(first.columns)].rename(columns=lambda gain: f"{gain:g}").reset_index()
+    rows = first[sorted(first.columns)].rename(columns=lambda gain: f"{gain:g}").reset_index()
+    place = {name: i for i, name in enumerate(rows["normalization"].unique())}
+    by = ["normalization", "depth"]
+    return rows.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)
 
 
 @functools.lru_cache(8)
