@@ -27,6 +27,7 @@ from report import (
     evidence,
     explosion,
     extension,
+    index,
     initialization,
     prose,
     rates,
@@ -410,3 +411,10 @@ def test_lines_of_code_are_counted_without_comments_and_docstrings(tmp_path: Pat
     )
     (row,) = extension.counted(path).to_dict("records")
     assert row == {"kind": "schedule", "name": "mine", "lines": 8}
+
+
+def test_nothing_that_the_reference_holds_is_called_not_run(monkeypatch):
+    folder = ROOT / "results" / "reference"
+    monkeypatch.setenv(evidence.VARIABLE, str(folder))
+    held = {path.name for path in folder.iterdir()}
+    assert not held & set(index.not_run())
