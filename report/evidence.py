@@ -42,6 +42,8 @@ PAGES = {
     },
 }
 """The page about each study."""
+ABSOLUTE = re.compile(r"(--results[ =])('/[^']*'|/\S*)")
+"""A results folder as a path of the machine that the study ran on."""
 DEFAULT_SCALE = "quick"
 """Of a study script, where its command line names none."""
 
@@ -107,8 +109,10 @@ class Evidence:
 
     @property
     def command(self) -> str:
-        """The command that made the files."""
-        return str(self.metadata.get("command", COMMAND.format(study=self.study)))
+        """The command that made the files, for a reader on another machine."""
+        made = str(self.metadata.get("command", COMMAND.format(study=self.study)))
+        folder = shlex.quote(shown(self.folder.parent))
+        return ABSOLUTE.sub(lambda found: found.group(1) + folder, made)
 
     @property
     def commit(self) -> str:
@@ -125,6 +129,12 @@ class Evidence:
             return named.group(1)
         by_script = words[1:4] == ["-m", "benchmark", "run"] or "studies/" in "".join(words[1:2])
         return DEFAULT_SCALE if by_script else "unknown"
+
+    @cached_property
+    def seeds(self) -> tuple[int, int]:
+        """The fewest and the most seeds of a configuration."""
+        groups = self.outcomes.groupby([*SETTINGS, "arm"], dropna=False)["seed"].nunique()
+        return int(groups.min()), int(groups.max())
 
     @property
     def question(self) -> str:
