@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import interval, mean, paired_comparison, share
-from report import batch_updates, headline, throughput
+from report import batch_updates, headline, thresholds, throughput
 from report.evidence import Evidence
 from report.prose import name
 
 answers, timed = batch_updates.answers, throughput.timed
-everywhere = headline.everywhere
+against_none, holding = headline.against_none, headline.holding
+same_products = thresholds.same_products
 QUESTIONS = {
     "advice-deep": "Which clipping for an unnormalised 10-layer MLP at rate 0.5?",
     "advice-nan": "My loss went NaN at step 3. What now?",
@@ -53,6 +54,17 @@ def deep(study: Evidence) -> pd.DataFrame:
     return found.sort_values("accuracy", ascending=False)
 
 
+def steadiest(rules: pd.DataFrame) -> dict[str, float]:
+    """Of the best thresholds times their rates the median, and how many are within a tenth of it.
+
+    ``product``, ``alike`` and ``rates``, of the rows of `percentile_rule`.
+    """
+    products = rules["best_threshold"] * rules["learning_rate"]
+    middle = float(products.median())
+    alike = np.isclose(products, middle, rtol=0.1).sum()
+    return {"product": middle, "alike": int(alike), "rates": len(rules)}
+
+
 def slower(study: Evidence) -> dict[str, float]:
     """What a tenth of the rate does to unclipped trials that went bad at once.
 
@@ -73,8 +85,13 @@ def slower(study: Evidence) -> dict[str, float]:
 
 
 def fate(study: Evidence) -> dict[str, float]:
-    """The share of unclipped explosions that ``learned`` all the same, with its interval."""
+    """The share of unclipped explosions that ``learned`` all the same, with its interval.
+
+    Empty where none exploded.
+    """
     bad = study.outcomes[study.outcomes["exploded"].eq(1) & study.outcomes["clipping"].eq("none")]
+    if bad.empty:
+        return {}
     found = share(bad["learned"] == 1, bad["seed"])
     return dict(zip(("learned", "low", "high"), found, strict=True))
 

@@ -60,9 +60,10 @@ def helped(study: Evidence) -> list[dict[str, object]]:
 def harm(study: Evidence) -> pd.Series:
     """The guard that loses most beyond what is lost without one; empty where none does.
 
-    A row of `losses`, with what no guard loses as ``bare``.
+    A row of `losses`, with what no guard loses as ``bare``, ``bare_low`` and ``bare_high``.
     """
-    plain = bare(study)[["disturbance", "model", "lost"]].rename(columns={"lost": "bare"})
+    ends = {"lost": "bare", "low": "bare_low", "high": "bare_high"}
+    plain = bare(study)[["disturbance", "model", *ends]].rename(columns=ends)
     rows = [part["harmful"] for part in helped(study)]
     rows = pd.concat(rows).merge(plain) if rows else pd.DataFrame(columns=["lost"])
     worst = rows.sort_values("lost").tail(1)

@@ -67,6 +67,12 @@ def missed(rows: pd.DataFrame) -> dict[str, float]:
     return dict(zip(("share", "low", "high"), found, strict=True))
 
 
+def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ``rows`` without normalization and clipping, and those with either."""
+    plain = rows["normalization"].eq("none") & rows["clipping"].eq("none")
+    return rows[plain], rows[~plain]
+
+
 def missed_by_setting(study: Evidence) -> list[dict[str, object]]:
     """`missed` by normalization and clipping, with ``exploded``, ``trials`` and ``missed``."""
     by = ["normalization", "clipping"]

@@ -59,22 +59,60 @@ def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _at(study: Evidence, times: int, normalization: str) -> pd.DataFrame:
+def at(study: Evidence, times: int, normalization: str, model: str) -> pd.DataFrame:
+    """The rows of `against_none` of one network, normalization and multiple."""
     rows = against_none(study)
     if rows.empty:
         return rows
-    return rows[(rows["times"] == times) & (rows["normalization"] == normalization)]
+    here = (rows["times"] == times) & (rows["normalization"] == normalization)
+    return rows[here & (rows["model"] == model)]
 
 
-def everywhere(study: Evidence, times: int, normalization: str) -> pd.DataFrame:
-    """By clipping at a multiple: in how many settings it gains, and the mean ``effect``.
+def room(study: Evidence, normalization: str, model: str) -> list[dict[str, object]]:
+    """By clipping: its best rate over that without, the ``least`` and ``most`` of the data sets.
+
+    The largest first; empty where no rates were searched.
+    """
+    trials = outcomes(study.results.trials)
+    tried = trials[trials["arm"] == SELECT]
+    tried = tried[(tried["normalization"] == normalization) & (tried["model"] == model)]
+    if tried.empty:
+        return []
+    chosen = chosen_rates(tried, ["dataset", "clipping"])
+    wide = chosen.pivot(index="clipping", columns="dataset", values="best_rate")
+    if "none" not in wide.index:
+        return []
+    ratios = wide.div(wide.loc["none"], axis=1).drop(index="none")
+    found = [
+        {"level": level, "least": row.min(), "most": row.max()} for level, row in ratios.iterrows()
+    ]
+    return sorted(found, key=lambda row: (-row["least"], -row["most"]))
+
+
+def holding(study: Evidence, times: int, normalization: str) -> list[dict[str, object]]:
+    """By ``model`` the clipping that gains most among those that gain on every data set.
+
+    The row of `everywhere`; without ``level`` where no clipping does.
+    """
+    found: list[dict[str, object]] = []
+    for model in against_none(study)["model"].unique():
+        rows = everywhere(study, times, normalization, model)
+        if len(rows):
+            sure = rows[(rows["better"] == rows["settings"]) & rows["agreed"]]
+            best = sure.iloc[0].to_dict() if len(sure) else {}
+            found.append({"model": model, **best})
+    return found
+
+
+def everywhere(study: Evidence, times: int, normalization: str, model: str) -> pd.DataFrame:
+    """By clipping at a multiple: on how many data sets it gains, and the mean ``effect``.
 
     Columns ``level``, ``better``, ``worse``, ``settings``, ``effect``, and the mean ends of the
     intervals ``low`` and ``high``; ``agreed``, whether the corrected test says the same in all of
-    them. A setting counts as ``better`` or ``worse`` where the interval
-    over seeds excludes zero.
+    them. A data set counts as ``better`` or ``worse`` where the interval over seeds excludes zero.
+    Of one network, since not every network was trained with every clipping.
     """
-    rows = _at(study, times, normalization)
+    rows = at(study, times, normalization, model)
     found = [
         (
             level,
@@ -101,16 +139,16 @@ def others(sure: pd.DataFrame, best: pd.DataFrame) -> str:
     return f", ahead of {more} more that {'do' if more > 1 else 'does'} too" if more else ""
 
 
-def detectable(study: Evidence, times: int, normalization: str) -> float:
+def detectable(study: Evidence, times: int, normalization: str, model: str) -> float:
     """The smallest difference that the comparisons at a multiple find, in the median."""
-    return float(_at(study, times, normalization)["detectable"].median())
+    return float(at(study, times, normalization, model)["detectable"].median())
 
 
-def overview(study: Evidence, normalization: str) -> pd.DataFrame:
+def overview(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
     """`everywhere` with a column for each multiple: ``x1``, ``x3``, ``x10``."""
     wide: dict[str, pd.Series] = {}
     for arm, times in TIMES.items():
-        rows = everywhere(study, times, normalization)
+        rows = everywhere(study, times, normalization, model)
         if len(rows):
             wide[arm] = pd.Series(
                 [
@@ -123,11 +161,13 @@ def overview(study: Evidence, normalization: str) -> pd.DataFrame:
 
 
 def explosions(study: Evidence) -> pd.DataFrame:
-    """Share of explosions of each clipping at each multiple, with its interval."""
-    rows = trained(study)
-    return interval(
-        rows.assign(exploded=rows["exploded"].astype(bool)),
-        "exploded",
-        ["model", "normalization", "clipping", "times"],
-        statistic=mean,
+    """Share of explosions of each clipping at each multiple, with its interval.
+
+    ``learned`` is the share of the exploded trials that learned all the same.
+    """
+    rows, by = trained(study), ["model", "normalization", "clipping", "times"]
+    found = interval(
+        rows.assign(exploded=rows["exploded"].astype(bool)), "exploded", by, statistic=mean
     )
+    ends = rows[rows["exploded"] == 1].groupby(by)["learned"].mean().reset_index()
+    return found.merge(ends, on=by, how="left")

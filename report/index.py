@@ -21,9 +21,10 @@ from report import (
 
 CLAIMS, QUESTIONS = claims.CLAIMS, advice.QUESTIONS
 exploded, missed = explosion.exploded, explosion.missed
+plain_and_aided = explosion.plain_and_aided
 dense, deepest = initialization.dense, initialization.deepest
 same_products = thresholds.same_products
-against_none, everywhere = headline.against_none, headline.everywhere
+against_none, holding, room = headline.against_none, headline.holding, headline.room
 harm = disturbances.harm
 dated = evidence.dated
 FAMILIES = {
@@ -75,14 +76,18 @@ def narrowed() -> list[str]:
 
 
 def everything() -> dict[str, object]:
-    """Trials, updates, data sets and families of networks of all studies but the `REPEATED`."""
+    """Trained trials, updates, data sets and families of networks of all but the `REPEATED`.
+
+    ``measured`` counts those that were looked at before any update, and not trained.
+    """
     studies = [e for e in evidence.all_studies() if e.study not in REPEATED]
     frames = [study.outcomes for study in studies]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     # of a custom model the whole name
     found = [FAMILIES.get(name.split("_")[0], words(name)) for name in rows["model"].unique()]
     return {
-        "trials": len(rows),
+        "trials": int((rows["steps"] > 0).sum()) if len(rows) else 0,
+        "measured": int((rows["steps"] == 0).sum()) if len(rows) else 0,
         "updates": float(rows["steps"].sum()),
         "datasets": list(dict.fromkeys(rows["dataset"])),
         "families": sorted(set(found), key=[*FAMILIES.values(), *found].index),

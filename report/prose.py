@@ -299,6 +299,10 @@ FORMATS: dict[str, Format] = {
     "spread": spread,
     "spread_sizes": lambda row: spread(*_turned(row)),
     "spread_percents": lambda row: spread(row, percent),
+    "spread_decades": lambda row: spread(
+        {"low": row["decades_low"], "high": row["decades_high"]}, FORMATS["fixed2"]
+    ),
+    "brief_sizes": lambda row: FORMATS["brief"](spread(*_turned(row))),
     "brief": lambda said: str(said).removeprefix("95% interval "),
     # in the cells of a table
     "interval": lambda row: bounds(row["low"], row["high"]),
@@ -311,6 +315,7 @@ FORMATS: dict[str, Format] = {
     ),
     "rate": lambda row: rate(row["learning_rate"], row["edge"]),
     "phrase": lambda row: setting(row["factor"], row["level"]),
+    "times": lambda row: between(row["least"], row["most"]),
 }
 """Each way of writing a value, or a whole row, by the name that pages use."""
 

@@ -20,9 +20,10 @@ from benchmark.driver.planning import design
 from benchmark.engine.run import PROBED_EXAMPLES
 from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
-from benchmark.results import write
+from benchmark.results import Results, write
 from benchmark.schema import frame
 from report import (
+    advice,
     batch_updates,
     evidence,
     explosion,
@@ -418,3 +419,34 @@ def test_nothing_that_the_reference_holds_is_called_not_run(monkeypatch):
     monkeypatch.setenv(evidence.VARIABLE, str(folder))
     held = {path.name for path in folder.iterdir()}
     assert not held & set(index.not_run())
+
+
+def test_a_product_of_rate_and_threshold_is_named_with_how_often_it_is_best() -> None:
+    rules = pd.DataFrame({"learning_rate": [0.1, 1.0, 10.0], "best_threshold": [9.0, 0.2, 0.02]})
+    assert advice.steadiest(rules) == {"product": pytest.approx(0.2), "alike": 2, "rates": 3}
+
+
+def test_explosions_without_normalization_and_clipping_stand_apart() -> None:
+    rows = pd.DataFrame(
+        {
+            "normalization": ["none", "none", "batch"],
+            "clipping": ["none", "value", "none"],
+        }
+    )
+    plain, aided = explosion.plain_and_aided(rows)
+    assert (list(plain.index), list(aided.index)) == ([0], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        ("run grid --results /scratch/r --seeds 3", "run grid --results results/kept --seeds 3"),
+        ("run grid --results='/a b/r' --seeds 3", "run grid --results=results/kept --seeds 3"),
+        ("run grid --results results/mine", "run grid --results results/mine"),
+    ],
+)
+def test_commands_name_no_folder_of_the_machine_they_ran_on(made: str, shown: str) -> None:
+    empty = pd.DataFrame()
+    found = Results(empty, empty, empty, empty, metadata={"command": made})
+    folder = evidence.ROOT / "results" / "kept" / "grid"
+    assert evidence.Evidence("grid", folder, found).command == shown
