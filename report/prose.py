@@ -232,8 +232,10 @@ def between(low: float, high: float, write: Format = number) -> str:
 def listing(parts: Iterable[object], separator: str = ",") -> str:
     """Parts joined as English does; Markdown where one of them is.
 
-    >>> listing(["a", "b", "c"])
-    'a, b and c'
+    A ``separator`` other than the comma is for parts that hold commas themselves.
+
+    >>> listing(["a", "b", "c"], ";"), listing(["a, b", "c"], ";")
+    ('a, b and c', 'a, b; and c')
     """
     texts = list(parts)
     marked = any(isinstance(text, Markdown) for text in texts)
@@ -241,6 +243,8 @@ def listing(parts: Iterable[object], separator: str = ",") -> str:
     empty = Markdown("") if marked else ""
     if len(made) < 2:
         return empty.join(made)
+    if not any("," in text for text in made):
+        separator = ","
     # where the parts hold commas themselves, "and" alone would not part the last two
     last = " and " if separator == "," else f"{separator} and "
     kind = type(empty)
