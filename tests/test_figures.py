@@ -1,6 +1,7 @@
 """Figures of small frames: axes with units, legends, as many artists as the data ask for."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from io import BytesIO
@@ -577,3 +578,61 @@ def test_facets_that_share_an_axis_show_the_estimates_of_all() -> None:
     )
     limits = np.array([axis.get_ylim() for axis in drawn.axes])
     assert np.all((limits > [-5, 85]) & (limits < [40, 105]))
+
+
+def shown_ticks(axis: Axes) -> list[str]:
+    """The numbers under an axis."""
+    low, high = axis.get_xlim()
+    return [t.get_text() for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
+
+
+def test_narrow_panels_have_fewer_rates_and_large_numbers_no_exponent() -> None:
+    figure = Figure(figsize=(style.PAGE_WIDTH, 3), layout="constrained")
+    axes = figure.subplots(1, 3, squeeze=False)[0]
+    for axis in axes:
+        axis.plot([8, 2048], [1, 2])
+        axis.set_xscale("log")
+        style.rate_ticks(axis, [8, 32, 128, 512, 2048])
+    FigureCanvasAgg(figure).draw()
+    assert shown_ticks(axes[0]) == ["8", "128", "2,048"]
+    assert crowded(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("effects", "least", "logarithmic"),
+    [((-3.0, -1.0, 1.0), 3, False), ((8.0, 20.0, 30.0), 3, True), ((-60.0, 0.0, 4.0), 3, True)],
+)
+def test_an_axis_of_points_has_numbers_wherever_its_effects_lie(
+    effects: tuple[float, ...], least: int, logarithmic: bool
+) -> None:
+    rows = [
+        {"effect": effect, "low": effect - 1, "high": effect + 1, "comparison": f"size {place}"}
+        for place, effect in enumerate(effects)
+    ]
+    claim = {"claim": 1, "part": "as accurate", "unit": "percentage points", "enough": 1.0}
+    frame = pd.DataFrame(rows).assign(**claim, smallest=1.0, verdict="depends")
+    figure = figures.claim_comparisons(frame)
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[0]
+    assert len(shown_ticks(axis)) >= least
+    assert ("logarithmic" in axis.get_xlabel()) is logarithmic
+
+
+def test_titles_of_narrow_panels_do_not_run_into_each_other() -> None:
+    names = ("MLP on MNIST", "MLP on Fashion-MNIST", "CNN on Fashion-MNIST")
+    effect = {"row": "momentum", "changed": "optimizer", "effect": 0.1, "low": 0.0, "high": 0.2}
+    frame = pd.DataFrame([{"panel": name, **effect} for name in names])
+    figure = figures.effect_rows(frame, "changed", "difference", symlog=True)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_published_accuracy_far_off_is_an_arrow_with_its_number() -> None:
+    ends = {"value": 0.0, "from": -1.0, "to": 1.0, "verdict": "agrees"}
+    near = [{"estimate": e, "low": e - 0.5, "high": e + 0.5} for e in (-1, -0.5, 0, 0.3, 0.8, 1)]
+    rows = [*near, {"estimate": -31.0, "low": -60.0, "high": -2.0}]
+    frame = pd.DataFrame([{"name": f"SGD {i}", **ends, **row} for i, row in enumerate(rows)])
+    axis = figures.against_published(frame, "points").axes[0]
+    assert axis.get_xlim()[0] > -10
+    assert [text.get_text() for text in axis.texts] == ["−31"]

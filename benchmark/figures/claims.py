@@ -9,9 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import BLUE, GREY, ORANGE, VERMILION, Style, canvas, legend_below
+from benchmark.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    Style,
+    canvas,
+    legend_below,
+    tick_text,
+)
 
 VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
@@ -28,6 +38,8 @@ MANY = 24
 LINEAR = 5.0
 TICKS = (-100, -25, -5, 0, 5, 25, 100)
 """The scale of percentage points: linear up to so many, and where it has ticks."""
+WITHIN, FEWEST = 7.5, 3
+"""Points within which the whole axis is linear, and the fewest ticks that tell a scale."""
 
 
 def claims_forest(verdicts: pd.DataFrame) -> Figure:
@@ -151,10 +163,16 @@ def _scale(axis: Axes, unit: str) -> str:
         return ", logarithmic"
     if unit == "percentage points":
         # thresholds of a point, and effects of half a hundred
+        if max(map(abs, axis.get_xlim())) <= WITHIN:
+            return ""
         axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
         low, high = axis.get_xlim()
-        shown = [tick for tick in TICKS if low <= tick <= high]
-        axis.set_xticks(shown, labels=[f"{tick:g}".replace("-", "−") for tick in shown])
+        shown: list[float] = [tick for tick in TICKS if low <= tick <= high]
+        if len(shown) < FEWEST:
+            # all effects on one side of 0, or near it: one number would give no scale
+            found = MaxNLocator(5).tick_values(low, high)
+            shown = [float(tick) for tick in found if low <= tick <= high]
+        axis.set_xticks(shown, labels=list(map(tick_text, shown)))
         axis.minorticks_off()
         return f", logarithmic beyond ±{LINEAR:g}"
     return ""

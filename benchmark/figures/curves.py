@@ -13,7 +13,15 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmark.figures.limits import dodge
-from benchmark.figures.style import BLACK, canvas, label_of, legend_below, rate_ticks, styles_of
+from benchmark.figures.style import (
+    BLACK,
+    canvas,
+    label_of,
+    legend_below,
+    rate_ticks,
+    styles_of,
+    tick_text,
+)
 
 MANY = 5
 """Lines beyond which they fade behind their points."""
@@ -158,5 +166,5 @@ def plain_log(axis: Axes, along: str = "y") -> None:
     # a short axis would else have one number, or none
     subs = (1, 1.5, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 100 else (1,)
     scale.set_major_locator(LogLocator(subs=subs, numticks=9))
-    scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    scale.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     scale.set_minor_locator(NullLocator())

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest
-from benchmark.figures.style import BLACK, VERMILION, label_of, styles_of, thinned
+from benchmark.figures.style import BLACK, VERMILION, label_of, styles_of, thinned, tick_text
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
@@ -46,11 +46,11 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
         )
         _label_cells(axis, values, (low + high) / 2)
         places = thinned(rates)
-        axis.set_xticks(places, labels=[f"{rates[i]:.3g}" for i in places])
+        axis.set_xticks(places, labels=[tick_text(rates[i]) for i in places])
         if len(places) > 4:
             axis.tick_params(axis="x", labelrotation=45)
         heights = thinned(list(table.index), 9)
-        axis.set_yticks(heights, labels=[f"{table.index[i]:.3g}" for i in heights])
+        axis.set_yticks(heights, labels=[tick_text(table.index[i]) for i in heights])
         axis.set_title(label_of(level), fontsize=10)
         axis.grid(visible=False)
         axis.tick_params(labelsize=8)

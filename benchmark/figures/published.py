@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmark.figures.style import BLACK, BLUE, VERMILION, canvas, legend_below
+from benchmark.figures.limits import robust_limits, signed_number
+from benchmark.figures.style import BLACK, BLUE, VERMILION, canvas, legend_below, tick_text
 
 BAND = "#D9D9D9"
 TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -21,7 +23,8 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
 
     ``rows`` has the columns ``name``, ``value`` with its noise ``from`` and ``to``, ``estimate``
     with its interval ``low`` and ``high`` (NaN where there is none), and ``verdict``, which is
-    "differs" where the two do; ``label`` stands on the axis.
+    "differs" where the two do; ``label`` stands on the axis. An estimate far from all others is an
+    arrow at the edge, with its number, unless the axis is logarithmic (``log``).
     """
     figure, axes = canvas(1, 1, 0.9 + 0.34 * len(rows))
     axis = axes[0][0]
@@ -29,12 +32,21 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(FixedLocator(TIMES))
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+    else:
+        left, right = robust_limits(
+            rows[["value", "from", "to", "estimate", "low", "high"]].to_numpy(float).ravel()
+        )
+        margin = 0.1 * (right - left) or 1.0
+        axis.set_xlim(left - margin, right + margin)
     for y, row in enumerate(rows.to_dict("records")):
         axis.barh(y, row["to"] - row["from"], left=row["from"], height=0.6, color=BAND, zorder=1)
         axis.plot(row["value"], y, "D", color=BLACK, fillstyle="none", markersize=7, zorder=3)
         ends = [row["estimate"] - row["low"], row["high"] - row["estimate"]]
         agrees = row["verdict"] != "differs"
+        if not log and not left <= row["estimate"] <= right:
+            _at_edge(axis, row["estimate"], y, (left, right), BLUE if agrees else VERMILION)
+            continue
         axis.errorbar(
             row["estimate"],
             y,
@@ -47,7 +59,9 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
             linewidth=1.6,
             zorder=4,
         )
-    axis.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    # beside long names the axis is shorter than its label, which there is room for on the left
+    axis.set_xlabel(label, loc="right")
     axis.set_yticks(range(len(rows)), labels=list(rows["name"]))
     axis.grid(visible=False, axis="y")
     handles = [
@@ -58,3 +72,19 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     ]
     legend_below(figure, handles, ["published", "noise of the source", AGREES, DIFFERS])
     return figure
+
+
+def _at_edge(axis: Axes, estimate: float, y: float, ends: tuple[float, float], colour: str) -> None:
+    """An arrow with its number for an estimate so far off that the others would not be seen."""
+    below = estimate < ends[0]
+    edge = ends[0] if below else ends[1]
+    axis.plot(edge, y, "<" if below else ">", color=colour, markersize=8, zorder=4)
+    axis.annotate(
+        signed_number(estimate),
+        (edge, y),
+        xytext=(8 if below else -8, 0),
+        textcoords="offset points",
+        ha="left" if below else "right",
+        va="center",
+        fontsize=8,
+    )

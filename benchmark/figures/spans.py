@@ -18,6 +18,7 @@ from benchmark.figures.style import (
     ordered_styles,
     rate_ticks,
     styles_of,
+    tick_text,
 )
 
 
@@ -42,7 +43,7 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
         # the answer in numbers, on the side that has room
         beyond = best > np.sqrt(rates[0] * rates[-1])
         axes[0][0].annotate(
-            f"{best:g}{edge}",
+            f"{tick_text(best)}{edge}",
             (row["low_rate"] if beyond else row["high_rate"], y),
             xytext=(-7 if beyond else 7, 0),
             textcoords="offset points",
@@ -147,11 +148,11 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
     facets = list(history[facet].drop_duplicates())
     rates = sorted(history["rate"].unique())
     styles = ordered_styles(rates)
-    figure, axes = facet_axes(len(facets), 2.8)
+    figure, axes = facet_axes(len(facets), 2.6 + 0.06 * len(rates))
     for axis, shown in zip(axes, facets, strict=True):
         here = history[history[facet] == shown]
         for rate in rates:
-            _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, f"{rate:g}")
+            _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, tick_text(rate))
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1.2)
         axis.set(title=f"{label_of(facet)} {label_of(shown)}", xlabel="training examples seen")
         plain_log(axis)

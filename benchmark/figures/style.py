@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 PAGE_WIDTH = 7.6
 """Inches: the width of the text column, at which the type stays readable."""
-MOST_TICKS = 6
+MOST_TICKS, NARROW_TICKS, MOST_WIDE = 6, 4, 2
+"""Ticks of an axis, ticks where more than so many panels stand side by side, and that number."""
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
 
@@ -229,13 +230,30 @@ def thinned(values: Sequence[float], most: int = MOST_TICKS) -> list[int]:
     return list(range(0, len(values), step))
 
 
+def tick_text(value: float) -> str:
+    """A number on an axis: three digits, or whole from a thousand on, and no exponent like 1e+06.
+
+    >>> tick_text(0.0316228), tick_text(2048), tick_text(-5), tick_text(2e7)
+    ('0.0316', '2,048', '−5', '$2\\\\times10^{7}$')
+    """
+    size = abs(value)
+    if size and not 1e-4 <= size < 1e6:
+        mantissa, exponent = f"{value:.0e}".split("e")
+        power = f"10^{{{int(exponent)}}}"
+        return f"${power}$" if mantissa == "1" else rf"${mantissa}\times{power}$"
+    return (f"{value:,.0f}" if size >= 1000 else f"{value:.3g}").replace("-", "−")
+
+
 def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
     """Ticks at the learning rates that were run, written as plain numbers."""
     shown = list(rates[:1])
-    least = math.log(max(rates) / min(rates)) / (MOST_TICKS - 1) if len(rates) else 0.0
+    spec = axis.get_subplotspec()
+    narrow = spec is not None and spec.get_gridspec().ncols > MOST_WIDE
+    most = NARROW_TICKS if narrow else MOST_TICKS
+    least = math.log(max(rates) / min(rates)) / (most - 1) if len(rates) else 0.0
     for rate in rates[1:]:
         # rates need not be evenly spread
         if math.log(rate / shown[-1]) >= 0.999 * least:
             shown.append(rate)
-    axis.set_xticks(shown, labels=[f"{rate:.3g}" for rate in shown])
+    axis.set_xticks(shown, labels=list(map(tick_text, shown)))
     axis.minorticks_off()

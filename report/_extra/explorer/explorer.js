@@ -71,9 +71,11 @@
     return {
       background: "transparent",
       view: { stroke: grid },
+      // the darkest status would else be lost on a dark page
+      bar: { stroke: grid, strokeWidth: 0.7 },
       axis: { labelColor: text, titleColor: text, gridColor: grid, domainColor: grid, tickColor: grid,
         gridOpacity: 0.5, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
-      legend: { labelColor: text, titleColor: text, labelFontSize: 12, titleFontWeight: "normal" },
+      legend: { symbolStrokeColor: grid, labelColor: text, titleColor: text, labelFontSize: 12, titleFontWeight: "normal" },
     };
   };
   const palette = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#888888"];
