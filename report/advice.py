@@ -11,6 +11,7 @@ from report.evidence import Evidence
 from report.prose import name
 
 answers, timed = batch_updates.answers, throughput.timed
+size_that_pays = batch_updates.size_that_pays
 against_none, holding = headline.against_none, headline.holding
 same_products = thresholds.same_products
 QUESTIONS = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, over_seeds, stable_range
-from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
+from benchmark.statistics.targets import PAYS, cheapest, costs_to_target, knee, scaled_rates
 from report.evidence import Evidence, by_budget, with_edges
 
 FIXED = "fixed"
@@ -41,17 +43,20 @@ def unreached(study: Evidence) -> list[int]:
 
 @functools.lru_cache(8)
 def knees(study: Evidence) -> pd.DataFrame:
-    """Columns ``model``, ``knee``, ``noise``, ``noise_low``, ``noise_high``, ``small``, ``large``.
+    """Columns ``model``, ``knee``, ``reach``, the ``noise`` and its quarters, ``small``, ``large``.
 
-    The last two are the costs at the smallest and at the largest batch size.
+    The last two are the costs at the smallest and at the largest batch size. A target is seen at a
+    checkpoint, and may have been reached at any step since the one before it: ``reach`` is the
+    largest batch size that may need at most twice the least number of examples all the same.
 
     The noise scale's median and quarters over all checkpoints of the trials at the cheapest rate
     of each batch size. An estimate that is not positive could not tell the mean gradient from its
     noise: the scale is then larger than could be measured, and counts as infinite.
     """
     found, frame = costs(study), fixed_sizes(study)
-    chosen = frame.merge(found[["model", "batch_size", "learning_rate"]])[["trial", "model"]]
-    rows = study.results.history.merge(chosen, on="trial")
+    chosen = frame.merge(found[["model", "batch_size", "learning_rate"]])
+    since = _before_target(study.results.history, chosen)
+    rows = study.results.history.merge(chosen[["trial", "model"]], on="trial")
     rows = rows[rows["noise_scale"].notna()]
     out = []
     for model, group in found.groupby("model", sort=False):
@@ -62,9 +67,31 @@ def knees(study: Evidence) -> pd.DataFrame:
         quarters = noise.quantile(at, interpolation="nearest") if len(noise) else [np.nan] * 3
         low, middle, high = quarters
         small, large = group.iloc[0], group.iloc[-1]
-        out.append((model, knee(group), middle, low, high, small, large))
-    columns = ["model", "knee", "noise", "noise_low", "noise_high", "small", "large"]
+        earliest = group.merge(since, on=["model", "batch_size"], how="left")
+        pays = earliest[earliest["since"].fillna(0.0) <= PAYS * group["samples"].min()]
+        reach = float(pays["batch_size"].max())
+        out.append((model, knee(group), reach, middle, low, high, small, large))
+    columns = ["model", "knee", "reach", "noise", "noise_low", "noise_high", "small", "large"]
     return pd.DataFrame(out, columns=columns)
+
+
+def size_that_pays(row: Mapping[str, Any]) -> str:
+    """The ``knee`` in words, as close as the checkpoints show it."""
+    if row["knee"] == row["reach"]:
+        return f"{row['knee']:,.0f} examples"
+    return f"a size between {row['knee']:,.0f} and {row['reach']:,.0f} examples"
+
+
+def _before_target(history: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """By ``model`` and ``batch_size`` the median examples at the checkpoint before the target."""
+    columns = ["trial", "model", "batch_size", "samples_to_target"]
+    ends = chosen.loc[chosen["samples_to_target"].notna(), columns]
+    rows = history[["trial", "samples"]].merge(ends, on="trial")
+    rows = rows[rows["samples"] < rows["samples_to_target"]]
+    last = rows.groupby("trial")["samples"].max()
+    # none before: at some step since the start
+    ends = ends.assign(since=ends["trial"].map(last).fillna(0).astype(float))
+    return ends.groupby(["model", "batch_size"])["since"].median().reset_index()
 
 
 @functools.lru_cache(8)
@@ -91,12 +118,15 @@ def answers(study: Evidence) -> list[dict[str, object]]:
     """By ``model`` its row of `knees`, or None, and in words what each rule ``scaled`` gives."""
     costly = {row["model"]: row for row in knees(study).to_dict("records")}
     told: dict[object, list[str]] = {model: [] for model in costly}
-    for rule in breaking(study):
-        where = f"only below batches of {rule['first']:,}" if rule["first"] else "at every size"
-        own = told.setdefault(rule["model"], [])
-        if rule["sizes"] != 1:
-            verb = "" if own else " gives a rate within one point of the best"
-            own.append(f"{rule['rule']}{verb} {where}")
+    found = pd.DataFrame(breaking(study))
+    several = found[found["sizes"] > 1] if len(found) else found
+    for (model, first), part in several.groupby(["model", "first"], sort=False):
+        where = f"only below batches of {first:,}" if first else "at every size"
+        own = told.setdefault(model, [])
+        verb = (
+            "" if own else f" give{'s' if len(part) == 1 else ''} a rate within a point of the best"
+        )
+        own.append(f"{' and '.join(part['rule'])}{verb} {where}")
     return [{"model": m, "knee": costly.get(m), "scaled": texts} for m, texts in told.items()]
 
 

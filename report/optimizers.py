@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import best_per_arm, paired_comparison, stable_range
+from benchmark.statistics import best_per_arm, interval, mean, paired_comparison, stable_range
 from report.evidence import Evidence
 from report.headline import TIMES
 from report.prose import name
@@ -32,8 +32,14 @@ def whether_exploded(rows: pd.DataFrame) -> pd.DataFrame:
 
 def bare(study: Evidence) -> pd.DataFrame:
     """Trials without a guard, at a constant rate, with a ``panel`` for each model and budget."""
-    frame = study.outcomes
-    rows = frame[(frame["clipping"] == "none") & (frame["schedule"] == "constant")]
+    return _bare(study.outcomes)
+
+
+def _bare(frame: pd.DataFrame) -> pd.DataFrame:
+    return _by_panel(frame[(frame["clipping"] == "none") & (frame["schedule"] == "constant")])
+
+
+def _by_panel(rows: pd.DataFrame) -> pd.DataFrame:
     panels = [
         f"{name(model)}, {f'{updates:,.0f} updates' if pd.isna(epochs) else f'{epochs:g} epochs'}"
         for model, epochs, updates in zip(
@@ -43,13 +49,59 @@ def bare(study: Evidence) -> pd.DataFrame:
     return rows.assign(panel=panels)
 
 
-def ranked(study: Evidence) -> pd.DataFrame:
-    """By optimizer: the share ``exploded`` over all rates, and the ``accuracy`` at the best one."""
+def shared(study: Evidence) -> pd.DataFrame:
+    """`bare` at the budgets at which every optimizer was trained: they alone rank optimizers."""
     rows = bare(study)
-    shares = rows.groupby("optimizer", sort=False)["exploded"].mean()
+    counts = rows.groupby("panel")["optimizer"].nunique()
+    whole = counts.index[counts == rows["optimizer"].nunique()]
+    return rows[rows["panel"].isin(whole)]
+
+
+def ranked(study: Evidence) -> pd.DataFrame:
+    """By optimizer, at the budgets of `shared`, the most accurate first.
+
+    The share ``exploded`` over all rates; the mean ``accuracy`` at the best one with its interval,
+    ``low`` and ``high``.
+    """
+    rows = shared(study)
+    if rows.empty:
+        return pd.DataFrame()
+    shares = rows.groupby("optimizer", sort=False)["exploded"].mean().reset_index()
     best = best_per_arm(rows, ["panel", "optimizer"])
-    accuracy = best.groupby("optimizer", sort=False)["accuracy"].mean()
-    return pd.DataFrame({"exploded": shares, "accuracy": accuracy}).reset_index()
+    accuracy = interval(best, "accuracy", ["optimizer"], statistic=mean)
+    accuracy = accuracy.rename(columns={"estimate": "accuracy"})
+    return shares.merge(accuracy, on="optimizer").sort_values(
+        "accuracy", ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def scheduled(study: Evidence) -> pd.DataFrame:
+    """By schedule and optimizer the mean accuracy without a guard at the budgets of `shared`.
+
+    The most accurate first; only schedules that are not constant.
+    """
+    frame = study.outcomes
+    rows = _by_panel(frame[(frame["clipping"] == "none") & (frame["schedule"] != "constant")])
+    rows = rows[rows["panel"].isin(shared(study)["panel"].unique())]
+    if rows.empty:
+        return pd.DataFrame()
+    best = best_per_arm(rows, ["panel", "schedule", "optimizer"])
+    found = interval(best, "accuracy", ["schedule", "optimizer"], statistic=mean)
+    return found.rename(columns={"estimate": "accuracy"}).sort_values(
+        "accuracy", ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def plainer(study: Evidence) -> list[str]:
+    """Optimizers that were trained in fewer settings (guards, schedules, budgets) than others."""
+    settings = ["clipping", "schedule", "epochs", "updates"]
+    counts = (
+        study.outcomes[["optimizer", *settings]]
+        .drop_duplicates()
+        .groupby("optimizer", sort=False)
+        .size()
+    )
+    return list(counts.index[counts < counts.max()])
 
 
 @functools.lru_cache(8)
@@ -86,16 +138,25 @@ def guards(study: Evidence) -> pd.DataFrame:
 
 
 def summary(study: Evidence) -> list[dict[str, object]]:
-    """Best rate, range and accuracy of every optimizer, and its explosions by guard."""
+    """Best rate, range and accuracy of every optimizer and budget, and its explosions by guard.
+
+    All at a constant rate. Where rates are multiples of the best, the range is that of the rates
+    among which the best was looked for.
+    """
     found = []
-    for (model, optimizer), part in bare(study).groupby(["model", "optimizer"], sort=False):
-        frame = study.outcomes
-        frame = frame[(frame["optimizer"] == optimizer) & (frame["model"] == model)]
-        shares = frame.groupby("clipping")["exploded"].mean()
+    tried = _bare(study.tried)
+    guarded = _by_panel(study.outcomes[study.outcomes["schedule"] == "constant"])
+    by = ["panel", "optimizer"]
+    in_order = bare(study).sort_values(["updates", "epochs"], kind="stable")
+    for key, part in in_order.groupby(by, sort=False):
+        looked, all_guards = (
+            rows[(rows[by] == list(key)).all(axis=1)] for rows in (tried, guarded)
+        )
+        shares = all_guards.groupby("clipping")["exploded"].mean()
         found.append(
             {
-                "model": model,
-                **stable_range(part, ["optimizer"]).iloc[0],
+                "panel": key[0],
+                **stable_range(looked, ["optimizer"]).iloc[0],
                 "accuracy": best_per_arm(part, ["panel"])["accuracy"].mean(),
                 **{guard: shares.get(guard) for guard in ("none", *GUARDS)},
             }

@@ -8,6 +8,8 @@ import re
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,7 @@ from report import (
     extension,
     index,
     initialization,
+    optimizers,
     prose,
     rates,
     thresholds,
@@ -450,3 +453,37 @@ def test_commands_name_no_folder_of_the_machine_they_ran_on(made: str, shown: st
     found = Results(empty, empty, empty, empty, metadata={"command": made})
     folder = evidence.ROOT / "results" / "kept" / "grid"
     assert evidence.Evidence("grid", folder, found).command == shown
+
+
+def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
+    rows = pd.DataFrame(
+        [("sgd", 10, 0.5), ("sgd", 90, 0.9), ("lion", 10, 0.6)],
+        columns=["optimizer", "updates", "accuracy"],
+    ).assign(
+        **{"model": "mlp", "epochs": np.nan, "clipping": "none", "schedule": "constant", "seed": 0},
+        **{"learning_rate": 0.1, "validation": 0.5, "objective": 1.0, "exploded": 0},
+    )
+    study: Any = SimpleNamespace(outcomes=rows)
+    assert optimizers.shared(study)["updates"].tolist() == [10, 10]
+    found = optimizers.ranked(study)
+    assert dict(zip(found["optimizer"], found["accuracy"], strict=True)) == {
+        "lion": 0.6,
+        "sgd": 0.5,
+    }
+    assert optimizers.plainer(study) == ["lion"]
+
+
+def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target() -> None:
+    history = pd.DataFrame({"trial": [0, 0, 0, 1], "samples": [0, 50, 100, 80]})
+    chosen = pd.DataFrame(
+        {"trial": [0, 1], "model": "mlp", "batch_size": [8, 32], "samples_to_target": [100, 80]}
+    )
+    since = batch_updates._before_target(history, chosen).set_index("batch_size")["since"]
+    assert since.to_dict() == {8: 50.0, 32: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("reach", "said"), [(8.0, "8 examples"), (2048.0, "a size between 8 and 2,048 examples")]
+)
+def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
+    assert batch_updates.size_that_pays({"knee": 8.0, "reach": reach}) == said
