@@ -89,19 +89,6 @@ def missed_by_setting(study: Evidence) -> list[dict[str, object]]:
     ]
 
 
-def extremes(study: Evidence) -> list[dict[str, object]]:
-    """The share of the map's explosions at the least and the greatest level of each number."""
-    rows, found = mapped(study), []
-    for factor in ("learning_rate", "init_gain", "depth"):
-        shares = rows.groupby(factor)["exploded"].mean()
-        if len(shares) > 1:
-            ends = {"low": shares.index[0], "high": shares.index[-1]}
-            at = {"at_low": shares.iloc[0], "at_high": shares.iloc[-1]}
-            label = "gain" if factor == "init_gain" else factor
-            found.append({"factor": label, **ends, **at})
-    return found
-
-
 def boundary(study: Evidence) -> pd.DataFrame:
     """Without clipping: the least rate at which half explode, by normalization, depth and gain."""
     frame = mapped(study)
@@ -114,6 +101,22 @@ def boundary(study: Evidence) -> pd.DataFrame:
     place = {name: i for i, name in enumerate(rows["normalization"].unique())}
     by = ["normalization", "depth"]
     return rows.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)
+
+
+def boundaries(study: Evidence) -> list[dict[str, object]]:
+    """By normalization the ``least`` and ``most`` of the rates in `boundary`, where there are."""
+    rows = boundary(study)
+    numbers = rows.drop(columns=["normalization", "depth"])
+    ends = pd.DataFrame({"least": numbers.min(axis=1), "most": numbers.max(axis=1)})
+    ends = ends.assign(normalization=rows["normalization"]).dropna()
+    found = ends.groupby("normalization", sort=False).agg({"least": "min", "most": "max"})
+    return [dict(row) for row in found.reset_index().to_dict("records")]
+
+
+def batch_and_plain(study: Evidence) -> dict[str, dict[str, object]]:
+    """The rows of `boundaries` ``batch`` and ``none``; empty unless both are there."""
+    found = {str(row["normalization"]): row for row in boundaries(study)}
+    return found if {"batch", "none"} <= found.keys() else {}
 
 
 @functools.lru_cache(8)

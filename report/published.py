@@ -238,6 +238,8 @@ def _found(row: pd.Series) -> dict[str, object]:
     if not math.isfinite(found[0]):
         return nothing
     ends = dict(zip(("estimate", "low", "high"), found, strict=True))
+    if row["measure"] == "accuracy":
+        ends |= {"low": max(ends["low"], 0.0), "high": min(ends["high"], 1.0)}
     passes = float((trials["samples"] / trials["examples"]).mean())
     more = {"seeds": trials["seed"].nunique(), "passes": passes}
     return ends | more | {"verdict": verdict(row["rule"], row["value"], row["noise"], found)}

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import able
+from benchmark.statistics import able, interval, mean
 from report.evidence import Evidence
 
 HALF = 0.5
@@ -40,9 +40,26 @@ def by_response(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def best_cells(study: Evidence) -> pd.DataFrame:
-    """The threshold that validation chooses for each model, clipping and rate."""
-    rows = cells(study).sort_values("validation", ascending=False, kind="stable")
-    return rows.drop_duplicates(["model", "clipping", "learning_rate"])
+    """The threshold that validation chooses for each model, clipping and rate.
+
+    ``edge`` says that it is the smallest or the largest of several that were tried there.
+    """
+    rows, by = cells(study), ["model", "clipping", "learning_rate"]
+    tried = rows.groupby(by)["clipping_threshold"]
+    least, most = tried.transform("min"), tried.transform("max")
+    threshold = rows["clipping_threshold"]
+    edge = (least < most) & ((threshold == least) | (threshold == most))
+    rows = rows.assign(edge=edge).sort_values("validation", ascending=False, kind="stable")
+    return rows.drop_duplicates(by)
+
+
+def seeds_of(study: Evidence, cell: pd.Series) -> pd.DataFrame:
+    """The mean accuracy of a row of `cells` with its interval over seeds."""
+    rows = study.outcomes
+    for column in CELL:
+        same = rows[column].isna() if pd.isna(cell[column]) else rows[column] == cell[column]
+        rows = rows[same]
+    return interval(rows, "accuracy", ["model"], statistic=mean)
 
 
 def best_by_rate(study: Evidence) -> pd.DataFrame:
@@ -50,10 +67,11 @@ def best_by_rate(study: Evidence) -> pd.DataFrame:
     best = best_cells(study)
     best = best[best["clipping"] != "none"]
     texts = [
-        f"{float(f'{threshold:.2g}'):g}: {100 * accuracy:.1f}"
+        f"{float(f'{threshold:.2g}'):g}{'*' if edge else ''}: {100 * accuracy:.1f}"
         + ("" if pd.isna(clipped) else f" ({100 * clipped:.0f})")
-        for threshold, accuracy, clipped in zip(
-            best["clipping_threshold"], best["accuracy"], best["clipped_fraction"], strict=True
+        for threshold, edge, accuracy, clipped in zip(
+            *(best[c] for c in ("clipping_threshold", "edge", "accuracy", "clipped_fraction")),
+            strict=True,
         )
     ]
     wide = best.assign(text=texts).pivot_table(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -487,3 +488,26 @@ def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target() -> No
 )
 def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
     assert batch_updates.size_that_pays({"knee": 8.0, "reach": reach}) == said
+
+
+def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked() -> None:
+    rows = pd.DataFrame(
+        [(1.0, 0.9), (2.0, 0.5), (3.0, 0.4)], columns=["clipping_threshold", "validation"]
+    ).assign(model="mlp", clipping="zclip", learning_rate=0.1, accuracy=0.5, exploded=0)
+    rows = rows.assign(clipped_fraction=0.5)
+    study: Any = Mock(outcomes=rows)
+    (best,) = thresholds.best_cells(study).to_dict("records")
+    assert (best["clipping_threshold"], best["edge"]) == (1.0, True)
+    (line,) = thresholds.best_by_rate(study).to_dict("records")
+    assert line["0.1"] == "1*: 50.0 (50)"
+
+
+def test_the_rates_that_explode_are_told_by_normalization(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pd.DataFrame(
+        {"normalization": ["none", "none", "batch"], "depth": [2, 4, 2], "1": [1.0, 0.1, np.nan]}
+    ).assign(**{"2": [0.3, 0.01, 10.0]})
+    monkeypatch.setattr(explosion, "boundary", lambda study: rows)
+    study: Any = None
+    found = explosion.batch_and_plain(study)
+    assert found["none"] == {"normalization": "none", "least": 0.01, "most": 1.0}
+    assert found["batch"] == {"normalization": "batch", "least": 10.0, "most": 10.0}
