@@ -109,10 +109,11 @@ def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
         },
     )
     assert (
-        "Without clipping, the MLP is most accurate at the learning rate 0.1, averaged over all "
-        "other factors. At the largest rate of the grid at most half of its trials explode. "
-        "Without clipping, the CNN is most accurate at the learning rate 0.1, averaged over all "
-        "other factors. From 1 on, 10 times that rate, more than half of its trials explode."
+        "Without clipping, the MLP is most accurate at the learning rate 0.1 (the edge of the "
+        "grid), averaged over all other factors. At the largest rate of the grid at most half of "
+        "its trials explode. Without clipping, the CNN is most accurate at the learning rate 0.1 "
+        "(the edge of the grid), averaged over all other factors. From 1 on, 10 times that rate, "
+        "more than half of its trials explode."
     ) in text
 
 

@@ -24,7 +24,8 @@ Words = dict[str, dict[str, dict[str, str]]]
 def words_of(study: Study | Search) -> Words:
     """The words of every level of ``study`` that has some.
 
-    >>> study = Study("s", "?", {"clipping": ("none", "value"), "learning_rate": 0.1}, seeds=(0,))
+    >>> factors = {"clipping": ("none", "value"), "learning_rate": 0.1}
+    >>> study = Study(name="s", question="?", factors=factors, seeds=(0,))
     >>> words_of(study)["clipping"]["none"]
     {'summary': 'the gradient as it is', 'reference': '-'}
     >>> words_of(study)["clipping"]["value"]["default"]
