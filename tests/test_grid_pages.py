@@ -431,8 +431,8 @@ def test_clippings_are_compared_at_multiples_of_the_best_rate(
     assert "0.1 (edge): none; 0.2 (edge): value" in text
     assert "At the best rate itself none of 1 clipping beats training without clipping" in text
     assert (
-        "At 10 times the best rate **value clipping** (+20.1 points) beats training without "
-        "clipping. The corrected rank test does not confirm it."
+        "At 10 times the best rate **value clipping** (+20.1 points, 95% interval +19.9 to +20.3) "
+        "beats training without clipping. The corrected rank test does not confirm it."
     ) in text
     assert "| value | 0.0 (0 and 0 of 1) | 0.0 (0 and 0 of 1) | +20.1 (1 and 0 of 1) |" in text
     # the trials that chose the rates are not those that are reported
@@ -470,7 +470,7 @@ def test_guards_are_compared_by_what_is_lost(
     text = words(page("disturbances", tmp_path))
     assert "30.1 points for a bad batch (MLP, 95% interval +29.9 to +30.3)" in text
     assert (
-        "**Bad batch** (MLP): 1 of 2 guards lose measurably less, at most 10.1 points; "
+        "**Bad batch** (MLP): 1 of 2 guards lose measurably less (at most 10.1 points); "
         "skipping steps does not."
     ) in text
     assert "**Worse than no guard**: skipping steps loses 60.1 points (95% interval" in text
