@@ -990,8 +990,8 @@ def test_many_effects_are_told_by_their_ends_and_counts() -> None:
         "points (the cosine schedule, MLP on digits; 95% interval −5.0 to −5.0; 10 pairs, 10 "
         "seeds) and +10.0 points (the plateau schedule, MLP on digits; 95% interval +10.0 to "
         "+10.0; 10 pairs, 10 seeds); 2 support the claim and 2 refute it. "
-        "Supported: the one cycle schedule; and the plateau schedule. "
-        "Refuted: the cosine schedule; and the step schedule."
+        "Supported: the one cycle schedule and the plateau schedule. "
+        "Refuted: the cosine schedule and the step schedule."
     )
     assert found.agreeing == "2 of 4"
     assert found.pooled_words == "+2.5 points (+2.5 to +2.5)"
