@@ -21,7 +21,7 @@ from report import (
 
 CLAIMS, QUESTIONS = claims.CLAIMS, advice.QUESTIONS
 exploded, missed = explosion.exploded, explosion.missed
-plain_and_aided, batch_and_plain = explosion.plain_and_aided, explosion.batch_and_plain
+plain_and_aided = explosion.plain_and_aided
 dense, deepest = initialization.dense, initialization.deepest
 same_products = thresholds.same_products
 against_none, holding, room = headline.against_none, headline.holding, headline.room
