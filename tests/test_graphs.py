@@ -14,7 +14,8 @@ from conftest import TOY
 from pretended_gpu import Watch, pretended_gpu
 from torch import Tensor, nn
 
-from benchmark import Trial, module_model, train
+from benchmark import Study, Trial, module_model, train
+from benchmark.driver import Options, run_study
 from benchmark.engine import REGISTRIES, graphs
 from benchmark.engine.graphs import CAPTURED, FixedStep, Graphs, NotRepeated, why_eager
 from benchmark.engine.program import Program
@@ -192,6 +193,14 @@ def test_another_choice_is_refused_in_a_line(monkeypatch):
         ValueError, match="BENCHMARK_GRAPHS must be one of 0, 1, always, but got 'y"
     ):
         train(some(1), device="cpu")
+
+
+def test_and_before_a_study_has_a_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, "yes")
+    study = Study(name="s", question="?", factors={"dataset": TOY, "epochs": 1}, seeds=(0,))
+    with pytest.raises(ValueError, match="BENCHMARK_GRAPHS must be one of 0, 1, always"):
+        run_study(study, Options(tmp_path / "r", device="cpu", progress=False, executor="here"))
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,14 @@ def memory(device: torch.device) -> int:
 
 
 def libraries(device: torch.device) -> dict[str, str]:
-    """What a GPU's numbers depend on, or may, besides torch; nothing for a CPU.
+    """What a GPU's numbers depend on besides torch; nothing for a CPU.
 
     Raises
     ------
     ValueError
-        If the environment asks for kernels or graphs that do not exist.
+        If the environment asks for graphs in other words than `settings.GRAPHS`, on a CPU too.
     """
+    captured = graphs()
     if device.type != "cuda":
         return {}
     try:
@@ -77,7 +78,7 @@ def libraries(device: torch.device) -> dict[str, str]:
         "cudnn": str(torch.backends.cudnn.version()),
         "driver": found[0] if found else "unknown",
         "convolutions": "torch" if asked() == "torch" else "unfolded",
-        "graphs": graphs(),
+        "graphs": captured,
     }
 
 
