@@ -1,5 +1,6 @@
 """Rates relative to each configuration's own best one: found first, then multiplied."""
 
+import dataclasses
 import math
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,6 +13,7 @@ from conftest import TOY
 from benchmark import RelativeRates, Study
 from benchmark.driver import Options, run_study, units
 from benchmark.driver.executors import InThisProcess
+from benchmark.driver.staged import Stages
 from benchmark.driver.stopping import Stopped
 from benchmark.records import SELECT
 from benchmark.records.rates import rate_at
@@ -125,6 +127,11 @@ def test_four_quarters_are_a_decade() -> None:
         ({"multiples": (1, 0)}, "`multiples` must be a positive number, but got 0"),
         ({"seeds": ()}, "`seeds` must be a sequence"),
         ({"extensions": -1}, "`extensions` must be a whole number in 0..100, but got -1"),
+        ({"baseline": "none"}, r"`baseline` must be None or a factor .* but got 'none'"),
+        ({"baseline": ("clip", "none")}, r"`baseline` must be a factor .* but got 'clip'"),
+        ({"baseline": ("seed", 1)}, r"`baseline` must be a factor .* but got 'seed'"),
+        ({"baseline": ("batch_size", 0)}, "`batch_size` must be .* but got 0"),
+        ({"baseline_multiples": (0,)}, "`baseline_multiples` must be .* but got 0"),
     ],
 )
 def test_relative_rates_that_make_no_sense_are_refused(wrong: dict[str, Any], words: str) -> None:
@@ -244,3 +251,47 @@ def test_a_block_may_have_seeds_of_its_own() -> None:
         ("value", 6),
     ]
     assert {t.seed for t in study.only({"seed": ["3"]}).trials()} == {3}
+
+
+# at the baseline's rates
+
+COMPARED = RelativeRates(
+    low=0.1,
+    high=1.0,
+    multiples=(1,),
+    seeds=(7, 8),
+    baseline=("normalization", "none"),
+    baseline_multiples=(3, 10),
+)
+
+
+def shared(path: Path, normalizations: tuple[str, ...]) -> pd.DataFrame:
+    factors = dict(STUDY.factors) | {"normalization": normalizations, "learning_rate": COMPARED}
+    study = Study(name="staged", question="?", factors=factors, seeds=(0, 1), checkpoints=4)
+    trials = run_study(study, here(path))
+    return trials[trials["arm"].str.startswith("shared")]
+
+
+def test_others_are_trained_at_multiples_of_the_baselines_best_rate(tmp_path: Path) -> None:
+    trials = shared(tmp_path, ("layer", "none"))
+    tried = tables(tmp_path)["trials"].query("arm == @SELECT")
+    best = chosen_rates(outcomes(tried), ["normalization"]).set_index("normalization")["best_rate"]
+    found = trials[["arm", "normalization", "learning_rate", "seed"]].values.tolist()
+    assert found == [
+        [arm, "layer", float(f"{times * best['none']:.4g}"), seed]
+        for arm, times in (("shared_x3", 3), ("shared_x10", 10))
+        for seed in (0, 1)
+    ]
+
+
+def test_without_the_baseline_nothing_is_trained_at_its_rates(tmp_path: Path) -> None:
+    assert shared(tmp_path, ("layer", "batch")).empty
+
+
+def test_trials_at_the_baselines_rates_are_planned() -> None:
+    def planned(rates: RelativeRates) -> int:
+        factors = dict(STUDY.factors) | {"learning_rate": rates}
+        return Stages(Study(name="s", question="?", factors=factors, seeds=(0, 1))).expected
+
+    alone = dataclasses.replace(COMPARED, baseline=None)
+    assert planned(COMPARED) - planned(alone) == 2 * 2

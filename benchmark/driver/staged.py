@@ -36,7 +36,14 @@ class _Configuration:
 
     def multiples(self, best: float) -> Iterator[Trial]:
         """The trials for which the best rate was looked for."""
-        for arm, rate in self.rates.multiplied(best).items():
+        yield from self._at(self.rates.multiplied(best))
+
+    def shared(self, best: float) -> Iterator[Trial]:
+        """Those at multiples of the baseline's best rate."""
+        yield from self._at(self.rates.shared(best))
+
+    def _at(self, rates: Mapping[str, float]) -> Iterator[Trial]:
+        for arm, rate in rates.items():
             at = dataclasses.replace(self.trial, learning_rate=rate, arm=arm)
             yield from (dataclasses.replace(at, seed=seed) for seed in self.seeds)
 
@@ -50,14 +57,25 @@ class Stages:
     """
 
     def __init__(self, study: Study) -> None:
-        found = [
-            _Configuration(rates, resolve(dataclasses.replace(trial, seed=rates.seeds[0])), seeds)
-            for rates, trial, seeds in study.configurations()
-        ]
-        # a default and its value are one configuration
-        self._configurations = list({(c.rates, c.trial.key): c for c in found}.values())
+        found: dict[tuple[RelativeRates, str], _Configuration] = {}
+        baselines: dict[_Configuration, str] = {}
+        for rates, trial, seeds in study.configurations():
+            one = dataclasses.replace(trial, seed=rates.seeds[0])
+            resolved = resolve(one)
+            # a default and its value are one configuration
+            known = found[rates, resolved.key] = _Configuration(rates, resolved, seeds)
+            if rates.baseline is not None:
+                factor, level = rates.baseline
+                baselines[known] = resolve(dataclasses.replace(one, **{factor: level})).key
+        self._configurations = list(found.values())
         self._tried: dict[_Configuration, list[float]] = {
             c: c.rates.start() for c in self._configurations
+        }
+        self._best: dict[_Configuration, float] = {}
+        by_key = {c.trial.key: c for c in self._configurations}
+        # a study that was narrowed may have lost the baseline
+        self._baselines = {
+            c: by_key[key] for c, key in baselines.items() if key in by_key and key != c.trial.key
         }
 
     @property
@@ -71,7 +89,8 @@ class Stages:
         for c in self._configurations:
             first = c.rates.start()[0]
             tried = [trial for rate in c.rates.beside(first) for trial in c.tried(rate)]
-            found |= {trial.key: trial for trial in [*tried, *c.multiples(first)]}
+            shared = c.shared(first) if c in self._baselines else ()
+            found |= {trial.key: trial for trial in [*tried, *c.multiples(first), *shared]}
         return list(found.values())
 
     def following(self, rows: Mapping[str, Row]) -> list[Trial]:
@@ -90,7 +109,12 @@ class Stages:
                 stage += [trial for rate in more for trial in configuration.tried(rate)]
             else:
                 del self._tried[configuration]
-                stage += configuration.multiples(rates.best(known))
+                self._best[configuration] = rates.best(known)
+                stage += configuration.multiples(self._best[configuration])
+        for configuration, baseline in list(self._baselines.items()):
+            if {configuration, baseline} <= self._best.keys():
+                del self._baselines[configuration]
+                stage += configuration.shared(self._best[baseline])
         # configurations that differ in the disturbance alone are tried by the same trials
         return list({trial.key: trial for trial in stage}.values())
 

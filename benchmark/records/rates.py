@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from benchmark.records.fields import POSITIVE, SEEDS, Rule, Several, Whole, check_fields
+from benchmark.records.fields import (
+    POSITIVE,
+    SEEDS,
+    TRIAL,
+    Rule,
+    Several,
+    Whole,
+    check_fields,
+    refused,
+)
 
 SELECT = "select"
 """Arm of the trials by which a configuration's best rate is found."""
+SHARED = "shared_"
+"""Arms at multiples of another configuration's best rate begin so: ``shared_x10``."""
 
 Score = tuple[float, float]
 """What a rate is chosen by: mean validation accuracy, then minus the mean capped loss."""
@@ -41,12 +53,32 @@ def _four_digits(rate: float) -> float:
     return float(f"{rate:.4g}")
 
 
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _baseline(field: str, value: Any) -> tuple[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise refused(field, value, "None or a factor with one of its levels: (factor, level)")
+    factor, level = value
+    known = [name for name in TRIAL if name not in _NO_FACTORS]
+    if factor not in known:
+        raise refused(field, factor, f"a factor ({', '.join(known)})")
+    return factor, TRIAL[factor](factor, level)
+
+
+_NO_FACTORS = ("learning_rate", "seed", "arm")
+
 RULES: dict[str, Rule] = {
     "low": POSITIVE,
     "high": POSITIVE,
     "multiples": Several(POSITIVE, "positive numbers"),
     "seeds": SEEDS,
     "extensions": Whole(0, 100),
+    "baseline": _baseline,
+    "baseline_multiples": Several(POSITIVE, "positive numbers"),
 }
 """What each field of `RelativeRates` may be."""
 
@@ -71,11 +103,20 @@ class RelativeRates:
         On which the best rate is found; none of them may be the study's own.
     extensions
         Most half-decades that are added on each side.
+    baseline
+        A factor and one of its levels, or None. Ten times one's own best rate is not ten times
+        another's; to compare at one and the same rate, every configuration is trained besides at
+        multiples of the best rate of that which differs from it in this level alone, where the
+        study has that one and both have a best rate.
+    baseline_multiples
+        What the baseline's best rate is multiplied by; the trials at 3 times it have the arm
+        ``shared_x3``. The baseline's own are those of ``multiples``.
 
     Raises
     ------
     ValueError
-        If a bound is no half-decade, ``low < high`` does not hold, or a number is not positive.
+        If a bound is no half-decade, ``low < high`` does not hold, a number is not positive, or
+        the baseline is no level of a factor.
 
     >>> RelativeRates(low=0.1, high=1.0).start()
     [0.1, 0.3162, 1.0]
@@ -86,6 +127,8 @@ class RelativeRates:
     multiples: Sequence[float] = (1, 3, 10)
     seeds: Sequence[int] = (100, 101)
     extensions: int = 2
+    baseline: tuple[str, Any] | None = None
+    baseline_multiples: Sequence[float] = (3, 10)
 
     def __post_init__(self) -> None:
         check_fields(self, RULES)
@@ -105,11 +148,16 @@ class RelativeRates:
     @property
     def name(self) -> str:
         """What the metadata of result files call it."""
-        times = ", ".join(f"{multiple:g}" for multiple in self.multiples)
         return (
-            f"{times} times the best of {self.low:g}..{self.high:g} on seeds "
-            f"{', '.join(map(str, self.seeds))}, at most {self.extensions} extensions"
-        )
+            f"{_listed(self.multiples)} times the best of {self.low:g}..{self.high:g} on seeds "
+            f"{_listed(self.seeds)}, at most {self.extensions} extensions"
+        ) + self._shared()
+
+    def _shared(self) -> str:
+        if self.baseline is None:
+            return ""
+        factor, level = self.baseline
+        return f"; {_listed(self.baseline_multiples)} times that with {factor} {level}"
 
     def arms(self) -> dict[str, float]:
         """Arm -> multiple.
@@ -164,3 +212,13 @@ class RelativeRates:
         {'x1': 0.5623, 'x3': 1.687, 'x10': 5.623}
         """
         return {arm: _four_digits(best * multiple) for arm, multiple in self.arms().items()}
+
+    def shared(self, best: float) -> dict[str, float]:
+        """Arm -> learning rate, for a configuration whose baseline's best rate is ``best``.
+
+        >>> RelativeRates(low=0.1, high=1.0, baseline=("clipping", "none")).shared(0.1778)
+        {'shared_x3': 0.5334, 'shared_x10': 1.778}
+        """
+        if self.baseline is None:
+            return {}
+        return {f"{SHARED}x{m:g}": _four_digits(best * m) for m in self.baseline_multiples}
