@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,8 @@ PAGES = {
     },
 }
 """The page about each study."""
+FILES = ("plan", "trials", "history", "layers", "labelled_steps", "alarms", "measurements")
+"""Tables that a study may have, in the order in which their hashes are listed."""
 ABSOLUTE = re.compile(r"(--results[ =])('/[^']*'|/\S*)")
 """A results folder as a path of the machine that the study ran on."""
 DEFAULT_SCALE = "quick"
@@ -65,6 +67,11 @@ def default_folder() -> Path:
         return Path(named)
     quick = (ROOT if CHECKOUT else Path()) / "results" / "quick"
     return REFERENCE if any(REFERENCE.glob("*/plan.parquet")) else quick
+
+
+def folder() -> str:
+    """The results folder, for a reader on another machine."""
+    return shown(default_folder())
 
 
 def shown(path: Path) -> str:
@@ -180,15 +187,14 @@ class Evidence:
         prefix = f"{shown(self.folder.parent)}/" if "/" not in folder else ""
         return f"{prefix}{folder}/{table}.parquet"
 
-    def hashes(self) -> pd.DataFrame:
-        """Columns ``file``, ``rows``, ``sha256`` of every parquet file of the study."""
-        rows = []
-        for table in ("plan", "trials", "history", "layers"):
-            path = self.folder / f"{table}.parquet"
-            if path.exists():
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                rows.append((self.file(table), len(getattr(self.results, table)), digest))
-        return pd.DataFrame(rows, columns=["file", "rows", "sha256"])
+    @property
+    def hashes(self) -> str:
+        """SHA-256 and name of every parquet file of the study, a line each."""
+        files = [path for t in FILES if (path := self.folder / f"{t}.parquet").exists()]
+        return "\n".join(
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {self.file(path.stem)}"
+            for path in files
+        )
 
 
 def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
@@ -217,6 +223,20 @@ def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd
     return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
 
 
+def per_group(
+    frame: pd.DataFrame, by: Sequence[str], statistic: Callable[..., pd.DataFrame], *args: Any, **kw: Any
+) -> pd.DataFrame:
+    """``statistic`` of each group of ``by`` in turn, with these columns added behind its own.
+
+    Of a frame without rows, what the statistic says of that: its columns.
+    """
+    groups = frame.groupby(list(by), sort=False, dropna=False)
+    parts = [statistic(g, *args, **kw).assign(**dict(zip(by, k, strict=True))) for k, g in groups]
+    if not parts:
+        return statistic(frame, *args, **kw).assign(**dict.fromkeys(by))
+    return pd.concat(parts, ignore_index=True)
+
+
 @functools.cache
 def load(study: str) -> Evidence | None:
     """The study's evidence in the chosen results folder; None where it was not run."""
@@ -225,6 +245,24 @@ def load(study: str) -> Evidence | None:
     if found is None or found.trials.empty:
         return None
     return Evidence(study, folder / study, found)
+
+
+def load_table(study: str, table: str, within: str = "") -> tuple[Evidence, pd.DataFrame] | None:
+    """A study that is one table, and no trials: where it comes from, and the table; None without.
+
+    ``within`` is a folder of the results that holds a study of its own, of a GPU for one.
+    """
+    return _load_table(default_folder() / within / study, table)
+
+
+@functools.lru_cache(8)
+def _load_table(folder: Path, table: str) -> tuple[Evidence, pd.DataFrame] | None:
+    path = folder / f"{table}.parquet"
+    if not path.exists():
+        return None
+    rows, metadata = results.read(table, path)
+    none = results.Results(*[pd.DataFrame()] * 4, metadata=metadata)
+    return Evidence(folder.name, folder, none), rows
 
 
 def all_studies() -> list[Evidence]:

@@ -353,20 +353,47 @@ def told(rows: pd.DataFrame | Iterable[Row], pattern: str, separator: str = ",")
     return listing((filled(pattern, row) for row in records(rows)), separator)
 
 
-def table(rows: pd.DataFrame | Iterable[Row], columns: Mapping[str, str]) -> Markdown:
+def table(
+    rows: pd.DataFrame | Iterable[Row],
+    columns: Mapping[str, str],
+    across: str = "",
+    cells: Mapping[str, str] | None = None,
+    missing: str = DASH,
+) -> Markdown:
     """Rows as a Markdown table: ``columns`` gives for each heading the pattern of its cells.
 
+    With ``across`` each value of that column has columns of its own, whose headings and ``cells``
+    are patterns both; rows that are alike in ``columns`` make one line, with ``missing`` where
+    none has the value. Values come in the order of the rows, numbers in ascending order.
+
     Columns of numbers are aligned to the right, and numbers do not break over lines.
+
+    >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
+    >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
+    | a | at 1 | at 2 |
+    | --- | ---: | ---: |
+    | x | 25.0% | 50.0% |
     """
-    cells = [[_cell(filled(pattern, row)) for pattern in columns.values()] for row in records(rows)]
-    plain = [[Markdown(cell).unescape() for cell in line] for line in cells]
+    found, cells = records(rows), cells or {}
+    values = list(dict.fromkeys(row[across] for row in found)) if across else []
+    if not any(isinstance(value, str) for value in values):
+        values.sort()
+    wide = [filled(head, {across: value}).unescape() for head in cells for value in values]
+    lines: dict[object, dict[str, str]] = {}
+    for i, row in enumerate(found):
+        first = {head: _cell(filled(pattern, row)) for head, pattern in columns.items()}
+        whole = dict.fromkeys([*columns, *wide], missing) | first
+        line = lines.setdefault(tuple(first.values()) if across else i, whole)
+        line |= {filled(h, row).unescape(): _cell(filled(p, row)) for h, p in cells.items()}
+    body = [list(line.values()) for line in lines.values()]
+    plain = [[Markdown(cell).unescape() for cell in line] for line in body]
+    heads = [str(Markdown.escape(head)) for head in (*columns, *wide)]
     rule = [
-        "---:" if cells and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
-        for i in range(len(columns))
+        "---:" if body and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
+        for i in range(len(heads))
     ]
-    heads = [str(Markdown.escape(head)) for head in columns]
-    lines = [" | ".join(line) for line in (heads, rule, *cells)]
-    return Markdown("\n".join(f"| {line} |" for line in lines) + "\n")
+    drawn = [" | ".join(line) for line in (heads, rule, *body)]
+    return Markdown("\n".join(f"| {line} |" for line in drawn) + "\n")
 
 
 def coded(text: object) -> Markdown:

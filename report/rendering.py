@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 
 from benchmark import figures, statistics
 from benchmark.statistics import speed
-from report import comparison, evidence, prose
+from report import claims, comparison, evidence, prose
 from report.evidence import Evidence
 from report.text import Markdown, block, code, fenced
 
@@ -250,7 +250,10 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
     }
     made.globals |= {
         **{f.__name__: f for f in (prose.between, prose.bounds, prose.sign, origin)},
+        **{path.stem: facts for path in source.glob("*.md") if (facts := module_of(path.stem))},
+        "claims": claims,
         "comparison": comparison,
+        "evidence": evidence,
         "figures": figures,
         "fixed2": prose.FORMATS["fixed2"],
         "speed": speed,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
-from benchmark import results
 from benchmark.statistics import speed
 from report import evidence
 from report.evidence import Evidence
-from report.prose import fixed, percent
+from report.prose import fixed
 
 STUDY, TABLE = "throughput", "measurements"
 WORKLOADS = speed.WORKLOADS
@@ -36,23 +33,8 @@ PARTS = {
 
 
 def timed(within: str = "") -> tuple[Evidence, pd.DataFrame] | None:
-    """Where the timings come from, and the timings; None where they were not taken.
-
-    ``within`` is a folder of the results that holds timings of their own, of a GPU for one.
-    """
-    return _timed(evidence.default_folder() / within / STUDY)
-
-
-@functools.lru_cache(4)
-def _timed(folder: evidence.Path) -> tuple[Evidence, pd.DataFrame] | None:
-    path = folder / f"{TABLE}.parquet"
-    if not path.exists():
-        return None
-    timings, metadata = results.read(TABLE, path)
-    empty = pd.DataFrame()
-    return Evidence(
-        STUDY, folder, results.Results(empty, empty, empty, empty, metadata=metadata)
-    ), timings
+    """Where the timings come from, and the timings; None where they were not taken."""
+    return evidence.load_table(STUDY, TABLE, within)
 
 
 def throughput(timings: pd.DataFrame) -> pd.DataFrame:
@@ -67,26 +49,21 @@ def throughput(timings: pd.DataFrame) -> pd.DataFrame:
 
 
 def peers(timings: pd.DataFrame) -> pd.DataFrame:
-    """`speed.relative`, with ``words`` of its arm, ``named`` workload and ``ratio`` as text."""
+    """`speed.relative` with words: of its arm, the ``named`` workload, the ratios and the width.
+
+    ``ratio`` is of processor time, ``hourly_ratio`` of trials an hour; ``place`` is an arm's in
+    the list of all.
+    """
     rows = speed.relative(timings)
+    alone = rows["arm"].ne("engine") & ~rows["arm"].isin(WIDE)
     return rows.assign(
         words=rows["arm"].map(speed.ARMS),
+        place=rows["arm"].map(list(speed.ARMS).index),
         named=rows["workload"].map(WORKLOADS),
+        width=rows["trials_together"].map(", K = {:g}".format).mask(alone, ""),
         ratio=[_ratio(row, "cpu") for row in rows.to_dict("records")],
+        hourly_ratio=[_ratio(row, "hourly") for row in rows.to_dict("records")],
     )
-
-
-def beside(compared: pd.DataFrame, value: str) -> pd.DataFrame:
-    """A row for each arm, its ``words``, and a column for each workload: ratio, interval, width."""
-    cells = compared.assign(cell=[_cell(row, value) for row in compared.to_dict("records")])
-    wide = cells.pivot(index="words", columns="workload", values="cell").fillna("")
-    shown = [words for words in speed.ARMS.values() if words in wide.index]
-    return wide.loc[shown].reset_index()
-
-
-def _cell(row: dict[Hashable, Any], value: str) -> str:
-    alone = row["arm"] not in WIDE and row["arm"] != "engine"
-    return _ratio(row, value) + ("" if alone else f", K = {row['trials_together']:g}")
 
 
 def _ratio(row: dict[Hashable, Any], value: str) -> str:
@@ -133,23 +110,11 @@ def overheads(timings: pd.DataFrame, factor: str) -> pd.DataFrame:
     return rows.rename(columns=named).assign(panel=panels)[["panel", *named.values()]]
 
 
-def guards(timings: pd.DataFrame) -> pd.DataFrame:
-    """Added time of each clipping in a loop over ``clip_grad_norm_``, a column for each network."""
-    rows = speed.overheads(timings, "guards")
-    cells = [
-        f"{percent(row['step'])} ({percent(row['step_low'])} to {percent(row['step_high'])})"
-        for row in rows.to_dict("records")
-    ]
-    named = rows.assign(cell=cells, network=rows["workload"].map(WORKLOADS))
-    return named.pivot_table("cell", "arm", "network", aggfunc="first", sort=False).reset_index()
-
-
 def diagnostics(timings: pd.DataFrame) -> pd.DataFrame:
-    """Added time of each measurement, a column for each workload and width."""
+    """`speed.overheads` of each measurement: what it is, and the ``unit`` that it is added to."""
     rows = speed.overheads(timings, "diagnostics")
     plain = [unit.replace(":", ",") for unit in units(rows)]
-    wide = rows.assign(unit=plain).pivot_table("examples", "arm", "unit", sort=False)
-    return wide.reset_index().assign(part=lambda r: r["arm"].map(PARTS))
+    return rows.assign(unit=plain, part=rows["arm"].map(PARTS))
 
 
 def targets(timings: pd.DataFrame) -> pd.DataFrame:
@@ -158,14 +123,3 @@ def targets(timings: pd.DataFrame) -> pd.DataFrame:
     split = [text.partition(":") for text in rows["target"]]
     words = [f"{speed.WORKLOADS.get(head, head)}{colon}{rest}" for head, colon, rest in split]
     return rows.assign(target=words, answer=rows["met"].map({True: "yes", False: "no"}))
-
-
-def start_up(timings: pd.DataFrame) -> pd.Series:
-    """Seconds from the start of a script to its first finished unit."""
-    return timings.loc[timings["what"] == "start-up", "seconds"]
-
-
-def digest(study: Evidence) -> str:
-    """SHA-256 of the file behind the page, and its name."""
-    data = (study.folder / f"{TABLE}.parquet").read_bytes()
-    return f"{hashlib.sha256(data).hexdigest()}  {study.file(TABLE)}"

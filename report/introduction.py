@@ -1,5 +1,0 @@
-"""What the introduction lists."""
-
-from report.claims import CLAIMS
-
-__all__ = ["CLAIMS"]
