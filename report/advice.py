@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import interval, mean, paired_comparison, share
-from report import batch_updates, headline, thresholds, throughput
+from benchmark.statistics import interval, mean
 from report.evidence import Evidence
 from report.prose import name
 
-answers, timed = batch_updates.answers, throughput.timed
-size_that_pays = batch_updates.size_that_pays
-against_none, holding = headline.against_none, headline.holding
-same_products = thresholds.same_products
 QUESTIONS = {
     "advice-deep": "Which clipping for an unnormalised 10-layer MLP at rate 0.5?",
     "advice-nan": "My loss went NaN at step 3. What now?",
@@ -66,48 +61,21 @@ def steadiest(rules: pd.DataFrame) -> dict[str, float]:
     return {"product": middle, "alike": int(alike), "rates": len(rules)}
 
 
-def slower(study: Evidence) -> dict[str, float]:
-    """What a tenth of the rate does to unclipped trials that went bad at once.
+def learned(rows: pd.DataFrame) -> pd.Series:
+    """The share that ``learned`` with its interval, ``trials``, and the share that ``exploded``."""
+    found = interval(rows.assign(any=0, learned=rows["learned"] == 1), "learned", ["any"])
+    found = found.rename(columns={"estimate": "learned"}).assign(exploded=rows["exploded"].mean())
+    return found.iloc[0]
 
-    ``trials``, and of the same trials at a tenth of the rate the share that ``learned`` with its
-    interval (``low``, ``high``) and that still ``exploded``; empty without such trials.
-    """
+
+def slower(study: Evidence) -> pd.DataFrame:
+    """Unclipped trials at a tenth of the rate at which the same trials went bad at once."""
     frame = study.outcomes[study.outcomes["clipping"] == "none"]
+    frame = frame.assign(rate=[float(f"{rate:.3g}") for rate in frame["learning_rate"]])
     bad = frame[(frame["exploded"] == 1) & (frame["first_bad_step"] <= SOON)]
-    keys = ["dataset", "model", "depth", "init_gain", "normalization", "seed"]
-    lower = bad.assign(wanted=(TENTH * bad["learning_rate"]).map(_rounded))
-    again = frame.assign(wanted=frame["learning_rate"].map(_rounded))
-    pairs = lower[[*keys, "wanted"]].merge(again, on=[*keys, "wanted"])
-    if pairs.empty:
-        return {}
-    learned, low, high = share(pairs["learned"] == 1, pairs["seed"])
-    ends = {"learned": learned, "low": low, "high": high}
-    return {"trials": len(pairs), "exploded": pairs["exploded"].mean(), **ends}
-
-
-def fate(study: Evidence) -> dict[str, float]:
-    """The share of unclipped explosions that ``learned`` all the same, with its interval.
-
-    Empty where none exploded.
-    """
-    bad = study.outcomes[study.outcomes["exploded"].eq(1) & study.outcomes["clipping"].eq("none")]
-    if bad.empty:
-        return {}
-    found = share(bad["learned"] == 1, bad["seed"])
-    return dict(zip(("learned", "low", "high"), found, strict=True))
-
-
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.3g}")
-
-
-def with_batch_norm(study: Evidence) -> dict[str, object]:
-    """Clipping in networks with batch normalization: explosions without it, what each adds."""
-    rows = study.outcomes[study.outcomes["normalization"] == "batch"]
-    if rows.empty or rows["clipping"].nunique() < 2:
-        return {}
-    bare = rows[rows["clipping"] == "none"]["exploded"].mean()
-    return {"bare": bare, "rows": paired_comparison(rows, "clipping", "none", "exploded")}
+    keys = ["dataset", "model", "depth", "init_gain", "normalization", "seed", "rate"]
+    tenth = bad.assign(rate=[float(f"{TENTH * rate:.3g}") for rate in bad["learning_rate"]])
+    return tenth[keys].merge(frame, on=keys)
 
 
 def costs(timings: pd.DataFrame, factors: tuple[str, ...] = ("clipping",)) -> pd.DataFrame:

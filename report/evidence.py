@@ -224,7 +224,11 @@ def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd
 
 
 def per_group(
-    frame: pd.DataFrame, by: Sequence[str], statistic: Callable[..., pd.DataFrame], *args: Any, **kw: Any
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    statistic: Callable[..., pd.DataFrame],
+    *args: Any,
+    **kw: Any,
 ) -> pd.DataFrame:
     """``statistic`` of each group of ``by`` in turn, with these columns added behind its own.
 

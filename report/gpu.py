@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.statistics import speed
-from report import evidence, throughput
+from report import evidence
 
 FOLDER = "gpu"
 STAGES = ("correctness", "graphs", "limits", "widths", "processes", "studies")
 MODEL, TOGETHER = "model", "together"
-arms, timed = throughput.arms, throughput.timed
-
-
-def stage(name: str) -> pd.DataFrame | None:
-    """The rows of a stage of the check; None where it was not run."""
-    path = evidence.default_folder() / FOLDER / f"{name}.csv"
-    rows = pd.read_csv(path, keep_default_na=False) if path.exists() else None
-    return None if rows is None or rows.empty else rows
 
 
 def found() -> dict[str, pd.DataFrame]:
-    """The stages that were run, by name."""
-    return {name: rows for name in STAGES if (rows := stage(name)) is not None}
+    """The rows of each stage of the check that was run, by its name."""
+    paths = {name: evidence.default_folder() / FOLDER / f"{name}.csv" for name in STAGES}
+    read = {n: pd.read_csv(p, keep_default_na=False) for n, p in paths.items() if p.exists()}
+    return {name: rows for name, rows in read.items() if len(rows)}
 
 
 def checked(rows: pd.DataFrame) -> pd.DataFrame:
@@ -33,26 +26,17 @@ def checked(rows: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(cases="size", agree="sum").reset_index()
 
 
-def by_width(rows: pd.DataFrame) -> pd.DataFrame:
-    """`widths` as estimates for a figure: microseconds a step and trial."""
-    time = rows["microseconds_a_trial"]
-    return rows.assign(estimate=time, low=time, high=time, panel="")
+def gains_of_width(rows: pd.DataFrame) -> pd.DataFrame:
+    """By ``model`` the ``best`` width, its ``time`` a trial and how many ``times`` faster it is.
 
-
-def gains_of_width(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """By ``model`` the ``best`` width, its ``time`` a trial and how many ``times`` faster it is."""
-    out: list[dict[str, object]] = []
-    for model, group in rows.groupby(MODEL):
-        own = group.set_index(TOGETHER)["microseconds_a_trial"].sort_index()
-        # the fewest that come within a tenth of the least time
-        best = int(own.index[own <= 1.1 * own.min()][0])
-        out.append(
-            {"model": model, "best": best, "time": own[best], "times": own.iloc[0] / own[best]}
-        )
-    return out
-
-
-def against_loop(timings: pd.DataFrame) -> pd.DataFrame:
-    """The engine's best against the baseline loop, with ``words`` for each workload."""
-    best = speed.best_ways(speed.throughput(timings))
-    return best.assign(words=best["workload"].map(speed.WORKLOADS))
+    The best is the fewest trials that come within a tenth of the least time.
+    """
+    time = rows.pivot(index=MODEL, columns=TOGETHER, values="microseconds_a_trial")
+    best = time.le(1.1 * time.min(axis=1), axis=0).idxmax(axis=1)
+    least = pd.Series({model: time.loc[model, width] for model, width in best.items()})
+    alone = time.bfill(axis=1).iloc[:, 0]
+    return (
+        pd.DataFrame({"best": best, "time": least, "times": alone / least})
+        .rename_axis(MODEL)
+        .reset_index()
+    )

@@ -11,9 +11,7 @@ from benchmark.statistics import (
     main_effects,
     ped_anova,
     stable_range,
-    status_shares,
 )
-from benchmark.status import STATUSES
 from report.evidence import Evidence
 
 EARLY = 10
@@ -21,12 +19,6 @@ EARLY = 10
 EXACT, FOREST, BEST_TENTH = "main effects, grid", "fANOVA, search", "PED-ANOVA, search"
 UNTAUGHT = ("random", "quasi-random")
 """Samplers that do not learn from their trials, which importance needs."""
-
-
-def endings(study: Evidence) -> pd.DataFrame:
-    """How many trials ended how: ``status``, ``meaning``, ``count``, ``share``."""
-    shares = status_shares(study.results.trials, ["study"])
-    return shares.assign(meaning=shares["status"].map(STATUSES))
 
 
 def breaking_rate(shares: pd.Series) -> float:
@@ -48,11 +40,9 @@ def best_rates(study: Evidence) -> pd.DataFrame:
     frame = study.outcomes[study.outcomes["clipping"] == "none"]
     if frame.empty:
         return pd.DataFrame()
-    broken = [
-        breaking_rate(rows.groupby("learning_rate")["exploded"].mean())
-        for _, rows in frame.groupby("model", sort=False)
-    ]
-    return stable_range(frame, ["model"]).assign(broken=broken)
+    shares = frame.groupby(["model", "learning_rate"], sort=False)["exploded"].mean()
+    found = stable_range(frame, ["model"])
+    return found.assign(broken=[breaking_rate(shares[model]) for model in found["model"]])
 
 
 def onsets(study: Evidence) -> pd.DataFrame:
@@ -63,21 +53,13 @@ def onsets(study: Evidence) -> pd.DataFrame:
     return rows[rows["exploded"] > 0].assign(early=lambda r: r["model"].map(early))
 
 
-def plain(study: Evidence) -> pd.DataFrame:
-    """The trials without normalization at a fixed batch size."""
-    frame = study.outcomes
-    return frame[frame["normalization"].eq("none") & frame["batch_policy"].eq("fixed")]
-
-
-def importance(study: Evidence) -> pd.DataFrame:
-    """Main-effect shares of the grid's factors, the largest first."""
-    effects = main_effects(study.outcomes, study.factors, "accuracy")
-    return effects.sort_values("estimate", ascending=False)
-
-
 def evaluators(study: Evidence, search: Evidence | None) -> pd.DataFrame:
-    """`importance`, and that on the searches that do not learn, with the ``panel`` of each."""
-    parts = [importance(study).assign(panel=EXACT)]
+    """Main-effect shares of the grid's factors, the largest first, with a ``panel``.
+
+    Beside them the importance on the searches that do not learn from their trials, where there are.
+    """
+    exact = main_effects(study.outcomes, study.factors, "accuracy")
+    parts = [exact.sort_values("estimate", ascending=False).assign(panel=EXACT)]
     rows = pd.DataFrame() if search is None else search.outcomes
     if len(rows):
         rows = rows[rows["arm"].isin(UNTAUGHT)]

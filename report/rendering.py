@@ -33,7 +33,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from matplotlib.figure import Figure
 
-from benchmark import figures, statistics
+from benchmark import figures, schema, statistics, status
 from benchmark.statistics import speed
 from report import claims, comparison, evidence, prose
 from report.evidence import Evidence
@@ -256,8 +256,10 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "evidence": evidence,
         "figures": figures,
         "fixed2": prose.FORMATS["fixed2"],
+        "schema": schema,
         "speed": speed,
         "statistics": statistics,
+        "statuses": status.STATUSES,
     }
     return made
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.schema import SCHEMA_VERSION, TABLES
 from report import evidence
 
-VERSION, COLUMNS = SCHEMA_VERSION, TABLES
 SOFTWARE = ("python", "torch", "optuna", "numpy", "pandas", "pyarrow")
 
 
