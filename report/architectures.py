@@ -5,30 +5,28 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.statistics import theoretical_recurrent_growth, theoretical_residual_growth
-from report import headline
-from report.evidence import Evidence
+from report.evidence import Evidence, where
+from report.headline import against_none
 from report.prose import name
 
-against_none, best_rates, trained = headline.against_none, headline.best_rates, headline.trained
-TIMES = headline.TIMES
 STEPS = 28
 """Rows of an image, which the recurrence takes one after another."""
 GAINS = (0.5, 1.0, 1.5, 2.0)
 
 
-def growth_of_theory() -> list[dict[str, float]]:
+def growth_of_theory() -> pd.DataFrame:
     """Growth of the squared gradient that theory expects, by ``gain``.
 
     ``dense`` per layer, ``first`` and ``last`` per step of a recurrence over standardized rows
     (between the first two and the last two of them), ``residual`` per block.
     """
-    found = []
-    for gain in GAINS:
-        steps = theoretical_recurrent_growth(gain, [1 / STEPS] * STEPS)
-        ends = {"first": float(steps[0]), "last": float(steps[-1])}
-        residual = theoretical_residual_growth(gain)
-        found.append({"gain": gain, "dense": gain**2, **ends, "residual": residual})
-    return found
+    found = pd.DataFrame({"gain": GAINS}).assign(dense=lambda f: f["gain"] ** 2)
+    steps = [theoretical_recurrent_growth(gain, [1 / STEPS] * STEPS) for gain in GAINS]
+    return found.assign(
+        first=[growth[0] for growth in steps],
+        last=[growth[-1] for growth in steps],
+        residual=[theoretical_residual_growth(gain) for gain in GAINS],
+    )
 
 
 def named(rows: pd.DataFrame) -> pd.Series:
@@ -41,9 +39,8 @@ def named(rows: pd.DataFrame) -> pd.Series:
 
 def compared(study: Evidence, clipping: str) -> pd.DataFrame:
     """A clipping against none: `against_none` with the ``network`` in words as its ``level``."""
-    rows = against_none(study)
-    rows = rows[rows["level"] == clipping] if len(rows) else rows
-    return rows.assign(level=named(rows)) if len(rows) else rows
+    rows = where(against_none(study), level=clipping)
+    return rows.assign(level=named(rows))
 
 
 def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]:
@@ -59,11 +56,7 @@ def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]
 
 
 def bare(study: Evidence) -> pd.DataFrame:
-    """Without clipping, by network: ``accuracy1`` to ``accuracy10``, ``exploded1`` and so on."""
-    rows = trained(study)
-    rows = rows[rows["clipping"] == "none"]
-    rows = rows.assign(network=named(rows)) if len(rows) else rows.assign(network="")
-    means = rows.groupby(["network", "times"], sort=False)[["accuracy", "exploded"]].mean()
-    wide = means.unstack()
-    wide.columns = [f"{value}{times}" for value, times in wide.columns]
-    return wide.reset_index()
+    """Mean ``accuracy`` and share ``exploded`` without clipping, by ``network`` and ``times``."""
+    rows = where(study.relative, clipping="none")
+    groups = rows.assign(network=named(rows)).groupby(["network", "times"], sort=False)
+    return groups[["accuracy", "exploded"]].mean().reset_index()

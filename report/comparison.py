@@ -14,7 +14,7 @@ from benchmark.statistics import (
     paired_ratio,
     stable_range,
 )
-from report.evidence import Evidence
+from report.evidence import Evidence, per_group, where
 
 BASELINES = {"clipping": "none", "normalization": "none", "batch_policy": "fixed"}
 AT_BEST, OVER_ALL = "at the best rates", "over all rates"
@@ -50,19 +50,6 @@ def tied(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["high"] >= rows["effect"].max()] if len(rows) else rows
 
 
-def disagreements(rows: pd.DataFrame) -> pd.DataFrame:
-    """Where the interval of the mean and the test of the ranks say different things."""
-    return rows[~rows["agree"].astype(bool)]
-
-
-def shares(study: Evidence, factor: str, value: str) -> dict[str, object]:
-    """The baseline's mean of a 0/1 column, and how the other ``levels`` change it."""
-    frame = study.outcomes
-    baseline = frame.loc[frame[factor] == BASELINES[factor], value].mean()
-    rows = paired_comparison(frame, factor, BASELINES[factor], value)
-    return {"baseline": baseline, "levels": rows.assign(factor=factor)}
-
-
 def robustness(study: Evidence, factor: str) -> pd.DataFrame:
     """By model and level: best rate, stable range, largest rates, sensitivity.
 
@@ -81,12 +68,9 @@ def costs(study: Evidence) -> pd.DataFrame:
 
     Columns ``model``, ``level``, ``steps`` (ratio), ``ratio`` (of seconds), ``low``, ``high``.
     """
-    frame = study.outcomes[study.outcomes["learned"] == 1]
-    parts = []
-    for model, rows in frame.groupby("model", sort=False):
-        steps, seconds = (
-            paired_ratio(rows, "batch_policy", "fixed", value) for value in ("steps", "seconds")
-        )
-        steps = steps.rename(columns={"ratio": "steps"})[["level", "steps"]]
-        parts.append(seconds.merge(steps, on="level").assign(model=model))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    frame, sides = where(study.outcomes, learned=1), ("batch_policy", "fixed")
+    steps, seconds = (
+        per_group(frame, ["model"], paired_ratio, *sides, value) for value in ("steps", "seconds")
+    )
+    steps = steps.rename(columns={"ratio": "steps"})[["model", "level", "steps"]]
+    return seconds.merge(steps, on=["model", "level"])

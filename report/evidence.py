@@ -46,6 +46,8 @@ FILES = ("plan", "trials", "history", "layers", "labelled_steps", "alarms", "mea
 """Tables that a study may have, in the order in which their hashes are listed."""
 ABSOLUTE = re.compile(r"(--results[ =])('/[^']*'|/\S*)")
 """A results folder as a path of the machine that the study ran on."""
+TIMES = {"x1": 1, "x3": 3, "x10": 10}
+"""Arms of trials at a multiple of a rate that others had found."""
 DEFAULT_SCALE = "quick"
 """Of a study script, where its command line names none."""
 
@@ -100,14 +102,32 @@ class Evidence:
         return outcomes(trials[trials["arm"] != SELECT])
 
     @cached_property
+    def looked(self) -> pd.DataFrame:
+        """Finished trials of the arm by which the best learning rates were found."""
+        trials = self.results.trials
+        return outcomes(trials[trials["arm"] == SELECT])
+
+    @property
     def tried(self) -> pd.DataFrame:
         """Finished trials over learning rates: those that looked for the best, where there are any.
 
         They say what lies on the edge of the rates that were tried.
         """
-        trials = self.results.trials
-        looked = outcomes(trials[trials["arm"] == SELECT])
-        return looked if len(looked) else self.outcomes
+        return self.looked if len(self.looked) else self.outcomes
+
+    @cached_property
+    def relative(self) -> pd.DataFrame:
+        """The outcomes at multiples of each configuration's best rate, with ``times``.
+
+        They are of fresh seeds, that had no part in choosing the rate.
+        """
+        times = self.outcomes["arm"].map(TIMES)
+        return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
+
+    @cached_property
+    def mapped(self) -> pd.DataFrame:
+        """The outcomes of no arm: of a map, at rates that are the same for all."""
+        return self.outcomes[self.outcomes["arm"].fillna("").eq("")]
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -221,6 +241,19 @@ def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd
     several = ends["min"] < ends["max"]
     low, high = several & (rate <= ends["min"]), several & (rate >= ends["max"])
     return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
+
+
+def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
+    """The rows that have these levels, by column: a value each, or a list of values.
+
+    >>> where(pd.DataFrame({"a": [1, 2, 3], "b": [*"xxy"]}), a=[2, 3], b="x")
+       a  b
+    1  2  x
+    """
+    for column, level in levels.items():
+        wanted = level if isinstance(level, list) else [level]
+        frame = frame[frame[column].isin(wanted)]
+    return frame
 
 
 def per_group(

@@ -245,6 +245,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "block": block,
         "coded": prose.coded,
         "load_study": evidence.load,
+        "where": evidence.where,
         "linked": linked,
         "study_link": study_link,
     }

@@ -466,7 +466,7 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
     )
     study: Any = SimpleNamespace(outcomes=rows)
     assert optimizers.shared(study)["updates"].tolist() == [10, 10]
-    found = optimizers.ranked(study)
+    found = optimizers.ranked(study, optimizers.bare(study.outcomes), ["optimizer"])
     assert dict(zip(found["optimizer"], found["accuracy"], strict=True)) == {
         "lion": 0.6,
         "sgd": 0.5,
