@@ -1,5 +1,6 @@
 """Every claim's verdict follows the data: made to support it, to refute it, mixed, and absent."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -37,6 +38,7 @@ from report.claims.records import (
     REFUTED,
     SHARE,
     SUPPORTED,
+    UNDECIDED,
     Effect,
     Found,
     Limits,
@@ -449,13 +451,13 @@ def test_data_that_disagree_make_a_part_depend(number: int, place: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "place"), EVERY_PART)
-def test_an_interval_across_the_threshold_makes_a_part_depend(number: int, place: int) -> None:
+def test_an_interval_across_the_threshold_leaves_a_part_undecided(number: int, place: int) -> None:
     part = part_of(number, place)
     across = Effect(
         (), part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""
     )
     found = Judged(part, part.measurements[0], None, Found((across,)))
-    assert found.verdict == DEPENDS
+    assert found.verdict == UNDECIDED
 
 
 @pytest.mark.parametrize("number", EVERY_CLAIM)
@@ -911,9 +913,9 @@ def test_what_single_changes_do_to_the_article_s_networks() -> None:
     ("low", "high", "word"),
     [
         (0.5, 0.9, SUPPORTED),
-        (0.49, 0.9, DEPENDS),
-        (0.2, 0.3, DEPENDS),
-        (0.0, 0.1, DEPENDS),
+        (0.49, 0.9, UNDECIDED),
+        (0.2, 0.3, UNDECIDED),
+        (0.0, 0.1, UNDECIDED),
         (0.0, 0.09, REFUTED),
     ],
 )
@@ -929,7 +931,9 @@ def test_a_verdict_is_where_the_interval_lies(low: float, high: float, word: str
         ([REFUTED], REFUTED),
         ([SUPPORTED, REFUTED], DEPENDS),
         ([SUPPORTED, DEPENDS], DEPENDS),
-        ([REFUTED, DEPENDS], DEPENDS),
+        ([REFUTED, UNDECIDED], UNDECIDED),
+        ([SUPPORTED, UNDECIDED], UNDECIDED),
+        ([SUPPORTED, REFUTED, UNDECIDED], DEPENDS),
         ([SUPPORTED, NOT_TESTED], SUPPORTED),
         ([NOT_TESTED, NOT_TESTED], NOT_TESTED),
         ([], NOT_TESTED),
@@ -1025,19 +1029,34 @@ def test_what_an_undecided_comparison_could_have_seen_is_stated() -> None:
     found = judge(part_of(11, 1), {"optimizers": made("optimizers", rows)}.get)
     # half of the seeds differ by two points: a standard error of 0.01 / sqrt(9)
     seen = 0.01 / 3 * (2.26216 + 0.88340)
-    assert found.verdict == DEPENDS
+    assert found.verdict == UNDECIDED
     assert found.detectable == pytest.approx(seen, rel=0.02)
     assert found.reason.endswith("would have found 1.1 points or more, four times out of five.")
 
 
-def test_a_claim_wants_data_where_nothing_contradicts_what_decides() -> None:
+def test_a_claim_is_undecided_where_nothing_contradicts_what_decides() -> None:
     across = Effect(("y",), 0.5, -1.0, 2.0, "")
     part = part_of(11, 1)
     undecided = Judged(part, part.measurements[0], None, Found((across,)))
-    assert claims.wants_data([judged(11, 1, SUPPORTED), undecided])
-    assert not claims.wants_data([judged(11, 1, SUPPORTED), judged(11, 1, REFUTED)])
-    assert not claims.wants_data([judged(11, 1, DEPENDS), undecided])
-    assert not claims.wants_data([judged(11, 1, SUPPORTED)])
+    supported, refuted = judged(11, 1, SUPPORTED), judged(11, 1, REFUTED)
+    assert claim_verdict([supported, undecided]) == UNDECIDED
+    assert claim_verdict([supported, refuted, undecided]) == DEPENDS
+    # what decides may stand in parts that are undecided themselves
+    both = [
+        dataclasses.replace(j, found=Found((*j.found.effects, across)))
+        for j in (supported, refuted)
+    ]
+    assert [j.verdict for j in both] == [UNDECIDED, UNDECIDED]
+    assert claim_verdict(both) == DEPENDS
+
+
+def test_a_part_can_be_judged_on_some_of_its_comparisons() -> None:
+    whole = mixed_up()
+    cosine = whole.among("cosine")
+    assert [whole.count(SUPPORTED), whole.count(REFUTED), whole.sides] == [2, 2, "2 / 2 / 0"]
+    assert [cosine.verdict, cosine.sides] == [SUPPORTED, "2 / 0 / 0"]
+    assert cosine.in_brackets == "+5.0 points, +5.0 to +5.0"
+    assert whole.among("plateau").verdict == NOT_TESTED
 
 
 def test_a_comparison_without_spread_is_counted_and_not_judged() -> None:
@@ -1136,14 +1155,14 @@ def test_the_table_has_every_claim_and_part(page: str) -> None:
     assert [f"| {number} | " in table for number in EVERY_CLAIM] == [True] * 14
 
 
-def test_the_table_counts_the_comparisons_in_favour(page: str, mixed: Any) -> None:
+def test_the_table_counts_the_comparisons_for_and_against(page: str, mixed: Any) -> None:
     ((_, parts),) = [entry for entry in mixed if entry[0].number == 3]
-    assert re.fullmatch(r"\d+ of \d+", parts[0].agreeing)
-    assert f"| {parts[0].agreeing} | {parts[0].pooled_words} |" in page
+    assert re.fullmatch(r"\d+ / \d+ / \d+", parts[0].sides)
+    assert f"| {parts[0].sides} | {parts[0].pooled_words} |" in page
 
 
 def test_the_headline_counts_the_claims(page: str) -> None:
-    assert "the verdicts on the 14 claims are: 1 supported and 13 depends." in page
+    assert "by the rules below, 1 is supported and 13 depend on the setting." in page
 
 
 def test_the_page_says_what_few_seeds_cannot_show(page: str) -> None:

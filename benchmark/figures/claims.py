@@ -27,8 +27,9 @@ VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
     "refuted": Style(VERMILION, "s"),
     "depends": Style(ORANGE, "D"),
+    "undecided": Style(GREY, "^"),
 }
-"""Style of each verdict on an effect."""
+"""Style of each verdict on an effect or on a part."""
 SLOT, LINE, GAP, FRAME, MOST = 0.13, 0.17, 0.1, 0.65, 1.5
 """Inches a comparison, a line of a label, between two labels, for a facet's axis, and for all
 comparisons of one label."""
@@ -124,6 +125,7 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     handles = [
         Line2D([], [], color=style.colour, marker=style.marker, linestyle="", label=word)
         for word, style in VERDICT_STYLES.items()
+        if any(facet["verdict"].eq(word).any() for facet in facets)
     ]
     handles += [
         Line2D([], [], color="black", marker="|", linestyle="", label="enough"),

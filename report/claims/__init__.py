@@ -12,10 +12,10 @@ from report.claims.judging import (
     by_part,
     claim_verdict,
     fewest_seeds,
+    part,
     verdicts,
-    wants_data,
 )
-from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, WORDS
+from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, WORDS
 
 __all__ = [
     "CLAIMS",
@@ -23,12 +23,13 @@ __all__ = [
     "NOT_TESTED",
     "REFUTED",
     "SUPPORTED",
+    "UNDECIDED",
     "WORDS",
     "all_judged",
     "by_claim",
     "by_part",
     "claim_verdict",
     "fewest_seeds",
+    "part",
     "verdicts",
-    "wants_data",
 ]

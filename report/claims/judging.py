@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from report.claims.records import (
     NOT_TESTED,
     REFUTED,
     SUPPORTED,
+    UNDECIDED,
     Claim,
     Effect,
     Found,
@@ -41,9 +43,9 @@ FEW, NAMED = 3, 6
 COUNTED = {
     SUPPORTED: ("supports it", "support it"),
     REFUTED: ("refutes it", "refute it"),
-    DEPENDS: ("does not decide", "do not decide"),
+    UNDECIDED: ("does not decide", "do not decide"),
 }
-SIDES = {SUPPORTED: "Supported", REFUTED: "Refuted", DEPENDS: "Undecided"}
+SIDES = {SUPPORTED: "Supported", REFUTED: "Refuted", UNDECIDED: "Undecided"}
 """How a list of the comparisons with a verdict begins."""
 
 
@@ -62,11 +64,25 @@ class Judged:
         words = map(self.part.verdict_on, self.found.effects)
         return combined(words, exists=self.part.exists)
 
+    def among(self, about: str) -> Judged:
+        """The same, judged on those comparisons alone whose label has ``about`` in it."""
+        effects = tuple(effect for effect in self.found.effects if about in effect.label)
+        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+
+    def count(self, verdict: str) -> int:
+        """Comparisons with this verdict."""
+        return sum(self.part.verdict_on(effect) == verdict for effect in self.found.effects)
+
     @property
     def agreeing(self) -> str:
         """How many of the comparisons support the part: ``5 of 6``."""
-        words = [self.part.verdict_on(effect) for effect in self.found.effects]
-        return f"{words.count(SUPPORTED)} of {len(words)}" if words else prose.DASH
+        effects = self.found.effects
+        return f"{self.count(SUPPORTED)} of {len(effects)}" if effects else prose.DASH
+
+    @property
+    def sides(self) -> str:
+        """How many of the comparisons support it, refute it and do neither: ``5 / 1 / 0``."""
+        return " / ".join(str(self.count(word)) for word in SIDES) if self.found.effects else ""
 
     @property
     def pooled(self) -> Effect | None:
@@ -75,16 +91,22 @@ class Judged:
 
     @property
     def pooled_words(self) -> str:
-        """The pooled effect with its interval, or a dash."""
+        """The pooled effect with its interval, or a dash: ``50.3% (29.4% to 71.8%)``."""
+        estimate, _, interval = self.in_brackets.partition(", ")
+        return f"{estimate} ({interval})" if interval else estimate
+
+    @property
+    def in_brackets(self) -> str:
+        """The same where brackets are open already: ``50.3%, 29.4% to 71.8%``."""
         unit, effect = self.part.unit, self.pooled
         if effect is None:
             return prose.DASH
-        return f"{unit.words(effect.estimate)} ({unit.spread(effect.low, effect.high)})"
+        return f"{unit.words(effect.estimate)}, {unit.spread(effect.low, effect.high)}"
 
     @property
     def detectable(self) -> float:
         """The largest of the smallest detectable differences of what does not decide; else NaN."""
-        undecided = [e for e in self.found.effects if self.part.verdict_on(e) == DEPENDS]
+        undecided = [e for e in self.found.effects if self.part.verdict_on(e) == UNDECIDED]
         return max(
             (e.detectable for e in undecided if math.isfinite(e.detectable)), default=math.nan
         )
@@ -134,7 +156,7 @@ class Judged:
             else ""
         )
         said = [stand_in + prose.opening(_sentence(self.part, self.found.effects))]
-        if self.verdict == DEPENDS:
+        if self.verdict in (DEPENDS, UNDECIDED):
             said += [_sides(self.part, self.found.effects), _could_have_seen(self)]
         return " ".join(sentence for sentence in said if sentence)
 
@@ -234,20 +256,25 @@ def of_claim(claim: Claim, load: Load = evidence.load) -> list[Judged]:
 
 
 def claim_verdict(judged: Sequence[Judged]) -> str:
-    """One verdict of the parts': all supported, all refuted, or it depends."""
-    return combined(j.verdict for j in judged)
+    """One verdict of the parts': all supported, all refuted, or it depends, or is undecided.
 
-
-def wants_data(judged: Sequence[Judged]) -> bool:
-    """Whether a claim depends for want of data: of what decides, nothing contradicts the rest."""
-    words = {j.part.verdict_on(effect) for j in judged for effect in j.found.effects}
-    return claim_verdict(judged) == DEPENDS and not {SUPPORTED, REFUTED} <= words
+    It depends where one comparison supports a part and one refutes the same or another.
+    """
+    verdict = combined(j.verdict for j in judged)
+    if verdict != UNDECIDED:
+        return verdict
+    return combined(j.part.verdict_on(effect) for j in judged for effect in j.found.effects)
 
 
 @functools.cache
 def all_judged() -> list[tuple[Claim, list[Judged]]]:
     """Every claim with its judged parts, from the chosen results folder."""
     return [(claim, of_claim(claim)) for claim in CLAIMS]
+
+
+def part(claim: int, place: int) -> Judged:
+    """A part of a claim, judged; both count from 1."""
+    return {c.number: parts for c, parts in all_judged()}[claim][place - 1]
 
 
 def fewest_seeds() -> dict[str, object]:

@@ -16,8 +16,10 @@ import numpy as np
 
 from report.evidence import Evidence
 
-SUPPORTED, REFUTED, DEPENDS, NOT_TESTED = "supported", "refuted", "depends", "not tested"
-WORDS = (SUPPORTED, REFUTED, DEPENDS, NOT_TESTED)
+SUPPORTED, REFUTED, DEPENDS = "supported", "refuted", "depends"
+UNDECIDED, NOT_TESTED = "undecided", "not tested"
+WORDS = (SUPPORTED, REFUTED, DEPENDS, UNDECIDED, NOT_TESTED)
+"""It depends where some of it is supported and some refuted; undecided lacks data."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,10 @@ class Part:
         return self.limits.unit
 
     def verdict_on(self, effect: Effect) -> str:
-        """Supported, refuted or depends, for one effect."""
+        """Supported, refuted or undecided, for one effect."""
         if effect.low >= self.limits.enough:
             return SUPPORTED
-        return REFUTED if effect.high < self.limits.smallest else DEPENDS
+        return REFUTED if effect.high < self.limits.smallest else UNDECIDED
 
     def rule(self, measurement: Measurement) -> str:
         """The rule in words."""
@@ -215,12 +217,13 @@ class Part:
         several = (
             "One comparison that supports it is enough; it is refuted where all refute it."
             if self.exists
-            else "Where several are compared, all must agree, or it depends."
+            else "Where several are compared, all must agree; it depends where some support and "
+            "some refute it."
         )
         return (
             f"{measurement.measured} Supported where the 95% interval lies wholly at or above "
             f"{unit.words(self.limits.enough)}, refuted where it lies wholly below "
-            f"{unit.words(self.limits.smallest)}; otherwise it depends. {several}"
+            f"{unit.words(self.limits.smallest)}; otherwise undecided. {several}"
         )
 
 
@@ -229,6 +232,8 @@ def combined(words: Iterable[str], *, exists: bool = False) -> str:
 
     >>> combined(["supported", "not tested"]), combined(["supported", "refuted"])
     ('supported', 'depends')
+    >>> combined(["supported", "undecided"])
+    'undecided'
     >>> combined(["supported", "refuted"], exists=True)
     'supported'
     """
@@ -237,7 +242,9 @@ def combined(words: Iterable[str], *, exists: bool = False) -> str:
         return NOT_TESTED
     if len(tested) == 1:
         return tested.pop()
-    return SUPPORTED if exists and SUPPORTED in tested else DEPENDS
+    if exists and SUPPORTED in tested:
+        return SUPPORTED
+    return DEPENDS if DEPENDS in tested or {SUPPORTED, REFUTED} <= tested else UNDECIDED
 
 
 @dataclass(frozen=True)
