@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -288,7 +290,22 @@ class SchemaError(ValueError):
 
 def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
     """Rows as a data frame with exactly the table's columns; what a row lacks is missing."""
-    return _typed(table, pd.DataFrame(rows, columns=list(TABLES[table]))).to_pandas()
+    schema = _schema(table)
+    try:
+        # without pandas on the way, which takes ten times as long for a few rows of many columns
+        arrays = [
+            pa.array([row.get(name) for row in rows], kind, from_pandas=True)
+            for name, kind in TABLES[table].items()
+        ]
+    except pa.ArrowException:
+        # pandas takes more for a number, such as True, and else says which column is wrong
+        return _typed(table, pd.DataFrame(rows, columns=schema.names)).to_pandas()
+    return _checked(table, pa.table(arrays, schema=schema)).to_pandas()
+
+
+@functools.cache
+def _schema(table: str) -> pa.Schema:
+    return pa.schema(list(TABLES[table].items()))
 
 
 ROUNDED = ("history", "layers")
@@ -330,18 +347,25 @@ def _typed(table: str, data: pd.DataFrame) -> pa.Table:
         raise SchemaError(f"{table} lacks the columns {', '.join(missing)}")
     if extra := [c for c in data if c not in columns]:
         raise SchemaError(f"{table} has the unknown columns {', '.join(map(str, extra))}")
-    schema = pa.schema(list(columns.items()))
-    try:
-        rows = pa.Table.from_pandas(data, schema, preserve_index=False, nthreads=1)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise SchemaError(f"{table} has a value of the wrong type: {error}") from error
-    if data.duplicated(KEYS[table]).any():
-        row = data[data.duplicated(KEYS[table])].iloc[0]
-        raise SchemaError(f"{table} has two rows for {row[KEYS[table]].to_dict()}")
-    if table == "trials" and (bad := set(data["status"]) - set(STATUSES)):
+    arrays = []
+    for name, kind in columns.items():
+        try:
+            arrays.append(pa.array(data[name], kind, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise SchemaError(f"{table} has a value of the wrong type: {name}: {error}") from error
+    return _checked(table, pa.table(arrays, schema=_schema(table)))
+
+
+def _checked(table: str, rows: pa.Table) -> pa.Table:
+    """``rows``, of which no two have the same key, and whose statuses are known."""
+    by = KEYS[table]
+    if rows.group_by(by, use_threads=False).aggregate([]).num_rows < rows.num_rows:
+        keys = rows.select(by).to_pandas()
+        twice = keys[keys.duplicated()].iloc[0]
+        raise SchemaError(f"{table} has two rows for {twice.to_dict()}")
+    if table == "trials" and (bad := set(rows["status"].unique().to_pylist()) - set(STATUSES)):
         raise SchemaError(f"unknown status {sorted(map(str, bad))}; allowed: {', '.join(STATUSES)}")
-    # pandas' own note on its columns would make equal rows unequal files
-    return rows.replace_schema_metadata()
+    return rows
 
 
 def _rounded(rows: pa.Table) -> pa.Table:
