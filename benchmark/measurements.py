@@ -229,26 +229,34 @@ def _columns(layout: Layout, values: Mapping[str, Tensor], trials: int) -> np.nd
     return table.cpu().double().numpy()
 
 
+STEP_COLUMNS = (
+    *("train_loss", "train_loss_max", "gradient_norm_median", "gradient_norm_p90"),
+    *("gradient_norm_max", "clipped_fraction"),
+)
+
+
 def summarize_steps(losses: np.ndarray, norms: np.ndarray, clipped: np.ndarray) -> dict[str, float]:
     """One row of history from the steps since the last: arrays of shape (steps,).
 
     NaN is left out of quantiles and maxima unless there is nothing else; infinity is not.
     """
+    if not len(losses):
+        return dict.fromkeys(STEP_COLUMNS, float("nan"))
+    # NaN is sorted to the end
+    ordered = np.sort(norms)
+    if np.isnan(ordered[-1]):
+        ordered = ordered[~np.isnan(ordered)]
     with np.errstate(invalid="ignore"):
-        ordered = np.sort(norms[~np.isnan(norms)])
-        return {
-            "train_loss": float(np.mean(losses)) if len(losses) else float("nan"),
-            "train_loss_max": float(_greatest(losses)),
-            "gradient_norm_median": _quantile(ordered, 0.5),
-            "gradient_norm_p90": _quantile(ordered, 0.9),
-            "gradient_norm_max": float(_greatest(norms)),
-            "clipped_fraction": float(np.mean(clipped)) if len(clipped) else float("nan"),
-        }
-
-
-def _greatest(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.max()) if len(known) else float("nan")
+        mean = float(losses.mean())
+    return {
+        "train_loss": mean,
+        # the one maximum that passes over NaN
+        "train_loss_max": float(np.fmax.reduce(losses)),
+        "gradient_norm_median": _quantile(ordered, 0.5),
+        "gradient_norm_p90": _quantile(ordered, 0.9),
+        "gradient_norm_max": _quantile(ordered, 1.0),
+        "clipped_fraction": float(clipped.mean()),
+    }
 
 
 def _quantile(ordered: np.ndarray, q: float) -> float:

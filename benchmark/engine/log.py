@@ -131,28 +131,22 @@ class Log:
         if not self.steps:
             self.initial_loss = float(losses[0])
         disturbed = self.disturbed(len(losses))
-        # where the loss itself is not finite, no scale brings the network back
-        skipped = np.isfinite(losses) & ~np.isfinite(norms) & self.scale.skips_overflow
-        broken = np.flatnonzero(~(np.isfinite(losses) & (np.isfinite(norms) | skipped)))
-        norms = np.where(skipped, np.nan, norms)
-        if len(broken):
-            end = int(broken[0]) + 1
-            losses, norms, clipped = losses[:end], norms[:end], clipped[:end]
-            skipped = skipped[:end]
-            self._break(
-                self.steps + end, "loss" if not np.isfinite(losses[-1]) else "gradient norm"
-            )
-        level = spike_level(self.initial_loss)
-        spikes = losses > level
-        if self.scale.disturbance.changes_batch:
-            spikes[disturbed.start : disturbed.stop] = False
-        above = np.flatnonzero(spikes)
-        if self.spike_step is None and len(above):
-            self.spike_step = self.steps + int(above[0]) + 1
-            loss = losses[above[0]]
-            self.reason = self.reason or (
-                f"loss {loss:.4g} above {level:.4g} at step {self.spike_step}"
-            )
+        finite = np.isfinite(losses), np.isfinite(norms)
+        skipped = np.zeros(len(losses), dtype=bool)
+        if not (finite[0].all() and finite[1].all()):
+            # where the loss itself is not finite, no scale brings the network back
+            skipped = finite[0] & ~finite[1] & self.scale.skips_overflow
+            broken = np.flatnonzero(~(finite[0] & (finite[1] | skipped)))
+            norms = np.where(skipped, np.nan, norms)
+            if len(broken):
+                end = int(broken[0]) + 1
+                losses, norms, clipped = losses[:end], norms[:end], clipped[:end]
+                skipped = skipped[:end]
+                self._break(
+                    self.steps + end, "loss" if not np.isfinite(losses[-1]) else "gradient norm"
+                )
+        if self.spike_step is None:
+            self._look_for_spike(losses, disturbed)
         if disturbed and disturbed.start < len(losses) and self.disturbed_step is None:
             self.disturbed_step = self.steps + disturbed.start + 1
         self.steps += len(losses)
@@ -172,6 +166,18 @@ class Log:
                 "skipped_fraction": self._share(skipped),
             }
         )
+
+    def _look_for_spike(self, losses: np.ndarray, disturbed: range) -> None:
+        level = spike_level(self.initial_loss)
+        spikes = losses > level
+        if self.scale.disturbance.changes_batch:
+            spikes[disturbed.start : disturbed.stop] = False
+        if spikes.any():
+            first = int(spikes.argmax())
+            self.spike_step = self.steps + first + 1
+            self.reason = self.reason or (
+                f"loss {losses[first]:.4g} above {level:.4g} at step {self.spike_step}"
+            )
 
     def _share(self, skipped: np.ndarray) -> float | None:
         """Share of steps that were skipped; None where none can be."""
