@@ -9,8 +9,9 @@ the probe is dL/dh.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,6 +36,26 @@ def layer_kind(layer: nn.Module) -> str:
     return "conv2d" if isinstance(layer, nn.Conv2d) else "linear"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a pass through K networks showed: tensors by name of a parameter tensor or a layer.
+
+    ``gradients`` (K, ...) of the mean loss by the parameters; the norm of its gradient by a layer's
+    pre-activation h in ``errors`` (K,), and the root mean square and the mean of h in ``rms`` and
+    ``means`` (K,).
+    """
+
+    gradients: Mapping[str, Tensor]
+    errors: Mapping[str, Tensor]
+    rms: Mapping[str, Tensor]
+    means: Mapping[str, Tensor]
+
+
+Pass = Callable[[Tensor, Tensors, Tensor, Tensor], Seen | None]
+"""``(parameters (K, D), buffers (K, ...), images (N, C, H, W), labels (N,)) -> what was seen``, or
+None where this pass does not see every layer; it may change the buffers."""
+
+
 def measure_layers(
     model: nn.Module,
     layout: Layout,
@@ -43,6 +64,7 @@ def measure_layers(
     images: Tensor,
     labels: Tensor,
     loss: Loss = cross_entropy,
+    quicker: Pass | None = None,
 ) -> Arrays:
     """Norms at every layer for K trials on one batch, in training mode.
 
@@ -57,6 +79,8 @@ def measure_layers(
         (N, C, H, W) and (N,), the same for every trial.
     loss
         ``(logits (N, classes), labels (N,)) -> (N,)``: of every example.
+    quicker
+        Taken instead of lifting the model over the trials, where it sees every layer.
 
     Returns
     -------
@@ -67,17 +91,33 @@ def measure_layers(
     """
     shapes = _shapes(model, images, parameters, buffers, layout)
     at_once = max(1, PROBE_NUMBERS // max(1, sum(s.numel() for s in shapes.values())))
+
+    def copies(some: slice) -> Tensors:
+        return {name: buffer[some].clone() for name, buffer in buffers.items()}
+
     pieces = []
     for i in range(0, len(parameters), at_once):
         some = slice(i, i + at_once)
-        state = {name: buffer[some].clone() for name, buffer in buffers.items()}
-        pieces.append(
-            _measure(model, layout, parameters[some], state, shapes, loss, images, labels)
-        )
+        own = parameters[some]
+        seen = quicker(own, copies(some), images, labels) if quicker is not None else None
+        if seen is None:
+            seen = _lifted_pass(model, layout, own, copies(some), shapes, loss, images, labels)
+        pieces.append(_figures(layout, own, seen))
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _measure(
+def _figures(layout: Layout, parameters: Tensor, seen: Seen) -> Arrays:
+    trials = len(parameters)
+    return {
+        "gradient_norm": norms_by_layer(layout, seen.gradients),
+        "backprop_norm": _columns(layout, seen.errors, trials),
+        "activation_rms": _columns(layout, seen.rms, trials),
+        "activation_mean": _columns(layout, seen.means, trials),
+        "parameter_norm": norms_by_layer(layout, layout.split(parameters)),
+    }
+
+
+def _lifted_pass(
     model: nn.Module,
     layout: Layout,
     parameters: Tensor,
@@ -86,7 +126,7 @@ def _measure(
     loss: Loss,
     images: Tensor,
     labels: Tensor,
-) -> Arrays:
+) -> Seen:
     trials = len(parameters)
     leaves = {k: v.detach().requires_grad_(True) for k, v in layout.split(parameters).items()}
     probes = {k: parameters.new_zeros(trials, *s).requires_grad_(True) for k, s in shapes.items()}
@@ -112,16 +152,9 @@ def _measure(
     gradients = torch.autograd.grad(
         losses.sum(), [*leaves.values(), *probes.values()], materialize_grads=True
     )
-    by_tensor = dict(zip(leaves, gradients, strict=False))
     by_probe = dict(zip(probes, gradients[len(leaves) :], strict=True))
-    backprop = {name: norm_in_double(e.flatten(1), dim=1) for name, e in by_probe.items()}
-    return {
-        "gradient_norm": norms_by_layer(layout, by_tensor),
-        "backprop_norm": _columns(layout, backprop, trials),
-        "activation_rms": _columns(layout, norms, trials),
-        "activation_mean": _columns(layout, means, trials),
-        "parameter_norm": norms_by_layer(layout, leaves),
-    }
+    errors = {name: norm_in_double(e.flatten(1), dim=1) for name, e in by_probe.items()}
+    return Seen(dict(zip(leaves, gradients, strict=False)), errors, norms, means)
 
 
 def measure_module(
@@ -146,24 +179,15 @@ def measure_module(
         for name, p in trained.items()
     }
     values = {name: h.detach() for name, h in seen.items()}
-    backprop = {name: p.grad for name, p in probes.items()}
-    return {
-        "gradient_norm": norms_by_layer(layout, gradients),
-        "backprop_norm": _columns(
-            layout,
-            {n: norm_in_double(e).unsqueeze(0) for n, e in backprop.items() if e is not None},
-            1,
-        ),
-        "activation_rms": _columns(
-            layout,
-            {n: (norm_in_double(h) / h.numel() ** 0.5).unsqueeze(0) for n, h in values.items()},
-            1,
-        ),
-        "activation_mean": _columns(layout, {n: h.mean().view(1) for n, h in values.items()}, 1),
-        "parameter_norm": norms_by_layer(
-            layout, {name: p.detach().unsqueeze(0) for name, p in trained.items()}
-        ),
-    }
+    errors = {name: p.grad for name, p in probes.items()}
+    found = Seen(
+        gradients=gradients,
+        errors={n: norm_in_double(e).unsqueeze(0) for n, e in errors.items() if e is not None},
+        rms={n: (norm_in_double(h) / h.numel() ** 0.5).unsqueeze(0) for n, h in values.items()},
+        means={n: h.mean().view(1) for n, h in values.items()},
+    )
+    parameters = layout.join({name: p.detach() for name, p in trained.items()})
+    return _figures(layout, parameters.unsqueeze(0), found)
 
 
 _SHAPES: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], dict[str, torch.Size]]]
@@ -213,11 +237,17 @@ def norms_by_layer(layout: Layout, tensors: Mapping[str, Tensor]) -> np.ndarray:
     """Norm of all of a layer's tensors together, (K, L), from tensors (K, ...) by name."""
     trials = len(next(iter(tensors.values())))
     norms = {
-        layer: norm_in_double(torch.cat([tensors[n].flatten(1) for n in names], dim=1), dim=1)
+        layer: _norm_of_all([tensors[name] for name in names])
         for layer, names in layout.layers.items()
         if names
     }
     return _columns(layout, norms, trials)
+
+
+def _norm_of_all(tensors: Sequence[Tensor]) -> Tensor:
+    # one by one: to join them takes as long as their norm
+    each = [norm_in_double(tensor.reshape(len(tensor), -1), dim=1) for tensor in tensors]
+    return each[0] if len(each) == 1 else torch.linalg.vector_norm(torch.stack(each), dim=0)
 
 
 def _columns(layout: Layout, values: Mapping[str, Tensor], trials: int) -> np.ndarray:

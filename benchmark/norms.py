@@ -14,7 +14,7 @@ SMALLEST_SQUARED, LARGEST_SQUARED = 1e-14, 1e17
 1e-7 of the smallest, and the sum of a hundred times the largest, still have their squares."""
 
 
-def norm_in_double(tensor: Tensor, dim: int | None = None) -> Tensor:
+def norm_in_double(tensor: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Root of the sum of squares, which are added in double precision; the result is double.
 
     >>> round(norm_in_double(torch.tensor([3e30, 4e30])).item() / 1e30, 6)

@@ -10,7 +10,8 @@ Tensors have the trial as their first axis and the example as their second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
@@ -53,13 +54,21 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     if type(module) is nn.Sequential and is_chain(module):
         children = list(module._modules.items())
         while children:
-            pooled = pooled_convolution(children, tensors, x)
+            # what is watched has outputs of its own
+            pooled = None if _WATCHING else pooled_convolution(children, tensors, x)
             if pooled is not None:
                 x, children = pooled
                 continue
             name, child = children.pop(0)
             x = forward(child, _own(tensors, name), x)
         return x
+    outputs = _outputs(module, tensors, x)
+    for see in _WATCHING:
+        see(module, outputs)
+    return outputs
+
+
+def _outputs(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     # a subclass may do something else than its base
     layer = LAYERS.get(type(module))
     if layer is not None and _is_usual(module, x):
@@ -70,6 +79,19 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
         # a GPU's kernels ask for the order in memory, which vmap tells of the usual one alone
         x = x.contiguous()
     return vmap(lambda own, inputs: functional_call(module, own, (inputs,)))(dict(tensors), x)
+
+
+_WATCHING: list[Callable[[nn.Module, Tensor], None]] = []
+
+
+@contextmanager
+def watched(see: Callable[[nn.Module, Tensor], None]) -> Iterator[None]:
+    """Within, ``see`` is called with every layer that goes forward by itself, and its outputs."""
+    _WATCHING.append(see)
+    try:
+        yield
+    finally:
+        _WATCHING.remove(see)
 
 
 def _own(tensors: Tensors, child: str) -> dict[str, Tensor]:

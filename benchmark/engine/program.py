@@ -9,6 +9,7 @@ pass. What a strategy does to one trial's gradient is lifted over the trials wit
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from benchmark.engine.batched import forward
 from benchmark.engine.dense import DenseChain
 from benchmark.engine.fitting import Limit, limit
+from benchmark.engine.layers import LayerByLayer, WatchedChain
 from benchmark.engine.one_by_one import (
     RANDOM_STATE,
     OneByOne,
@@ -34,7 +36,7 @@ from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
 from benchmark.engine.resolve import Parts, build_model, shape_of, smallest_batch
 from benchmark.engine.updates import at_once
 from benchmark.layout import Layout
-from benchmark.measurements import Arrays, measure_layers, measure_module
+from benchmark.measurements import Arrays, Pass, measure_layers, measure_module
 from benchmark.models import MODELS, initialize
 from benchmark.models.transformer import Attention
 from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
@@ -586,14 +588,24 @@ class Program:
         self._set_mode(training=True)
         parameters, buffers, loss = population.parameters, population.buffers, self.parts.loss.value
         if self.one_by_one is None:
-            return measure_layers(
-                self.model, self.layout, parameters, buffers, images, labels, loss
-            )
+            where = self.model, self.layout, parameters, buffers, images, labels, loss
+            return measure_layers(*where, quicker=self._watched)
         each = []
         for k in range(len(parameters)):
             with self.one_by_one.carrying(parameters, buffers, k, keep=False) as trained:
                 each.append(measure_module(self.model, self.layout, trained, images, labels, loss))
         return {name: np.concatenate([some[name] for some in each]) for name in each[0]}
+
+    @functools.cached_property
+    def _watched(self) -> Pass | None:
+        """A pass that sees every layer; on a GPU none is known to be quicker than lifting."""
+        if self.device.type != "cpu":
+            return None
+        parts = self.parts
+        chain = WatchedChain.of(self.model, self.layout, parts.loss, parts.precision, self.device)
+        if isinstance(chain, WatchedChain):
+            return chain.see
+        return LayerByLayer(self.model, self.layout, parts.loss.value).see
 
     def sharpness(self, population: Population, images: Tensor, labels: Tensor) -> Tensor:
         """The Hessian's eigenvalue of largest magnitude (K,), by power iteration.
