@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import string
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +30,13 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NUMERIC = re.compile(r"[<>]? ?[+−]?[\d.,]+%?|[–∞]|")
 """What counts as a number in a cell of a table."""
-SHORT = re.compile(rf"(?=.*\d)[\d\s.,:;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p]*( to )?[\d\s.,%+−∞]*")
+SHORT = re.compile(rf"(?=.*\d)[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p]*( to )?[\d\s.,%+−∞]*")
 """Cells that a narrow column does not break over lines: numbers and ranges of numbers."""
+BRACKETS = re.compile(r"\([^()]*\)")
+TOGETHER = re.compile(r"(?<=\d) of (?=\d)|(?<=\d) (?=[a-z]+\b)| &#61; ")
+"""Spaces of a longer cell at which no line ends: 5 of 6, 10 seeds, K = 2."""
+LINE, PADDING = 104, 2
+"""Characters on a line of a table at the width of the text, and those beside each cell."""
 
 PHRASES = {
     ("clipping", "none"): "no clipping",
@@ -76,7 +82,7 @@ def setting(factor: str, level: object) -> str:
     if factor == "updates":
         return f"training for {level:,} updates"
     if factor in ("learning_rate", "batch_size", "epochs"):
-        return f"{name(factor)} {level:g}"
+        return f"{name(factor)} {number(level)}"
     return phrase(factor, level)
 
 
@@ -257,7 +263,7 @@ def rate(value: float, edge: object) -> str:
     >>> rate(0.1, ""), rate(10.0, "high")
     ('0.1', '10 (edge)')
     """
-    return f"{value:g}{' (edge)' if edge else ''}"
+    return f"{number(value)}{' (edge)' if edge else ''}"
 
 
 def names(levels: Iterable[object]) -> str:
@@ -282,7 +288,7 @@ FORMATS: dict[str, Format] = {
     "fixed": fixed,
     "fixed2": lambda value: fixed(value, 2),
     "whole": lambda value: fixed(value, 0),
-    "g": lambda value: DASH if is_nothing(value) else f"{value:g}",
+    "g": number,
     "percent": percent,
     "percent0": lambda share: percent(share, 0),
     "hundredths": lambda share: fixed(100 * share) if not is_nothing(share) else DASH,
@@ -366,7 +372,9 @@ def table(
     are patterns both; rows that are alike in ``columns`` make one line, with ``missing`` where
     none has the value. Values come in the order of the rows, numbers in ascending order.
 
-    Columns of numbers are aligned to the right, and numbers do not break over lines.
+    Columns of numbers are aligned to the right, and numbers do not break over lines. A column that
+    no row has anything in is left out. Where the table would be wider than the page, headings
+    break where their columns do.
 
     >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
     >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
@@ -387,13 +395,27 @@ def table(
         line |= {filled(h, row).unescape(): _cell(filled(p, row)) for h, p in cells.items()}
     body = [list(line.values()) for line in lines.values()]
     plain = [[Markdown(cell).unescape() for cell in line] for line in body]
-    heads = [str(Markdown.escape(head)) for head in (*columns, *wide)]
-    rule = [
-        "---:" if body and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
-        for i in range(len(heads))
+    heads = [*columns, *wide]
+    told_in = [i for i in range(len(heads)) if any(line[i] not in ("", DASH) for line in plain)]
+    shown_in = told_in or range(len(heads))
+    longest = [max((len(line[i]) for line in plain), default=0) for i in range(len(heads))]
+    broad = sum(max(len(heads[i]), longest[i]) + PADDING for i in shown_in) > LINE
+    drawn = [
+        [_heading(heads[i], longest[i] if broad else LINE) for i in shown_in],
+        [
+            "---:" if body and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
+            for i in shown_in
+        ],
+        *([line[i] for i in shown_in] for line in body),
     ]
-    drawn = [" | ".join(line) for line in (heads, rule, *body)]
-    return Markdown("\n".join(f"| {line} |" for line in drawn) + "\n")
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in drawn) + "\n")
+
+
+def _heading(head: str, width: int) -> str:
+    """A heading in lines of at most ``width`` characters, no word broken."""
+    longest = max(map(len, head.split()), default=1)
+    lines = textwrap.wrap(head, max(width, longest), break_on_hyphens=False)
+    return " <br>".join(str(Markdown.escape(line)) for line in lines)
 
 
 def coded(text: object) -> Markdown:
@@ -410,9 +432,22 @@ def coded(text: object) -> Markdown:
 def _cell(text: Markdown) -> str:
     if text == f"{DASH} to {DASH}":
         return DASH
-    spaced = SHORT.fullmatch(text.unescape())
-    kept = str(text).replace(" ", NO_BREAK) if spaced else str(text)
+    if SHORT.fullmatch(text.unescape()):
+        kept = _unbroken(str(text))
+    else:
+        ranges = BRACKETS.sub(_range, str(text))
+        kept = TOGETHER.sub(lambda found: _unbroken(found.group()), ranges)
     return kept.replace("|", "\\|")
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", NO_BREAK)
+
+
+def _range(found: re.Match[str]) -> str:
+    """What stands in brackets; a range of numbers without a space at which a line could end."""
+    text = found.group()
+    return _unbroken(text) if SHORT.fullmatch(Markdown(text[1:-1]).unescape()) else text
 
 
 def shown(value: object) -> Markdown:

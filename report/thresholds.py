@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.statistics import able, interval, mean
 from report.evidence import Evidence
+from report.prose import number
 
 HALF = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
@@ -67,7 +68,7 @@ def best_by_rate(study: Evidence) -> pd.DataFrame:
     best = best_cells(study)
     best = best[best["clipping"] != "none"]
     texts = [
-        f"{float(f'{threshold:.2g}'):g}{'*' if edge else ''}: {100 * accuracy:.1f}"
+        f"{number(threshold, 2)}{'*' if edge else ''}: {100 * accuracy:.1f}"
         + ("" if pd.isna(clipped) else f" ({100 * clipped:.0f})")
         for threshold, edge, accuracy, clipped in zip(
             *(best[c] for c in ("clipping_threshold", "edge", "accuracy", "clipped_fraction")),
@@ -82,7 +83,7 @@ def best_by_rate(study: Evidence) -> pd.DataFrame:
         sort=False,
     )
     wide = wide[sorted(wide.columns)].fillna("–")
-    return wide.rename(columns=lambda rate: f"{rate:g}").reset_index()
+    return wide.rename(columns=number).reset_index()
 
 
 def clipped(study: Evidence) -> pd.DataFrame:

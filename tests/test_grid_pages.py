@@ -337,7 +337,7 @@ def test_the_first_page_counts_what_is_missing(
     verdicts = pd.DataFrame({"verdict": ["supported", "depends", "depends"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
     text = words(page("index", tmp_path))
-    assert "| `grid` | | 13 of 16 | quick | 0123456 | unknown |" in text
+    assert "| `grid` | 13 of 16 | quick | 0123456 | unknown |" in text
     assert "**3 expected trials without a row**" in text
     assert "1 is supported and 2 depend on the setting" in text
 

@@ -163,11 +163,11 @@ def title(name: object) -> str | None:
 def words(name: object) -> str:
     """A column or level as a reader's words: underscores become spaces.
 
-    >>> words("global_norm"), words(0.1)
-    ('global norm', '0.1')
+    >>> words("global_norm"), words(0.1), words(0.0316228), words(2048)
+    ('global norm', '0.1', '0.0316', '2048')
     """
     if isinstance(name, float | int):
-        return f"{name:g}"
+        return f"{name:.3g}" if abs(name) < 1000 else f"{name:g}"
     return NAMES.get(str(name)) or title(name) or str(name).replace("_", " ")
 
 
