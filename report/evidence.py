@@ -20,6 +20,7 @@ from benchmark import results
 from benchmark.figures import words
 from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
+from benchmark.records.rates import SHARED
 from benchmark.statistics import completeness, outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,6 +123,15 @@ class Evidence:
         They are of fresh seeds, that had no part in choosing the rate.
         """
         times = self.outcomes["arm"].map(TIMES)
+        return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
+
+    @cached_property
+    def shared(self) -> pd.DataFrame:
+        """The outcomes at multiples of the baseline's best rate, with ``times``.
+
+        Of all configurations at one and the same rate; the baseline's own are those of `relative`.
+        """
+        times = self.outcomes["arm"].map({f"{SHARED}{arm}": times for arm, times in TIMES.items()})
         return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
 
     @cached_property

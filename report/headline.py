@@ -14,17 +14,30 @@ MULTIPLES = list(TIMES.values())
 
 
 @functools.lru_cache(8)
-def against_none(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
+def against_none(
+    study: Evidence, value: str = "accuracy", *, same_rate: bool = False
+) -> pd.DataFrame:
     """Every clipping against none in each setting and at each multiple, paired by seed.
 
-    The columns of `paired_comparison`, of the setting, ``times`` and ``panel``.
+    Each at multiples of its own best rate, or, at the ``same_rate``, all at multiples of the best
+    without clipping. The columns of `paired_comparison`, of the setting, ``times``, ``panel`` and
+    ``rate``, the multiple as a table says it.
     """
-    by, ignore = [*SETTING, "times"], ["learning_rate"]
-    rows = per_group(
-        study.relative, by, paired_comparison, "clipping", "none", value, ignore=ignore
-    )
-    panels = {times: f"{times} × best rate" for times in MULTIPLES} | {1: "best rate"}
-    return rows.assign(panel=rows["times"].map(panels))
+    rows = study.relative
+    if same_rate:
+        bare = where(rows, clipping="none", times=list(study.shared["times"].unique()))
+        rows = pd.concat([study.shared, bare])
+    by, ignore = [*SETTING, "times"], ["arm" if same_rate else "learning_rate"]
+    found = per_group(rows, by, paired_comparison, "clipping", "none", value, ignore=ignore)
+    of = "best rate without" if same_rate else "best rate"
+    panels = {times: f"{times} × {of}" for times in MULTIPLES} | {1: of}
+    return _labelled(found.assign(panel=found["times"].map(panels)), same_rate)
+
+
+def _labelled(rows: pd.DataFrame, same_rate: bool) -> pd.DataFrame:
+    """Rows with ``rate``, the multiple as a table says it."""
+    suffix = ", one rate" if same_rate else ""
+    return rows.assign(rate=[f"× {times}{suffix}" for times in rows["times"]])
 
 
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
@@ -43,34 +56,46 @@ def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
 
 
 @functools.lru_cache(8)
-def everywhere(study: Evidence) -> pd.DataFrame:
+def everywhere(study: Evidence, *, same_rate: bool = False) -> pd.DataFrame:
     """By network, multiple and clipping: on how many data sets it gains, and the mean ``effect``.
 
     Columns ``model``, ``normalization``, ``times``, ``level``, ``better``, ``worse``, ``settings``,
     ``effect``, and the mean ends of the intervals ``low`` and ``high``; ``agree``, whether the
     corrected test says the same in all of them. A data set counts as ``better`` or ``worse`` where
-    the interval over seeds excludes zero. Those with the largest effect first.
+    the interval over seeds excludes zero. ``rate`` heads a column of a table. Those with the
+    largest effect first.
     """
-    rows = against_none(study)
+    rows = against_none(study, same_rate=same_rate)
     rows = rows.assign(better=rows["low"] > 0, worse=rows["high"] < 0, settings=1)
     found = rows.groupby(["model", "normalization", "times", "level"], sort=False).agg(
         dict.fromkeys(("better", "worse", "settings"), "sum")
         | dict.fromkeys(("effect", "low", "high"), "mean")
         | {"agree": "all"}
     )
-    return found.reset_index().sort_values("effect", ascending=False, kind="stable")
+    found = found.reset_index().sort_values("effect", ascending=False, kind="stable")
+    return _labelled(found, same_rate)
 
 
-def holding(study: Evidence, times: int, normalization: str) -> list[dict[str, object]]:
+def holding(
+    study: Evidence, times: int, normalization: str, *, same_rate: bool = False
+) -> list[dict[str, object]]:
     """By ``model`` the clipping that gains most among those that gain on every data set.
 
     The row of `everywhere`; without ``level`` where no clipping does.
     """
-    rows = where(everywhere(study), times=times, normalization=normalization)
+    rows = where(everywhere(study, same_rate=same_rate), times=times, normalization=normalization)
     sure = rows[rows["better"].eq(rows["settings"]) & rows["agree"]].drop_duplicates("model")
     best = {row["model"]: row for row in sure.to_dict("records")}
-    models = [m for m in against_none(study)["model"].unique() if m in set(rows["model"])]
+    models = [m for m in study.relative["model"].unique() if m in set(rows["model"])]
     return [{"model": model, **best.get(model, {})} for model in models]
+
+
+def far_above(study: Evidence, normalization: str) -> list[dict[str, object]]:
+    """`holding` at ten times the best rate without clipping, at one rate for all.
+
+    Where nothing was trained at such rates, at ten times each one's own best rate.
+    """
+    return holding(study, 10, normalization, same_rate=bool(len(study.shared)))
 
 
 def explosions(study: Evidence) -> pd.DataFrame:
