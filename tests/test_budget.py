@@ -8,10 +8,10 @@ import torch
 from benchmark import Search, Study, Trial, train
 from benchmark.data import Dataset
 from benchmark.engine import packing
+from benchmark.engine.batches import Batches
 from benchmark.engine.budget import Budget
 from benchmark.engine.order import data_order
 from benchmark.engine.resolve import group_by_shape, resolve
-from benchmark.engine.run import Run
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,15 @@ def test_batches_of_an_update_budget_follow_one_stream(
     toy: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
-    batch = Run._batch
+    batch = Batches.__call__
 
-    def watched(self: Run, index: torch.Tensor) -> Any:
+    def watched(self: Batches, index: torch.Tensor) -> Any:
         seen.append(index[0])
         return batch(self, index)
 
-    monkeypatch.setattr(Run, "_batch", watched)
+    # kernels take their batches themselves
+    monkeypatch.setenv("BENCHMARK_KERNELS", "torch")
+    monkeypatch.setattr(Batches, "__call__", watched)
     train(Trial(dataset=toy, updates=5, batch_size=64, seed=3), device="cpu", checkpoints=4)
     # gradients are sampled on batches that were looked at before
     batches = list({tuple(i.tolist()): i for i in seen if len(i) == 64}.values())

@@ -14,18 +14,18 @@ passes. Backward passes therefore touch at most one of four gradients.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from benchmark.engine.compiling import compiled, one_process_at_a_time
 
 SIZES = (3, 5)
 """Sides of the convolutions that there are tiles for."""
@@ -46,14 +46,6 @@ SINGLE, DOUBLE = np.int32(0x7F800000), np.int64(0x7FF0000000000000)
 INDEX, BYTE = ir.IntType(64), ir.IntType(8)
 
 Array = np.ndarray
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    try:
-        return njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        # nowhere to write: each process compiles for itself
-        return njit(error_model="numpy")(function)
 
 
 def _instructions(function: Callable[..., Any]) -> Any:
@@ -404,14 +396,14 @@ _input_3, _input_5 = _input_tile(3), _input_tile(5)
 _first_3, _first_5 = _first_tile(3), _first_tile(5)
 
 
-@_compiled
+@compiled
 def _pad(x: Array, padded: Array, margin: int) -> None:
     height, width, _ = x.shape
     for i in range(height):
         padded[margin + i, margin : margin + width] = x[i]
 
 
-@_compiled
+@compiled
 def finite(bits: Array) -> bool:
     """Whether all numbers are finite that ``bits`` are the int32 or int64 of."""
     exponent = SINGLE if bits.itemsize == 4 else DOUBLE
@@ -421,7 +413,7 @@ def finite(bits: Array) -> bool:
     return not found
 
 
-@_compiled
+@compiled
 def forward(x: Array, weight: Array, bias: Array, out: Array, where: Array) -> None:
     """Write the outputs, and where they came from, of K networks and N examples each.
 
@@ -473,7 +465,7 @@ def forward(x: Array, weight: Array, bias: Array, out: Array, where: Array) -> N
                         )  # fmt: skip
 
 
-@_compiled
+@compiled
 def backward(
     x: Array, weight: Array, gradient: Array, where: Array, to_x: Array, to_weight: Array,
     to_bias: Array,
@@ -552,7 +544,7 @@ def backward(
                 to_x[k, n, i] = sent[margin + i, margin : margin + width]
 
 
-@_compiled
+@compiled
 def backward_of_first(
     x: Array, gradient: Array, where: Array, to_weight: Array, to_bias: Array
 ) -> None:
@@ -594,13 +586,9 @@ def backward_of_first(
 
 @functools.cache
 def ready(double: bool) -> None:
-    """Compile, or load what was compiled, once a process.
-
-    One process at a time: numba numbers the files of its cache without a lock, and whoever waits
-    has nothing left to compile.
-    """
+    """Compile, or load what was compiled, once a process, of which one at a time compiles."""
     dtype, bits = (np.float64, np.int64) if double else (np.float32, np.int32)
-    with _one_process_at_a_time(forward.stats.cache_path):
+    with one_process_at_a_time(forward):
         x, out = (np.zeros((1, 1, side, side, CHANNELS), dtype) for side in (2, 1))
         taps = np.zeros((1, 3, 3, CHANNELS, CHANNELS), dtype)
         weight = taps.reshape(1, CHANNELS, 3, 3, CHANNELS)
@@ -609,14 +597,3 @@ def ready(double: bool) -> None:
         backward(x, weight, out, where, x, weight, bias)
         backward_of_first(x, out, where, taps, bias)
         finite(bias.view(bits).ravel())
-
-
-@contextmanager
-def _one_process_at_a_time(folder: str | None) -> Iterator[None]:
-    if folder is None:
-        yield
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with (Path(folder) / "convolution_kernels.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

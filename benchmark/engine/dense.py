@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.engine import batched
+from benchmark.engine.plain_chain import PlainChain
 from benchmark.engine.products import multiply
 from benchmark.layout import Layout
 from benchmark.strategies.losses import Loss, cross_entropy
@@ -212,7 +213,11 @@ class DenseChain:
     torch.Size([2, 8, 3])
     """
 
+    by_kernels = True
+    """Whether a chain of nothing but linear maps and ReLUs is left to compiled kernels."""
+
     def __init__(self, layers: list[tuple[str, nn.Module]], layout: Layout, loss: Loss):
+        self.plain: PlainChain | None = None
         self._layout = layout
         self._loss = loss
         self._probabilities = Kept()
@@ -257,7 +262,12 @@ class DenseChain:
         allowed = {nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, *NORMALIZING}
         if not all(type(module) in allowed for _, module in layers):
             return None
-        return cls(layers, layout, loss) if named else None
+        if not named:
+            return None
+        chain = cls(layers, layout, loss)
+        if cls.by_kernels:
+            chain.plain = PlainChain.of(layers, layout, loss, precision.dtype)
+        return chain
 
     def _tensors(self, parameters: Tensor, buffers: Tensors) -> list[Tensors]:
         whole = {**self._layout.split(parameters), **buffers}
@@ -273,8 +283,10 @@ class DenseChain:
     def logits(self, parameters: Tensor, buffers: Tensors, images: Tensor) -> Tensor:
         """Logits (K, B, classes) of images (K, B, C, H, W), in evaluation mode.
 
-        They lie in memory that the next pass overwrites.
+        They may lie in memory that the next pass overwrites.
         """
+        if self.plain is not None:
+            return self.plain.logits(parameters, images)
         return self._forward(self._tensors(parameters, buffers), images, training=False).mT
 
     @torch.no_grad()
@@ -290,6 +302,8 @@ class DenseChain:
         images, labels
             (K, B, C, H, W) and (K, B).
         """
+        if self.plain is not None and self.plain.trained:
+            return self.plain.gradient(parameters, images, labels)
         tensors = self._tensors(parameters, buffers)
         logits = self._forward(tensors, images, training=True)
         losses, error = self._loss_and_error(logits, labels)

@@ -23,6 +23,8 @@ from benchmark.strategies.losses import Loss
 class WatchedChain(DenseChain):
     """A chain of dense layers that tells what its linear maps did."""
 
+    by_kernels = False
+
     def __init__(self, layers: list[tuple[str, nn.Module]], layout: Layout, loss: Loss):
         super().__init__(layers, layout, loss)
         self._watched: dict[str, _Watched] = {}

@@ -466,6 +466,10 @@ class Program:
             ]
             loss, accuracy = (torch.cat(parts) for parts in zip(*each, strict=True))
             return loss, accuracy
+        if self.chain is not None and self.chain.plain is not None:
+            found = self.chain.plain.evaluate(population.parameters, images, labels)
+            if found is not None:
+                return found
         weights = self.layout.split(population.parameters)
         loss = torch.zeros(trials, dtype=self.dtype, device=self.device)
         correct = torch.zeros(trials, dtype=torch.long, device=self.device)
@@ -509,6 +513,10 @@ class Program:
         if self.parts.batch_policy.per_example and self.one_by_one is None:
             return 1, labels.shape[1], self._sample_examples(population, images, labels)
         size = labels.shape[1] // pieces
+        plain = self.chain.plain if self.chain is not None else None
+        if plain is not None and plain.trained:
+            found = plain.scatter(population.parameters, images, labels, pieces)
+            return size, pieces * size, found
         kept = {k: v.clone() for k, v in population.buffers.items()}
         beside = pieces * population.parameters.numel() <= SIDE_BY_SIDE
         beside = beside and not self.convolves and self.one_by_one is None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data import Splits
+from benchmark.engine.batches import Batches
 from benchmark.engine.budget import Budget
 from benchmark.engine.fitting import in_parts, is_too_much
 from benchmark.engine.graphs import Graphs
@@ -39,6 +40,7 @@ class Run:
     def __init__(self, program: Program, trials: list[Trial], splits: Splits, settings: Settings):
         self.program = program
         self.splits = splits
+        self.batches = Batches(splits, program.dtype)
         self.settings = settings
         examples = examples_used(trials[0], len(splits.train_labels))
         checked = min(CHECKED_EXAMPLES, len(splits.validation_labels))
@@ -72,13 +74,6 @@ class Run:
 
     def _images(self, images: Tensor) -> Tensor:
         return (images.to(self.program.dtype) - self.splits.mean) / self.splits.std
-
-    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Training images, normalized, and labels at ``index`` (K, B)."""
-        # copies whole images, where `images[index]` goes number by number: a tenth of the time
-        images = self.splits.train_images.index_select(0, index.flatten()).to(self.program.dtype)
-        images.sub_(self.splits.mean).div_(self.splits.std)
-        return images.unflatten(0, index.shape), self.splits.train_labels[index]
 
     def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         """Train until every trial's budget is used or the trial is broken; rows and logs."""
@@ -171,7 +166,7 @@ class Run:
                     logs=[self.logs[self.alive[p]] for p in chosen],
                     target=target,
                     examples=self.scale.examples,
-                    get_batch=self._batch,
+                    get_batch=self.batches,
                     # after the last no decision follows, for which gradients would be sampled
                     sample=checkpoint < count,
                     graphs=self.graphs,

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.engine.dense_steps import DenseSteps
 from benchmark.engine.disturbing import disturbed_batch, disturbed_factor
 from benchmark.engine.graphs import Graphs
 from benchmark.engine.log import Log
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
-from benchmark.engine.stepping import GetBatch
+from benchmark.engine.stepping import GetBatch, Stepping
 from benchmark.strategies.batch_policies import GradientSample, stay
 
 SAMPLED_EXAMPLES = 128
@@ -83,7 +84,9 @@ class Segment:
             own_factors = factors if everyone else factors.index_select(1, _index(going, order))
             first = own_order[:, done], own_factors[done]
             further = self._further(going, end)
-            taking = self.graphs.stepping(part, self.get_batch, first, end - done, further)
+            taking: Stepping | None = DenseSteps.of(program, self.get_batch, part)
+            if taking is None:
+                taking = self.graphs.stepping(part, self.get_batch, first, end - done, further)
             before = part.parameters
             for i in range(done, end):
                 if i == end - 1:
