@@ -1,4 +1,5 @@
-"""By which kernels convolutional networks are computed, on a CPU and on a GPU."""
+"""By which kernels networks are computed: plain dense and small convolutional ones on a CPU,
+convolutional ones on a GPU."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def kernels() -> str:
 def _kernels(asked: str) -> str:
     if asked and asked not in CHOICES:
         raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, but got {asked!r}")
-    # found, not imported: a second, and most networks have no convolution
+    # found, not imported: a second, and many networks are nothing for it
     found = importlib.util.find_spec("numba") is not None
     if asked == "numba" and not found:
         raise ValueError(f"{VARIABLE} is 'numba', which is not installed: pip install numba")

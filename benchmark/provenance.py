@@ -42,7 +42,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     """What makes the files of this run: package, commit, versions, platform, command and time.
 
     ``code`` identifies the sources that a trained row depends on, whatever the commit; ``kernels``
-    says by what a CPU computes small convolutional networks.
+    says by what a CPU computes plain dense and small convolutional networks.
     Keyword arguments (the device, the study's definition) are added as they are.
     """
     return {
