@@ -15,7 +15,9 @@ ARM = ["model", "normalization", "batch_size"]
 @functools.lru_cache(8)
 def at_best_rate(study: Evidence) -> pd.DataFrame:
     """Every network, normalization and batch size at the rate that validation chooses for it."""
-    return best_per_arm(by_budget(study.outcomes), ARM)
+    best = best_per_arm(by_budget(study.outcomes), ARM)
+    # the budgets of a network beside each other
+    return best.sort_values("model", ascending=False, kind="stable")
 
 
 @functools.lru_cache(8)

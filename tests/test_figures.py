@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from benchmark import figures
 from benchmark.figures import style
@@ -28,6 +29,7 @@ from benchmark.status import FINISHED
 MODELS = ("mlp", "cnn")
 CLIPPINGS = ("none", "value", "global_norm")
 RATES = (0.01, 0.1, 1.0)
+DECADES = [0.001 * 10 ** (k / 2) for k in range(9)]
 
 
 def grid() -> pd.DataFrame:
@@ -140,6 +142,12 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
     "gradient_norm_trajectories": lambda: figures.gradient_norm_trajectories(history(), TRIALS),
     "importance_bars": lambda: figures.importance_bars(IMPORTANCE),
+    "interval_panels": lambda: figures.interval_lines(
+        levels(6, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
+    ),
+    "interval_rows": lambda: figures.interval_lines(
+        levels(9, (1, 3, 10), "times"), figures.TIMES, figures.EXPLODED, "level", "facet"
+    ),
     "search_progress": lambda: figures.search_progress(PROGRESS, GRID_BEST),
     "status_map": lambda: figures.status_map(TRIALS),
 }
@@ -152,6 +160,8 @@ FACETS = {
     "cost_by_level": 2,
     "gradient_norm_trajectories": 6,
     "importance_bars": 2,
+    "interval_panels": 6,
+    "interval_rows": 3,
     "search_progress": 2,
     "status_map": 2,
 }
@@ -164,6 +174,8 @@ LABELS = {
     "cost_by_level": ("time a trial (s)", ""),
     "gradient_norm_trajectories": ("training examples seen", "MLP: gradient norm"),
     "importance_bars": ("importance (%)", ""),
+    "interval_panels": ("learning rate", "test accuracy (%)"),
+    "interval_rows": ("exploded trials (%)", ""),
     "search_progress": ("trials of the search", "best validation loss so far (nats)"),
     "status_map": ("learning rate", ""),
 }
@@ -244,6 +256,27 @@ def test_every_text_lies_within_the_page(name: str) -> None:
     assert [box.extents for box in extents if not page.contains(box.x1, box.y1)] == []
 
 
+def texts(figure: Figure) -> list[Text]:
+    """Whatever is written in a figure: titles, labels, numbers at ticks and beside marks."""
+    found = [*figure.texts, *(t for legend in figure.legends for t in legend.get_texts())]
+    for axis in (axis for axis in figure.axes if axis.get_visible() and axis.axison):
+        found += [axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts]
+        for line, limits in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+            low, high = sorted(limits)
+            # ticks beyond the limits of an axis are made but not drawn
+            shown = [tick for tick in line.get_major_ticks() if low <= tick.get_loc() <= high]
+            found += [tick.label1 for tick in shown if tick.label1.get_visible()]
+    return [text for text in found if text.get_text()]
+
+
+@every
+def test_no_text_lies_on_another(name: str) -> None:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(laid_out(name))]
+    pairs = itertools.combinations(boxes, 2)
+    # half a point of air between letters, none of it above and below them
+    assert [(a, b) for (a, x), (b, y) in pairs if x.padded(-0.5).overlaps(y.padded(-0.5))] == []
+
+
 def crowded(figure: Figure) -> list[str]:
     """Numbers under an axis that touch the one before them."""
     found = []
@@ -317,8 +350,8 @@ def test_a_profile_counts_trials_above_each_accuracy() -> None:
 def test_effects_stand_in_the_unit_of_the_axis() -> None:
     figure = figures.comparison_forest(COMPARISONS, "difference (points)")
     points = [bar.lines[0].get_xdata()[0] for bar in errorbars(figure.axes[0])]
-    assert points == pytest.approx([2.0, -2.0])
-    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["value", "adaptive"]
+    assert points == pytest.approx([-2.0, 2.0])  # in the order of all figures
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["adaptive", "value"]
 
 
 def test_status_bars_fill_their_cells_with_the_shares() -> None:
@@ -477,23 +510,90 @@ def test_a_norm_far_off_does_not_flatten_the_trajectories() -> None:
     assert len(marks(axis, "^")) == 6
 
 
+def levels(count: int, xs: Sequence[float], column: str = "learning_rate") -> pd.DataFrame:
+    """So many levels at the same numbers, whose intervals reach beyond what a share can be."""
+    rows = [
+        {"facet": "f", "level": f"l{i}", column: x, "estimate": 0.1 * i, "low": -0.1, "high": 1.1}
+        for i in range(count)
+        for x in xs
+    ]
+    return pd.DataFrame(rows)
+
+
 def test_levels_that_coincide_are_set_apart_and_stay_at_their_place() -> None:
     rates = [0.1 * 10 ** (k / 4) for k in range(4)]
-    rows = [
-        {"facet": "f", "level": f"l{i}", "learning_rate": r, "estimate": 1.0, "low": 1.0, "high": 1}
-        for i in range(9)
-        for r in rates
-    ]
     axis = figures.interval_lines(
-        pd.DataFrame(rows), figures.RATE, figures.EXPLODED, "level", "facet"
+        levels(4, rates), figures.RATE, figures.EXPLODED, "level", "facet"
     ).axes[0]
     places = np.array([bar.lines[0].get_xdata() for bar in errorbars(axis)])
-    assert places.shape == (9, 4)
-    assert len(set(places[:, 0])) == 9
+    assert places.shape == (4, 4)
+    assert len(set(places[:, 0])) == 4
     # nearer to their own rate than to the next
     halfway = np.sqrt(rates[:-1]) * np.sqrt(rates[1:])
     assert (places[:, :-1].max(axis=0) < halfway).all()
     assert (places[:, 1:].min(axis=0) > halfway).all()
+
+
+def test_many_levels_at_few_numbers_are_rows_in_the_order_of_their_means() -> None:
+    figure = laid_out("interval_rows")
+    assert [axis.get_title() for axis in figure.axes] == [f"{n} × best rate" for n in (1, 3, 10)]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [f"l{i}" for i in range(9)]
+    assert set(numbers(figure.axes[1])) == {f"{10 * i}" for i in range(9)}
+    ends = [x for axis in figure.axes for line in axis.lines for x in line.get_xdata()]
+    assert (min(ends), max(ends)) == (0, 100)  # no share is below none, or above all
+
+
+def test_many_levels_over_many_rates_have_a_panel_each_beside_the_baseline() -> None:
+    figure = DRAWINGS["interval_panels"]()
+    assert [axis.get_title() for axis in figure.axes] == [f"l{i}" for i in range(6)]
+    assert [len(errorbars(axis)) for axis in figure.axes] == [1] * 6
+    behind = [[line.get_label() for line in axis.lines[:1]] for axis in figure.axes[1:]]
+    assert behind == [["l0 (in every panel)"]] * 5
+
+
+@pytest.mark.parametrize(
+    ("rates", "shown"),
+    [
+        ([10 ** (k / 4) for k in range(-10, 7)], ["0.01", "0.1", "1", "10"]),
+        ([0.01 * 3**k for k in range(5)], ["0.01", "0.03", "0.1", "0.3"]),
+        ([0.1, 0.2], ["0.1", "0.2"]),
+        ([0.1], ["0.1"]),
+    ],
+)
+def test_rates_are_read_in_decades_wherever_they_were_run(
+    rates: list[float], shown: list[str]
+) -> None:
+    axis = Figure().subplots()
+    axis.set_xscale("log")
+    axis.plot(rates, rates)
+    style.rate_ticks(axis, rates)
+    assert [label.get_text() for label in axis.get_xticklabels()] == shown
+
+
+def test_policies_have_a_panel_each() -> None:
+    shares = [{"share": share, "batch_size": 32, "model": "mlp"} for share in (0.1, 0.9)]
+    rows = pd.DataFrame(
+        [{**row, "batch_policy": policy} for policy in ("dive", "doubling") for row in shares]
+    )
+    figure = figures.batch_size_over_training(rows, "model")
+    assert [axis.get_title() for axis in figure.axes] == ["doubling", "DIVE"]
+
+
+def test_facets_that_differ_in_one_thing_stand_side_by_side_and_are_named_by_it() -> None:
+    rows = TRIALS[TRIALS["model"] == "mlp"].assign(init_gain=1.0)
+    figure = figures.phase_diagram(rows, "init_gain", "clipping", "model")
+    assert [axis.get_title() for axis in figure.axes] == ["none", "global norm", "value"]
+    assert len({axis.get_position().y0 for axis in figure.axes}) == 1
+
+
+def test_what_was_not_run_is_said_and_a_panel_without_trials_is_not_there() -> None:
+    run = TRIALS[(TRIALS["model"] == "mlp") | (TRIALS["clipping"] == "none")]
+    figure = figures.status_map(run)
+    assert [numbers(axis) for axis in figure.axes] == [[], ["not run", "not run"]]
+    apart = TRIALS.assign(normalization=np.where(TRIALS["model"] == "mlp", "batch", "none"))
+    facets = figures.status_map(apart, facet="normalization").axes
+    assert [axis.get_visible() for axis in facets] == [True, False, False, True]
 
 
 def range_test() -> pd.DataFrame:
@@ -526,8 +626,9 @@ def test_trials_that_are_always_clipped_do_not_lie_on_each_other() -> None:
         {"clipping": CLIPPINGS, "clipped_fraction": 1.0, "accuracy": 0.9, "learning_rate": 0.1}
     )
     axis = figures.clipped_against_accuracy(rows).axes[0]
-    places = sorted(float(x) for line in axis.lines[:3] for x in line.get_xdata())
+    places = sorted(float(x) for x in axis.lines[0].get_xdata())
     assert len(set(places)) == 3
+    assert numbers(axis) == ["90"]
     assert [round(place) for place in places] == [3, 3, 3]
 
 
@@ -539,7 +640,7 @@ def test_a_percentile_beyond_the_thresholds_is_an_arrow_with_its_value() -> None
     rules = pd.DataFrame({"learning_rate": [1.0], "percentile": [3e17], "best_threshold": [0.1]})
     axis = figures.accuracy_against_threshold(summary, rules).axes[0]
     assert axis.get_xlim() == pytest.approx((0.05, 2.0))
-    assert numbers(axis) == ["3e17 →"]
+    assert numbers(axis) == [r"$3\times10^{17}$ →"]
     assert marks(axis, "*") == [0.1]
 
 
@@ -592,7 +693,7 @@ def test_narrow_panels_have_fewer_rates_and_large_numbers_no_exponent() -> None:
     for axis in axes:
         axis.plot([8, 2048], [1, 2])
         axis.set_xscale("log")
-        style.rate_ticks(axis, [8, 32, 128, 512, 2048])
+        style.value_ticks(axis, [8, 32, 128, 512, 2048])
     FigureCanvasAgg(figure).draw()
     assert shown_ticks(axes[0]) == ["8", "128", "2,048"]
     assert crowded(figure) == []

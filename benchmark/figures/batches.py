@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.figures.curves import facet_axes, leftmost, legend_of, plain_log
+from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.style import (
     BLACK,
     BLUE,
     GREY,
+    ORANGE,
     VERMILION,
     canvas,
+    in_order,
     label_of,
-    rate_ticks,
     styles_of,
+    value_ticks,
 )
 
 PANELS = {
@@ -26,7 +32,7 @@ PANELS = {
 
 
 def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
-    """Updates, examples and seconds to the target against the batch size, a line a model.
+    """Updates, examples and seconds to the target against the batch size, a row a model.
 
     ``costs`` comes from `benchmark.statistics.targets.cheapest` by ``model`` and ``batch_size``;
     ``knees`` has the columns ``model`` and ``knee``, and ``noise_low`` and ``noise_high``, between
@@ -35,10 +41,10 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
     models = list(costs["model"].unique())
     styles = styles_of(models)
     sizes = sorted(costs["batch_size"].unique())
-    figure, axes = facet_axes(3, 3.0, sharey=False)
-    for axis, (value, label) in zip(axes, PANELS.items(), strict=True):
-        for model in models:
-            rows = costs[costs["model"] == model].sort_values("batch_size")
+    figure, axes = canvas(len(models), len(PANELS), 2.4, sharex=True, sharey="col")
+    for axis_row, model in zip(axes, models, strict=True):
+        rows = costs[costs["model"] == model].sort_values("batch_size")
+        for axis, value in zip(axis_row, PANELS, strict=True):
             estimate = rows[value]
             high = rows[f"{value}_high"].where(np.isfinite(rows[f"{value}_high"]), estimate)
             axis.errorbar(
@@ -50,32 +56,40 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
                 markersize=5,
                 capsize=2,
                 linewidth=1.4,
-                label=label_of(model),
+                label="median, least and greatest",
             )
-        axis.set(xscale="log", xlabel="batch size (examples)", title=label)
-        axis.title.set_fontsize(10)
-        rate_ticks(axis, sizes)
-        plain_log(axis)
-    first = costs.sort_values("batch_size").drop_duplicates("model")
-    for row in first.to_dict("records"):
+            axis.set_xscale("log")
+            value_ticks(axis, sizes)
+            plain_log(axis)
+        first = rows.iloc[0]
         # as many examples whatever the size: half the updates at twice the size
-        ideal = row["steps"] * row["batch_size"] / np.array(sizes)
-        axes[0].plot(sizes, ideal, color=GREY, linestyle=":", linewidth=1.2, label="ideal")
-    for row in knees.to_dict("records"):
-        colour = styles[row["model"]].colour
-        axes[1].axvline(row["knee"], color=colour, linestyle="--", linewidth=1.2, label="knee")
-        if np.isfinite(row["noise_low"]):
-            axes[1].axvspan(
-                row["noise_low"],
-                # beyond measure is beyond the largest size
-                min(row["noise_high"], max(2 * max(sizes), row["noise_low"])),
-                color=colour,
-                alpha=0.12,
-                linewidth=0,
-                label="noise scale",
-            )
-    legend_of(figure, axes, "")
+        ideal = first["steps"] * first["batch_size"] / np.array(sizes)
+        seen = ideal >= np.nanmin(costs[["steps", "steps_low"]].to_numpy(float))
+        places = np.array(sizes)[seen]
+        axis_row[0].plot(places, ideal[seen], color=GREY, linestyle=":", label="ideal")
+        for row in knees[knees["model"] == model].to_dict("records"):
+            _mark_knee(axis_row[1], row, max(sizes))
+        axis_row[0].set_ylabel(label_of(model), fontweight="bold")
+    for axis, label in zip(axes[0], PANELS.values(), strict=True):
+        axis.set_title(label, fontsize=10)
+    for axis in axes[-1]:
+        axis.set_xlabel("batch size (examples)")
+    legend_of(figure, list(axes.flat), "")
     return figure
+
+
+def _mark_knee(axis: Axes, row: Mapping[Any, float], largest: float) -> None:
+    axis.axvline(row["knee"], color=BLACK, linestyle="--", linewidth=1.2, label="knee")
+    if np.isfinite(row["noise_low"]):
+        axis.axvspan(
+            row["noise_low"],
+            # beyond measure is beyond the largest size
+            min(row["noise_high"], max(2 * largest, row["noise_low"])),
+            color=ORANGE,
+            alpha=0.25,
+            linewidth=0,
+            label="noise scale",
+        )
 
 
 def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
@@ -111,7 +125,7 @@ def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
             label="square-root rule: rate ~ √B",
         )
         axis.set(xscale="log", xlabel="batch size (examples)", title=label_of(model))
-        rate_ticks(axis, list(rows["batch_size"]))
+        value_ticks(axis, list(rows["batch_size"]))
         plain_log(axis)
     for axis in leftmost(axes):
         axis.set_ylabel("learning rate")
@@ -119,32 +133,34 @@ def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
     return figure
 
 
-def batch_size_over_training(history: pd.DataFrame, rows: str) -> Figure:
-    """Batch size against the share of the budget used, a line for each ``batch_policy``.
+def batch_size_over_training(history: pd.DataFrame, line: str) -> Figure:
+    """Batch size against the share of the budget used, a facet for each ``batch_policy``.
 
-    ``history`` has the columns ``share`` (0..1), ``batch_size``, ``batch_policy`` and ``rows``, a
-    facet each: lines are medians over seeds.
+    ``history`` has the columns ``share`` (0..1), ``batch_size``, ``batch_policy`` and ``line``, a
+    line each: medians over seeds.
     """
-    facets, levels = list(history[rows].unique()), list(history["batch_policy"].unique())
-    styles = styles_of(levels)
-    figure, axes = canvas(1, len(facets), 3.0, sharey=True)
-    for axis, shown in zip(axes[0], facets, strict=True):
-        here = history[history[rows] == shown]
-        for level in levels:
-            line = here[here["batch_policy"] == level]
+    lines, policies = list(history[line].unique()), in_order(history["batch_policy"])
+    styles = styles_of(lines)
+    figure, axes = facet_axes(len(policies), 1.9)
+    for axis, policy in zip(axes, policies, strict=True):
+        here = history[history["batch_policy"] == policy]
+        for level in lines:
+            rows = here[here[line] == level]
             # every trial has its own checkpoints: on a grid of shares
-            median = line.groupby(line["share"].round(2))["batch_size"].median()
+            median = rows.groupby(rows["share"].round(2))["batch_size"].median()
             axis.plot(
                 100 * median.index,
                 median,
                 color=styles[level].colour,
-                linestyle=styles[level].line,
                 linewidth=1.5,
                 drawstyle="steps-pre",
                 label=label_of(level),
             )
-        axis.set(xlabel="budget used (%)", title=label_of(shown))
+        axis.set(title=label_of(policy), xlim=(0, 100))
         plain_log(axis)
-    axes[0][0].set_ylabel("batch size (examples)")
-    legend_of(figure, list(axes[0]), "batch policy")
+    for axis in lowest(axes):
+        axis.set_xlabel("budget used (%)")
+    for axis in leftmost(axes):
+        axis.set_ylabel("batch size")
+    legend_of(figure, axes, "")
     return figure

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLUE, canvas, label_of, legend_below, styles_of
+from benchmark.figures.style import (
+    BLUE,
+    HALO,
+    canvas,
+    in_order,
+    label_of,
+    legend_below,
+    panel_title,
+    styles_of,
+)
 from benchmark.statistics import interval, mean
 
 
@@ -23,7 +32,7 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     ``label``, the words on the axis. Each effect is written above its point; one that lies far
     from all others is an arrow at the edge.
     """
-    panels, levels = list(comparisons["panel"].unique()), list(comparisons["level"].unique())
+    panels, levels = list(comparisons["panel"].unique()), in_order(comparisons["level"])
     styles = styles_of(levels)
     figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
@@ -51,7 +60,7 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
                     linewidth=1.6,
                 )
         axis.axvline(0, color="black", linewidth=0.9)
-        axis.set(title=label_of(panel), ylim=(len(levels) - 0.5, -0.5))
+        axis.set(title=panel_title(label_of(panel), len(panels)), ylim=(len(levels) - 0.5, -0.5))
         # numbers of three digits and a sign stand beside each other where panels are narrow
         axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")
@@ -77,6 +86,7 @@ def _write(axis: Axes, effect: float, y: float, left: float, right: float) -> No
         ha=side,
         va="bottom",
         fontsize=7.5,
+        path_effects=HALO,
     )
 
 

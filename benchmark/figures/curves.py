@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,35 +14,49 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.figures.limits import dodge
+from benchmark.figures.limits import dodge, signed_number
 from benchmark.figures.style import (
     BLACK,
+    HALO,
     canvas,
+    in_order,
     label_of,
     legend_below,
+    panel_title,
     rate_ticks,
     styles_of,
     tick_text,
+    value_ticks,
 )
 
-MANY = 5
-"""Lines beyond which they fade behind their points."""
+MANY, FEW = 4, 4
+"""Lines up to which they share a panel, and numbers along x up to which more of them are rows."""
 MOST_COLUMNS = 3
+ROW = 0.3
+"""Inches of a row with its number."""
+LETTERS = 9
+"""Letters of a facet's name to an inch of its height."""
+PALE = "#B8B8B8"
+"""Of the baseline behind the others."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column as an axis: its words with the unit, what turns it into that unit, its scale."""
+    """A column as an axis: its words with the unit, what turns it into that unit, its scale.
+
+    ``title`` is that of a panel at one of its numbers.
+    """
 
     column: str
     label: str
     factor: float = 1.0
     log: bool = False
+    title: str = "{}"
 
 
 RATE = Measure("learning_rate", "learning rate", log=True)
-TIMES = Measure("times", "rate (times the best)", log=True)
-BATCH_SIZE = Measure("batch_size", "batch size (examples)", log=True)
+TIMES = Measure("times", "rate (times the best)", log=True, title="{} × best rate")
+BATCH_SIZE = Measure("batch_size", "batch size (examples)", log=True, title="batches of {}")
 ACCURACY = Measure("accuracy", "test accuracy (%)", factor=100)
 EXPLODED = Measure("exploded", "exploded trials (%)", factor=100)
 SECONDS = Measure("seconds", "time a trial (s)", log=True)
@@ -59,23 +75,127 @@ def interval_lines(
     A facet for each level of the column ``facet``, at most three a row. ``summary`` has the
     columns ``line``, ``facet``, that of ``x``, and ``estimate``, ``low`` and ``high`` of ``y``, as
     `benchmark.statistics.interval` gives them; ``reference`` is a dotted line, in the unit of y.
+
+    More than four lines would hide each other. At few numbers along x the levels become rows (see
+    `interval_rows`); else each has its own panel, with the facets as lines and the first level in
+    grey behind them.
     """
-    facets = list(summary[facet].drop_duplicates())
-    figure, axes = facet_axes(len(facets), 2.7)
-    for axis, level in zip(axes, facets, strict=True):
-        draw_lines(axis, summary[summary[facet] == level], x, y, list(summary[line].unique()), line)
-        if len(facets) > 1 or facet == "model":
-            axis.set_title(label_of(level))
+    levels, facets = in_order(summary[line]), list(summary[facet].drop_duplicates())
+    if len(levels) > MANY and summary[x.column].nunique() <= FEW:
+        return interval_rows(summary, x, y, line, facet, reference)
+    apart = len(levels) > MANY
+    panels, lines, by = (levels, facets, line) if apart else (facets, levels, facet)
+    figure, axes = facet_axes(len(panels), 1.9 if apart else 2.7)
+    baseline = summary[summary[line] == levels[0]]
+    for axis, panel in zip(axes, panels, strict=True):
+        if apart and panel != levels[0]:
+            for _, rows in baseline.groupby(facet, sort=False):
+                rows = rows.sort_values(x.column)
+                places, estimates = x.factor * rows[x.column], y.factor * rows["estimate"]
+                behind = f"{label_of(levels[0])} (in every panel)"
+                axis.plot(places, estimates, color=PALE, linewidth=2.2, zorder=1, label=behind)
+        here = summary[summary[by] == panel]
+        draw_lines(axis, here, x, y, lines, facet if apart else line, summary[x.column])
+        if len(panels) > 1 or by == "model":
+            axis.set_title(panel_title(label_of(panel), _spec(axis).get_gridspec().ncols))
         if reference is not None:
             axis.axhline(reference, color=BLACK, linestyle=":", linewidth=1)
+        if apart and axis not in lowest(axes):
+            axis.set_xlabel("")
     if y.label.endswith("(%)"):
-        # an interval of few seeds may reach beyond what a share can be; axes share their limits
+        # room about what a share can be, and no more; axes share their limits
         bottom, top = axes[0].get_ylim()
         axes[0].set_ylim(max(bottom, -4), min(top, 104))
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
-    legend_of(figure, axes, label_of(line))
+    legend_of(figure, axes, "" if apart else label_of(line))
     return figure
+
+
+def interval_rows(
+    summary: pd.DataFrame,
+    column: Measure,
+    y: Measure,
+    row: str,
+    facet: str,
+    reference: float | None = None,
+) -> Figure:
+    """``y`` as points with intervals and numbers, a row for each level of ``row``.
+
+    A panel for each number of ``column`` side by side, and for each level of ``facet`` one below
+    the other; rows stand in the order of their mean. Columns as for `interval_lines`; all panels
+    have the same axis.
+    """
+    facets, numbers = (
+        list(summary[facet].drop_duplicates()),
+        sorted(summary[column.column].unique()),
+    )
+    styles = styles_of(in_order(summary[row]))
+    mean = summary.groupby(row, sort=False)["estimate"].mean().sort_values(kind="stable")
+    orders = [
+        [name for name in mean.index if name in set(summary.loc[summary[facet] == level, row])]
+        for level in facets
+    ]
+    heights = [0.5 + ROW * len(order) for order in orders]
+    ratios = {"height_ratios": heights}
+    figure, axes = canvas(
+        len(facets), len(numbers), sum(heights) / len(facets), sharex=True, gridspec_kw=ratios
+    )
+    ends = y.factor * summary[["estimate", "low", "high"]].clip(*_possible(y)).to_numpy(float)
+    digits = 0 if np.ptp(ends[np.isfinite(ends)]) > 20 else 1
+    for axis_row, level, order, height in zip(axes, facets, orders, heights, strict=True):
+        for axis, number in zip(axis_row, numbers, strict=True):
+            rows = summary[(summary[facet] == level) & (summary[column.column] == number)]
+            axis.set_visible(bool(len(rows)))
+            for found in rows.to_dict("records"):
+                place, style = order.index(found[row]), styles[found[row]]
+                estimate, low, high = _in_unit(found, y)
+                axis.plot([low, high], [place, place], color=style.colour, linewidth=1.6)
+                axis.plot(
+                    estimate,
+                    place,
+                    style.marker,
+                    color=style.colour,
+                    markersize=5,
+                    fillstyle="full" if style.line == "-" else "none",
+                )
+                said = f"{estimate:.{digits}f}" if reference is None else signed_number(estimate)
+                axis.annotate(
+                    said.replace("-", "−"),
+                    (estimate, place),
+                    xytext=(0, 3.5),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=7.5,
+                    path_effects=HALO,
+                )
+            if reference is not None:
+                axis.axvline(reference, color=BLACK, linewidth=0.9)
+            axis.set_ylim(len(order) - 0.4, -0.75)
+            axis.locator_params(axis="x", nbins=5)
+            axis.grid(visible=False, axis="y")
+            axis.set_yticks(range(len(order)), labels=[])
+        axis_row[0].set_yticks(range(len(order)), labels=[label_of(name) for name in order])
+        if len(facets) > 1:
+            lines = textwrap.wrap(label_of(level), int(LETTERS * height))
+            axis_row[0].set_ylabel("\n".join(lines), fontweight="bold", fontsize=9.5)
+    for axis, number in zip(axes[0], numbers, strict=True):
+        axis.set_title(column.title.format(tick_text(column.factor * number)))
+    if y.label.endswith("(%)"):
+        left, right = axes[0][0].get_xlim()
+        axes[0][0].set_xlim(max(left, -7), min(right, 107))
+    figure.supxlabel(y.label, fontsize=10.5)
+    return figure
+
+
+def _possible(y: Measure) -> tuple[float | None, float | None]:
+    """The least and the greatest value there can be: an interval of few seeds may reach beyond."""
+    return (0.0, 100 / y.factor) if y.label.endswith("(%)") else (None, None)
+
+
+def _in_unit(row: Mapping[Any, float], y: Measure) -> tuple[float, float, float]:
+    ends = pd.Series([row["low"], row["high"]], dtype=float).clip(*_possible(y))
+    return y.factor * row["estimate"], y.factor * ends[0], y.factor * ends[1]
 
 
 def facet_axes(count: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
@@ -115,35 +235,36 @@ def legend_of(figure: Figure, axes: Sequence[Axes], title: str) -> None:
 
 
 def draw_lines(
-    axis: Axes, rows: pd.DataFrame, x: Measure, y: Measure, levels: Sequence[object], line: str
+    axis: Axes,
+    rows: pd.DataFrame,
+    x: Measure,
+    y: Measure,
+    levels: Sequence[object],
+    line: str,
+    along: Iterable[float] = (),
 ) -> None:
-    """Lines with error bars, one for each of ``levels`` that ``rows`` has."""
+    """Lines with error bars, one for each of ``levels`` that ``rows`` has.
+
+    ``along`` are the numbers of x in all panels, where they share their ticks.
+    """
     styles = styles_of(levels)
-    values = sorted(x.factor * value for value in rows[x.column].unique())
+    values = sorted({x.factor * value for value in (*along, *rows[x.column])})
     apart = dodge(values, len(levels)) if x.log else [1.0] * len(levels)
-    crowded = len(levels) > MANY
     for shift, level in zip(apart, levels, strict=True):
         here = rows[rows[line] == level].sort_values(x.column)
         if here.empty:
             continue
         style = styles[level]
         estimate = y.factor * here["estimate"]
-        # a percentile interval need not contain its estimate
-        ends = [estimate - y.factor * here["low"], y.factor * here["high"] - estimate]
-        places = x.factor * here[x.column] * shift
-        if crowded:
-            axis.plot(
-                places, estimate, style.line, color=style.colour, linewidth=1.0, alpha=0.5, zorder=1
-            )
+        ends = y.factor * here[["low", "high"]].clip(*_possible(y))
         axis.errorbar(
-            places,
+            x.factor * here[x.column] * shift,
             estimate,
-            yerr=np.clip(ends, 0, None),
+            # a percentile interval need not contain its estimate
+            yerr=np.clip([estimate - ends["low"], ends["high"] - estimate], 0, None),
             color=style.colour,
             marker=style.marker,
-            linestyle="" if crowded else style.line,
-            # dashed where there is room for lines: hollow here
-            fillstyle="full" if style.line == "-" else "none",
+            linestyle=style.line,
             markersize=4.5,
             linewidth=1.4,
             elinewidth=1.1,
@@ -153,7 +274,7 @@ def draw_lines(
     axis.set_xlabel(x.label)
     if x.log:
         axis.set_xscale("log")
-        rate_ticks(axis, values)
+        (rate_ticks if x.column == RATE.column else value_ticks)(axis, values)
     if y.log:
         plain_log(axis)
 

@@ -14,8 +14,8 @@ from benchmark.figures.style import (
     label_of,
     legend_below,
     ordered_styles,
-    rate_ticks,
     styles_of,
+    value_ticks,
 )
 
 LARGEST_MARKER = 8.0
@@ -61,7 +61,7 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1)
         axis.set(xscale="log", yscale="log", title=label_of(model), xlabel="gain")
         axis.yaxis.set_minor_locator(NullLocator())
-        rate_ticks(axis, gains)
+        value_ticks(axis, gains)
         ticks = [t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if _within(t, growth["growth"])]
         axis.set_yticks(ticks, labels=[f"{t:g}" for t in ticks])
     axes[0][0].set_ylabel("growth of the squared norm a layer")

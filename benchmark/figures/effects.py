@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.style import BLACK, canvas, label_of, styles_of, tick_text
+from benchmark.figures.style import BLACK, canvas, label_of, panel_title, styles_of, tick_text
 
 LINEAR = 1.0
 """Points up to which the axis is linear; beyond it is logarithmic either way."""
 TICKS = (-100, -10, -1, 0, 1, 10, 100)
-TITLE_WIDTH = 44
-"""Characters of the titles of all panels, at which they do not run into each other."""
 APART = 0.3
 """Of the distance between rows, by which the series of one row are set apart."""
 
@@ -60,8 +56,7 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
                 label=label_of(level),
             )
         axis.axvline(0, color=BLACK, linewidth=0.9)
-        lines = textwrap.wrap(label_of(panel), TITLE_WIDTH // len(panels), break_on_hyphens=False)
-        axis.set(title="\n".join(lines), ylim=(len(rows) - 0.5, -0.5))
+        axis.set(title=panel_title(label_of(panel), len(panels)), ylim=(len(rows) - 0.5, -0.5))
         if symlog:
             low, high = axis.get_xlim()
             ticks = [tick for tick in TICKS if low <= tick <= high]

@@ -10,8 +10,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest
-from benchmark.figures.style import BLACK, VERMILION, label_of, styles_of, thinned, tick_text
+from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.style import (
+    BLACK,
+    BLUE,
+    HALO,
+    VERMILION,
+    in_order,
+    label_of,
+    rate_text,
+    styles_of,
+    thinned,
+    tick_text,
+)
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
@@ -19,6 +30,8 @@ GROUPS = ("none", "≤ 50%", "> 50%", "all")
 """Shares of clipped steps."""
 SLOTS = 0.86
 """Of the width of a group, which the levels share."""
+CROWDED = 55.0
+"""Per cent from which on a median has its number below it."""
 MOST_NUMBERS = 6
 """Columns up to which every cell has its number written in it."""
 
@@ -46,9 +59,11 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
         )
         _label_cells(axis, values, (low + high) / 2)
         places = thinned(rates)
-        axis.set_xticks(places, labels=[tick_text(rates[i]) for i in places])
+        axis.set_xticks(places, labels=[rate_text(rates[i]) for i in places])
         if len(places) > 4:
-            axis.tick_params(axis="x", labelrotation=45)
+            for name in axis.get_xticklabels():
+                # the end of each number stands under its column
+                name.set(rotation=45, ha="right", rotation_mode="anchor")
         heights = thinned(list(table.index), 9)
         axis.set_yticks(heights, labels=[tick_text(table.index[i]) for i in heights])
         axis.set_title(label_of(level), fontsize=10)
@@ -88,39 +103,49 @@ def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> 
 
     The share of clipped steps is divided into none, up to half, more than half, and all: trials
     of which all steps are clipped would otherwise lie on each other. Within each the levels of
-    ``factor`` stand side by side.
+    ``factor`` stand side by side; a stroke with its number is the median of all.
     """
     rates = sorted(trials["learning_rate"].unique())
     rates = [rates[i] for i in thinned(rates)]
-    levels = list(trials[factor].unique())
-    styles = styles_of(levels)
+    levels = in_order(trials[factor])
     figure, axes = facet_axes(len(rates), 2.3)
     for axis, rate in zip(axes, rates, strict=True):
         here = trials[trials["learning_rate"] == rate]
-        for place, level in enumerate(levels):
-            rows = here[here[factor] == level]
-            shift = SLOTS * ((place + 0.5) / len(levels) - 0.5)
-            axis.plot(
-                [clipped_group(share) + shift for share in rows["clipped_fraction"]],
-                100 * rows["accuracy"],
-                styles[level].marker,
-                color=styles[level].colour,
-                markersize=4,
-                alpha=0.7,
-                label=label_of(level),
-                # dashed elsewhere: hollow here
-                fillstyle="full" if styles[level].line == "-" else "none",
+        groups = here["clipped_fraction"].map(clipped_group)
+        shift = here[factor].map(lambda level: SLOTS * ((levels.index(level) + 0.5) / len(levels)))
+        axis.plot(
+            groups + shift - SLOTS / 2,
+            100 * here["accuracy"],
+            "o",
+            color=BLUE,
+            markersize=3.5,
+            markeredgewidth=0,
+            alpha=0.4,
+        )
+        for group, median in (100 * here["accuracy"]).groupby(groups).median().items():
+            middle = float(group)
+            axis.hlines(median, middle - SLOTS / 2, middle + SLOTS / 2, color=BLACK, linewidth=1.8)
+            axis.annotate(
+                f"{median:.0f}",
+                (middle, median),
+                # where accuracies are high the room is below them
+                xytext=(0, -4 if median > CROWDED else 4),
+                textcoords="offset points",
+                ha="center",
+                va="top" if median > CROWDED else "bottom",
+                fontsize=8.5,
+                fontweight="bold",
+                path_effects=HALO,
             )
         for edge in range(len(GROUPS) - 1):
             axis.axvline(edge + 0.5, color=BLACK, linestyle=":", linewidth=0.8)
-        axis.set(title=f"rate {rate:g}", ylim=(0, 102), xlim=(-0.5, len(GROUPS) - 0.5))
+        axis.set(title=f"rate {rate_text(rate)}", ylim=(0, 102), xlim=(-0.5, len(GROUPS) - 0.5))
         axis.set_xticks(range(len(GROUPS)), labels=list(GROUPS), fontsize=8)
         axis.grid(visible=False, axis="x")
     for axis in lowest(axes):
         axis.set_xlabel("clipped steps", fontsize=9)
     for axis in leftmost(axes):
         axis.set_ylabel("test accuracy (%)")
-    legend_of(figure, axes, label_of(factor))
     return figure
 
 
@@ -162,7 +187,8 @@ def accuracy_against_threshold(
         )
         run = rows["clipping_threshold"]
         left, right = run.min() / 2, run.max() * 2
-        axis.set(xscale="log", xlim=(left, right))
+        axis.set_xlim(left, right)
+        plain_log(axis, "x")
         for rule in rules[rules[facet] == level].to_dict("records"):
             if left <= rule["percentile"] <= right:
                 axis.axvline(
@@ -184,7 +210,7 @@ def accuracy_against_threshold(
                 label="best by validation",
                 zorder=5,
             )
-        axis.set(title=f"rate {level:g}", xlabel="threshold", ylim=(0, 102))
+        axis.set(title=f"rate {rate_text(level)}", xlabel="threshold", ylim=(0, 102))
     for axis in leftmost(axes):
         axis.set_ylabel("test accuracy (%)")
     legend_of(figure, axes, "")
@@ -194,8 +220,9 @@ def accuracy_against_threshold(
 def _mark_beyond(axis: Axes, value: float, *, beyond: bool) -> None:
     """An arrow at the edge that names a rule's threshold where none so large, or small, was run."""
     side: Literal["left", "right"] = "right" if beyond else "left"
+    rounded = tick_text(float(f"{value:.0e}"))
     axis.annotate(
-        f"{value:.0e} →".replace("e+", "e") if beyond else f"← {value:.0e}",
+        f"{rounded} →" if beyond else f"← {rounded}",
         (0.98 if beyond else 0.02, 0.9),
         xycoords="axes fraction",
         ha=side,

@@ -8,7 +8,7 @@ import numpy as np
 
 FENCE = 3.0
 """Interquartile ranges beyond the quartiles from which a value is an outlier (Tukey's fence)."""
-WORTH = 2.0
+WORTH = 6.0
 """Times by which leaving outliers out must shorten an axis to be done at all."""
 DECADES = 5.0
 """Decades from the median at which a logarithmic axis of norms ends."""
@@ -21,8 +21,8 @@ STEP = 1.12
 def robust_limits(values: Iterable[float]) -> tuple[float, float]:
     """The least and the greatest value that are no outliers.
 
-    Values beyond Tukey's outer fences are left out, where that makes the axis at least twice as
-    short; whoever draws marks them at the edge.
+    Values beyond Tukey's outer fences are left out, where that makes the axis at least six
+    times as short; whoever draws marks them at the edge.
 
     >>> robust_limits([-31.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
     (-2.0, 3.0)

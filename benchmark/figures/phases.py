@@ -16,9 +16,11 @@ from benchmark.figures.style import (
     GREY,
     STATUS_COLOURS,
     canvas,
+    in_order,
     label_of,
     legend_below,
-    thinned,
+    rate_places,
+    rate_text,
 )
 from benchmark.statistics import status_shares
 
@@ -31,28 +33,35 @@ THIN = {"nonfinite": GREY}
 def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figure:
     """Learning rate by ``y``; each cell is divided into the shares of its trials' statuses.
 
-    Facets: a row for each level of the column ``rows``, a column for each of ``columns``.
+    Facets: a row for each level of the column ``rows``, a column for each of ``columns``. Where one
+    of the two has a single level, the facets of the other stand side by side.
     """
-    levels = {c: sorted(trials[c].unique()) for c in (y, "learning_rate", rows)}
+    levels = {c: in_order(sorted(trials[c].unique())) for c in (y, "learning_rate", rows)}
     levels[columns] = list(trials[columns].unique())
     shares = status_shares(trials, [rows, columns, y, "learning_rate"])
-    figure, axes = canvas(
-        len(levels[rows]),
-        len(levels[columns]),
-        0.45 + 0.3 * len(levels[y]),
-        sharex=True,
-        sharey=True,
-    )
-    for axis_row, row in zip(axes, levels[rows], strict=True):
-        for axis, column in zip(axis_row, levels[columns], strict=True):
-            part = shares[(shares[rows] == row) & (shares[columns] == column)]
-            _draw_cells(axis, part, y, levels)
-            axis.set_title(
-                f"{label_of(rows)} {label_of(row)}, {label_of(columns)} {label_of(column)}"
-            )
-            axis.title.set_fontsize(9.5)
-        axis_row[0].set_ylabel("gain" if y == "init_gain" else label_of(y))
-    for axis in axes[-1]:
+    # a level that all facets share would only lengthen their titles
+    named = [c for c in (rows, columns) if len(levels[c]) > 1] or [rows]
+    facets = [(row, column) for row in levels[rows] for column in levels[columns]]
+    count, height = len(facets), 0.45 + 0.3 * len(levels[y])
+    if len(named) > 1:
+        figure, grid = canvas(
+            len(levels[rows]), len(levels[columns]), height, sharex=True, sharey=True
+        )
+        axes = list(grid.flat)
+    else:
+        figure, axes = facet_axes(count, height)
+    for axis, facet in zip(axes, facets, strict=True):
+        level = dict(zip((rows, columns), facet, strict=True))
+        part = shares[(shares[rows] == level[rows]) & (shares[columns] == level[columns])]
+        _draw_cells(axis, part, y, levels)
+        words = [
+            label_of(level[c]) if len(named) == 1 else f"{label_of(c)} {label_of(level[c])}"
+            for c in named
+        ]
+        axis.set_title(", ".join(words), fontsize=9.5)
+    for axis in leftmost(axes):
+        axis.set_ylabel("gain" if y == "init_gain" else label_of(y))
+    for axis in lowest(axes):
         axis.set_xlabel("learning rate")
     handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
     legend_below(figure, handles, list(STATUS_COLOURS), columns=4)
@@ -72,8 +81,8 @@ def _draw_cells(axis: Axes, part: pd.DataFrame, y: str, levels: dict[str, list])
             left += width
     axis.set(xlim=(-0.55, len(rates) - 0.45), ylim=(-0.55, len(heights) - 0.45))
     axis.grid(visible=False)
-    places = thinned(rates)
-    axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
+    places = rate_places(rates)
+    axis.set_xticks(places, labels=[rate_text(rates[i]) for i in places])
     axis.set_yticks(range(len(heights)), labels=[f"{height:g}" for height in heights])
     axis.minorticks_off()
 

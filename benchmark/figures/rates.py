@@ -30,23 +30,23 @@ def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
             rows = rows.sort_values("learning_rate")
             style = styles[level]
             accuracy = 100 * rows["estimate"]
+            # an interval of few seeds may reach beyond what a share can be
+            low, high = (100 * rows[end].clip(0, 1) for end in ("low", "high"))
             axis.errorbar(
                 rows["learning_rate"] * shift,
                 accuracy,
                 # a percentile interval need not contain its estimate
-                yerr=np.clip(
-                    [accuracy - 100 * rows["low"], 100 * rows["high"] - accuracy], 0, None
-                ),
+                yerr=np.clip([accuracy - low, high - accuracy], 0, None),
                 color=style.colour,
                 marker=style.marker,
                 linestyle=style.line,
                 markersize=4.5,
                 linewidth=1.4,
-                elinewidth=1.2,
+                elinewidth=0.9,
                 capsize=2,
                 label=label_of(level),
             )
-        axis.set(xscale="log", title=label_of(model), xlabel="learning rate", ylim=(0, 102))
+        axis.set(xscale="log", title=label_of(model), xlabel="learning rate", ylim=(-3, 103))
         rate_ticks(axis, rates)
         _draw_chance(axis, 1 / frame["classes"].iloc[0])
     axes[0][0].set_ylabel("test accuracy (%)")

@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from benchmark.figures.curves import plain_log
 from benchmark.figures.style import canvas, label_of, legend_below, styles_of
 
+FIRST, MARGIN = 5, 1.03
+"""Trials after which a search's best loss is shown whole, and the room about the losses."""
+
 
 def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
     """Smallest validation loss so far against the number of trials, a line for each sampler.
@@ -39,6 +42,12 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
             axis.axhline(loss, color=styles["grid"].colour, linestyle="--", label=label)
         axis.set(title=label_of(model), xlabel="trials of the search")
         plain_log(axis)
+    # the first few trials are draws that tell nothing: lines come in from above the axis
+    begun = progress[(progress["number"] >= FIRST) & np.isfinite(progress["best"])]["best"]
+    losses = [*begun, *grid_best.loc[grid_best["model"].isin(models), "objective"]]
+    if losses:
+        axes[0][0].set_ylim(min(losses) / MARGIN, max(losses) * MARGIN)
+        plain_log(axes[0][0])
     axes[0][0].set_ylabel("best validation loss so far (nats)")
     legend_below(figure, *axes[0][0].get_legend_handles_labels(), columns=3)
     return figure

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import Measure, draw_lines, facet_axes, leftmost, legend_of
+from benchmark.figures.style import panel_title
 
 SIZE = "size"
 
@@ -25,7 +26,7 @@ def size_curves(summary: pd.DataFrame, y: Measure, labels: Mapping[str, str]) ->
         rows = summary[summary["dimension"] == dimension]
         x = Measure(SIZE, labels[dimension], log=True)
         draw_lines(axis, rows, x, y, levels, "normalization")
-        axis.set_title(dimension, fontsize=9.5)
+        axis.set_title(panel_title(dimension, 3), fontsize=9.5)
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
     legend_of(figure, axes, "normalization")

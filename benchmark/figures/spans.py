@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.style import (
@@ -16,10 +17,15 @@ from benchmark.figures.style import (
     label_of,
     legend_below,
     ordered_styles,
+    rate_text,
     rate_ticks,
     styles_of,
+    thinned,
     tick_text,
 )
+
+MOST_LINES = 9
+"""Learning rates of the sharpness that can be told apart."""
 
 
 def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
@@ -43,7 +49,7 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
         # the answer in numbers, on the side that has room
         beyond = best > np.sqrt(rates[0] * rates[-1])
         axes[0][0].annotate(
-            f"{tick_text(best)}{edge}",
+            f"{rate_text(best)}{edge}",
             (row["low_rate"] if beyond else row["high_rate"], y),
             xytext=(-7 if beyond else 7, 0),
             textcoords="offset points",
@@ -143,20 +149,23 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
 
     ``history`` has the columns ``samples``, ``rate`` (the trial's), ``edge`` (sharpness times
     rate / 2) and ``facet``. At 1, dotted, plain gradient descent on a quadratic stops being
-    stable. Lines are medians over seeds, bands from the least to the greatest.
+    stable. Lines are medians over seeds, bands from the least to the greatest. Of many
+    rates at most nine are drawn.
     """
     facets = list(history[facet].drop_duplicates())
     rates = sorted(history["rate"].unique())
+    rates = [rates[i] for i in thinned(rates, MOST_LINES)]
     styles = ordered_styles(rates)
-    figure, axes = facet_axes(len(facets), 2.6 + 0.06 * len(rates))
+    figure, axes = facet_axes(len(facets), 3.1)
     for axis, shown in zip(axes, facets, strict=True):
         here = history[history[facet] == shown]
         for rate in rates:
-            _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, tick_text(rate))
+            _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, rate_text(rate))
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1.2)
         axis.set(title=f"{label_of(facet)} {label_of(shown)}", xlabel="training examples seen")
         plain_log(axis)
         axis.locator_params(axis="x", nbins=4)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     axes[0].set_ylabel("sharpness × rate / 2")
     legend_of(figure, axes, "learning rate")
     return figure

@@ -6,7 +6,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from benchmark.figures.style import STATUS_COLOURS, canvas, label_of, legend_below, thinned
+from benchmark.figures.style import (
+    GREY,
+    STATUS_COLOURS,
+    canvas,
+    label_of,
+    legend_below,
+    rate_places,
+    rate_text,
+)
 from benchmark.statistics import status_shares
 
 WIDTH, HEIGHT = 0.92, 0.76
@@ -31,6 +39,17 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
             axis = axes[row][column]
             part = shares[shares["model"] == model]
             part = part[part[facet] == shown] if facet else part
+            axis.set_visible(bool(len(part)))
+            for place in set(range(len(levels))) - {levels.index(v) for v in part[factor]}:
+                axis.text(
+                    (len(rates) - 1) / 2,
+                    place,
+                    "not run",
+                    ha="center",
+                    va="center",
+                    color=GREY,
+                    fontsize=8,
+                )
             for (level, rate), cell in part.groupby([factor, "learning_rate"]):
                 left = rates.index(rate) - WIDTH / 2
                 bottom = levels.index(level) - HEIGHT / 2
@@ -44,8 +63,8 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
             title = label_of(model) + (f", {facet}: {label_of(shown)}" if facet else "")
             axis.set(title=title, xlim=(-0.55, len(rates) - 0.45), ylim=(len(levels) - 0.5, -0.5))
             axis.grid(visible=False)
-            places = thinned(rates)
-            axis.set_xticks(places, labels=[f"{rates[i]:g}" for i in places])
+            places = rate_places(rates)
+            axis.set_xticks(places, labels=[rate_text(rates[i]) for i in places])
             axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
             axis.minorticks_off()
     for axis in axes[-1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patheffects import withStroke
 
 PAGE_WIDTH = 7.6
 """Inches: the width of the text column, at which the type stays readable."""
@@ -21,6 +24,12 @@ MOST_TICKS, NARROW_TICKS, MOST_WIDE = 6, 4, 2
 """Ticks of an axis, ticks where more than so many panels stand side by side, and that number."""
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
+TITLES = 46
+"""Characters of the titles of all panels in a row, at which they do not run into each other."""
+STEPS = (1,), (1, 3)
+"""Ticks of each decade of learning rates, from few to many."""
+OFF = 0.02
+"""Share of a learning rate by which its two digits may be off."""
 
 # Okabe and Ito's palette, which stays distinct for the common colour blindnesses; its yellow is
 # left out, because lines of it fade on white
@@ -56,6 +65,8 @@ DASHED = tuple(Style(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[
 SPARE = SOLID + DASHED
 """Looks in the order in which they are given out: seven colours solid, then dashed."""
 BASELINE = Style(GREY, "o")
+HALO = [withStroke(linewidth=2.2, foreground="white")]
+"""About a number, which stays readable on a line."""
 
 
 def _factor(*levels: str) -> dict[str, Style]:
@@ -105,6 +116,16 @@ def styles_of(levels: Iterable[object]) -> dict[Any, Style]:
     unknown = [level for level in found if level not in known]
     spare = {level: free[i % len(free)] for i, level in enumerate(unknown)}
     return {level: spare[level] if level in spare else known[level] for level in found}
+
+
+def in_order(levels: Iterable[Any]) -> list[Any]:
+    """Each level once, those that are known in their order in every figure, the others after them.
+
+    >>> in_order(["value", "custom", "none", "value"])
+    ['none', 'value', 'custom']
+    """
+    places = {level: place for place, level in enumerate(STYLES)}
+    return sorted(dict.fromkeys(levels), key=lambda level: places.get(str(level), len(places)))
 
 
 def ordered_styles(values: Sequence[Any]) -> dict[Any, Style]:
@@ -196,7 +217,9 @@ def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figu
     mpl.rcParams["svg.fonttype"] = "path"
     # the same data give the same file
     mpl.rcParams["svg.hashsalt"] = "benchmark"
-    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout="constrained")
+    # the last number of an axis and the first of the next one would else read as one
+    layout = ConstrainedLayoutEngine(w_pad=0.07)
+    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
 
@@ -244,16 +267,70 @@ def tick_text(value: float) -> str:
     return (f"{value:,.0f}" if size >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
-def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
-    """Ticks at the learning rates that were run, written as plain numbers."""
-    shown = list(rates[:1])
+def rate_text(rate: float) -> str:
+    """A learning rate in a title or beside a mark: two digits, or three where two would be off.
+
+    >>> rate_text(0.0316228), rate_text(0.125), rate_text(10.0)
+    ('0.032', '0.125', '10')
+    """
+    short = float(f"{rate:.2g}")
+    return tick_text(short if abs(short - rate) <= OFF * abs(rate) else rate)
+
+
+def panel_title(text: str, panels: int) -> str:
+    """The title of one of so many ``panels`` in a row, in lines that do not reach the next one.
+
+    >>> panel_title("MLP on Fashion-MNIST", 3)
+    'MLP on\\nFashion-MNIST'
+    """
+    return "\n".join(textwrap.wrap(text, TITLES // max(panels, 1), break_on_hyphens=False))
+
+
+def _most_ticks(axis: Axes) -> int:
     spec = axis.get_subplotspec()
     narrow = spec is not None and spec.get_gridspec().ncols > MOST_WIDE
-    most = NARROW_TICKS if narrow else MOST_TICKS
-    least = math.log(max(rates) / min(rates)) / (most - 1) if len(rates) else 0.0
-    for rate in rates[1:]:
-        # rates need not be evenly spread
-        if math.log(rate / shown[-1]) >= 0.999 * least:
-            shown.append(rate)
+    return NARROW_TICKS if narrow else MOST_TICKS
+
+
+def value_ticks(axis: Axes, values: Sequence[float]) -> None:
+    """Ticks at the sizes, gains or multiples that were run, written as plain numbers."""
+    shown = list(values[:1])
+    most = _most_ticks(axis)
+    least = math.log(max(values) / min(values)) / (most - 1) if len(values) else 0.0
+    for value in values[1:]:
+        # values need not be evenly spread
+        if math.log(value / shown[-1]) >= 0.999 * least:
+            shown.append(value)
     axis.set_xticks(shown, labels=list(map(tick_text, shown)))
     axis.minorticks_off()
+
+
+def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
+    """Ticks at powers of ten within the learning rates that were run; where few, also at threes.
+
+    Rates lie a half or a quarter of a decade apart: marks stand where they were run, and a reader
+    counts in decades.
+    """
+    low, high = min(rates), max(rates)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    shown = [[step * 10.0**power for power in powers for step in steps] for steps in STEPS]
+    within = [[tick for tick in found if low / 1.1 <= tick <= high * 1.1] for found in shown]
+    # the rates themselves where they are too close for powers and threes
+    fewest = min(len(rates), 2)
+    chosen = next((found for found in within if len(found) > 2), within[1])
+    chosen = chosen if len(chosen) >= fewest else list(rates)
+    kept = [chosen[place] for place in thinned(chosen, _most_ticks(axis))]
+    axis.set_xticks(kept, labels=list(map(tick_text, kept)))
+    axis.minorticks_off()
+
+
+def rate_places(rates: Sequence[float], most: int = MOST_TICKS) -> list[int]:
+    """Positions of the rates to name along cells: all, or the powers of ten among them.
+
+    >>> rate_places([0.01, 0.1, 1.0]), rate_places([10 ** (k / 2) for k in range(-3, 5)])
+    ([0, 1, 2], [1, 3, 5, 7])
+    """
+    tens = [i for i, rate in enumerate(rates) if abs(math.remainder(math.log10(rate), 1)) < 1e-3]
+    if len(rates) <= most or len(tens) < 2:
+        return thinned(rates, most)
+    return [tens[place] for place in thinned(tens, most)]

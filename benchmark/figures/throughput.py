@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmark.figures.curves import Measure, draw_lines, facet_axes, leftmost, legend_of, plain_log
-from benchmark.figures.style import BLACK, GREY
+from benchmark.figures.style import BLACK, GREY, panel_title
 from benchmark.statistics.speed import WORKLOADS
 
 TOGETHER = Measure("trials_together", "trials together (K)", log=True)
@@ -43,7 +43,7 @@ def throughput_by_width(summary: pd.DataFrame, targets: Mapping[str, float]) -> 
             )
         plain_log(axis)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_title(WORKLOADS[workload])
+        axis.set_title(panel_title(WORKLOADS[workload], 3), fontsize=10)
     for axis in leftmost(axes):
         axis.set_ylabel(TIMES.label)
     legend_of(figure, axes, "")

@@ -10,7 +10,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
 from benchmark.figures.limits import limits_of_norms
-from benchmark.figures.style import Style, canvas, label_of, legend_below, styles_of, thinned
+from benchmark.figures.style import (
+    Style,
+    canvas,
+    label_of,
+    legend_below,
+    rate_text,
+    styles_of,
+    thinned,
+)
 
 MOST_RATES = 5
 """Columns that fit on a page."""
@@ -52,7 +60,7 @@ def gradient_norm_trajectories(
             axis.grid(visible=False, axis="x")
         axis_row[0].set_ylabel(f"{label_of(model)}: gradient norm")
     for axis, rate in zip(axes[0], rates, strict=True):
-        axis.set_title(f"rate {rate:g}", fontsize=10)
+        axis.set_title(f"rate {rate_text(rate)}", fontsize=10)
     axes[-1][len(rates) // 2].set_xlabel("training examples seen")
     lines = [
         Line2D([], [], color=styles[v].colour, linestyle=styles[v].line, label=label_of(v))
