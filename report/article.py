@@ -6,28 +6,16 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import interval, mean, paired_comparison, status_shares
+from benchmark.statistics import interval, mean, paired_comparison
 from benchmark.status import FINISHED
-from report.evidence import Evidence
+from report.claims.article import OWN
+from report.evidence import Evidence, per_group
 from report.prose import name
-
-OWN: dict[str, object] = {
-    "optimizer": "adam",
-    "learning_rate": 0.01,
-    "batch_size": 128,
-    "clipping": "none",
-    "normalization": "none",
-    "schedule": "constant",
-    "batch_policy": "fixed",
-}
-"""The article's own settings."""
-REMEDIES = tuple(OWN)
-"""What the study changes, one at a time."""
 
 
 def differs(frame: pd.DataFrame) -> pd.DataFrame:
     """For each remedy, whether a trial's level is another than the article's own."""
-    return pd.DataFrame({factor: frame[factor] != OWN[factor] for factor in REMEDIES})
+    return pd.DataFrame({factor: frame[factor] != own for factor, own in OWN.items()})
 
 
 def own(study: Evidence) -> pd.DataFrame:
@@ -37,13 +25,11 @@ def own(study: Evidence) -> pd.DataFrame:
 
 def endings(study: Evidence) -> pd.DataFrame:
     """By network and data set: trials of each status, mean ``accuracy`` and its interval."""
-    keys = ["model", "dataset"]
-    rows = own(study)
-    shares = status_shares(rows, keys)
-    wide = shares.pivot_table(index=keys, columns="status", values="count", sort=False)
+    keys, rows = ["model", "dataset"], own(study)
+    wide = rows.groupby([*keys, "status"]).size().unstack(fill_value=0)
+    wide = wide.reindex(columns=list(FINISHED), fill_value=0).reset_index()
     accuracy = interval(rows, "accuracy", keys, statistic=mean)
-    found = accuracy.rename(columns={"estimate": "accuracy"}).merge(wide.reset_index(), on=keys)
-    return found.astype(dict.fromkeys(FINISHED, int))
+    return accuracy.rename(columns={"estimate": "accuracy"}).merge(wide, on=keys)
 
 
 @functools.lru_cache(8)
@@ -52,16 +38,11 @@ def remedies(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
 
     The columns of `paired_comparison`, with ``panel`` (network and data set) and ``factor``.
     """
-    frame = study.outcomes
-    apart = differs(frame)
-    parts = []
-    for factor in REMEDIES:
+    apart, parts = differs(study.outcomes), []
+    for factor, own in OWN.items():
         # the own settings, and those that differ in this one only
-        rows = frame[~apart.drop(columns=factor).any(axis=1)]
-        for (model, dataset), group in rows.groupby(["model", "dataset"], sort=False):
-            found = paired_comparison(group, factor, OWN[factor], value)
-            parts.append(found.assign(model=model, dataset=dataset, factor=factor))
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if rows.empty:
-        return rows
+        rows = study.outcomes[~apart.drop(columns=factor).any(axis=1)]
+        found = per_group(rows, ["model", "dataset"], paired_comparison, factor, own, value)
+        parts.append(found.assign(factor=factor))
+    rows = pd.concat(parts, ignore_index=True)
     return rows.assign(panel=rows["model"].map(name) + " on " + rows["dataset"].map(name))

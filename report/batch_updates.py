@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import best_per_arm, over_seeds, stable_range
+from benchmark.statistics import best_per_arm, paired_comparison, stable_range
 from benchmark.statistics.targets import PAYS, cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence, by_budget, with_edges
+from report.evidence import Evidence, by_budget, per_group, with_edges
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
@@ -21,7 +21,7 @@ RULES = {"linear": "the linear rule", "root": "the square-root rule"}
 
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
     """The map of fixed batch sizes over the same rates, on the whole training set."""
-    frame = study.outcomes[study.outcomes["arm"].fillna("").eq("")]
+    frame = study.mapped
     whole = frame["train_fraction"] == frame["train_fraction"].max()
     return by_budget(frame[whole & frame["batch_policy"].eq(FIXED)])
 
@@ -34,11 +34,6 @@ def costs(study: Evidence) -> pd.DataFrame:
     """
     by, tried = ["model", "batch_size"], fixed_sizes(study)
     return with_edges(cheapest(tried, by, ["learning_rate"]), tried, by)
-
-
-def unreached(study: Evidence) -> list[int]:
-    """Batch sizes that did not reach the target in the median trial at any rate."""
-    return sorted(set(fixed_sizes(study)["batch_size"]) - set(costs(study)["batch_size"]))
 
 
 @functools.lru_cache(8)
@@ -98,40 +93,35 @@ def _before_target(history: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 def rules(study: Evidence) -> pd.DataFrame:
     """Best rate at each batch size and what the linear and square-root rules say."""
     ranges = stable_range(fixed_sizes(study), ["model", "batch_size"])
-    parts = [scaled_rates(rows) for _, rows in ranges.groupby("model", sort=False)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def breaking(study: Evidence) -> list[dict[str, object]]:
-    """By model and rule: the first batch size at which its rate is no good; 0 where none."""
-    found = []
-    for model, rows in rules(study).groupby("model", sort=False):
-        for rule, label in RULES.items():
-            # the first size is the start, good by definition
-            broken = rows.loc[~rows[f"{rule}_good"], "batch_size"]
-            first = int(broken.iloc[0]) if len(broken) else 0
-            found.append({"model": model, "rule": label, "first": first, "sizes": len(rows)})
-    return found
+    return pd.concat([scaled_rates(rows) for _, rows in ranges.groupby("model", sort=False)])
 
 
 def answers(study: Evidence) -> list[dict[str, object]]:
     """By ``model`` its row of `knees`, or None, and in words what each rule ``scaled`` gives."""
     costly = {row["model"]: row for row in knees(study).to_dict("records")}
     told: dict[object, list[str]] = {model: [] for model in costly}
-    found = pd.DataFrame(breaking(study))
-    several = found[found["sizes"] > 1] if len(found) else found
-    for (model, first), part in several.groupby(["model", "first"], sort=False):
-        where = f"only below batches of {first:,}" if first else "at every size"
+    for model, rows in rules(study).groupby("model", sort=False):
+        # the first size is the start, good by definition
+        bad = {
+            label: rows.loc[~rows[f"{rule}_good"], "batch_size"] for rule, label in RULES.items()
+        }
+        places = {
+            label: f"only below batches of {sizes.iloc[0]:,}" if len(sizes) else "at every size"
+            for label, sizes in bad.items()
+        }
         own = told.setdefault(model, [])
-        verb = (
-            "" if own else f" give{'s' if len(part) == 1 else ''} a rate within a point of the best"
-        )
-        own.append(f"{' and '.join(part['rule'])}{verb} {where}")
+        for place in dict.fromkeys(places.values()) if len(rows) > 1 else ():
+            alike = [label for label in places if places[label] == place]
+            verb = f" give{'s' if len(alike) == 1 else ''} a rate within a point of the best"
+            own.append(f"{' and '.join(alike)}{'' if own else verb} {place}")
     return [{"model": m, "knee": costly.get(m), "scaled": texts} for m, texts in told.items()]
 
 
-MISSING = ("batch_policy_parameter", "epochs", "updates")
-"""Settings that some trials do not have."""
+CHOSEN = [
+    *("learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"),
+    *("epochs", "updates"),
+]
+"""What validation chooses for each policy."""
 
 
 def _beside_policies(rows: pd.DataFrame) -> pd.DataFrame:
@@ -147,52 +137,36 @@ def arms(study: Evidence) -> pd.DataFrame:
     Of the share of the training set on which the policies were run that change the size.
     """
     frame = _beside_policies(study.outcomes)
-    budget = ["epochs", "updates"]
-    over = ["learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"]
-    over += budget
-    filled = frame.assign(**{name: frame[name].fillna(-1.0) for name in over if name in MISSING})
-    return best_per_arm(filled, ["model", "batch_policy"], over)
+    # settings that some trials do not have
+    missing = ("batch_policy_parameter", "epochs", "updates")
+    filled = frame.assign(**{column: frame[column].fillna(-1.0) for column in missing})
+    return best_per_arm(filled, ["model", "batch_policy"], CHOSEN)
 
 
 @functools.lru_cache(8)
 def against_fixed(study: Evidence) -> pd.DataFrame:
     """Each policy's best against the best fixed size, paired by seed.
 
-    Columns ``model``, ``level``, ``effect``, ``low``, ``high``, ``pairs``.
+    The columns of `paired_comparison`, and ``model``.
     """
-    out = []
-    for model, rows in arms(study).groupby("model", sort=False):
-        base = rows[rows["batch_policy"] == FIXED].set_index("seed")["accuracy"]
-        for policy, group in rows.groupby("batch_policy", sort=False):
-            other = group.set_index("seed")["accuracy"]
-            seeds = base.index.intersection(other.index)
-            if policy == FIXED or seeds.empty:
-                continue
-            gap = (other[seeds] - base[seeds]).to_numpy()
-            found = over_seeds(gap, seeds)
-            out.append((model, policy, *found, len(gap)))
-    return pd.DataFrame(out, columns=["model", "level", "effect", "low", "high", "pairs"])
+    ignore = [*CHOSEN, "arm"]
+    return per_group(
+        arms(study), ["model"], paired_comparison, "batch_policy", FIXED, ignore=ignore
+    )
 
 
-def chosen(study: Evidence) -> list[dict[str, object]]:
+def chosen(study: Evidence) -> pd.DataFrame:
     """What each policy chose, its accuracy, and what it cost to the target."""
-    found = []
     by = ["model", "batch_policy", "batch_size"]
-    tried = _beside_policies(study.tried)
-    rows = with_edges(costs_to_target(arms(study)), tried, by)
-    for (model, policy), part in rows.groupby(["model", "batch_policy"], sort=False):
-        first = part.iloc[0]
-        found.append(
-            {
-                "model": model,
-                "batch_policy": policy,
-                **first[["learning_rate", "edge", "batch_size", "learning_rate_scaling"]],
-                "accuracy": part["accuracy"].mean(),
-                "reached": np.isfinite(part["samples"]).mean(),
-                **part[["steps", "samples"]].median(),
-            }
-        )
-    return found
+    rows = with_edges(costs_to_target(arms(study)), _beside_policies(study.tried), by)
+    rows = rows.assign(reached=np.isfinite(rows["samples"]))
+    firsts = ["learning_rate", "edge", "batch_size", "learning_rate_scaling"]
+    found = rows.groupby(["model", "batch_policy"], sort=False).agg(
+        dict.fromkeys(firsts, "first")
+        | dict.fromkeys(["accuracy", "reached"], "mean")
+        | dict.fromkeys(["steps", "samples"], "median")
+    )
+    return found.reset_index()
 
 
 def scalings(study: Evidence) -> pd.DataFrame:

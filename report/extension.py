@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ast
 import functools
+import io
+import tokenize
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.statistics import interval, mean, paired_comparison
-from benchmark.status import FINISHED
 from report import evidence
-from report.evidence import ROOT, Evidence
+from report.evidence import ROOT, Evidence, per_group
 
 EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
 COMMAND = "python -m benchmark run custom_strategies --scale quick"
+BEGINNING = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+"""Tokens before a statement."""
 KINDS = {
     "Clipping": "clipping",
     "Normalization": "normalization",
@@ -41,11 +46,6 @@ UNPAIRED = (
 """Factors that are no remedy: what is compared is compared within each."""
 
 
-def example() -> str:
-    """The text of the example."""
-    return EXAMPLE.read_text(encoding="utf-8")
-
-
 def counted(path: Path = EXAMPLE) -> pd.DataFrame:
     """Columns ``kind``, ``name``, ``lines``: what every strategy of a file takes.
 
@@ -53,67 +53,45 @@ def counted(path: Path = EXAMPLE) -> pd.DataFrame:
     blank lines, comments and docstrings do not count.
     """
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    defined = {
-        node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
-    }
+    tree, code = ast.parse(text), _lines_of_code(text)
+    defined = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     rows = []
     for node in tree.body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
-            continue
-        maker = node.value.func
-        if not (isinstance(maker, ast.Name) and maker.id in KINDS):
-            continue
-        lines = _code_lines(text, node)
-        for used in _used(node, defined):
-            lines |= _code_lines(text, defined[used])
-        label = node.value.args[0]
-        assert isinstance(label, ast.Constant)
-        rows.append((KINDS[maker.id], str(label.value), len(lines)))
+        match node:
+            case ast.Assign(value=ast.Call(func=ast.Name(id=maker), args=[label, *_])):
+                if maker in KINDS and isinstance(label, ast.Constant):
+                    spans = [range(n.lineno, n.end_lineno + 1) for n in _used(node, defined)]
+                    rows.append((KINDS[maker], str(label.value), len(code & set(chain(*spans)))))
     return pd.DataFrame(rows, columns=["kind", "name", "lines"])
 
 
-def _used(node: ast.AST, defined: dict[str, ast.FunctionDef | ast.ClassDef]) -> set[str]:
-    """Names of the file's own definitions that ``node`` uses, directly or not."""
-    found: set[str] = set()
-    waiting = [node]
-    while waiting:
-        for part in ast.walk(waiting.pop()):
-            if isinstance(part, ast.Name) and part.id in defined and part.id not in found:
-                found.add(part.id)
-                waiting.append(defined[part.id])
+def _used(node: ast.stmt, defined: Mapping[str, ast.stmt]) -> list[ast.stmt]:
+    """``node`` and the file's own definitions that it uses, directly or not."""
+    found = [node]
+    for part in found:
+        names = {name.id for name in ast.walk(part) if isinstance(name, ast.Name)}
+        found += [defined[name] for name in names & defined.keys() if defined[name] not in found]
     return found
 
 
-def _code_lines(text: str, node: ast.AST) -> set[int]:
-    """Numbers of the lines of ``node`` that hold code."""
-    assert isinstance(node, ast.stmt)
-    assert node.end_lineno is not None
-    lines = text.splitlines()
-    docstrings: set[int] = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part):
-            first = part.body[0]
-            assert first.end_lineno is not None
-            docstrings |= set(range(first.lineno, first.end_lineno + 1))
-    return {
-        number
-        for number in range(node.lineno, node.end_lineno + 1)
-        if number not in docstrings
-        and (line := lines[number - 1].strip())
-        and not line.startswith("#")
-    }
+def _lines_of_code(text: str) -> set[int]:
+    """Numbers of the lines that hold code: neither blank, nor of a comment or a docstring."""
+    lines: set[int] = set()
+    before = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.NL):
+            continue
+        # a string by itself begins a statement
+        if token.type != tokenize.STRING or before not in BEGINNING:
+            lines |= set(range(token.start[0], token.end[0] + 1)) if token.string.strip() else set()
+        before = token.type
+    return lines
 
 
 def custom_studies() -> list[Evidence]:
     """Studies in the results folder that no script of the repository makes."""
     known = {path.stem for path in (ROOT / "studies").glob("*.py")}
     return [source for source in evidence.all_studies() if source.study not in known]
-
-
-def unfinished(study: Evidence) -> int:
-    """How many trials were skipped or failed."""
-    return int((~study.results.trials["status"].isin(FINISHED)).sum())
 
 
 @functools.lru_cache(8)
@@ -124,11 +102,11 @@ def compare(study: Evidence) -> pd.DataFrame:
     mean ``accuracy``.
     """
     parts = []
-    for dataset, rows in study.outcomes.groupby("dataset", sort=False):
-        for factor in (f for f in study.factors if f not in UNPAIRED):
-            baseline = BASELINES.get(factor, rows[factor].iloc[0])
-            means = interval(rows, "accuracy", [factor], statistic=mean)
-            means = means.rename(columns={factor: "level", "estimate": "accuracy"})
-            found = paired_comparison(rows, factor, baseline).assign(factor=factor, panel=dataset)
-            parts.append(found.merge(means[["level", "accuracy"]], on="level"))
+    for factor in (f for f in study.factors if f not in UNPAIRED):
+        baseline = BASELINES.get(factor, study.outcomes[factor].iloc[0])
+        means = interval(study.outcomes, "accuracy", ["dataset", factor], statistic=mean)
+        means = means.rename(columns={factor: "level", "estimate": "accuracy"})
+        found = per_group(study.outcomes, ["dataset"], paired_comparison, factor, baseline)
+        found = found.merge(means[["dataset", "level", "accuracy"]], on=["dataset", "level"])
+        parts.append(found.assign(factor=factor, panel=found["dataset"]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -13,13 +13,13 @@ from report.evidence import Evidence
 
 POINT = 0.01
 
-OWN = {
+OWN: dict[str, object] = {
     "optimizer": "adam",
     "learning_rate": 0.01,
     "batch_size": 128,
     "clipping": "none",
-    "schedule": "constant",
     "normalization": "none",
+    "schedule": "constant",
     "batch_policy": "fixed",
 }
 """The article's own settings."""
