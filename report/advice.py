@@ -61,13 +61,6 @@ def steadiest(rules: pd.DataFrame) -> dict[str, float]:
     return {"product": middle, "alike": int(alike), "rates": len(rules)}
 
 
-def learned(rows: pd.DataFrame) -> pd.Series:
-    """The share that ``learned`` with its interval, ``trials``, and the share that ``exploded``."""
-    found = interval(rows.assign(any=0, learned=rows["learned"] == 1), "learned", ["any"])
-    found = found.rename(columns={"estimate": "learned"}).assign(exploded=rows["exploded"].mean())
-    return found.iloc[0]
-
-
 def slower(study: Evidence) -> pd.DataFrame:
     """Unclipped trials at a tenth of the rate at which the same trials went bad at once."""
     frame = study.outcomes[study.outcomes["clipping"] == "none"]

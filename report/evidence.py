@@ -21,7 +21,7 @@ from benchmark.figures import words
 from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.records.rates import SHARED
-from benchmark.statistics import completeness, outcomes
+from benchmark.statistics import completeness, outcomes, share
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -264,6 +264,11 @@ def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
         wanted = level if isinstance(level, list) else [level]
         frame = frame[frame[column].isin(wanted)]
     return frame
+
+
+def share_of(events: pd.Series, seeds: pd.Series) -> dict[str, float]:
+    """The share of ``events`` that are true as a row: ``share``, and its interval over seeds."""
+    return dict(zip(("share", "low", "high"), share(events, seeds), strict=True))
 
 
 def per_group(

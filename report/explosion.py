@@ -6,9 +6,9 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import share
+from benchmark.statistics import interval, mean
 from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
-from report.evidence import Evidence
+from report.evidence import Evidence, share_of, where
 
 EARLY = 10
 """Steps within which an explosion counts as early."""
@@ -27,11 +27,6 @@ ENDINGS = {
 }
 
 
-def exploded(study: Evidence) -> pd.DataFrame:
-    """The trials that exploded."""
-    return study.outcomes[study.outcomes["exploded"] == 1]
-
-
 def mapped(study: Evidence) -> pd.DataFrame:
     """The trials of the map: those of the budget that most have."""
     rows = study.outcomes
@@ -41,9 +36,7 @@ def mapped(study: Evidence) -> pd.DataFrame:
 
 def longer(study: Evidence) -> pd.DataFrame:
     """The trials that were given more updates than those of the map, to see what comes late."""
-    rows = study.outcomes
-    of_maps = rows["arm"].fillna("").eq("")
-    return rows[of_maps & (rows["updates"] > mapped(study)["updates"].max())]
+    return study.mapped[study.mapped["updates"] > mapped(study)["updates"].max()]
 
 
 def by_clipping(study: Evidence) -> pd.DataFrame:
@@ -55,16 +48,9 @@ def by_clipping(study: Evidence) -> pd.DataFrame:
     return alike.groupby("clipping", sort=False)["exploded"].mean().reset_index()
 
 
-def endings(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """How many of the exploded trials ended how, in the order of `ENDINGS`."""
-    counts = rows["status"].value_counts()
-    return [{"count": int(counts[s]), "ended": said} for s, said in ENDINGS.items() if s in counts]
-
-
 def missed(rows: pd.DataFrame) -> dict[str, float]:
     """The share of the exploded ``rows`` that a test for NaN misses, with its interval."""
-    found = share(rows["status"].ne("nonfinite"), rows["seed"])
-    return dict(zip(("share", "low", "high"), found, strict=True))
+    return share_of(rows["status"].ne("nonfinite"), rows["seed"])
 
 
 def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -73,50 +59,38 @@ def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows[plain], rows[~plain]
 
 
-def missed_by_setting(study: Evidence) -> list[dict[str, object]]:
+def missed_by_setting(study: Evidence) -> pd.DataFrame:
     """`missed` by normalization and clipping, with ``exploded``, ``trials`` and ``missed``."""
-    by = ["normalization", "clipping"]
-    counts = study.outcomes.groupby(by).size()
-    return [
-        {
-            **dict(zip(by, key, strict=True)),
-            "exploded": len(rows),
-            "trials": int(counts[key]),
-            "missed": int(rows["status"].ne("nonfinite").sum()),
-            **missed(rows),
-        }
-        for key, rows in exploded(study).groupby(by, sort=False)
-    ]
+    by, bad = ["normalization", "clipping"], where(study.outcomes, exploded=1)
+    bad = bad.assign(finite=bad["status"].ne("nonfinite"))
+    counts = {
+        "missed": bad.groupby(by)["finite"].sum(),
+        "trials": study.outcomes.groupby(by).size(),
+    }
+    found = interval(bad, "finite", by, statistic=mean)
+    found = found.rename(columns={"estimate": "share", "trials": "exploded"})
+    return found.merge(pd.DataFrame(counts).reset_index(), on=by).astype({"missed": int})
 
 
 def boundary(study: Evidence) -> pd.DataFrame:
-    """Without clipping: the least rate at which half explode, by normalization, depth and gain."""
-    frame = mapped(study)
-    frame = frame[frame["clipping"] == "none"]
+    """Without clipping: the least ``rate`` at which half explode, by normalization, depth and gain.
+
+    NaN where there is none; ``init_gain`` is the gain.
+    """
+    frame = where(mapped(study), clipping="none")
     keys = ["normalization", "depth", "init_gain"]
     shares = frame.groupby([*keys, "learning_rate"], sort=False)["exploded"].mean().reset_index()
     rate = shares["learning_rate"].where(shares["exploded"] >= 0.5)
-    first = shares.assign(rate=rate).groupby(keys, sort=False)["rate"].min().unstack()
-    rows = first[sorted(first.columns)].rename(columns=lambda gain: f"{gain:g}").reset_index()
-    place = {name: i for i, name in enumerate(rows["normalization"].unique())}
+    first = shares.assign(rate=rate).groupby(keys, sort=False)["rate"].min().reset_index()
+    place = {name: i for i, name in enumerate(first["normalization"].unique())}
     by = ["normalization", "depth"]
-    return rows.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)
+    return first.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)
 
 
-def boundaries(study: Evidence) -> list[dict[str, object]]:
-    """By normalization the ``least`` and ``most`` of the rates in `boundary`, where there are."""
-    rows = boundary(study)
-    numbers = rows.drop(columns=["normalization", "depth"])
-    ends = pd.DataFrame({"least": numbers.min(axis=1), "most": numbers.max(axis=1)})
-    ends = ends.assign(normalization=rows["normalization"]).dropna()
-    found = ends.groupby("normalization", sort=False).agg({"least": "min", "most": "max"})
-    return [dict(row) for row in found.reset_index().to_dict("records")]
-
-
-def batch_and_plain(study: Evidence) -> dict[str, dict[str, object]]:
-    """The rows of `boundaries` ``batch`` and ``none``; empty unless both are there."""
-    found = {str(row["normalization"]): row for row in boundaries(study)}
-    return found if {"batch", "none"} <= found.keys() else {}
+def boundaries(rows: pd.DataFrame) -> pd.DataFrame:
+    """By normalization the ``least`` and ``most`` of the rates of `boundary`, where there are."""
+    rates = rows.dropna(subset=["rate"]).groupby("normalization", sort=False)["rate"]
+    return rates.agg(least="min", most="max").reset_index()
 
 
 @functools.lru_cache(8)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import depth_growth, theoretical_growth
-from report.evidence import Evidence
+from report.evidence import Evidence, where
 
 GROUPS = ["model", "normalization", "initialization", "init_gain", "width", "depth"]
 VARIANCE = {"he": 2.0, "orthogonal": 2.0, "glorot": 1.0, "torch": 1 / 3}
@@ -50,16 +50,8 @@ def deepest(rows: pd.DataFrame) -> pd.DataFrame:
 
 def dense(study: Evidence, *normalizations: str) -> pd.DataFrame:
     """Growth rates of the dense networks after He, with these normalizations."""
-    rows = growths(study)
-    rows = rows[rows["model"].ne(PADDED) & rows["initialization"].eq("he")]
-    return rows[rows["normalization"].isin(normalizations)].dropna(subset=["growth"])
-
-
-def others(study: Evidence) -> pd.DataFrame:
-    """Growth rates of the deepest dense networks at gain 1, but for none and batch."""
-    levels = set(growths(study)["normalization"]) - {"none", "batch"}
-    rows = deepest(dense(study, *levels))
-    return rows[rows["init_gain"] == 1]
+    rows = where(growths(study), initialization="he", normalization=list(normalizations))
+    return rows[rows["model"] != PADDED].dropna(subset=["growth"])
 
 
 def furthest(rows: pd.DataFrame) -> float:
@@ -69,42 +61,24 @@ def furthest(rows: pd.DataFrame) -> float:
 
 def by_factor(study: Evidence, factor: str) -> pd.DataFrame:
     """Growth rates of the deepest networks that differ in ``factor`` alone, and in the gain."""
-    (other,) = BASELINES.keys() - {factor}
-    rows = growths(study)
-    return deepest(rows[rows[other] == BASELINES[other]]).dropna(subset=["growth"])
+    others = {c: level for c, level in BASELINES.items() if c != factor}
+    return deepest(where(growths(study), **others)).dropna(subset=["growth"])
 
 
 def lines(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Theory for the levels of ``factor`` over the gains of ``rows``."""
     gains = np.geomspace(rows["init_gain"].min(), rows["init_gain"].max(), 30)
-    return pd.DataFrame(
-        {
-            factor: level,
-            "init_gain": gain,
-            "growth": theory(**(BASELINES | {factor: level}), gain=gain),
-        }
-        for level in rows[factor].unique()
-        for gain in gains
-    ).dropna()
+    grid = [(level, gain) for level in rows[factor].unique() for gain in gains]
+    expected = [theory(**(BASELINES | {factor: level}), gain=gain) for level, gain in grid]
+    found = pd.DataFrame(grid, columns=[factor, "init_gain"])
+    return found.assign(growth=expected).dropna()
 
 
 def by_gain(study: Evidence) -> pd.DataFrame:
-    """The deepest networks after He, a row for each normalization and a column for each gain."""
-    rows = deepest(growths(study))
-    rows = rows[rows["initialization"] == "he"]
-    half = (rows["high"] - rows["low"]) / 2
-    ends = [f" ± {h:.2f}" if h == h else "" for h in half]
-    texts = [
-        f"{growth:.2f}{end}" if growth == growth else "–"
-        for growth, end in zip(rows["growth"], ends, strict=True)
-    ]
-    keys = ["model", "normalization"]
-    wide = rows.assign(text=texts).pivot_table(
-        index=keys, columns="init_gain", values="text", aggfunc="first", sort=False
-    )
-    wide = wide[sorted(wide.columns)].fillna("–").rename(columns=lambda gain: f"{gain:g}")
-    rates = [theory(level, "he", 1.0) for _, level in wide.index]
-    return wide.assign(theory=rates).reset_index()
+    """The deepest networks after He, with ``half`` of the interval and theory for gain 1."""
+    rows = deepest(where(growths(study), initialization="he"))
+    at_one = [theory(level, "he", 1.0) for level in rows["normalization"]]
+    return rows.assign(half=(rows["high"] - rows["low"]) / 2, at_one=at_one)
 
 
 @functools.lru_cache(8)
@@ -114,9 +88,8 @@ def profiles(study: Evidence) -> pd.DataFrame:
     Columns ``normalization``, ``init_gain``, ``depth``, ``layer_index``, ``backprop_norm``,
     ``gradient_norm``: root mean squares over draws.
     """
-    frame = study.outcomes
-    chosen = frame[(frame["initialization"] == "he") & (frame["model"] != PADDED)]
-    chosen = deepest(chosen[chosen["normalization"].isin(["none", "batch"])])
+    chosen = where(study.outcomes, initialization="he", normalization=["none", "batch"])
+    chosen = deepest(chosen[chosen["model"] != PADDED])
     keys = ["trial", "normalization", "init_gain", "depth"]
     rows = study.results.layers.merge(chosen[keys], on="trial")
     # the classifier has an initialization of its own
@@ -127,20 +100,3 @@ def profiles(study: Evidence) -> pd.DataFrame:
     groups = means.sort_values("layer_index").groupby(by[:-1], sort=False)
     last = groups[list(KINDS)].transform("last")
     return means.assign(**{kind: means[kind] / last[kind] for kind in KINDS})
-
-
-def second_layers(study: Evidence, normalization: str) -> pd.DataFrame:
-    """Norms in the second layer over the last's, gains ascending."""
-    rows = profiles(study)
-    rows = rows[rows["normalization"].eq(normalization) & rows["layer_index"].eq(2)]
-    return rows.sort_values("init_gain")
-
-
-def by_size(study: Evidence) -> pd.DataFrame:
-    """Growth rate at gain 1 by model, width and depth, a column for each normalization."""
-    rows = growths(study)
-    rows = rows[rows["initialization"].eq("he") & rows["init_gain"].eq(1)]
-    rows = rows[rows["normalization"].isin(["none", "batch", "layer"])]
-    keys = ["model", "width", "depth"]
-    wide = rows.pivot_table(index=keys, columns="normalization", values="growth", sort=False)
-    return wide.reset_index()

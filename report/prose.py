@@ -289,6 +289,9 @@ FORMATS: dict[str, Format] = {
     "fixed2": lambda value: fixed(value, 2),
     "whole": lambda value: fixed(value, 0),
     "g": number,
+    "g2": lambda value: number(value, 2),
+    "bracketed": lambda value: "" if is_nothing(value) else f" ({number(value)})",
+    "give_or_take": lambda value: "" if is_nothing(value) else f" ± {fixed(value, 2)}",
     "percent": percent,
     "percent0": lambda share: percent(share, 0),
     "hundredths": lambda share: fixed(100 * share) if not is_nothing(share) else DASH,
@@ -321,7 +324,7 @@ FORMATS: dict[str, Format] = {
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
     "best": lambda row: rate(row["best_rate"], row["edge"]),
     "ends": lambda row: " to ".join(
-        rate(row[f"rate_{end}"], row[f"edge_{end}"]) for end in ("small", "large")
+        rate(row[f"learning_rate_{end}"], row[f"edge_{end}"]) for end in ("small", "large")
     ),
     "rate": lambda row: rate(row["learning_rate"], row["edge"]),
     "phrase": lambda row: setting(row["factor"], row["level"]),

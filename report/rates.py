@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.spans import rate_spans
-from report.evidence import Evidence
+from report.evidence import Evidence, where
 from report.prose import name, setting
 
 RANGE_TEST = "range_test"
@@ -23,8 +23,7 @@ def compared(study: Evidence, factor: str) -> pd.DataFrame:
     """The trials that differ in ``factor`` alone, apart from rate and seed; the baseline first."""
     frame = study.outcomes
     frame = frame[frame["schedule"] != RANGE_TEST]
-    for other in BASELINES.keys() - {factor}:
-        frame = frame[frame[other] == BASELINES[other]]
+    frame = where(frame, **{c: level for c, level in BASELINES.items() if c != factor})
     return frame.sort_values(factor, key=lambda c: c.ne(BASELINES[factor]), kind="stable")
 
 
@@ -40,25 +39,19 @@ def widest(study: Evidence) -> list[dict[str, object]]:
     found = []
     for factor, baseline in BASELINES.items():
         for model, rows in spans(study, factor).groupby("model", sort=False):
-            base, others = rows[rows["level"] == baseline], rows[rows["level"] != baseline]
+            base, others = where(rows, level=baseline), rows[rows["level"] != baseline]
             if len(base) and len(others):
-                found.append(
-                    {
-                        "factor": factor,
-                        "model": model,
-                        "base": base.iloc[0],
-                        "widest": others.sort_values("decades", kind="stable").iloc[-1],
-                        "calmest": others.sort_values("sensitivity", kind="stable").iloc[0],
-                    }
-                )
+                wide = others.sort_values("decades", kind="stable").iloc[-1]
+                calm = others.sort_values("sensitivity", kind="stable").iloc[0]
+                ends = {"base": base.iloc[0], "widest": wide, "calmest": calm}
+                found.append({"factor": factor, "model": model, **ends})
     return found
 
 
 def schedules(study: Evidence) -> pd.DataFrame:
     """The trials by schedule, without clipping, in a ``panel`` for each network as normalized."""
-    frame = study.outcomes
-    rows = frame[frame["schedule"].ne(RANGE_TEST) & frame["clipping"].eq("none")]
-    rows = rows[rows["normalization"].isin(["none", "batch"])]
+    rows = where(study.outcomes, clipping="none", normalization=["none", "batch"])
+    rows = rows[rows["schedule"] != RANGE_TEST]
     panels = [
         f"{name(model)}, {setting('normalization', level)}"
         for model, level in zip(rows["model"], rows["normalization"], strict=True)
@@ -69,10 +62,8 @@ def schedules(study: Evidence) -> pd.DataFrame:
 @functools.lru_cache(64)
 def range_tests(study: Evidence, factor: str) -> pd.DataFrame:
     """History of the range tests that differ in ``factor`` alone; empty without any."""
-    frame = study.outcomes
-    tests = frame[frame["schedule"] == RANGE_TEST]
-    for other in BASELINES.keys() - {factor, "schedule"}:
-        tests = tests[tests[other] == BASELINES[other]]
+    levels = BASELINES | {"schedule": RANGE_TEST}
+    tests = where(study.outcomes, **{c: level for c, level in levels.items() if c != factor})
     rows = study.results.history.merge(tests[["trial", "model", factor]], on="trial")
     return rows[rows["step"] > 0]
 
@@ -104,9 +95,9 @@ def found_by_range_tests(study: Evidence) -> pd.DataFrame:
 @functools.lru_cache(64)
 def edges(study: Evidence) -> pd.DataFrame:
     """History of plain trials with sharpness, and ``edge`` = sharpness times rate / 2."""
-    frame = compared(study, "normalization")
-    frame = frame[frame["normalization"].isin(["none", "batch"]) & (frame["optimizer"] == "sgd")]
-    chosen = frame[["trial", "learning_rate", "normalization", "status"]]
+    chosen = where(
+        compared(study, "normalization"), normalization=["none", "batch"], optimizer="sgd"
+    )[["trial", "learning_rate", "normalization", "status"]]
     chosen = chosen.rename(columns={"learning_rate": "rate"})
     rows = study.results.history.merge(chosen, on="trial")
     rows = rows.assign(edge=rows["sharpness"].astype(float) * rows["rate"] / 2)
@@ -119,13 +110,9 @@ def last_edges(study: Evidence) -> pd.DataFrame:
     ``from_rate`` is the smallest rate at which the sharpness is above 2 / rate at the start.
     """
     rows = edges(study)
-    last = (
-        rows[rows["status"] == "stable"].sort_values("step").drop_duplicates("trial", keep="last")
-    )
-    out = []
-    for level, part in last.groupby("normalization", sort=False):
-        start = rows[(rows["step"] == 0) & (rows["normalization"] == level)]
-        over = start.groupby("rate")["edge"].median()
-        first = over.index[over > 1].min()
-        out.append((level, len(part), part["edge"].median(), (part["edge"] > 1).mean(), first))
-    return pd.DataFrame(out, columns=["normalization", "trials", "edge", "above", "from_rate"])
+    last = where(rows, status="stable").sort_values("step").drop_duplicates("trial", keep="last")
+    groups = last.groupby("normalization", sort=False)["edge"]
+    found = groups.agg(trials="size", edge="median", above=lambda edge: (edge > 1).mean())
+    start = where(rows, step=0).groupby(["normalization", "rate"])["edge"].median().reset_index()
+    first = start[start["edge"] > 1].groupby("normalization")["rate"].min()
+    return found.assign(from_rate=first).reset_index()

@@ -3,54 +3,40 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.statistics import best_per_arm, over_seeds
-from report.evidence import Evidence, with_edges
+from benchmark.statistics import best_per_arm, interval, mean
+from report.evidence import Evidence, where, with_edges
 
-
-@dataclass(frozen=True)
-class Dimension:
-    """One way in which a network or its data can grow."""
-
-    title: str
-    column: str
-    label: str
-    chosen: Callable[[pd.DataFrame], pd.Series]
-
-
-def _whole(frame: pd.DataFrame) -> pd.Series:
-    return frame["train_fraction"] == frame["train_fraction"].max()
-
-
-def _usual(frame: pd.DataFrame) -> pd.Series:
-    """Of each model, the width with the most training-set fractions: its own."""
-    counts = frame.groupby(["model", "width"])["train_fraction"].nunique()
-    usual = counts.groupby("model").idxmax().to_dict()
-    pairs = zip(frame["model"], frame["width"], strict=True)
-    return pd.Series([usual.get(m) == (m, w) for m, w in pairs], index=frame.index)
-
-
-def _model(name: str, rows: Callable[[pd.DataFrame], pd.Series]) -> Callable[..., pd.Series]:
-    return lambda frame: frame["model"].eq(name) & rows(frame)
-
-
-DIMENSIONS = (
-    Dimension("depth, MLP", "depth", "hidden layers", lambda f: f["model"] == "mlp_deep"),
-    Dimension("width, MLP", "width", "hidden units", _model("mlp", _whole)),
-    Dimension("channels, CNN", "width", "channels (first layer)", _model("cnn", _whole)),
-    Dimension("convolutions, CNN", "depth", "convolutions", lambda f: f["model"] == "cnn_deep"),
-    Dimension("data, MLP", "examples", "training examples", _model("mlp", _usual)),
-    Dimension("data, CNN", "examples", "training examples", _model("cnn", _usual)),
-)
+DIMENSIONS = {
+    "depth, MLP": ("mlp_deep", "depth", "hidden layers"),
+    "width, MLP": ("mlp", "width", "hidden units"),
+    "channels, CNN": ("cnn", "width", "channels (first layer)"),
+    "convolutions, CNN": ("cnn_deep", "depth", "convolutions"),
+    "data, MLP": ("mlp", "examples", "training examples"),
+    "data, CNN": ("cnn", "examples", "training examples"),
+}
+"""Ways in which a network or its data can grow: the model, the column and what it counts."""
 KINDS = {"epochs": "equal passes", "updates": "equal updates"}
 """Ways to give sizes the same budget, by the column that has it."""
-LABELS = {d.title: d.label for d in DIMENSIONS} | {
-    f"{d.title}, {kind}": d.label for d in DIMENSIONS for kind in KINDS.values()
+LABELS = {
+    f"{title}{kind}": label
+    for title, (_, _, label) in DIMENSIONS.items()
+    for kind in ("", *(f", {words}" for words in KINDS.values()))
 }
+
+
+def _varied(frame: pd.DataFrame, model: str, column: str) -> pd.DataFrame:
+    """The trials of a model in which ``column`` alone varies."""
+    rows = where(frame, model=model)
+    if column == "width":
+        return where(rows, train_fraction=frame["train_fraction"].max())
+    fractions = rows.groupby("width")["train_fraction"].nunique()
+    if column == "examples" and len(fractions):
+        # its own width is that with the most shares of the training set
+        return where(rows, width=fractions.idxmax())
+    return rows
 
 
 @functools.lru_cache(8)
@@ -60,44 +46,37 @@ def sizes(study: Evidence) -> pd.DataFrame:
     Adds ``dimension``, ``size`` and ``edge``; a dimension with one size is left out.
     """
     network = ["dataset", "model", "depth", "width", "normalization", "train_fraction"]
-    budget = ["epochs", "updates"]
-    frame = with_edges(study.outcomes, study.tried, [*network, *budget])
-    parts = []
-    for dimension in DIMENSIONS:
-        chosen = frame[dimension.chosen(frame)]
-        alike = [(kind, chosen[chosen[column].notna()]) for column, kind in KINDS.items()]
-        alike = [(kind, rows) for kind, rows in alike if rows[dimension.column].nunique() > 1]
-        for kind, rows in alike:
-            title = dimension.title if len(alike) == 1 else f"{dimension.title}, {kind}"
-            rows = rows.assign(size=rows[dimension.column].astype(float), dimension=title)
+    frame = with_edges(study.outcomes, study.tried, [*network, *KINDS])
+    parts = [frame.iloc[:0].assign(dimension="", size=0.0)]
+    for title, (model, column, _) in DIMENSIONS.items():
+        chosen = _varied(frame, model, column)
+        alike = {words: chosen[chosen[budget].notna()] for budget, words in KINDS.items()}
+        alike = {words: rows for words, rows in alike.items() if rows[column].nunique() > 1}
+        for words, rows in alike.items():
+            named = title if len(alike) == 1 else f"{title}, {words}"
+            rows = rows.assign(size=rows[column].astype(float), dimension=named)
             parts.append(best_per_arm(rows, ["dimension", "normalization", "size"]))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 @functools.lru_cache(8)
 def gains(study: Evidence) -> pd.DataFrame:
     """What the largest size of every dimension gains over the smallest, paired by seed.
 
-    Columns ``dimension``, ``normalization``, ``small``, ``large``, ``effect``, ``low``, ``high``
-    (test accuracy), ``times`` (ratio of mean seconds a trial), ``rate_small``, ``rate_large``, and
-    ``edge_small``, ``edge_large``: whether these lie on the edge of the rates that were tried.
+    Columns ``dimension``, ``normalization``, ``effect``, ``low``, ``high`` (test accuracy),
+    ``times`` (ratio of mean seconds a trial), and of both ends (``_small``, ``_large``) the
+    ``size``, its ``learning_rate`` and whether that is on the ``edge`` of those that were tried.
     """
-    out = []
-    rows = sizes(study)
-    groups = rows.groupby(["dimension", "normalization"], sort=False) if len(rows) else ()
-    for (title, normalization), part in groups:
-        small, large = (
-            part[part["size"] == part["size"].agg(end)].set_index("seed") for end in ("min", "max")
-        )
-        seeds = small.index.intersection(large.index)
-        if seeds.empty or part["size"].nunique() < 2:
-            continue
-        gap = (large["accuracy"][seeds] - small["accuracy"][seeds]).to_numpy()
-        found = over_seeds(gap, seeds)
-        times = large["seconds"].mean() / small["seconds"].mean()
-        chosen = ("size", "learning_rate", "edge")
-        ends = [side[c].iloc[0] for c in chosen for side in (small, large)]
-        out.append((title, normalization, *found, times, *ends))
-    columns = ["dimension", "normalization", "effect", "low", "high", "times"]
-    columns += ["small", "large", "rate_small", "rate_large", "edge_small", "edge_large"]
-    return pd.DataFrame(out, columns=columns)
+    rows, by = sizes(study), ["dimension", "normalization"]
+    small, large = (
+        rows[rows["size"] == rows.groupby(by)["size"].transform(end)] for end in ("min", "max")
+    )
+    pairs = small.merge(large, on=[*by, "seed"], suffixes=("_small", "_large"))
+    pairs = pairs[pairs["size_small"] < pairs["size_large"]]
+    pairs = pairs.assign(effect=pairs["accuracy_large"] - pairs["accuracy_small"])
+    groups = pairs.groupby(by, sort=False)
+    seconds = groups[["seconds_large", "seconds_small"]].mean()
+    chosen = [f"{c}_{end}" for c in ("size", "learning_rate", "edge") for end in ("small", "large")]
+    ends = groups[chosen].first().assign(times=seconds["seconds_large"] / seconds["seconds_small"])
+    effects = interval(pairs, "effect", by, statistic=mean).rename(columns={"estimate": "effect"})
+    return rows[by].drop_duplicates().merge(effects, on=by).merge(ends.reset_index(), on=by)

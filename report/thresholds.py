@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import able, interval, mean
-from report.evidence import Evidence
-from report.prose import number
+from report.evidence import Evidence, where
 
 HALF = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
 ALWAYS = 0.9
 """Share of clipped steps from which on a rule counts as always acting."""
-BOUNDING = ("global_norm", "normalized")
+BOUNDING = ["global_norm", "normalized"]
 """Rules that give the whole gradient the norm c wherever they act."""
+SIDES = ("more", "less")
 CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
 SAME = 0.01
 """Accuracy within which two thresholds count as alike."""
@@ -56,34 +56,7 @@ def best_cells(study: Evidence) -> pd.DataFrame:
 
 def seeds_of(study: Evidence, cell: pd.Series) -> pd.DataFrame:
     """The mean accuracy of a row of `cells` with its interval over seeds."""
-    rows = study.outcomes
-    for column in CELL:
-        same = rows[column].isna() if pd.isna(cell[column]) else rows[column] == cell[column]
-        rows = rows[same]
-    return interval(rows, "accuracy", ["model"], statistic=mean)
-
-
-def best_by_rate(study: Evidence) -> pd.DataFrame:
-    """`best_cells` with a column for each rate: the threshold and what it comes to."""
-    best = best_cells(study)
-    best = best[best["clipping"] != "none"]
-    texts = [
-        f"{number(threshold, 2)}{'*' if edge else ''}: {100 * accuracy:.1f}"
-        + ("" if pd.isna(clipped) else f" ({100 * clipped:.0f})")
-        for threshold, edge, accuracy, clipped in zip(
-            *(best[c] for c in ("clipping_threshold", "edge", "accuracy", "clipped_fraction")),
-            strict=True,
-        )
-    ]
-    wide = best.assign(text=texts).pivot_table(
-        index=["model", "clipping"],
-        columns="learning_rate",
-        values="text",
-        aggfunc="first",
-        sort=False,
-    )
-    wide = wide[sorted(wide.columns)].fillna("–")
-    return wide.rename(columns=number).reset_index()
+    return interval(where(study.outcomes, **cell[CELL]), "accuracy", ["model"], statistic=mean)
 
 
 def clipped(study: Evidence) -> pd.DataFrame:
@@ -95,15 +68,11 @@ def clipped(study: Evidence) -> pd.DataFrame:
 def halves(study: Evidence) -> pd.DataFrame:
     """By rate: trials with ``more`` and ``less`` than half of the steps clipped, how they ended."""
     rows = clipped(study)
-    rows = rows.assign(side=np.where(rows["clipped_fraction"] > HALF, "more", "less"))
+    rows = rows.assign(side=np.where(rows["clipped_fraction"] > HALF, *SIDES))
     groups = rows.groupby(["learning_rate", "side"])
-    found = pd.DataFrame(
-        {"trials": groups.size(), **groups[["learned", "accuracy"]].mean()}
-    ).unstack()
+    found = groups[["learned", "accuracy"]].mean().assign(trials=groups.size()).unstack()
     found.columns = [f"{value}_{side}" for value, side in found.columns]
-    columns = [
-        f"{v}_{side}" for v in ("trials", "learned", "accuracy") for side in ("more", "less")
-    ]
+    columns = [f"{v}_{side}" for v in ("trials", "learned", "accuracy") for side in SIDES]
     return found.reindex(columns=columns).dropna().reset_index()
 
 
@@ -114,12 +83,11 @@ def same_products(study: Evidence) -> pd.DataFrame:
     threshold is the length of a step. ``low`` and ``high`` are the least and the greatest mean
     accuracy among cells of one product; products with one cell are left out.
     """
-    frame = study.outcomes
-    frame = frame[(frame["optimizer"] == "sgd") & frame["clipping"].isin(BOUNDING)]
+    frame = where(study.outcomes, optimizer="sgd", clipping=BOUNDING)
     found = frame.groupby(CELL, sort=False)[["accuracy", "clipped_fraction"]].mean().reset_index()
     found = found[found["clipped_fraction"] >= ALWAYS]
     product = found["learning_rate"] * found["clipping_threshold"]
     found = found.assign(product=[float(f"{value:.3g}") for value in product])
-    groups = found.groupby(["model", "product"])["accuracy"].agg(["size", "min", "max"])
-    out = groups.reset_index().set_axis(["model", "product", "cells", "low", "high"], axis=1)
+    groups = found.groupby(["model", "product"])["accuracy"]
+    out = groups.agg(cells="size", low="min", high="max").reset_index()
     return out[out["cells"] > 1].reset_index(drop=True)

@@ -498,16 +498,15 @@ def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked() -> None:
     study: Any = Mock(outcomes=rows)
     (best,) = thresholds.best_cells(study).to_dict("records")
     assert (best["clipping_threshold"], best["edge"]) == (1.0, True)
-    (line,) = thresholds.best_by_rate(study).to_dict("records")
-    assert line["0.1"] == "1*: 50.0 (50)"
 
 
-def test_the_rates_that_explode_are_told_by_normalization(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = pd.DataFrame(
-        {"normalization": ["none", "none", "batch"], "depth": [2, 4, 2], "1": [1.0, 0.1, np.nan]}
-    ).assign(**{"2": [0.3, 0.01, 10.0]})
-    monkeypatch.setattr(explosion, "boundary", lambda study: rows)
-    study: Any = None
-    found = explosion.batch_and_plain(study)
-    assert found["none"] == {"normalization": "none", "least": 0.01, "most": 1.0}
-    assert found["batch"] == {"normalization": "batch", "least": 10.0, "most": 10.0}
+def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:
+    made_up(folder, real_study("clipping", "smoke"), calm)
+    assert re.search(r"\| \d\.?\d*\*: \d\d\.\d \(\d+\)", says("thresholds"))
+
+
+def test_the_rates_that_explode_are_told_by_normalization() -> None:
+    rates = {"none": [1.0, 0.3, 0.01], "batch": [np.nan, 10.0], "layer": [np.nan]}
+    rows = [(level, rate) for level, own in rates.items() for rate in own]
+    found = explosion.boundaries(pd.DataFrame(rows, columns=["normalization", "rate"]))
+    assert found.values.tolist() == [["none", 0.01, 1.0], ["batch", 10.0, 10.0]]
