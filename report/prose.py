@@ -289,7 +289,7 @@ FORMATS: dict[str, Format] = {
     "fixed2": lambda value: fixed(value, 2),
     "whole": lambda value: fixed(value, 0),
     "g": number,
-    "g2": lambda value: number(value, 2),
+    "g2": lambda value: number(float(f"{value:.2g}")),
     "bracketed": lambda value: "" if is_nothing(value) else f" ({number(value)})",
     "give_or_take": lambda value: "" if is_nothing(value) else f" ± {fixed(value, 2)}",
     "percent": percent,

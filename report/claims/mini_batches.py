@@ -23,7 +23,7 @@ from report.claims.frames import (
     sized,
     sizes,
 )
-from report.claims.prevention import Case, explosions_prevented
+from report.claims.prevention import Case, explosions_prevented, gained
 from report.claims.problem import few_explosions, solved, worst_against_best
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
@@ -60,29 +60,26 @@ def _smaller(source: Evidence) -> Iterator[Case]:
                         yield Case(about, rows, "batch_size", size, reference)
 
 
-def _against_full(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Budget, setting and rows, mini-batches and the full batch at their best rates."""
+NO_FULL = "the full batch was not run beside a mini-batch"
+
+
+def _against_full(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame, list[int]]]:
+    """Budget, setting, rows and mini-batch sizes, beside the full batch, at their best rates."""
     for budget, setting, rows in _by_budget(at_best(source)):
         if rows["full"].any() and not rows["full"].all():
-            yield budget, setting, rows
-
-
-NO_FULL = "the full batch was not run beside a mini-batch"
+            yield budget, setting, rows, sizes(rows[~rows["full"]])
 
 
 def beat_full(source: Evidence) -> Found:
     """Test accuracy at the mini-batch size that validation chooses, minus the full batch's."""
-    effects = []
-    for budget, setting, rows in _against_full(source):
+    cases = []
+    for budget, setting, rows, _ in _against_full(source):
         best = chosen(rows, ["full"], ["batch_size"])
-        pairs = paired(best, "full", False, True, "accuracy", ["learning_rate", "batch_size"])
-        if len(pairs):
-            mini = rows[~rows["full"]]
-            size = best.loc[~best["full"], "batch_size"].mode().iloc[0]
-            alone = only_winner(mini, "batch_size", "validation", ["learning_rate"])
-            words = f"batches of {size}" if alone else "the best size"
-            effects.append(difference(pairs, (words, budget, setting)))
-    return found(effects) if effects else nothing(NO_FULL)
+        size = best.loc[~best["full"], "batch_size"].mode().iloc[0]
+        alone = only_winner(rows[~rows["full"]], "batch_size", "validation", ["learning_rate"])
+        words = f"batches of {size}" if alone else "the best size"
+        cases.append(Case((words, budget, setting), best, "full", False, True))
+    return gained(cases, NO_FULL, ignore=["batch_size"])
 
 
 def size_matters(source: Evidence) -> Found:
@@ -92,7 +89,7 @@ def size_matters(source: Evidence) -> Found:
         mini = rows[~rows["full"]]
         if len(mini) and (e := worst_against_best(mini, "none", (budget, setting))) is not None:
             effects.append(e)
-    return found(effects) if effects else nothing(NO_SIZES)
+    return found(effects, absent=NO_SIZES)
 
 
 def hardly_explode(source: Evidence) -> Found:
@@ -139,12 +136,13 @@ def faster_costs(source: Evidence) -> Found:
 
 def cost(source: Evidence) -> Found:
     """Points of test accuracy that each mini-batch size costs against the full batch."""
-    effects = []
-    for budget, setting, rows in _against_full(source):
-        whole = int(rows.loc[rows["full"], "batch_size"].iloc[0])
-        for size in sizes(rows[~rows["full"]]):
-            either = rows.assign(full=False)
-            pairs = paired(either, "batch_size", size, whole, "accuracy", ["learning_rate"])
-            if len(pairs):
-                effects.append(difference(pairs, (f"batches of {size}", budget, setting), -1))
-    return found(effects) if effects else nothing(NO_FULL)
+    cases = (
+        Case(
+            (f"batches of {size}", budget, setting),
+            rows.assign(full=False),
+            *("batch_size", size, int(rows.loc[rows["full"], "batch_size"].iloc[0])),
+        )
+        for budget, setting, rows, mini in _against_full(source)
+        for size in mini
+    )
+    return gained(cases, NO_FULL, sign=-1)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import cross_fitted, outcomes, over_seeds, paired
+from benchmark.statistics import cross_fitted, outcomes, over_seeds
 from report import prose
-from report.claims.effects import difference
 from report.claims.frames import at_best, by_budget, chosen
-from report.claims.records import Effect, Found, found, nothing
+from report.claims.prevention import Case, gained
+from report.claims.records import Effect, Found, found
 from report.evidence import Evidence
 
 CHOICES = ["normalization"]
@@ -23,27 +23,23 @@ OWNED = ["clipping_threshold", "batch_policy_parameter"]
 
 def convolutions(source: Evidence) -> Found:
     """The most against the least complex convolutions: channels, and convolutions in a row."""
-    effects = [
-        effect
-        for model, factor in (("cnn", "width"), ("cnn_deep", "depth"))
-        for effect in _largest_against_smallest(source, model, factor)
-    ]
-    return found(effects) if effects else nothing("no convolutional network varies in size")
+    families = (("cnn", "width"), ("cnn_deep", "depth"))
+    return _ends_compared(source, families, "no convolutional network varies in size")
 
 
 def convolutions_against_dense(source: Evidence) -> Found:
     """The CNN against the MLP, each at the best cell that validation finds on other seeds."""
-    effects = []
-    for dataset, rows in source.outcomes.groupby("dataset", sort=False):
-        if not {"mlp", "cnn"} <= set(rows["model"]):
-            continue
-        over = ["learning_rate", "normalization", "clipping", "batch_policy"]
-        best = cross_fitted(rows, ["model"], over)
-        pairs = paired(best, "model", "cnn", "mlp", "accuracy", [*over, *OWNED])
-        if len(pairs):
-            about = (f"{prose.name('cnn')} on {prose.name(dataset)}",)
-            effects.append(difference(pairs, about))
-    return found(effects) if effects else nothing("there is no MLP and CNN on the same seeds")
+    over = ["learning_rate", "normalization", "clipping", "batch_policy"]
+    cases = (
+        Case(
+            (f"{prose.name('cnn')} on {prose.name(dataset)}",),
+            cross_fitted(rows, ["model"], over),
+            *("model", "cnn", "mlp"),
+        )
+        for dataset, rows in source.outcomes.groupby("dataset", sort=False)
+        if {"mlp", "cnn"} <= set(rows["model"])
+    )
+    return gained(cases, "there is no MLP and CNN on the same seeds", ignore=[*over, *OWNED])
 
 
 def _family(frame: pd.DataFrame, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -74,30 +70,26 @@ def _ends(
                 yield (f"{words} {high:g} against {low:g}", budget, network), low, high, group
 
 
-def _largest_against_smallest(source: Evidence, model: str, factor: str) -> list[Effect]:
-    effects = []
-    for about, low, high, group in _ends(at_best(source), model, factor):
-        best = chosen(group, [factor], CHOICES)
-        pairs = paired(best, factor, high, low, "accuracy", ["learning_rate", *CHOICES])
-        if len(pairs):
-            effects.append(difference(pairs, about))
-    return effects
+def _ends_compared(source: Evidence, families: Iterable[tuple[str, str]], absent: str) -> Found:
+    """The largest against the smallest of each family, a model and what it varies in."""
+    cases = (
+        Case(about, chosen(group, [factor], CHOICES), factor, high, low)
+        for model, factor in families
+        for about, low, high, group in _ends(at_best(source), model, factor)
+    )
+    return gained(cases, absent, ignore=CHOICES)
 
 
 def larger_models(source: Evidence) -> Found:
     """The largest against the smallest network of each family."""
     families = (("mlp", "width"), ("mlp_deep", "depth"), ("cnn", "width"), ("cnn_deep", "depth"))
-    effects = [e for family in families for e in _largest_against_smallest(source, *family)]
-    return found(effects) if effects else nothing("no network varies in size")
+    return _ends_compared(source, families, "no network varies in size")
 
 
 def more_data(source: Evidence) -> Found:
     """The largest against the smallest share of the data, at equal passes and equal updates."""
-    models = source.outcomes["model"].drop_duplicates()
-    effects = [
-        e for model in models for e in _largest_against_smallest(source, model, "train_fraction")
-    ]
-    return found(effects) if effects else nothing("the share of the training set does not vary")
+    families = ((model, "train_fraction") for model in source.outcomes["model"].drop_duplicates())
+    return _ends_compared(source, families, "the share of the training set does not vary")
 
 
 def cheaper_computation(source: Evidence) -> Found:
@@ -120,4 +112,4 @@ def cheaper_computation(source: Evidence) -> Found:
                 gain = np.exp(over_seeds(logs, np.arange(len(logs))))
                 basis = prose.count(len(logs), "pair") + " of units"
                 effects.append(Effect(about, *map(float, gain), basis))
-    return found(effects) if effects else nothing("no dense network varies in size")
+    return found(effects, absent="no dense network varies in size")

@@ -103,9 +103,14 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def found(effects: Iterable[Effect], notes: Iterable[str] = ()) -> Found:
-    """The effects that have an interval, and how many have none; where none has, why."""
+def found(effects: Iterable[Effect], notes: Iterable[str] = (), absent: str = "") -> Found:
+    """The effects that have an interval, and how many have none; where none has, why.
+
+    ``absent`` says why nothing was compared, where that is so.
+    """
     every = list(effects)
+    if not every and absent:
+        return nothing(absent)
     known = tuple(effect for effect in every if effect.known)
     if every and not known:
         return nothing("no comparison has an interval: a single seed or timing has no spread")

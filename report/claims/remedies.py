@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from benchmark.statistics import paired
 from report import prose
-from report.claims.effects import difference
 from report.claims.frames import (
     NOT_DYNAMIC,
     able,
@@ -24,6 +22,7 @@ from report.claims.frames import (
     unclipped,
     varying,
 )
+from report.claims.prevention import Case, gained
 from report.claims.problem import few_explosions, solved, worst_against_best
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
@@ -91,17 +90,19 @@ def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, 
 
 def policies_as_accurate(source: Evidence) -> Found:
     """Each dynamic policy against the best fixed size, both as validation chooses."""
-    effects = []
     frame, warm = able(at_best(source), "batch_policy")
-    for about, policy, rows in _policies(frame):
-        own = {"batch_policy", "batch_policy_parameter", "learning_rate", *OWN_CHOICES}
-        others = [c for c in varying(rows) if c not in own]
-        best = chosen(rows, ["batch_policy", *others], OWN_CHOICES)
-        ignore = ["learning_rate", *OWN_CHOICES]
-        pairs = paired(best, "batch_policy", policy, "fixed", "accuracy", ignore)
-        if len(pairs):
-            effects.append(difference(pairs, about))
-    return found(effects, [warm]) if effects else nothing(NO_POLICY)
+    own = {"batch_policy", "batch_policy_parameter", "learning_rate", *OWN_CHOICES}
+    cases = (
+        Case(
+            about,
+            chosen(
+                rows, ["batch_policy", *(c for c in varying(rows) if c not in own)], OWN_CHOICES
+            ),
+            *("batch_policy", policy, "fixed"),
+        )
+        for about, policy, rows in _policies(frame)
+    )
+    return gained(cases, NO_POLICY, warm, ignore=OWN_CHOICES)
 
 
 def policies_explosions(source: Evidence) -> Found:

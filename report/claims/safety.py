@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import pandas as pd
+from dataclasses import replace
 
 from benchmark.records import CONFIGURATION
-from benchmark.statistics import paired
 from report import prose
-from report.claims.effects import difference
 from report.claims.frames import (
     able,
     at_best,
@@ -18,8 +15,8 @@ from report.claims.frames import (
     by_times,
     unclipped,
 )
-from report.claims.prevention import Case, explosions_prevented
-from report.claims.records import Found, found, nothing
+from report.claims.prevention import Case, against, explosions_prevented, gained
+from report.claims.records import Found
 from report.evidence import Evidence
 
 NO_CLIPPING = "clipping does not vary"
@@ -52,23 +49,10 @@ def _longer(source: Evidence) -> Iterator[Case]:
                     yield Case((words, times, setting), trials, noun, long, short)
 
 
-def _guarded(frame: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """Words and name of each clipping, its setting, and the rows of all clippings."""
-    for setting, rows in by_setting(frame):
-        for level in rows["clipping"].drop_duplicates():
-            if level != "none" and "none" in set(rows["clipping"]):
-                yield prose.phrase("clipping", level), level, setting, rows
-
-
 def guards_prevent(source: Evidence) -> Found:
     """Explosions without clipping that each guard prevents, as far above the best rates."""
     frame, warm = able(at_multiples(source))
-    cases = (
-        Case((name, times, setting), trials, "clipping", level, "none")
-        for name, level, setting, rows in _guarded(frame)
-        for times, trials in by_times(rows)
-    )
-    return explosions_prevented(cases, NO_CLIPPING, warm)
+    return explosions_prevented(against(frame, "clipping", "none"), NO_CLIPPING, warm)
 
 
 def guards_save(source: Evidence) -> Found:
@@ -79,22 +63,15 @@ def guards_save(source: Evidence) -> Found:
     disturbed = frame[frame["disturbance"] != "none"]
     disturbed = disturbed.merge(calm, on=keys, suffixes=("", "_calm"))
     disturbed = disturbed.assign(lost=disturbed["accuracy_calm"] - disturbed["accuracy"])
-    effects = []
-    for name, level, setting, rows in _guarded(disturbed):
-        for disturbance, trials in rows.groupby("disturbance", sort=False):
-            pairs = paired(trials, "clipping", level, "none", "lost", ["learning_rate"])
-            if len(pairs):
-                about = (name, prose.name(disturbance), setting)
-                effects.append(difference(pairs, about, -1))
-    return found(effects, [warm]) if effects else nothing("no clipping was disturbed beside none")
+    cases = (
+        replace(case, about=(case.about[0], prose.name(disturbance), *case.about[1:]), rows=rows)
+        for case in against(disturbed, "clipping", "none")
+        for disturbance, rows in case.rows.groupby("disturbance", sort=False)
+    )
+    return gained(cases, "no clipping was disturbed beside none", warm, value="lost", sign=-1)
 
 
 def guards_cost(source: Evidence) -> Found:
     """Points of test accuracy that each guard gains over none, each at its own best rate."""
-    frame, warm = able(at_best(source))
-    effects = []
-    for name, level, setting, rows in _guarded(frame):
-        pairs = paired(rows, "clipping", level, "none", "accuracy", ["learning_rate"])
-        if len(pairs):
-            effects.append(difference(pairs, (name, setting)))
-    return found(effects, [warm]) if effects else nothing(NO_CLIPPING)
+    frame, warm = able(at_best(source).drop(columns="times"))
+    return gained(against(frame, "clipping", "none"), NO_CLIPPING, warm)

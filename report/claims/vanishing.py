@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from benchmark.statistics import paired
 from benchmark.status import capped_loss
 from report import prose
-from report.claims.effects import difference, ratio
+from report.claims.effects import ratio
 from report.claims.frames import at_best, bare, by_setting, compared
+from report.claims.prevention import Case, gained
 from report.claims.records import Found, found, nothing
 from report.evidence import Evidence
 
@@ -19,8 +22,8 @@ EARLY = 0.25
 """Share of the budget after which the loss is compared."""
 
 
-def _vanishing(source: Evidence) -> list[tuple[tuple[str, str], float, pd.DataFrame]]:
-    """What it is about, gain and rows, at the best rates, of each case of vanishing gradients.
+def _vanishing(source: Evidence) -> list[Case]:
+    """Each case of vanishing gradients beside gain 1, both at their best rates.
 
     A case is a depth, a budget and a gain. Beside the gain's rows stand those of gain 1, where the
     networks of that gain learn.
@@ -36,7 +39,7 @@ def _vanishing(source: Evidence) -> list[tuple[tuple[str, str], float, pd.DataFr
                 # theory: a ReLU layer multiplies the error signal by the gain
                 if gain < 1 and gain ** (depth - 1) <= VANISHED:
                     words = f"{prose.count(int(depth), 'layer')} at gain {gain:g}"
-                    out.append(((words, setting), float(gain), best))
+                    out.append(Case((words, setting), best, "init_gain", float(gain), 1.0))
     return out
 
 
@@ -51,18 +54,18 @@ def sooner(source: Evidence) -> Found:
     if not cases:
         return nothing(NONE_VANISH)
     effects, never = [], []
-    for about, gain, best in cases:
+    for case in cases:
         # one that broke off saw fewer
-        budget = float(best["samples"].max())
-        reached = best["samples_to_target"].astype(float)
-        rows = best.assign(reached=reached, needed=reached.fillna(budget))
-        pairs = paired(rows, "init_gain", gain, 1.0, "needed", ["learning_rate"])
-        either = paired(rows, "init_gain", gain, 1.0, "reached", ["learning_rate"])
+        budget = float(case.rows["samples"].max())
+        reached = case.rows["samples_to_target"].astype(float)
+        rows = case.rows.assign(reached=reached, needed=reached.fillna(budget))
+        sides = case.factor, case.level, case.baseline
+        pairs, either = (paired(rows, *sides, v, ["learning_rate"]) for v in ("needed", "reached"))
         pairs = pairs[either[["treated", "control"]].notna().any(axis=1).to_numpy()]
         if pairs.empty:
-            never.append(", ".join(about))
+            never.append(", ".join(case.about))
         else:
-            effects.append(ratio(pairs, about))
+            effects.append(ratio(pairs, case.about))
     if not effects:
         return nothing("no network reached its target accuracy, at gain 1 or below")
     note = f"Neither side reached the target for {prose.listing(never, ';')}." if never else ""
@@ -75,13 +78,11 @@ def early_loss(source: Evidence) -> Found:
     if not cases:
         return nothing(NONE_VANISH)
     drops = _early_drop(source)
-    effects = []
-    for about, gain, best in cases:
-        rows = best.assign(drop=best["trial"].map(drops).fillna(0.0))
-        pairs = paired(rows, "init_gain", gain, 1.0, "drop", ["learning_rate"])
-        if len(pairs):
-            effects.append(difference(pairs, about))
-    return found(effects) if effects else nothing("no seeds are shared by the two gains")
+    cases = [
+        replace(case, rows=case.rows.assign(drop=case.rows["trial"].map(drops).fillna(0.0)))
+        for case in cases
+    ]
+    return gained(cases, "no seeds are shared by the two gains", value="drop")
 
 
 def _early_drop(source: Evidence) -> pd.Series:
@@ -104,9 +105,4 @@ def _early_drop(source: Evidence) -> pd.Series:
 
 def cost(source: Evidence) -> Found:
     """Points of test accuracy that vanishing gradients cost against gain 1."""
-    effects = []
-    for about, gain, best in _vanishing(source):
-        pairs = paired(best, "init_gain", gain, 1.0, "accuracy", ["learning_rate"])
-        if len(pairs):
-            effects.append(difference(pairs, about, -1))
-    return found(effects) if effects else nothing(NONE_VANISH)
+    return gained(_vanishing(source), NONE_VANISH, sign=-1)
