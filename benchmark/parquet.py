@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -33,11 +34,11 @@ QUICK = {"compression": "none", "use_dictionary": False, "write_statistics": Fal
 """How to encode a file that is kept, and one that is merged into another soon."""
 
 
-def _small(rows: pa.Table) -> dict[str, Any]:
+def _small(schema: pa.Schema) -> dict[str, Any]:
     """Rounded numbers have zeros in half of their bytes, which compress once they lie side by side:
     a history of 4.8 MB becomes one of 2.6."""
-    real = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
-    others = [name for name in rows.column_names if name not in real]
+    real = [field.name for field in schema if pa.types.is_floating(field.type)]
+    others = [name for name in schema.names if name not in real]
     return {**SMALL, "use_byte_stream_split": real, "use_dictionary": others}
 
 
@@ -49,22 +50,69 @@ class DamagedFile(ResultsError):
     """A file that is cut short, was altered, or is no file of this benchmark."""
 
 
+class Pieces(Protocol):
+    """Rows of a table that need not be in memory all at once."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+
+    @property
+    def num_rows(self) -> int:
+        """Of all pieces together."""
+
+    def column(self, index: int) -> Iterable[pa.ChunkedArray]:
+        """One column, piece by piece; may be asked for again."""
+
+    def groups(self) -> Iterable[pa.Table]:
+        """The rows, a row group of the file at a time."""
+
+
+class _Whole:
+    """A table in memory, in one piece."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows, self.schema, self.num_rows = rows, rows.schema, rows.num_rows
+
+    def column(self, index: int) -> list[pa.ChunkedArray]:
+        return [self._rows.column(index)]
+
+    def groups(self) -> list[pa.Table]:
+        return [self._rows]
+
+
 def checksum(rows: pa.Table) -> str:
     """Sixteen hexadecimal digits, from the names and values of every column."""
+    return _checksum(rows.schema, rows.num_rows, _Whole(rows).column)
+
+
+def _checksum(
+    schema: pa.Schema, count: int, column: Callable[[int], Iterable[pa.ChunkedArray]]
+) -> str:
+    """The same of rows that are read column by column, piece by piece: cut otherwise, no other."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        digest.update(f"{name} {column.type} {rows.num_rows}".encode())
-        if pa.types.is_string(column.type):
-            digest.update(repr(column.to_pylist()).encode())
-        else:
-            # a missing number becomes NaN, whatever lies under it
-            digest.update(column.to_numpy().tobytes())
+    for i, field in enumerate(schema):
+        digest.update(f"{field.name} {field.type} {count}".encode())
+        if pa.types.is_string(field.type):
+            digest.update(b"[")
+            first = True
+            for values in column(i):
+                text = repr(values.to_pylist())[1:-1]
+                digest.update(f"{'' if first or not text else ', '}{text}".encode())
+                first = first and not text
+            digest.update(b"]")
+            continue
+        # a missing number becomes NaN, whatever lies under it, and whole ones beside it real
+        real = pa.types.is_integer(field.type) and any(values.null_count for values in column(i))
+        for values in column(i):
+            wanted = values.cast(pa.float64(), safe=False) if real else values
+            digest.update(wanted.to_numpy().tobytes())
     return digest.hexdigest()
 
 
 def write(
     table: str,
-    data: pd.DataFrame | pa.Table,
+    data: pd.DataFrame | pa.Table | Pieces,
     path: Path,
     metadata: Mapping[str, Any],
     *,
@@ -72,7 +120,7 @@ def write(
 ) -> str:
     """Write ``data`` to ``path`` whole or not at all; returns the checksum of its rows.
 
-    The rows are checked against the schema (a table of arrow's has been, by `to_arrow`), written
+    The rows are checked against the schema (tables of arrow's have been, by `to_arrow`), written
     to a temporary sibling, counted there, and only then moved over ``path``. The file is small and
     on the disk when this returns; a ``passing`` one is neither, but quickly written.
 
@@ -83,20 +131,27 @@ def write(
     SchemaError
         If the rows do not keep the contract.
     """
-    arrow = data if isinstance(data, pa.Table) else to_arrow(table, data)
+    rows: Pieces
+    if isinstance(data, pd.DataFrame):
+        rows = _Whole(to_arrow(table, data))
+    else:
+        rows = _Whole(data) if isinstance(data, pa.Table) else data
     sealed = {"schema_version": SCHEMA_VERSION, **metadata, "table": table}
-    sealed["checksum"] = checksum(arrow)
+    sealed["checksum"] = _checksum(rows.schema, rows.num_rows, rows.column)
     sealed[SEAL] = _seal(sealed)
-    arrow = arrow.replace_schema_metadata({METADATA_KEY: json.dumps(sealed).encode()})
+    schema = rows.schema.with_metadata({METADATA_KEY: json.dumps(sealed).encode()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            pq.write_table(arrow, file, **(QUICK if passing else _small(arrow)))
+            how = QUICK if passing else _small(schema)
+            with pq.ParquetWriter(file, schema, **how) as writer:
+                for group in rows.groups():
+                    writer.write_table(group)
             file.flush()
             if not passing:
                 os.fsync(file.fileno())
-        if pq.read_metadata(temporary).num_rows != arrow.num_rows:
+        if pq.read_metadata(temporary).num_rows != rows.num_rows:
             raise ResultsError(f"{path} did not read back whole; is the disk full?")
         os.replace(temporary, path)
     except OSError as error:
@@ -125,10 +180,43 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     FileNotFoundError
         If there is none.
     """
-    try:
+    with _damage_told(path):
         with pq.ParquetFile(path) as file:
             arrow = file.read(use_threads=False)
         found = checksum(arrow)
+    metadata = _verified(table, path, arrow.schema, found)
+    return _completed(table, path, arrow.replace_schema_metadata()), metadata
+
+
+def verify(table: str, path: Path) -> dict[str, Any]:
+    """Metadata of one file, all of which is read, a column of a row group at a time.
+
+    Raises what `read_arrow` does.
+    """
+    with _damage_told(path), pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+
+        def column(index: int) -> Iterator[pa.ChunkedArray]:
+            for group in range(file.num_row_groups):
+                name = schema.names[index]
+                yield file.read_row_group(group, columns=[name], use_threads=False).column(0)
+
+        found = _checksum(schema, file.metadata.num_rows, column)
+    return _verified(table, path, schema, found)
+
+
+def row_groups(table: str, path: Path) -> Iterator[pa.Table]:
+    """The rows of a file that was verified, a row group at a time."""
+    with _damage_told(path), pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, use_threads=False)
+            yield _completed(table, path, rows.replace_schema_metadata())
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise
     except PermissionError as error:
@@ -136,7 +224,11 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     except UNREADABLE as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise DamagedFile(f"{path} is not a readable parquet file: {first}") from error
-    metadata = _metadata(path, arrow.schema.metadata or {})
+
+
+def _verified(table: str, path: Path, schema: pa.Schema, found: str) -> dict[str, Any]:
+    """Metadata in ``schema`` of a file of this table, whose rows have the checksum ``found``."""
+    metadata = _metadata(path, schema.metadata or {})
     if metadata.get("schema_version") != SCHEMA_VERSION:
         raise ResultsError(
             f"{path} has schema version {metadata.get('schema_version')}, this package reads "
@@ -146,7 +238,7 @@ def read_arrow(table: str, path: Path) -> tuple[pa.Table, dict[str, Any]]:
         raise DamagedFile(f"{path} does not have the columns of {table}")
     if metadata.get("checksum") != found:
         raise DamagedFile(f"{path} was altered since it was written (its checksum differs)")
-    return _completed(table, path, arrow.replace_schema_metadata()), metadata
+    return metadata
 
 
 def _completed(table: str, path: Path, arrow: pa.Table) -> pa.Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -303,7 +301,6 @@ def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
     return _checked(table, pa.table(arrays, schema=schema)).to_pandas()
 
 
-@functools.cache
 def _schema(table: str) -> pa.Schema:
     return pa.schema(list(TABLES[table].items()))
 
