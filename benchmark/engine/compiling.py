@@ -11,17 +11,17 @@ from typing import Any
 from numba import njit
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     """``function``, compiled at its first call for the types of its arguments, and kept in a cache.
 
     numba compiles again when the file of a function has changed, not when another has: what a
-    kernel is made of stands in its own module. ``options`` are numba's.
+    kernel is made of stands in its own module.
     """
     try:
-        return njit(cache=True, error_model="numpy", **options)(function)
+        return njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
         # nowhere to write: each process compiles for itself
-        return njit(error_model="numpy", **options)(function)
+        return njit(error_model="numpy")(function)
 
 
 @contextmanager

@@ -105,9 +105,10 @@ class _Code:
         """A mask with the first ``count`` lanes set."""
         kind = ir.VectorType(LANE, self.lanes)
         lanes = ir.Constant(kind, list(range(self.lanes)))
-        return self.builder.icmp_signed("<", lanes, self._filled(kind, count))
+        return self.builder.icmp_signed("<", lanes, self.filled(kind, count))
 
-    def _filled(self, kind: Any, number: Any) -> Any:
+    def filled(self, kind: Any, number: Any) -> Any:
+        """A number in every lane of a vector of this kind."""
         if kind.element != number.type:
             number = self.builder.trunc(number, kind.element)
         nothing = ir.Constant(kind, ir.Undefined)
@@ -117,10 +118,53 @@ class _Code:
 
     def spread(self, pointer: Any) -> Any:
         """One number in every lane."""
-        return self._filled(self.vector, self.builder.load(pointer))
+        return self.filled(self.vector, self.builder.load(pointer))
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         return self._call(f"llvm.fmuladd.{self._kind}", self.vector, [a, b, c])
+
+    def halves(self, upper: Any, lower: Any, half: int) -> tuple[Any, Any]:
+        """The first blocks, so long, of all pairs in two vectors; and the second ones."""
+        lanes = range(self.lanes)
+        first = [n if not n & half else self.lanes + n - half for n in lanes]
+        second = [n + half if not n & half else self.lanes + n for n in lanes]
+        kind = ir.VectorType(LANE, self.lanes)
+        picked = [ir.Constant(kind, order) for order in (first, second)]
+        return tuple(self.builder.shuffle_vector(upper, lower, order) for order in picked)
+
+    def constant(self, number: float) -> Any:
+        """One number that is known beforehand, in every lane."""
+        return ir.Constant(self.vector, [number] * self.lanes)
+
+    def power(self, x: Any) -> Any:
+        """e to the power of a vector of numbers that are not above 0, or NaN.
+
+        2^n times a Taylor polynomial in what is left, at most ln(2) / 2; 0 below the least number
+        that is not subnormal.
+        """
+        build, single = self.builder, self.bytes == 4
+        mantissa, bias, terms = (23, 127, 8) if single else (52, 1023, 14)
+        upper, lower = (0.693359375, -2.12194440e-4) if single else (
+            0.6931471803691238, 1.9082149292705877e-10
+        )  # fmt: skip
+        least = self.constant(-87.0 if single else -708.0)
+        below = build.fcmp_ordered("<", x, least)
+        x = build.select(below, least, x)
+        # rounds to whole numbers, which then stand in the last bits
+        shift = self.constant(1.5 * 2.0**mantissa)
+        shifted = self.multiply_add(x, self.constant(1 / math.log(2)), shift)
+        whole = build.fsub(shifted, shift)
+        left = self.multiply_add(whole, self.constant(-upper), x)
+        left = self.multiply_add(whole, self.constant(-lower), left)
+        total = self.constant(1 / math.factorial(terms - 1))
+        for n in range(terms - 2, -1, -1):
+            total = self.multiply_add(total, left, self.constant(1 / math.factorial(n)))
+        kind = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
+        bits = build.shl(build.bitcast(shifted, kind), ir.Constant(kind, [mantissa] * self.lanes))
+        bits = build.add(bits, ir.Constant(kind, [bias << mantissa] * self.lanes))
+        found = build.fmul(total, build.bitcast(bits, self.vector))
+        found = build.select(below, self.zero, found)
+        return build.select(build.fcmp_unordered("uno", x, x), x, found)
 
     def where_positive(self, vector: Any, by: Any) -> Any:
         """``vector`` where ``by`` is above 0 or NaN, else 0."""
@@ -294,19 +338,91 @@ def _turn(_, x, out, x0, xr, rows, columns, o0, o_r):
             for r in range(code.lanes):
                 if r & half:
                     continue
-                upper, lower = vectors[r], vectors[r + half]
-                lanes = range(code.lanes)
-                first = [n if not n & half else code.lanes + n - half for n in lanes]
-                second = [n + half if not n & half else code.lanes + n for n in lanes]
-                for at, order in ((r, first), (r + half, second)):
-                    picked = ir.Constant(ir.VectorType(LANE, code.lanes), order)
-                    vectors[at] = builder.shuffle_vector(upper, lower, picked)
+                vectors[r], vectors[r + half] = code.halves(vectors[r], vectors[r + half], half)
             half //= 2
         for r, vector in enumerate(vectors):
             code.store(vector, code.place(taken, o0, builder.mul(o_r, INDEX(r))), None)
         return context.get_dummy_value()
 
     return types.void(*arrays, *[types.int64] * 6), generate
+
+
+@_instructions
+def _sum_rows(_, x, out, x0, xr, columns, o0):
+    """The sums of as many rows as a vector is long."""
+    arrays = x, out
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = _Code(context, builder, arrays, values[:2])
+        given, taken = code.data
+        x0, xr, columns, o0 = values[2:]
+        rows = [code.place(given, x0, builder.mul(xr, INDEX(r))) for r in range(code.lanes)]
+        totals = [code.variable() for _ in rows]
+        lanes = INDEX(code.lanes)
+        whole = builder.sdiv(columns, lanes)
+        begin = builder.mul(whole, lanes)
+        # what is left over may be nothing
+        mask = code.first(builder.sub(columns, begin))
+        for total, row in zip(totals, rows, strict=True):
+            builder.store(code.load(builder.gep(row, [begin]), mask), total)
+        with cgutils.for_range(builder, whole) as loop:
+            ahead = builder.mul(loop.index, lanes)
+            for total, row in zip(totals, rows, strict=True):
+                more = code.load(builder.gep(row, [ahead]), None)
+                builder.store(builder.fadd(builder.load(total), more), total)
+        vectors = [builder.load(total) for total in totals]
+        half = code.lanes // 2
+        while half:
+            pairs = zip(vectors[:half], vectors[half:], strict=True)
+            vectors = [builder.fadd(*code.halves(a, b, half)) for a, b in pairs]
+            half //= 2
+        code.store(vectors[0], code.place(taken, o0), None)
+        return context.get_dummy_value()
+
+    return types.void(*arrays, *[types.int64] * 4), generate
+
+
+@_instructions
+def _softmax(_, x, powers, stats, begin, width, classes, flag):
+    """Of a vector of examples the largest logit, its class, and the sum of all powers over it.
+
+    These go into ``stats``, one vector after the other; the powers into ``powers`` where asked.
+    """
+    arrays = x, powers, stats
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = _Code(context, builder, arrays, values[:3])
+        given, taken, found = code.data
+        begin, width, classes, flag = values[3:]
+        asked = builder.icmp_signed("!=", flag, INDEX(0))
+        best, place, total = (code.variable() for _ in range(3))
+        builder.store(code.load(code.place(given, begin), None), best)
+        builder.store(code.zero, place)
+        builder.store(code.zero, total)
+        with cgutils.for_range(builder, classes) as loop:
+            x = code.load(code.place(given, begin, builder.mul(loop.index, width)), None)
+            largest = builder.load(best)
+            # NaN wins over any number, the first one over those that follow
+            broken = builder.fcmp_unordered("uno", x, x)
+            whole = builder.fcmp_ordered("ord", largest, largest)
+            more = builder.or_(builder.fcmp_ordered(">", x, largest), builder.and_(broken, whole))
+            number = builder.sitofp(loop.index, code.vector.element)
+            builder.store(
+                builder.select(more, code.filled(code.vector, number), builder.load(place)), place
+            )
+            builder.store(builder.select(more, x, largest), best)
+        largest = builder.load(best)
+        with cgutils.for_range(builder, classes) as loop:
+            at = builder.add(begin, builder.mul(loop.index, width))
+            power = code.power(builder.fsub(code.load(code.place(given, at), None), largest))
+            builder.store(builder.fadd(builder.load(total), power), total)
+            with builder.if_then(asked):
+                code.store(power, code.place(taken, at), None)
+        for i, vector in enumerate((largest, builder.load(place), builder.load(total))):
+            code.store(vector, code.place(found, INDEX(i * code.lanes)), None)
+        return context.get_dummy_value()
+
+    return types.void(*arrays, *[types.int64] * 4), generate
 
 
 def whole_vectors(number: int, itemsize: int) -> int:
@@ -351,14 +467,6 @@ def _by_weights(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, column
     _GRADIENT(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, columns, n, flag)
 
 
-@functools.partial(compiled, fastmath={"reassoc"})
-def _sum(x: Array, begin: int, count: int) -> Any:
-    total = x.dtype.type(0)
-    for i in range(begin, begin + count):
-        total += x[i]
-    return total
-
-
 @compiled
 def _forward(
     x: Array, x0: int, xr: int, parameters: Array, own: int, chain: Array, maps: Array, width: int,
@@ -390,33 +498,28 @@ def _loss(
 
     Where ``errors`` has a size, also (softmax - label's unit vector) / ``count`` into it.
     """
-    real = maps.dtype.type
+    real, lanes = maps.dtype.type, BYTES // maps.itemsize
+    stats = np.empty(3 * lanes, maps.dtype)
     total, right = 0.0, 0
-    for e in range(count):
-        best, largest = 0, maps[begin + e]
-        for c in range(1, classes):
-            number = maps[begin + c * width + e]
-            # NaN wins over any number, the first one over those that follow
-            if number > largest or (number != number and largest == largest):
-                best, largest = c, number
-        label = labels[first + e]
-        if label < 0 or label >= classes:
-            raise IndexError("a label is no class")
-        right += best == label
-        summed = real(0)
-        for c in range(classes):
-            power = np.exp(maps[begin + c * width + e] - largest)
-            summed += power
-            if errors.size:
-                errors[begin + c * width + e] = power
-        total += np.log(summed) - (maps[begin + label * width + e] - largest)
+    for start in range(0, count, lanes):
+        at, some = begin + start, min(lanes, count - start)
+        _softmax(maps, errors, stats, at, width, classes, errors.size)
+        for e in range(some):
+            label = labels[first + start + e]
+            if label < 0 or label >= classes:
+                raise IndexError("a label is no class")
+            right += np.int64(stats[lanes + e]) == label
+            total += np.log(stats[2 * lanes + e]) - (maps[at + label * width + e] - stats[e])
         if errors.size:
             for c in range(classes):
-                share = errors[begin + c * width + e] / summed
-                errors[begin + c * width + e] = (share - real(c == label)) / real(count)
-    if errors.size:
-        for c in range(classes):
-            errors[begin + c * width + count : begin + (c + 1) * width] = 0
+                for e in range(lanes):
+                    errors[at + c * width + e] /= stats[2 * lanes + e]
+            for e in range(some):
+                errors[at + labels[first + start + e] * width + e] -= real(1)
+            for c in range(classes):
+                for e in range(lanes):
+                    errors[at + c * width + e] /= real(count)
+                errors[at + c * width + some : at + c * width + lanes] = 0
     return total, right
 
 
@@ -446,6 +549,7 @@ def _weights(
     rate = squares[lanes]
     squares[:lanes] = 0
     of_biases = 0.0
+    sums = np.empty(lanes, maps.dtype)
     for layer in range(len(chain)):
         fan_in, features, weight, bias, _, at = chain[layer]
         a, a0, ar = x, x0, fan_in
@@ -455,13 +559,17 @@ def _weights(
         _by_weights(errors, a, into, squares, at * width, width, ONE, a0, ar, to + weight, fan_in,
                     ZERO, ZERO, features, fan_in, count, descends)  # fmt: skip
         if bias >= 0:
-            for i in range(features):
-                found = _sum(errors, (at + i) * width, count)
-                of_biases += np.float64(found) * np.float64(found)
-                if descends:
-                    found = into[to + bias + i] - rate * found
-                into[to + bias + i] = found
-    return of_biases + np.float64(_sum(squares, ZERO, lanes))
+            for i in range(0, features, lanes):
+                _sum_rows(errors, sums, (at + i) * width, width, count, ZERO)
+                for j in range(min(lanes, features - i)):
+                    found = sums[j]
+                    of_biases += np.float64(found) * np.float64(found)
+                    if descends:
+                        found = into[to + bias + i + j] - rate * found
+                    into[to + bias + i + j] = found
+    for i in range(lanes):
+        of_biases += np.float64(squares[i])
+    return of_biases
 
 
 @compiled
@@ -734,19 +842,23 @@ def steps(
 
 
 @functools.cache
-def ready(double: bool) -> None:
-    """Compile, or load what was compiled, once a process, of which one at a time compiles."""
+def ready(double: bool, images: str = "") -> None:
+    """Compile, or load what was compiled, once a process, of which one at a time compiles.
+
+    Of images of a type that is named, `steps`; else all but those.
+    """
     dtype = np.float64 if double else np.float32
     chain = np.array([[2, 2, 0, 4, 0, 0]])
     parameters, numbers = np.zeros((1, 6), dtype), np.zeros((1, 1))
-    x, out, single = (np.zeros(shape, dtype) for shape in ((1, 1, 2), (1, 1, 2), 1))
+    x, out, one = np.zeros((1, 1, 2), dtype), np.zeros((1, 1, 2), dtype), np.zeros(1, dtype)
     label = np.zeros((1, 1), np.int64)
     with one_process_at_a_time(steps):
-        gradients(x, label, parameters, chain, single, parameters.copy())
+        if images:
+            steps(x[0].astype(images), label[0], np.ones(2, dtype), label[None], one[None], one,
+                  one, (0, 0), chain, parameters, parameters[:, :0].copy(), numbers,
+                  numbers.copy(), numbers > 0)  # fmt: skip
+            return
+        gradients(x, label, parameters, chain, one, parameters.copy())
         scatter(x, label, parameters, chain, 1, np.zeros((3, 1)))
         logits(x, parameters, chain, out)
         evaluate(x[0], label[0], parameters, chain, np.zeros(1), np.zeros(1, np.int64))
-        for kind in (np.uint8, np.float32):
-            steps(x[0].astype(kind), label[0], np.ones(2, dtype), label[None], single[None], single,
-                  single, (0, 0), chain, parameters, parameters[:, :0].copy(), numbers,
-                  numbers.copy(), numbers > 0)  # fmt: skip

@@ -94,7 +94,8 @@ class DenseSteps(Stepping):
         assert chain is not None
         assert chain.plain is not None
         parts, before, splits = self.program.parts, self._population, self._batches.splits
-        ready(before.parameters.dtype == torch.float64)
+        kind = splits.train_images.dtype
+        ready(before.parameters.dtype == torch.float64, str(kind).removeprefix("torch."))
         order = torch.stack([index for index, _ in self._waiting], dim=1)
         rates = before.learning_rate * torch.stack([factor for _, factor in self._waiting])
         trials, count, examples = order.shape
