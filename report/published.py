@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.statistics.seeds import Ends, left_open, left_out, over_seeds
 from report.evidence import Evidence, load
-from report.prose import DASH, fixed, number, records
+from report.prose import DASH, fixed, number
 from report.text import Markdown
 
 FILE = Path(__file__).with_name("published.csv")
@@ -22,6 +22,8 @@ SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_
 REPRODUCED, WITHIN, DIFFERS = "reproduced", "within our interval", "differs"
 OPPOSITE, UNTOLD = "the other way round", "no difference seen"
 NOT_RUN = "not run in this setting"
+SHOWN = ["estimate", "low", "high", "value"]
+NOTHING: Ends = (math.nan, math.nan, math.nan)
 WINDOWS = 4
 """Parts of training in each of which the noise scale is the ratio of two averages."""
 
@@ -87,7 +89,12 @@ def chosen(trials: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
 
 def accuracy(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
     """Mean test accuracy; a trial that broke counts at chance."""
-    return over_seeds(trials["accuracy"].to_numpy(), trials["seed"])
+    return over(trials["accuracy"], trials["seed"])
+
+
+def over(values: pd.Series, seeds: pd.Series | pd.Index) -> Ends:
+    """Mean of ``values`` with its interval over seeds; NaN of none."""
+    return over_seeds(values.to_numpy(), seeds) if len(values) else NOTHING
 
 
 def gap(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
@@ -115,13 +122,11 @@ def paired(sides: pd.DataFrame, *, shares: bool) -> Ends:
     as many seeds leave open.
     """
     both = sides.reindex(columns=[True, False]).dropna()
-    differences = (both[True] - both[False]).to_numpy()
-    if not len(differences):
-        return math.nan, math.nan, math.nan
-    estimate, low, high = over_seeds(differences, both.index)
+    differences = both[True] - both[False]
+    estimate, low, high = over(differences, both.index)
     if not shares:
         return estimate, low, high
-    if len(both) > 1 and np.ptp(differences) == 0:
+    if len(both) > 1 and differences.nunique() == 1:
         return around(estimate, len(both))
     return estimate, max(low, -1.0), min(high, 1.0)
 
@@ -170,7 +175,7 @@ def ratio(samples: pd.DataFrame) -> float:
 def without_each_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Ends:
     """``statistic`` of ``rows``, with its jackknife interval over seeds; NaN of no rows."""
     if rows.empty:
-        return math.nan, math.nan, math.nan
+        return NOTHING
     seeds = rows["seed"].unique()
     others = [statistic(rows[rows["seed"] != seed]) for seed in seeds] if len(seeds) > 1 else []
     return left_out(statistic(rows), np.array(others))
@@ -179,9 +184,7 @@ def without_each_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], fl
 def edge_end(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
     """Sharpness over 2 / rate at the last checkpoint at which it was measured."""
     ends = edges(trials, history)
-    if ends.empty:
-        return math.nan, math.nan, math.nan
-    return over_seeds(ends["last"].to_numpy(), ends["seed"])
+    return over(ends["last"], ends["seed"])
 
 
 def edge_rise(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
@@ -191,9 +194,7 @@ def edge_rise(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> En
     """
     ends = edges(trials, history)
     ends = ends[ends["rate"] == ends["rate"].min()]
-    if ends.empty:
-        return math.nan, math.nan, math.nan
-    return over_seeds((ends["last"] - ends["first"]).to_numpy(), ends["seed"])
+    return over(ends["last"] - ends["first"], ends["seed"])
 
 
 def edges(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -228,21 +229,21 @@ def measured() -> pd.DataFrame:
 
 
 def _found(row: pd.Series) -> dict[str, object]:
-    nothing = {"estimate": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
-    nothing |= {"passes": math.nan, "verdict": NOT_RUN}
+    nothing = dict.fromkeys(("estimate", "low", "high", "passes"), math.nan)
     study = load(study_of(row["measure"]))
     trials = chosen(study.outcomes, row) if study else pd.DataFrame()
-    if study is None or trials.empty:
-        return nothing
-    found = MEASURES[row["measure"]](trials, study.results.history, row)
-    if not math.isfinite(found[0]):
-        return nothing
-    ends = dict(zip(("estimate", "low", "high"), found, strict=True))
+    found = NOTHING
+    if study and len(trials):
+        found = MEASURES[row["measure"]](trials, study.results.history, row)
+    estimate, low, high = found
+    if not math.isfinite(estimate):
+        return nothing | {"seeds": 0, "verdict": NOT_RUN}
+    said = verdict(row["rule"], row["value"], row["noise"], found)
     if row["measure"] == "accuracy":
-        ends |= {"low": max(ends["low"], 0.0), "high": min(ends["high"], 1.0)}
+        low, high = max(low, 0.0), min(high, 1.0)
     passes = float((trials["samples"] / trials["examples"]).mean())
-    more = {"seeds": trials["seed"].nunique(), "passes": passes}
-    return ends | more | {"verdict": verdict(row["rule"], row["value"], row["noise"], found)}
+    ends = {"estimate": estimate, "low": low, "high": high, "passes": passes}
+    return ends | {"seeds": trials["seed"].nunique(), "verdict": said}
 
 
 def study_of(measure: str) -> str:
@@ -255,16 +256,19 @@ def sources() -> list[Evidence]:
     return [study for study in map(load, STUDIES) if study]
 
 
+def _named(rows: pd.DataFrame) -> list[str]:
+    cells = zip(rows["name"], rows["value"], rows["measure"], strict=True)
+    return [f"{name} ({written(value, measure)})" for name, value, measure in cells]
+
+
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracies for a figure: in percentage points, less the published one, which is in the name.
 
     Adds ``from`` and ``to``, the ends of what counts as noise.
     """
-    names = [f"{r['name']} ({written(r['value'], r['measure'])})" for r in records(rows)]
-    made = rows.assign(**{"name": names, "from": -rows["noise"], "to": rows["noise"]})
-    less = {c: rows[c] - rows["value"] for c in ("estimate", "low", "high", "value")}
-    made = made.assign(**less)
-    return made.assign(**{c: 100 * made[c] for c in (*less, "from", "to")})
+    numbers = rows[SHOWN].sub(rows["value"], axis=0)
+    numbers = 100 * numbers.assign(**{"from": -rows["noise"], "to": rows["noise"]})
+    return rows.assign(name=_named(rows), **numbers)
 
 
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
@@ -273,23 +277,9 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     Adds ``from`` and ``to``, the ends of what counts as noise.
     """
     value, noise, factor = rows["value"], rows["noise"], rows["rule"] == "factor"
-    names = [f"{r['name']} ({written(r['value'], r['measure'])})" for r in records(rows)]
     ends = {"from": (1 / noise).where(factor, 1 - noise / value)}
     ends |= {"to": noise.where(factor, 1 + noise / value)}
-    over = {c: rows[c] / value for c in ("estimate", "low", "high", "value")}
-    return rows.assign(name=names, **ends, **over)
-
-
-def shown(row: pd.Series) -> dict[str, str]:
-    """A row of the table in words: ``said`` by the source, ``found`` here, and its ``ends``."""
-    said, found, low, high = (
-        written(row[name], row["measure"]) for name in ("value", "estimate", "low", "high")
-    )
-    return {
-        "said": f"more than {said}" if row["rule"] == "more" else said,
-        "found": found,
-        "ends": DASH if low == DASH else f"{low} to {high}",
-    }
+    return rows.assign(name=_named(rows), **ends, **rows[SHOWN].div(value, axis=0))
 
 
 def written(value: float, measure: str) -> str:
@@ -304,13 +294,18 @@ def written(value: float, measure: str) -> str:
     return f"{fixed(100 * value, 2)}{unit}" if unit else number(value)
 
 
-def table_rows(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """The rows of the page's table: the columns of `measured`, ``link``, and those of `shown`."""
-    return [
-        {
-            **row.to_dict(),
-            **shown(row),
-            "link": Markdown("[{}]({})").format(row["place"], Markdown(row["url"])),
-        }
-        for _, row in rows.iterrows()
-    ]
+def table_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `measured` in words: ``said`` by the source, ``found``, ``ends`` and ``link``."""
+    said, found, low, high = (
+        [written(value, measure) for value, measure in zip(rows[c], rows["measure"], strict=True)]
+        for c in ("value", "estimate", "low", "high")
+    )
+    places = zip(rows["place"], rows["url"], strict=True)
+    links = [Markdown("[{}]({})").format(place, Markdown(url)) for place, url in places]
+    return rows.assign(
+        said=rows["rule"].map({"more": "more than "}).fillna("") + said,
+        found=found,
+        ends=[DASH if a == DASH else f"{a} to {b}" for a, b in zip(low, high, strict=True)],
+        # of texts pandas would make plain ones
+        link=pd.Series(links, rows.index, dtype=object),
+    )

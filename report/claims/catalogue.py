@@ -59,6 +59,24 @@ AT_BEST = (
     "which validation chooses on other seeds"
 )
 
+OF_SIZES = (
+    "Each batch size stands at its own best learning rate, at equal examples and at equal updates; "
+    "for every seed validation on the others says which size is worst and which best. "
+)
+FEW_EXPLODE = f"at most {100 * problem.SOLVED:g}% of the trials explode"
+FEW_EXPLODE_RULE = (
+    f"The share of trials that do not explode, {MULTIPLES}. Left out where neither these nor the "
+    f"trials without it explode in more than {100 * problem.SOLVED:g}%: there is nothing to solve. "
+    "That limit, too, is what ten seeds that all agree can show."
+)
+VANISHING_NETWORKS = (
+    "Networks whose gain at initialization is below 1, and so small that theory lets the error "
+    f"signal shrink to {vanishing.VANISHED:g} or less from the last hidden layer to the first, "
+    "against the same networks at gain 1, paired by seed, without clipping and normalization, "
+    "each at the learning rate that validation chooses on other seeds; depths at which gain 1 does "
+    "not learn are left out. "
+)
+
 
 def _part(
     text: str,
@@ -74,10 +92,14 @@ def _part(
     return Part(text, lead, limits, first_of(measured, measure, *studies.split()), exists)
 
 
-EXPLOSION = Claim(
-    1,
-    "In an explosion gradients grow through training until it slows and stops.",
-    (
+def _claim(number: int, text: str, *parts: Part, aside: str = "") -> Claim:
+    return Claim(number, text, parts, aside)
+
+
+CLAIMS = (
+    _claim(
+        1,
+        "In an explosion gradients grow through training until it slows and stops.",
         _part(
             "gradients grow",
             "the share of exploded configurations whose gradients grew",
@@ -111,12 +133,9 @@ EXPLOSION = Claim(
             "explosion headline grid",
         ),
     ),
-)
-
-LEARNING_RATE = Claim(
-    2,
-    "Adjusting the learning rate prevents gradient explosion.",
-    (
+    _claim(
+        2,
+        "Adjusting the learning rate prevents gradient explosion.",
         _part(
             "a lower rate trains without an explosion",
             "the share of exploding configurations that a lower rate cures",
@@ -128,12 +147,9 @@ LEARNING_RATE = Claim(
             "explosion headline grid",
         ),
     ),
-)
-
-SCHEDULES = Claim(
-    3,
-    "Dynamic learning rates prevent gradient explosion.",
-    (
+    _claim(
+        3,
+        "Dynamic learning rates prevent gradient explosion.",
         _part(
             "fewer trials explode",
             "the net share of the explosions that the schedule prevents",
@@ -154,12 +170,9 @@ SCHEDULES = Claim(
             "learning_rate grid",
         ),
     ),
-)
-
-MINI_BATCHES_PREVENT = Claim(
-    4,
-    "Training in mini-batches prevents gradient explosion.",
-    (
+    _claim(
+        4,
+        "Training in mini-batches prevents gradient explosion.",
         _part(
             "fewer trials explode than with the full or the largest batch",
             "the net share of the explosions that the mini-batch prevents",
@@ -171,23 +184,9 @@ MINI_BATCHES_PREVENT = Claim(
             "batch_updates",
         ),
     ),
-)
-
-OF_SIZES = (
-    "Each batch size stands at its own best learning rate, at equal examples and at equal updates; "
-    "for every seed validation on the others says which size is worst and which best. "
-)
-FEW_EXPLODE = f"at most {100 * problem.SOLVED:g}% of the trials explode"
-FEW_EXPLODE_RULE = (
-    f"The share of trials that do not explode, {MULTIPLES}. Left out where neither these nor the "
-    f"trials without it explode in more than {100 * problem.SOLVED:g}%: there is nothing to solve. "
-    "That limit, too, is what ten seeds that all agree can show."
-)
-
-BATCH_NORMALIZATION = Claim(
-    5,
-    "Batch normalization solves the batch-update problem.",
-    (
+    _claim(
+        5,
+        "Batch normalization solves the batch-update problem.",
         _part(
             "every batch size is as accurate as the best",
             "the difference in test accuracy of the worst batch size from the best",
@@ -204,12 +203,9 @@ BATCH_NORMALIZATION = Claim(
             first_of(FEW_EXPLODE_RULE, remedies.normalized_explosions, "headline", "grid"),
         ),
     ),
-)
-
-DYNAMIC_BATCHES = Claim(
-    6,
-    "Dynamic batch sizes solve the batch-update problem.",
-    (
+    _claim(
+        6,
+        "Dynamic batch sizes solve the batch-update problem.",
         _part(
             "they are as accurate as the best fixed size",
             "the difference in test accuracy from the best fixed size",
@@ -228,12 +224,9 @@ DYNAMIC_BATCHES = Claim(
             first_of(FEW_EXPLODE_RULE, remedies.policies_explosions, "batch_updates", "grid"),
         ),
     ),
-)
-
-MINI_BATCHES_SOLVE = Claim(
-    7,
-    "Mini-batches solve the batch-update problem.",
-    (
+    _claim(
+        7,
+        "Mini-batches solve the batch-update problem.",
         _part(
             "they are more accurate than the full batch",
             "the gain in test accuracy over the full batch",
@@ -263,20 +256,9 @@ MINI_BATCHES_SOLVE = Claim(
             "batch_updates",
         ),
     ),
-)
-
-VANISHING_NETWORKS = (
-    "Networks whose gain at initialization is below 1, and so small that theory lets the error "
-    f"signal shrink to {vanishing.VANISHED:g} or less from the last hidden layer to the first, "
-    "against the same networks at gain 1, paired by seed, without clipping and normalization, "
-    "each at the learning rate that validation chooses on other seeds; depths at which gain 1 does "
-    "not learn are left out. "
-)
-
-VANISHING = Claim(
-    8,
-    "Vanishing gradients train faster but less accurately.",
-    (
+    _claim(
+        8,
+        "Vanishing gradients train faster but less accurately.",
         _part(
             "they reach the target sooner",
             "the gain in speed to the target",
@@ -306,12 +288,9 @@ VANISHING = Claim(
             "explosion",
         ),
     ),
-)
-
-FASTER = Claim(
-    9,
-    "Faster updates cost accuracy.",
-    (
+    _claim(
+        9,
+        "Faster updates cost accuracy.",
         _part(
             "larger, faster updates are less accurate",
             "the cost of the larger batch in test accuracy",
@@ -325,12 +304,9 @@ FASTER = Claim(
             "normalization batch_updates",
         ),
     ),
-)
-
-MINI_BATCHES_COST = Claim(
-    10,
-    "Mini-batches update many parameters at once but may cost accuracy.",
-    (
+    _claim(
+        10,
+        "Mini-batches update many parameters at once but may cost accuracy.",
         _part(
             "a mini-batch may be less accurate than the full batch",
             "the cost of the mini-batch in test accuracy",
@@ -342,15 +318,14 @@ MINI_BATCHES_COST = Claim(
             "batch_updates",
             exists=True,
         ),
+        aside=(
+            "That an update changes all parameters at once holds by construction, whatever the "
+            "batch size, and is not judged."
+        ),
     ),
-    "That an update changes all parameters at once holds by construction, whatever the batch "
-    "size, and is not judged.",
-)
-
-IMPROVEMENT = Claim(
-    11,
-    "More complex convolutions and dynamic rates improve performance.",
-    (
+    _claim(
+        11,
+        "More complex convolutions and dynamic rates improve performance.",
         Part(
             "more complex convolutions are more accurate",
             "the gain in test accuracy",
@@ -380,12 +355,9 @@ IMPROVEMENT = Claim(
             "optimizers learning_rate grid",
         ),
     ),
-)
-
-SCALING = Claim(
-    12,
-    "Larger models, more data and more efficient computation scale.",
-    (
+    _claim(
+        12,
+        "Larger models, more data and more efficient computation scale.",
         _part(
             "larger models are more accurate",
             "the gain in test accuracy",
@@ -416,12 +388,9 @@ SCALING = Claim(
             "scaling",
         ),
     ),
-)
-
-SAFETY = Claim(
-    13,
-    "More reliable optimizers, more epochs and stricter safety make training safer.",
-    (
+    _claim(
+        13,
+        "More reliable optimizers, more epochs and stricter safety make training safer.",
         _part(
             "other optimizers explode less than SGD",
             "the net share of the explosions that the optimizer prevents",
@@ -465,12 +434,10 @@ SAFETY = Claim(
             "headline optimizers grid",
         ),
     ),
-)
-
-OWN_NETWORK = Claim(
-    14,
-    "The article's own network and its convolutional twin train (Adam, rate 0.01, batches of 128).",
-    (
+    _claim(
+        14,
+        "The article's own network and its convolutional twin train (Adam, rate 0.01, batches of "
+        "128).",
         _part(
             "they train",
             "the share of trials with the article's own settings that learn",
@@ -482,13 +449,7 @@ OWN_NETWORK = Claim(
             article.own_networks,
             "article",
         ),
+        aside="The article's code does not run as printed; what is judged is its repaired form.",
     ),
-    "The article's code does not run as printed; what is judged is its repaired form.",
-)
-
-CLAIMS = (
-    *(EXPLOSION, LEARNING_RATE, SCHEDULES, MINI_BATCHES_PREVENT, BATCH_NORMALIZATION),
-    *(DYNAMIC_BATCHES, MINI_BATCHES_SOLVE, VANISHING, FASTER, MINI_BATCHES_COST),
-    *(IMPROVEMENT, SCALING, SAFETY, OWN_NETWORK),
 )
 """All claims, in the article's order."""

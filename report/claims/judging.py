@@ -7,6 +7,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -144,7 +145,7 @@ class Judged:
         """The rule in words."""
         return self.part.rule(self.measurement)
 
-    @property
+    @cached_property
     def reason(self) -> str:
         """Effects and intervals in one sentence, or why there are none and what would test it."""
         if not self.found.effects:
@@ -285,23 +286,26 @@ def fewest_seeds() -> dict[str, object]:
     return {"seeds": fewest, "studies": [s for s, n in counts.items() if n == fewest]}
 
 
+def _row(
+    claim: Claim, judged: Judged, comparison: str, effect: Effect, verdict: str
+) -> tuple[object, ...]:
+    """The `COLUMNS` of an effect, in the part's unit."""
+    part, limits = judged.part, judged.part.limits
+    figures = (effect.estimate, effect.low, effect.high, limits.enough, limits.smallest)
+    *ends, enough, smallest = (part.unit.scale * value for value in figures)
+    about = (claim.number, part.text, judged.measurement.study, comparison)
+    return *about, *ends, part.unit.name, verdict, judged.reason, judged.rule, enough, smallest
+
+
 def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:
     """One row an effect, in its unit; one row without an effect for a part not tested."""
-    rows = []
-    for claim, parts in judged:
-        for j in parts:
-            unit, fixed = j.part.unit, (claim.number, j.part.text, j.measurement.study)
-            limits = [
-                unit.scale * limit for limit in (j.part.limits.enough, j.part.limits.smallest)
-            ]
-            said = (j.reason, j.rule, *limits)
-            for e in j.found.effects:
-                figures = [unit.scale * value for value in (e.estimate, e.low, e.high)]
-                word = j.part.verdict_on(e)
-                rows.append((*fixed, e.label, *figures, unit.name, word, *said))
-            if not j.found.effects:
-                missing = [float("nan")] * 3
-                rows.append((*fixed, "", *missing, unit.name, NOT_TESTED, *said))
+    unknown = Effect((), math.nan, math.nan, math.nan, "")
+    rows = [
+        _row(claim, j, e.label, e, j.part.verdict_on(e) if j.found.effects else NOT_TESTED)
+        for claim, parts in judged
+        for j in parts
+        for e in j.found.effects or (unknown,)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -320,16 +324,12 @@ def by_part() -> pd.DataFrame:
     ``comparison`` says how many comparisons support it (``5 of 6``) and ``verdict`` is that on the
     part.
     """
-    rows = []
-    for claim, parts in all_judged():
-        for j in parts:
-            if (effect := j.pooled) is not None:
-                unit, limits = j.part.unit, j.part.limits
-                figures = (effect.estimate, effect.low, effect.high)
-                scaled = [unit.scale * value for value in figures]
-                limit = [unit.scale * value for value in (limits.enough, limits.smallest)]
-                fixed = (claim.number, j.part.text, j.measurement.study, j.agreeing)
-                rows.append((*fixed, *scaled, unit.name, j.verdict, j.reason, j.rule, *limit))
+    rows = [
+        _row(claim, j, j.agreeing, pooled_effect, j.verdict)
+        for claim, parts in all_judged()
+        for j in parts
+        if (pooled_effect := j.pooled) is not None
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
