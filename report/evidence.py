@@ -182,7 +182,7 @@ class Evidence:
         """Whether the finished trials have more than one level of ``factor``."""
         return self.outcomes[factor].nunique(dropna=False) > 1
 
-    @property
+    @cached_property
     def factors(self) -> list[str]:
         """The factors that vary among the finished trials, the seed and the arm apart.
 
@@ -203,7 +203,7 @@ class Evidence:
         """How many planned trials have no row."""
         return len(set(self.results.plan["trial"]) - set(self.results.trials["trial"]))
 
-    @property
+    @cached_property
     def not_varied(self) -> list[str]:
         """What is the same in all trials, with its value; what no trial has is left out."""
         owned = [c for c in OWNERS if self.varies(c)]
@@ -290,10 +290,16 @@ def per_group(
 
 
 @functools.cache
+def _results(folder: Path, study: str) -> results.Results | None:
+    """The tables of a study, read once; None where it was not run."""
+    return results.load_study(folder, study)
+
+
+@functools.cache
 def load(study: str) -> Evidence | None:
     """The study's evidence in the chosen results folder; None where it was not run."""
     folder = default_folder()
-    found = results.load_study(folder, study)
+    found = _results(folder, study)
     if found is None or found.trials.empty:
         return None
     return Evidence(study, folder / study, found)
@@ -365,7 +371,8 @@ def dated() -> str:
 def completeness_of_all(by: tuple[str, ...] = ("study",)) -> pd.DataFrame:
     """Expected, present, missing, finished, skipped and failed trials of every planned study."""
     frames = []
-    for path in results.studies_in(default_folder()):
-        found = results.StudyFolder(path).load()
-        frames.append(completeness(found.plan, found.trials, by))
+    folder = default_folder()
+    for path in results.studies_in(folder):
+        if (found := _results(folder, path.name)) is not None:
+            frames.append(completeness(found.plan, found.trials, by))
     return pd.concat(frames, ignore_index=True)

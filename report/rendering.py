@@ -108,8 +108,7 @@ class Page:
         caption, _, alt = caller().partition(APART)
         path = Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
         (self.folder / path).parent.mkdir(exist_ok=True)
-        # no date in the file: the same data give the same bytes
-        drawing.savefig(self.folder / path, metadata={"Date": None})
+        figures.save_svg(drawing, self.folder / path)
         data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
         plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
         legend = [

@@ -28,7 +28,7 @@ from benchmark.figures.search import confirmed_accuracy, search_progress
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
-from benchmark.figures.style import STATUS_COLOURS, styles_of, title, titled, words
+from benchmark.figures.style import STATUS_COLOURS, save_svg, styles_of, title, titled, words
 from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
 
@@ -66,6 +66,7 @@ __all__ = [
     "phase_diagram",
     "range_tests",
     "rates_by_batch_size",
+    "save_svg",
     "search_progress",
     "sharpness_against_bound",
     "size_curves",

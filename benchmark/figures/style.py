@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -22,6 +24,8 @@ PAGE_WIDTH = 7.6
 """Inches: the width of the text column, at which the type stays readable."""
 MOST_TICKS, NARROW_TICKS, MOST_WIDE = 6, 4, 2
 """Ticks of an axis, ticks where more than so many panels stand side by side, and that number."""
+SVG_POINTS = 72
+"""Points an inch of an SVG."""
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
 TITLES = 46
@@ -222,6 +226,20 @@ def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figu
     figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure to ``path``: the same data give the same bytes, without a date.
+
+    The layout is computed here, once: left to `savefig`, everything is drawn twice for it.
+    """
+    # the canvas measures text, and an SVG has 72 points an inch
+    FigureCanvasSVG(figure)
+    figure.dpi = SVG_POINTS
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def legend_below(

@@ -61,30 +61,45 @@ def made_up(
     calm = trials.loc[trials["disturbance"] == "none", [*keys, "trial"]]
     disturbed = trials[trials["disturbance"].ne("none") & trials["disturbed_step"].notna()]
     pairs = disturbed.merge(calm.rename(columns={"trial": "_calm"}), on=keys, how="inner")
-    tracks = dict(tuple(history.groupby("trial", sort=False)))
-    none = history.iloc[:0]
-    return pairs.assign(
-        updates_to_make_up=[
-            _updates(row, tracks.get(row["trial"], none), tracks.get(row["_calm"], none), tolerance)
-            for row in pairs.to_dict("records")
+    pairs = pairs.assign(_pair=np.arange(len(pairs)))
+    found = pd.concat(
+        [
+            _first_back(rows, history, place, tolerance)
+            # what a budget counts: batch sizes may differ after the disturbance
+            for place, rows in (
+                ("samples", pairs[pairs["updates"].isna()]),
+                ("step", pairs[pairs["updates"].notna()]),
+            )
         ]
-    ).drop(columns="_calm")
+    )
+    updates = found.reindex(pairs["_pair"]).to_numpy() - pairs["disturbed_step"].to_numpy(float)
+    return pairs.assign(updates_to_make_up=np.where(np.isnan(updates), np.inf, updates)).drop(
+        columns=["_calm", "_pair"]
+    )
 
 
-def _updates(row: dict, track: pd.DataFrame, calm: pd.DataFrame, tolerance: float) -> float:
-    # what a budget counts: batch sizes may differ after the disturbance
-    place = "samples" if pd.isna(row["updates"]) else "step"
-    after = track[track["step"] > row["disturbed_step"]]
-    columns = [place, "validation_accuracy"]
+def _first_back(
+    pairs: pd.DataFrame, history: pd.DataFrame, place: str, tolerance: float
+) -> pd.Series:
+    """The step by ``_pair`` at which a trial had made up its loss; none of those that never did.
+
+    The checkpoints of both trials are matched by their ``place`` in the budget.
+    """
+    wanted = list(dict.fromkeys(["trial", "step", place, "validation_accuracy"]))
+    track = pairs[["_pair", "trial", "disturbed_step"]].merge(history[wanted], on="trial")
+    track = track[track["step"] > track["disturbed_step"]]
+    calm = history[["trial", place, "validation_accuracy"]].rename(
+        columns={"trial": "_calm", "validation_accuracy": "undisturbed"}
+    )
+    calm = pairs[["_pair", "_calm"]].merge(calm, on="_calm").drop(columns="_calm")
     matched = pd.merge_asof(
-        after[[*columns, *({"step"} - set(columns))]].sort_values(place),
-        calm[columns].rename(columns={"validation_accuracy": "undisturbed"}).sort_values(place),
+        track.sort_values(place, kind="stable"),
+        calm.sort_values(place, kind="stable"),
         on=place,
+        by="_pair",
     )
     back = matched["validation_accuracy"] >= matched["undisturbed"] - tolerance
-    if not back.any():
-        return np.inf
-    return float(matched.loc[back, "step"].iloc[0] - row["disturbed_step"])
+    return matched[back].groupby("_pair")["step"].first()
 
 
 def recovery(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:

@@ -48,8 +48,14 @@ def able(frame: pd.DataFrame, factor: str) -> pd.DataFrame:
     >>> able(frame, "clipping")["clipping"].tolist(), len(able(frame, "schedule"))
     (['none'], 2)
     """
+    return frame[is_able(frame, factor)] if COULD_ACT.get(factor) in frame else frame
+
+
+def is_able(frame: pd.DataFrame, factor: str) -> np.ndarray:
+    """Whether each row of `outcomes` is one of those that `able` keeps, (rows,)."""
     column = COULD_ACT.get(factor)
-    return frame[frame[column].astype(bool)] if column in frame else frame
+    known = column is not None and column in frame
+    return frame[column].astype(bool).to_numpy() if known else np.ones(len(frame), dtype=bool)
 
 
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
-from benchmark.statistics.outcomes import able
+from benchmark.statistics.outcomes import is_able
 from benchmark.statistics.resampling import bootstrap
 from benchmark.statistics.seeds import Statistic, mean, over_seeds, smallest_detectable
 
@@ -26,6 +27,11 @@ EXACT = 50
 """Most differences for which the signed-rank distribution is counted out."""
 DECIMALS = 12
 """To which differences are compared: 0.3 - 0.2 and 0.2 - 0.1 are tied, whatever their last bit."""
+
+
+MOST_NUMBERS = 2**62
+"""Combinations that a number of 64 bits can tell apart."""
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -100,20 +106,61 @@ def paired(
 
     Pairs agree in every configuration column but ``factor``, the numbers that belong to it, and
     those in ``ignore`` (the learning rate, where each arm has its own). A stratum is a pair's
-    configuration without its seed. What could not act is left out (`able`).
+    configuration without its seed. What could not act is left out (`benchmark.statistics.able`).
     """
-    frame = able(frame, factor)
-    out = {factor, *DEPENDENT.get(factor, ()), *ignore}
-    keys = [c for c in CONFIGURATION if c not in out and c in frame]
-    # the few columns that count, before any row is copied
-    narrow = frame[list(dict.fromkeys([*keys, factor, value]))]
-    sides = [narrow[narrow[factor] == which][[*keys, value]] for which in (level, baseline)]
-    joined = sides[0].merge(sides[1], on=keys, suffixes=("_treated", "_control"))
-    pairs = joined.rename(columns={f"{value}_treated": "treated", f"{value}_control": "control"})
-    strata = [c for c in keys if c != "seed"]
-    pairs["stratum"] = pairs.groupby(strata, sort=False, dropna=False).ngroup()
-    pairs["difference"] = pairs["treated"] - pairs["control"]
-    return pairs[["treated", "control", "difference", "stratum", "seed"]]
+    return _Pairing(frame, factor, value, ignore).pairs(level, baseline)
+
+
+class _Pairing:
+    """The rows of a frame that could act, each with a number of its stratum and of its seed.
+
+    Made once for all levels that are compared: rows pair where both numbers are equal.
+    """
+
+    def __init__(self, frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[str]) -> None:
+        out = {factor, *DEPENDENT.get(factor, ()), *ignore, "seed"}
+        (rows,) = np.nonzero(is_able(frame, factor))
+        strata = [c for c in CONFIGURATION if c not in out and c in frame]
+        self._levels = frame[factor].take(rows)
+        self._values = frame[value].to_numpy()[rows]
+        self._seeds = frame["seed"].to_numpy()[rows]
+        self._strata = _numbered([frame[c].take(rows) for c in strata], len(rows))
+        self._places = _numbered([pd.Series(self._strata), pd.Series(self._seeds)], len(rows))
+
+    def pairs(self, level: object, baseline: object) -> pd.DataFrame:
+        """What `paired` returns, in the order of the level's rows."""
+        sides = (self._levels == level, self._levels == baseline)
+        left, right = (np.flatnonzero(side.to_numpy(dtype=bool, na_value=False)) for side in sides)
+        right = right[np.argsort(self._places[right], kind="stable")]
+        ends = [np.searchsorted(self._places[right], self._places[left], s) for s in SIDES]
+        # every row of the baseline at the same place, of which there may be several
+        counts = ends[1] - ends[0]
+        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        left, right = np.repeat(left, counts), right[np.repeat(ends[0], counts) + within]
+        treated, control = self._values[left], self._values[right]
+        return pd.DataFrame(
+            {
+                "treated": treated,
+                "control": control,
+                "difference": treated - control,
+                "stratum": pd.factorize(self._strata[left])[0],
+                "seed": self._seeds[left],
+            }
+        )
+
+
+def _numbered(columns: Sequence[pd.Series], rows: int) -> np.ndarray:
+    """A number (rows,) of each combination of values; missing ones are equal to each other."""
+    numbers, many = np.zeros(rows, dtype=np.int64), 1
+    for column in columns:
+        codes, levels = pd.factorize(column)
+        if many * (len(levels) + 1) >= MOST_NUMBERS:
+            found, numbers = np.unique(numbers, return_inverse=True)
+            many = len(found)
+        # missing values have the code -1
+        numbers = numbers * (len(levels) + 1) + codes + 1
+        many *= len(levels) + 1
+    return numbers
 
 
 def paired_comparison(
@@ -135,9 +182,9 @@ def paired_comparison(
     the interval and the corrected test say the same, that there is a difference or that there is
     none to be seen. Levels without a pair are left out.
     """
-    rows = []
+    rows, pairing = [], _Pairing(frame, factor, value, ignore)
     for level in frame[factor].drop_duplicates():
-        pairs = paired(frame, factor, level, baseline, value, ignore)
+        pairs = pairing.pairs(level, baseline)
         if level == baseline or pairs.empty:
             continue
         difference, seeds = pairs["difference"].to_numpy(), pairs["seed"].to_numpy()
@@ -183,9 +230,9 @@ def paired_ratio(
     time, so that the seeds of a cell say nothing about how it varies.
     """
     logs = frame.assign(_log=np.log(frame[value].to_numpy(dtype=float)))
-    rows = []
+    rows, pairing = [], _Pairing(logs, factor, "_log", ignore)
     for level in frame[factor].drop_duplicates():
-        pairs = paired(logs, factor, level, baseline, "_log", ignore)
+        pairs = pairing.pairs(level, baseline)
         if level == baseline or pairs.empty:
             continue
         strata = pairs.groupby("stratum", sort=False)["difference"].mean()
