@@ -8,12 +8,14 @@ study, else results/quick. Exit status: 0 built, 1 a page or the printing failed
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -40,6 +42,17 @@ SPHINX = "import gc, sys; gc.disable(); from sphinx.cmd.build import main; sys.e
 trees of nodes stay until it ends, and take some 100 MB more."""
 MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
+
+
+@contextmanager
+def rarely_collecting() -> Iterator[None]:
+    """Within it, reference cycles (figures are full of them) are seldom looked for."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def check(folder: Path) -> None:
@@ -109,7 +122,8 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     os.environ[VARIABLE] = str(folder.resolve())
     strict = folder.resolve() == REFERENCE.resolve()
     try:
-        contradictions = list(render_all(chapters(), pages, strict=strict))
+        with rarely_collecting():
+            contradictions = list(render_all(chapters(), pages, strict=strict))
         words = abstract((pages / "index.md").read_text(encoding="utf-8"))
         if strict and len(words) > ABSTRACT:
             contradictions.append(f"index: the abstract has {len(words)} words, not {ABSTRACT}")

@@ -5,11 +5,13 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
@@ -737,3 +739,26 @@ def test_a_published_accuracy_far_off_is_an_arrow_with_its_number() -> None:
     axis = figures.against_published(frame, "points").axes[0]
     assert axis.get_xlim()[0] > -10
     assert [text.get_text() for text in axis.texts] == ["−31"]
+
+
+def test_a_figure_is_saved_as_savefig_does_with_a_single_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn() -> Figure:
+        figure, axes = style.canvas(1, 2, 2.0)
+        axes[0, 0].plot([1, 2], [3e5, 4e5])
+        axes[0, 1].set_title("a title")
+        return figure
+
+    drawn().savefig(tmp_path / "twice.svg", metadata={"Date": None})
+    drawings = []
+    draw = Axes.draw
+
+    def counted(axes: Axes, renderer: RendererBase) -> None:
+        drawings.append(axes)
+        draw(axes, renderer)
+
+    monkeypatch.setattr(Axes, "draw", counted)
+    style.save_svg(drawn(), tmp_path / "once.svg")
+    assert len(drawings) == 2
+    assert (tmp_path / "once.svg").read_bytes() == (tmp_path / "twice.svg").read_bytes()

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from benchmark import statistics
 from benchmark.records import Trial
-from benchmark.statistics import resampling
+from benchmark.statistics import pairing, resampling, seeds
 
 NAN, INF = math.nan, math.inf
 
@@ -1045,3 +1045,40 @@ def test_every_public_statistic_is_tested_here() -> None:
     constants = {"CONFIDENCE", "RESAMPLES"}
     names = set(statistics.__all__) - constants
     assert [name for name in sorted(names) if f"statistics.{name}(" not in text] == []
+
+
+def test_paired_takes_every_combination_of_equal_configurations_and_missing_values_as_equal() -> (
+    None
+):
+    rows = pd.DataFrame(
+        [
+            ("value", NAN, 1, 0.9),
+            ("none", NAN, 0, 0.5),
+            ("value", NAN, 0, 0.8),
+            ("none", NAN, 1, 0.6),
+            ("none", NAN, 0, 0.4),
+            ("value", 500, 0, 0.7),
+        ],
+        columns=["clipping", "updates", "seed", "found"],
+    )
+    pairs = statistics.paired(rows, "clipping", "value", "none", "found")
+    # two runs without clipping on seed 0, and none at a budget in updates
+    assert pairs[["treated", "control", "seed"]].values.tolist() == [
+        [0.9, 0.6, 1],
+        [0.8, 0.5, 0],
+        [0.8, 0.4, 0],
+    ]
+    assert pairs["stratum"].tolist() == [0, 0, 0]
+
+
+def test_combinations_beyond_64_bits_stay_apart() -> None:
+    columns = [pd.Series(np.arange(1000) // (i + 1)) for i in range(12)]
+    assert len(np.unique(pairing._numbered(columns, 1000))) == 1000
+
+
+@pytest.mark.parametrize("large", [1.0, 1e19, INF])
+def test_a_mean_without_each_group_is_the_mean_of_the_rest(large: float) -> None:
+    values = np.array([0.1, 0.2, large, 0.4, 0.5, 0.6, 0.7])
+    places = np.array([0, 1, 2, 0, 1, 3, 3])
+    expected = [values[places != place].mean() for place in range(4)]
+    assert seeds._means_without(values, places, 4) == pytest.approx(expected, rel=1e-14)

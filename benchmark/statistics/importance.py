@@ -9,7 +9,7 @@ everything) and split a named factor into columns that can all be set at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from benchmark.statistics.seeds import over_seeds
 
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
+    from optuna.trial import FrozenTrial
 
 TREES = 8
 FEW_RESAMPLES = 20
@@ -104,37 +105,41 @@ class _Coordinate:
         return FloatDistribution(float(np.nanmin(self.numbers)), float(np.nanmax(self.numbers)))
 
 
-def _evaluate(
-    coordinates: Mapping[str, _Coordinate],
-    values: np.ndarray,
-    positions: np.ndarray,
-    evaluator: BaseImportanceEvaluator,
-    named: bool,
-) -> list[float]:
-    import optuna
+def _trials(
+    coordinates: Mapping[str, _Coordinate], values: np.ndarray, *, named: bool
+) -> list[FrozenTrial]:
+    """Optuna's record of each trial, with the factors that it has."""
+    from optuna.trial import create_trial
 
     distributions = {name: c.distribution(named=named) for name, c in coordinates.items()}
-    columns = {name: c.numbers[positions].tolist() for name, c in coordinates.items()}
-    present = {name: c.present[positions].tolist() for name, c in coordinates.items()}
-    trials = []
-    for i, value in enumerate(values[positions].tolist()):
-        has = [name for name in columns if present[name][i]]
-        trials.append(
-            optuna.trial.create_trial(
-                params={name: columns[name][i] for name in has},
+    numbers = {name: c.numbers.tolist() for name, c in coordinates.items()}
+    found = []
+    for i, value in enumerate(values.tolist()):
+        has = [name for name, c in coordinates.items() if c.present[i]]
+        found.append(
+            create_trial(
+                params={name: numbers[name][i] for name in has},
                 distributions={name: distributions[name] for name in has},
                 value=value,
             )
         )
+    return found
+
+
+def _evaluate(
+    names: Collection[str], trials: Sequence[FrozenTrial], evaluator: BaseImportanceEvaluator
+) -> list[float]:
+    import optuna
+
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(direction="minimize")
         study.add_trials(trials)
-        found = evaluator.evaluate(study, params=list(coordinates))
+        found = evaluator.evaluate(study, params=list(names))
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return [float(found[name]) for name in coordinates]
+    return [float(found[name]) for name in names]
 
 
 def _importance(
@@ -154,7 +159,8 @@ def _importance(
     values = frame[value].to_numpy(dtype=float)
     # over trials: one stratum
     draws = [np.arange(len(values)), *resample(np.zeros(len(values)), resamples)]
-    table = np.array([_evaluate(coordinates, values, d, evaluator, named) for d in draws])
+    trials = _trials(coordinates, values, named=named)
+    table = np.array([_evaluate(coordinates, [trials[i] for i in d], evaluator) for d in draws])
     table = table.reshape(len(draws), len(coordinates))
     if normalize:
         total = table.sum(axis=1, keepdims=True)

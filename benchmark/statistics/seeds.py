@@ -108,13 +108,30 @@ def jackknife(
     Each group is left out once with all its values. A single group has no variance (NaN).
     """
     estimate = float(statistic(values))
-    names = np.unique(groups)
+    names, places = np.unique(groups, return_inverse=True)
     count = len(names)
     if count < 2:
         return estimate, math.nan, count
-    without = np.array([float(statistic(values[groups != name])) for name in names])
+    without = (
+        _means_without(values, places, count)
+        if statistic is mean
+        else np.array([float(statistic(values[places != place])) for place in range(count)])
+    )
     scale = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     return estimate, variance_of(without, max(abs(estimate), scale)), count
+
+
+def _means_without(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """Mean of ``values`` (n,) without those of each of ``count`` groups, in time that grows with n.
+
+    The sums of the groups before and after it are added: to subtract a group's own from the whole
+    would lose what is small beside it.
+    """
+    sums = np.bincount(places, values, count)
+    sizes = np.bincount(places, minlength=count)
+    before = np.concatenate([[0.0], sums.cumsum()[:-1]])
+    after = np.concatenate([sums[::-1].cumsum()[::-1][1:], [0.0]])
+    return (before + after) / (len(values) - sizes)
 
 
 def variance_of(without: np.ndarray, scale: float = 1.0) -> float:
