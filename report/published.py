@@ -173,12 +173,20 @@ def ratio(samples: pd.DataFrame) -> float:
 
 
 def without_each_seed(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Ends:
-    """``statistic`` of ``rows``, with its jackknife interval over seeds; NaN of no rows."""
+    """``statistic`` of ``rows``, with its jackknife interval over seeds; NaN of no rows.
+
+    That of a ratio is taken of its logarithm where all are positive: its ends are then positive
+    too, and lie about it by one factor.
+    """
     if rows.empty:
         return NOTHING
     seeds = rows["seed"].unique()
     others = [statistic(rows[rows["seed"] != seed]) for seed in seeds] if len(seeds) > 1 else []
-    return left_out(statistic(rows), np.array(others))
+    whole = statistic(rows)
+    if not min(whole, *others, math.inf) > 0:
+        return left_out(whole, np.array(others))
+    estimate, low, high = map(math.exp, left_out(math.log(whole), np.log(others)))
+    return estimate, low, high
 
 
 def edge_end(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:

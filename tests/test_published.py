@@ -128,7 +128,10 @@ def test_noise_scales_are_ratios_of_means_over_seeds() -> None:
         ]
     )
     row = NUMBERS.iloc[0]
-    assert noise_start(trials, history, row)[0] == pytest.approx(100 / 4)
+    estimate, low, high = noise_start(trials, history, row)
+    assert estimate == pytest.approx(100 / 4)
+    assert 0 < low < estimate < high
+    assert high / estimate == pytest.approx(estimate / low)
     # four parts of ten samples: the first of three
     first = (100 + 2 * 180) / (4 + 2 * 0.2)
     assert noise_average(trials, history, row)[0] == pytest.approx((first + 3 * 180 / 0.2) / 4)

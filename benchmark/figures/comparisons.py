@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from benchmark.figures.limits import robust_limits, signed_number
 from benchmark.figures.style import (
+    BESIDE,
     BLUE,
     HALO,
     canvas,
@@ -60,7 +61,9 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
                     linewidth=1.6,
                 )
         axis.axvline(0, color="black", linewidth=0.9)
-        axis.set(title=panel_title(label_of(panel), len(panels)), ylim=(len(levels) - 0.5, -0.5))
+        axis.set(
+            title=panel_title(label_of(panel), len(panels), BESIDE), ylim=(len(levels) - 0.5, -0.5)
+        )
         # numbers of three digits and a sign stand beside each other where panels are narrow
         axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")

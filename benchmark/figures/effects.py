@@ -8,7 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.style import BLACK, canvas, label_of, panel_title, styles_of, tick_text
+from benchmark.figures.style import (
+    BESIDE,
+    BLACK,
+    canvas,
+    label_of,
+    panel_title,
+    styles_of,
+    tick_text,
+)
 
 LINEAR = 1.0
 """Points up to which the axis is linear; beyond it is logarithmic either way."""
@@ -56,7 +64,9 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
                 label=label_of(level),
             )
         axis.axvline(0, color=BLACK, linewidth=0.9)
-        axis.set(title=panel_title(label_of(panel), len(panels)), ylim=(len(rows) - 0.5, -0.5))
+        axis.set(
+            title=panel_title(label_of(panel), len(panels), BESIDE), ylim=(len(rows) - 0.5, -0.5)
+        )
         if symlog:
             low, high = axis.get_xlim()
             ticks = [tick for tick in TICKS if low <= tick <= high]

@@ -110,6 +110,7 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
         axis.set(xscale="log", xlim=(rates.min(), rates.max()))
         axis.tick_params(labelsize=8)
         plain_log(axis)
+        rate_ticks(axis, [rates.min(), rates.max()])
     for axis in lowest(axes):
         axis.set_xlabel("learning rate", fontsize=9)
     for axis in leftmost(axes):

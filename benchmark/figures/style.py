@@ -28,8 +28,9 @@ SVG_POINTS = 72
 """Points an inch of an SVG."""
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
-TITLES = 46
-"""Characters of the titles of all panels in a row, at which they do not run into each other."""
+TITLES, BESIDE = 60, 46
+"""Characters of the titles of all panels in a row, at which they do not run into each other; and
+where the names of rows stand beside the panels."""
 STEPS = (1,), (1, 3)
 """Ticks of each decade of learning rates, from few to many."""
 OFF = 0.02
@@ -295,13 +296,13 @@ def rate_text(rate: float) -> str:
     return tick_text(short if abs(short - rate) <= OFF * abs(rate) else rate)
 
 
-def panel_title(text: str, panels: int) -> str:
+def panel_title(text: str, panels: int, letters: int = TITLES) -> str:
     """The title of one of so many ``panels`` in a row, in lines that do not reach the next one.
 
-    >>> panel_title("MLP on Fashion-MNIST", 3)
-    'MLP on\\nFashion-MNIST'
+    >>> panel_title("MLP on Fashion-MNIST", 3), panel_title("MLP on Fashion-MNIST", 3, BESIDE)
+    ('MLP on Fashion-MNIST', 'MLP on\\nFashion-MNIST')
     """
-    return "\n".join(textwrap.wrap(text, TITLES // max(panels, 1), break_on_hyphens=False))
+    return "\n".join(textwrap.wrap(text, letters // max(panels, 1), break_on_hyphens=False))
 
 
 def _most_ticks(axis: Axes) -> int:

@@ -11,6 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
 from benchmark.figures.limits import limits_of_norms
 from benchmark.figures.style import (
+    GREY,
     Style,
     canvas,
     label_of,
@@ -49,6 +50,8 @@ def gradient_norm_trajectories(
         bottom, top = limits_of_norms(of_model["norm"])
         for axis, rate in zip(axis_row, rates, strict=True):
             here = of_model[of_model["learning_rate"] == rate]
+            if here.empty:
+                axis.text(0.5, 0.5, "not run", ha="center", color=GREY, transform=axis.transAxes)
             for level in levels:
                 _draw_level(axis, here[here[factor] == level], styles[level], top)
             axis.set(yscale="log")
