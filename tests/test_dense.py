@@ -14,6 +14,7 @@ from benchmark.engine.dense import DenseChain
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.updates import at_once
+from benchmark.kernels import VARIABLE
 from benchmark.layout import Layout
 from benchmark.models import module_model
 from benchmark.strategies.batch_policies import BATCH_POLICIES
@@ -79,6 +80,21 @@ ARMS = [
 def test_a_chain_by_hand_equals_autograd(toy: Dataset, arm: dict[str, Any], trials: int) -> None:
     by_hand, by_autograd, trial = programs(toy, **arm)
     assert by_hand.chain is not None
+    found, expected = (trained(program, trial, trials) for program in (by_hand, by_autograd))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize(
+    "arm", [{}, {"loss": "squared_error"}, {"normalization": "batch"}], ids=str
+)
+def test_a_chain_by_torchs_products_equals_autograd(
+    toy: Dataset, arm: dict[str, Any], trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "torch")
+    by_hand, by_autograd, trial = programs(toy, **arm)
+    assert by_hand.chain is not None
+    assert by_hand.chain.plain is None
     found, expected = (trained(program, trial, trials) for program in (by_hand, by_autograd))
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
 
@@ -247,6 +263,7 @@ def test_products_of_either_library_are_the_product(
 ) -> None:
     if onednn and not products.onednn_is_there():
         pytest.skip("this torch has no oneDNN")
+    monkeypatch.setenv(VARIABLE, "torch")
     monkeypatch.setattr(products, "onednn_is_faster", lambda: onednn)
     monkeypatch.setattr(products, "LEAST_OPERATIONS", 1)
     generator = torch.Generator().manual_seed(0)
@@ -264,6 +281,7 @@ def test_the_library_follows_the_shape_of_a_product_not_their_number(
 ) -> None:
     if not products.onednn_is_there():
         pytest.skip("this torch has no oneDNN")
+    monkeypatch.setenv(VARIABLE, "torch")
     monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(products, "LEAST_OPERATIONS", 32**3)
     generator = torch.Generator().manual_seed(0)

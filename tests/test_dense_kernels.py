@@ -20,6 +20,7 @@ from benchmark.engine import train
 from benchmark.engine.batches import Batches
 from benchmark.engine.dense_steps import DenseSteps
 from benchmark.engine.plain_chain import PlainChain
+from benchmark.engine.products import multiply
 from benchmark.engine.program import Population, Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.stepping import Stepping
@@ -132,6 +133,38 @@ def test_arguments_may_lie_anywhere_in_memory() -> None:
     found = chain.gradient(*spread)
 
     torch.testing.assert_close(found, chain.gradient(*given[1:]), rtol=0, atol=0)
+
+
+def laid_out(shape: tuple[int, ...], order: tuple[int, ...], margin: int) -> Tensor:
+    """Numbers (K, rows, columns) whose axes lie in this order, ``margin`` more after each row."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    whole = [shape[axis] for axis in order]
+    whole[2] += margin
+    found = torch.randn(whole, generator=generator, dtype=torch.float64)[..., : shape[order[2]]]
+    return found.permute(*(order.index(axis) for axis in range(3)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("margin", [0, 3])
+@pytest.mark.parametrize("b", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+@pytest.mark.parametrize("a", [(0, 1, 2), (0, 2, 1)])
+@pytest.mark.parametrize("size", [(1, 1, 1, 1), (3, 17, 3, 33), (2, 8, 16, 5)])
+def test_a_product_is_the_product_wherever_it_lies(
+    size: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...], margin: int, bias: bool
+) -> None:
+    trials, rows, inner, columns = size
+    left = laid_out((trials, rows, inner), a, margin)
+    right = laid_out((trials, inner, columns), b, margin)
+    more = laid_out((trials, rows, 1), (0, 1, 2), margin)[:, :, 0] if bias else None
+    out = torch.full((trials, rows, columns + margin), 7.0, dtype=torch.float64)
+
+    found = multiply(left, right, out[..., :columns], more)
+
+    wanted = torch.einsum("kmn,knp->kmp", left, right)
+    wanted = wanted if more is None else wanted + more.unsqueeze(2)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    assert found.data_ptr() == out.data_ptr()
+    assert torch.all(out[..., columns:] == 7)
 
 
 BROKEN = {

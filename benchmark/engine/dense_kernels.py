@@ -524,6 +524,30 @@ def _loss(
 
 
 @compiled
+def products(
+    a: Array, b: Array, out: Array, bias: Array, strides: Any, shape: tuple[int, int, int, int]
+) -> None:
+    """``out`` (K, M, P) <- a (K, M, N) times b (K, N, P), plus ``bias`` (K, M).
+
+    ``strides`` are those of all four; of ``b`` the second or the third has to be 1, of ``out`` the
+    third. ``shape`` is K, M, N and P.
+    """
+    ak, am, an, bk, bn, bp, ok, om, _, ek, em = strides
+    trials, rows, inner, columns = shape
+    lanes = BYTES // a.itemsize
+    turns = bp != 1
+    width = _whole(columns, lanes)
+    turned = np.empty(width * _whole(inner, lanes) * turns, a.dtype)
+    for k in range(trials):
+        source, begin, along = b, k * bk, bn
+        if turns:
+            _turned(b, k * bk, bp, columns, inner, turned, ZERO, width)
+            source, begin, along = turned, ZERO, width
+        _map(a, source, out, bias, k * ak, am, an, begin, along, k * ok, om, k * ek, em, rows,
+             columns, inner, ZERO)  # fmt: skip
+
+
+@compiled
 def _errors_back(
     parameters: Array, own: int, chain: Array, maps: Array, errors: Array, width: int
 ) -> None:
@@ -842,10 +866,10 @@ def steps(
 
 
 @functools.cache
-def ready(double: bool, images: str = "") -> None:
+def ready(double: bool, kind: str = "") -> None:
     """Compile, or load what was compiled, once a process, of which one at a time compiles.
 
-    Of images of a type that is named, `steps`; else all but those.
+    `products`, or `steps` on images of a type that is named; else all others.
     """
     dtype = np.float64 if double else np.float32
     chain = np.array([[2, 2, 0, 4, 0, 0]])
@@ -853,12 +877,14 @@ def ready(double: bool, images: str = "") -> None:
     x, out, one = np.zeros((1, 1, 2), dtype), np.zeros((1, 1, 2), dtype), np.zeros(1, dtype)
     label = np.zeros((1, 1), np.int64)
     with one_process_at_a_time(steps):
-        if images:
-            steps(x[0].astype(images), label[0], np.ones(2, dtype), label[None], one[None], one,
+        if kind == "products":
+            products(one, one, one.copy(), one, (1,) * 11, (1, 1, 1, 1))
+        elif kind:
+            steps(x[0].astype(kind), label[0], np.ones(2, dtype), label[None], one[None], one,
                   one, (0, 0), chain, parameters, parameters[:, :0].copy(), numbers,
                   numbers.copy(), numbers > 0)  # fmt: skip
-            return
-        gradients(x, label, parameters, chain, one, parameters.copy())
-        scatter(x, label, parameters, chain, 1, np.zeros((3, 1)))
-        logits(x, parameters, chain, out)
-        evaluate(x[0], label[0], parameters, chain, np.zeros(1), np.zeros(1, np.int64))
+        else:
+            gradients(x, label, parameters, chain, one, parameters.copy())
+            scatter(x, label, parameters, chain, 1, np.zeros((3, 1)))
+            logits(x, parameters, chain, out)
+            evaluate(x[0], label[0], parameters, chain, np.zeros(1), np.zeros(1, np.int64))

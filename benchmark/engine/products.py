@@ -1,17 +1,21 @@
 """Products of K pairs of matrices on a CPU, into memory that is there.
 
-torch multiplies float32 matrices by MKL, which has no AVX-512 code for AMD's processors. oneDNN,
-which torch brings too, has: where a product is large enough to be worth its call, it takes half the
-time there (256x784 by 784x128: 0.23 ms, not 0.49).
+By compiled kernels where they are (`benchmark.engine.dense_kernels`), else by torch. That has
+float32 matrices multiplied by MKL, which has no AVX-512 code for AMD's processors. oneDNN, which
+torch brings too, has: where a product is large enough to be worth its call, it takes half the time
+there (256x784 by 784x128: 0.23 ms, not 0.49).
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from benchmark.kernels import kernels
 
 LEAST_OPERATIONS = 2**21
 """Multiply-adds of a product from which oneDNN is worth its call, of 10 us more."""
@@ -46,6 +50,8 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> T
     >>> multiply(a, b, torch.empty(2, 3, 5), bias=torch.ones(2, 3))[1, 2, 3]
     tensor(5.)
     """
+    if kernels() != "torch" and out.dtype in (torch.float32, torch.float64):
+        return _by_kernels(a, b, out, bias)
     operations = out.shape[1] * out.shape[2] * a.shape[2]
     if operations < LEAST_OPERATIONS or out.dtype != torch.float32 or not onednn_is_faster():
         if bias is None:
@@ -60,3 +66,24 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> T
         else:
             torch.add(found, own, out=target)
     return out
+
+
+def _by_kernels(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> Tensor:
+    from benchmark.engine.dense_kernels import products, ready
+
+    ready(out.dtype == torch.float64, "products")
+    # a kernel reads rows of b, or turns columns that lie together
+    b = b if 1 in b.stride()[1:] else b.contiguous()
+    given = [a, b, out, bias if bias is not None else out.new_zeros(1, 1).expand(out.shape[:2])]
+    if out.stride(2) != 1:
+        raise ValueError(f"rows of `out` must lie in one piece, but its strides are {out.stride()}")
+    strides = [stride for tensor in given for stride in tensor.stride()]
+    products(*(_flat(tensor) for tensor in given), tuple(strides), (*a.shape, out.shape[2]))
+    return out
+
+
+def _flat(tensor: Tensor) -> Any:
+    """All of the memory from its first number to its last."""
+    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    empty = 0 in tensor.shape
+    return tensor.detach().as_strided((0 if empty else last + 1,), (1,)).numpy()
