@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.statistics import interval, mean, paired_comparison
 from benchmark.status import FINISHED
-from report.claims.article import OWN
+from report.claims.article import OWN, own
 from report.evidence import Evidence, per_group
 from report.prose import name
 
@@ -18,14 +18,9 @@ def differs(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({factor: frame[factor] != own for factor, own in OWN.items()})
 
 
-def own(study: Evidence) -> pd.DataFrame:
-    """The trials at the article's own settings."""
-    return study.outcomes[~differs(study.outcomes).any(axis=1)]
-
-
 def endings(study: Evidence) -> pd.DataFrame:
     """By network and data set: trials of each status, mean ``accuracy`` and its interval."""
-    keys, rows = ["model", "dataset"], own(study)
+    keys, rows = ["model", "dataset"], own(study.outcomes)
     wide = rows.groupby([*keys, "status"]).size().unstack(fill_value=0)
     wide = wide.reindex(columns=list(FINISHED), fill_value=0).reset_index()
     accuracy = interval(rows, "accuracy", keys, statistic=mean)
@@ -39,10 +34,10 @@ def remedies(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     The columns of `paired_comparison`, with ``panel`` (network and data set) and ``factor``.
     """
     apart, parts = differs(study.outcomes), []
-    for factor, own in OWN.items():
+    for factor, level in OWN.items():
         # the own settings, and those that differ in this one only
         rows = study.outcomes[~apart.drop(columns=factor).any(axis=1)]
-        found = per_group(rows, ["model", "dataset"], paired_comparison, factor, own, value)
+        found = per_group(rows, ["model", "dataset"], paired_comparison, factor, level, value)
         parts.append(found.assign(factor=factor))
     rows = pd.concat(parts, ignore_index=True)
     return rows.assign(panel=rows["model"].map(name) + " on " + rows["dataset"].map(name))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,6 @@ from report.evidence import Evidence, by_budget, per_group, with_edges
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
 """Policies under which the size of an update does not change."""
-RULES = {"linear": "the linear rule", "root": "the square-root rule"}
 
 
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
@@ -70,13 +67,6 @@ def knees(study: Evidence) -> pd.DataFrame:
     return pd.DataFrame(out, columns=columns)
 
 
-def size_that_pays(row: Mapping[str, Any]) -> str:
-    """The ``knee`` in words, as close as the checkpoints show it."""
-    if row["knee"] == row["reach"]:
-        return f"{row['knee']:,.0f} examples"
-    return f"a size between {row['knee']:,.0f} and {row['reach']:,.0f} examples"
-
-
 def _before_target(history: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """By ``model`` and ``batch_size`` the median examples at the checkpoint before the target."""
     columns = ["trial", "model", "batch_size", "samples_to_target"]
@@ -97,24 +87,11 @@ def rules(study: Evidence) -> pd.DataFrame:
 
 
 def answers(study: Evidence) -> list[dict[str, object]]:
-    """By ``model`` its row of `knees`, or None, and in words what each rule ``scaled`` gives."""
+    """By ``model`` its row of `knees` and its ``rules``, each None where there is none."""
     costly = {row["model"]: row for row in knees(study).to_dict("records")}
-    told: dict[object, list[str]] = {model: [] for model in costly}
-    for model, rows in rules(study).groupby("model", sort=False):
-        # the first size is the start, good by definition
-        bad = {
-            label: rows.loc[~rows[f"{rule}_good"], "batch_size"] for rule, label in RULES.items()
-        }
-        places = {
-            label: f"only below batches of {sizes.iloc[0]:,}" if len(sizes) else "at every size"
-            for label, sizes in bad.items()
-        }
-        own = told.setdefault(model, [])
-        for place in dict.fromkeys(places.values()) if len(rows) > 1 else ():
-            alike = [label for label in places if places[label] == place]
-            verb = f" give{'s' if len(alike) == 1 else ''} a rate within a point of the best"
-            own.append(f"{' and '.join(alike)}{'' if own else verb} {place}")
-    return [{"model": m, "knee": costly.get(m), "scaled": texts} for m, texts in told.items()]
+    ruled = dict(iter(rules(study).groupby("model", sort=False)))
+    models = dict.fromkeys([*costly, *ruled])
+    return [{"model": m, "knee": costly.get(m), "rules": ruled.get(m)} for m in models]
 
 
 CHOSEN = [

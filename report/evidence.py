@@ -122,8 +122,7 @@ class Evidence:
 
         They are of fresh seeds, that had no part in choosing the rate.
         """
-        times = self.outcomes["arm"].map(TIMES)
-        return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
+        return self._at("")
 
     @cached_property
     def shared(self) -> pd.DataFrame:
@@ -131,7 +130,10 @@ class Evidence:
 
         Of all configurations at one and the same rate; the baseline's own are those of `relative`.
         """
-        times = self.outcomes["arm"].map({f"{SHARED}{arm}": times for arm, times in TIMES.items()})
+        return self._at(SHARED)
+
+    def _at(self, prefix: str) -> pd.DataFrame:
+        times = self.outcomes["arm"].map({f"{prefix}{arm}": times for arm, times in TIMES.items()})
         return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
 
     @cached_property
@@ -370,9 +372,7 @@ def dated() -> str:
 
 def completeness_of_all(by: tuple[str, ...] = ("study",)) -> pd.DataFrame:
     """Expected, present, missing, finished, skipped and failed trials of every planned study."""
-    frames = []
     folder = default_folder()
-    for path in results.studies_in(folder):
-        if (found := _results(folder, path.name)) is not None:
-            frames.append(completeness(found.plan, found.trials, by))
-    return pd.concat(frames, ignore_index=True)
+    read = (_results(folder, path.name) for path in results.studies_in(folder))
+    counts = [completeness(f.plan, f.trials, by) for f in read if f is not None]
+    return pd.concat(counts, ignore_index=True)

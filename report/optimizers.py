@@ -68,38 +68,31 @@ def plainer(study: Evidence) -> list[str]:
 @functools.lru_cache(8)
 def changes(study: Evidence, value: str) -> pd.DataFrame:
     """What guards, schedules and the longest budget do: `paired_comparison` with ``factor``."""
-    frame = study.outcomes
-    pairs = [(frame, "clipping", "none"), (frame, "schedule", "constant")]
+    rows = study.outcomes
+    pairs = [(rows, "clipping", "none"), (rows, "schedule", "constant")]
     for unit in ("epochs", "updates"):
-        budgets = sorted(frame[unit].dropna().unique())
+        budgets = sorted(rows[unit].dropna().unique())
         if len(budgets) > 1:
-            ends = frame[frame[unit].isin([budgets[0], budgets[-1]])]
-            pairs.append((ends, unit, budgets[0]))
-    ignored = ["learning_rate"] if relative(study) else []
-    parts = [
-        paired_comparison(rows, factor, baseline, value, ignore=ignored).assign(factor=factor)
-        for rows, factor, baseline in pairs
-    ]
-    return pd.concat(parts, ignore_index=True)
+            pairs.append((where(rows, **{unit: [budgets[0], budgets[-1]]}), unit, budgets[0]))
+    ignore = ["learning_rate"] if relative(study) else []
+    return pd.concat(
+        [
+            paired_comparison(some, factor, baseline, value, ignore=ignore).assign(factor=factor)
+            for some, factor, baseline in pairs
+        ],
+        ignore_index=True,
+    )
 
 
 def guards(study: Evidence) -> pd.DataFrame:
     """Each guard for each optimizer: the columns of `paired_comparison`, ``panel`` and ``row``."""
-    panels = {"exploded": "share of explosions", "accuracy": "test accuracy"}
     ignore = ["learning_rate"] if relative(study) else []
     parts = [
-        per_group(
-            study.outcomes,
-            ["optimizer"],
-            paired_comparison,
-            "clipping",
-            "none",
-            value,
-            ignore=ignore,
-        ).assign(panel=panel)
-        for value, panel in panels.items()
+        per_group(study.outcomes, ["optimizer"], paired_comparison, *sides, ignore=ignore)
+        for sides in (("clipping", "none", "exploded"), ("clipping", "none", "accuracy"))
     ]
-    rows = pd.concat(parts, ignore_index=True).rename(columns={"optimizer": "row"})
+    rows = pd.concat(parts, keys=["share of explosions", "test accuracy"], names=["panel"])
+    rows = rows.reset_index("panel").rename(columns={"optimizer": "row"})
     return rows.assign(clipping=rows["level"])
 
 

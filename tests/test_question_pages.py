@@ -36,6 +36,7 @@ from report import (
     optimizers,
     prose,
     rates,
+    rendering,
     thresholds,
 )
 
@@ -487,7 +488,8 @@ def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target() -> No
     ("reach", "said"), [(8.0, "8 examples"), (2048.0, "a size between 8 and 2,048 examples")]
 )
 def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
-    assert batch_updates.size_that_pays({"knee": 8.0, "reach": reach}) == said
+    parts = rendering.environment().get_template(rendering.PARTS).module
+    assert str(parts.size_that_pays({"knee": 8.0, "reach": reach})) == said
 
 
 def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from benchmark.statistics import paired_comparison, proportion
 from report import prose
 from report.claims.frames import able, by_setting
 from report.claims.records import Effect, Found, found, nothing
-from report.evidence import Evidence
+from report.evidence import Evidence, where
 
 POINT = 0.01
 
@@ -25,16 +24,14 @@ OWN: dict[str, object] = {
 """The article's own settings."""
 
 
+def own(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials at the article's own settings."""
+    return where(frame, **OWN)
+
+
 def own_networks(source: Evidence) -> Found:
     """Trials with the article's own settings that learn."""
-    frame = source.outcomes
-    own = np.logical_and.reduce(
-        [
-            np.isclose(frame[c], v) if isinstance(v, float) else frame[c].eq(v)
-            for c, v in OWN.items()
-        ]
-    )
-    rows = frame[own]
+    rows = own(source.outcomes)
     if rows.empty:
         return nothing("there is no trial with Adam, a rate of 0.01 and batches of 128")
     effects = []
@@ -43,7 +40,7 @@ def own_networks(source: Evidence) -> Found:
             learned = proportion(int(trials["learned"].sum()), len(trials))
             about = (prose.count(int(steps), "update"), setting)
             effects.append(Effect(about, *learned, prose.count(len(trials), "seed")))
-    able_rows, warm = able(frame)
+    able_rows, warm = able(source.outcomes)
     return found(effects, [_own_accuracy(rows), *_remedies(able_rows), warm])
 
 
