@@ -14,32 +14,20 @@ from report import evidence
 from report.evidence import Evidence
 from report.prose import name
 
-CHOICES = {
-    "study": "study",
-    "model": "network",
-    "dataset": "data",
-    "normalization": "normalization",
-    "clipping": "clipping",
-    "batch_policy": "batch policy",
-    "learning_rate": "learning rate",
-}
-"""What a reader chooses, with the words beside the field."""
-DETAILS = {
-    "batch_size": "batch size",
-    "clipping_threshold": "threshold",
-    "optimizer": "optimizer",
-    "momentum": "momentum",
-    "schedule": "schedule",
-    "depth": "depth",
-    "init_gain": "gain",
-    "disturbance": "disturbance",
-    "seed": "seed",
-    "status": "status",
-    "steps": "updates",
-    "first_bad_step": "first bad step",
-    "accuracy": "test accuracy",
-}
+CHOICES = (
+    *("study", "model", "dataset", "normalization", "clipping", "batch_policy", "learning_rate"),
+)
+"""What a reader chooses."""
+DETAILS = (
+    *("batch_size", "clipping_threshold", "optimizer", "momentum", "schedule", "depth"),
+    *("init_gain", "disturbance", "seed", "status", "steps", "first_bad_step", "accuracy"),
+)
 """What else is shown of a trial."""
+HEADINGS = {
+    **{"model": "network", "dataset": "data", "clipping_threshold": "threshold"},
+    **{"init_gain": "gain", "steps": "updates", "accuracy": "test accuracy"},
+}
+"""Words beside a field, where they are not the column's own."""
 DIGITS = 4
 """Significant digits of a number: more than a picture or a table can show."""
 all_studies = evidence.all_studies
@@ -86,8 +74,8 @@ def write(folder: Path) -> None:
     import vl_convert
 
     found: dict[str, object] = {
-        "choices": CHOICES,
-        "details": DETAILS,
+        "choices": {column: HEADINGS.get(column, name(column)) for column in CHOICES},
+        "details": {column: HEADINGS.get(column, name(column)) for column in DETAILS},
         "first": FIRST,
         "statuses": STATUS_COLOURS,
     }

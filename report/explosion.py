@@ -18,13 +18,6 @@ WINDOW = 5
 """Checkpoints on either side of the first bad step that are drawn."""
 GREW = 2.0
 """Times its first value by which a norm counts as having grown."""
-ENDINGS = {
-    "recovered": "recovered and learned",
-    "damaged": "left chance, but did not learn",
-    "collapsed": "learned, then fell to chance",
-    "dead": "never left chance",
-    "nonfinite": "ended in numbers that are not finite",
-}
 
 
 def mapped(study: Evidence) -> pd.DataFrame:

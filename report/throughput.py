@@ -16,20 +16,6 @@ STUDY, TABLE = "throughput", "measurements"
 WORKLOADS = speed.WORKLOADS
 ARMS = {"baseline": "(a) DataLoader", "tensors": "(b) tensors"}
 WIDE = {"jax": "(e) JAX,", "torch_kernels": "(f) torch's kernels,"}
-FACTORS = {
-    "clipping": "clippings, compared with none",
-    "normalization": "normalizations, compared with none",
-    "optimizer": "optimizers, compared with SGD",
-    "batch_policy": "batch policies, compared with a fixed size for as many examples",
-}
-PARTS = {
-    "norms": "losses and gradient norms of every step",
-    "noise scale": "noise scale, every 40 steps",
-    "checkpoints": "20 checkpoints instead of 4",
-    "layers": "every layer at each of 20 checkpoints",
-    "all that can be turned off": "20 checkpoints with layers instead of 4 without",
-    "evaluation": "validation and test, 4 checkpoints and the end",
-}
 
 
 def timed(within: str = "") -> tuple[Evidence, pd.DataFrame] | None:
@@ -111,10 +97,10 @@ def overheads(timings: pd.DataFrame, factor: str) -> pd.DataFrame:
 
 
 def diagnostics(timings: pd.DataFrame) -> pd.DataFrame:
-    """`speed.overheads` of each measurement: what it is, and the ``unit`` that it is added to."""
+    """`speed.overheads` of each measurement, with the ``unit`` that it is added to."""
     rows = speed.overheads(timings, "diagnostics")
     plain = [unit.replace(":", ",") for unit in units(rows)]
-    return rows.assign(unit=plain, part=rows["arm"].map(PARTS))
+    return rows.assign(unit=plain)
 
 
 def targets(timings: pd.DataFrame) -> pd.DataFrame:

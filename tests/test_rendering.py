@@ -81,6 +81,11 @@ def test_an_expression_shows_its_value(render: Render, value: object, text: str)
     assert render("{{ value }}", value=value) == text
 
 
+def test_a_page_reaches_the_facts_of_another_by_its_name(render: Render, tmp_path: Path) -> None:
+    (tmp_path / "source" / "rates.md").write_text("", encoding="utf-8")
+    assert render("{{ rates.NEAR }}") == "0.5"
+
+
 @pytest.mark.parametrize("value", [None, True, np.True_, pd.DataFrame(), pd.Series([1]), [1], {}])
 def test_an_object_that_is_no_text_is_an_error(render: Render, value: object) -> None:
     with pytest.raises(PageError, match=r"page\.md, line 2: TypeError: a page cannot show"):
