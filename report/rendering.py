@@ -120,6 +120,7 @@ class Page:
             f":name: fig-{path.stem}",
             f":alt: {json.dumps(plain, ensure_ascii=False)}",
             ":width: 100%",
+            *([":figclass: tall"] if np.diff(drawing.get_size_inches())[0] > 0 else []),
             "",
             " ".join(caption.split()),
             "",

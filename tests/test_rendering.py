@@ -183,6 +183,18 @@ def test_a_figure_has_caption_description_data_and_origin(render: Render, tmp_pa
     assert (tmp_path / "figures" / "a-label.csv").read_text() == "x,y\n1.23457,a\n"
 
 
+@pytest.mark.parametrize(("size", "tall"), [((7.6, 5.0), False), ((7.6, 9.0), True)])
+def test_a_figure_that_is_taller_than_wide_has_a_page_on_paper(
+    render: Render, size: tuple[float, float], tall: bool
+) -> None:
+    text = render(
+        '{% figure "a", drawing, data, sources=[] %}\nCaption.\n{% alt %}\nx\n{% endfigure %}\n',
+        drawing=Figure(figsize=size),
+        data=pd.DataFrame({"x": [1.0]}),
+    )
+    assert ("\n:figclass: tall\n" in text) is tall
+
+
 def test_a_figure_links_to_the_code_that_draws_it(render: Render) -> None:
     columns = ["panel", "factor", "estimate", "low", "high"]
     text = render(
