@@ -338,6 +338,12 @@ def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
     return _rounded(rows) if table in ROUNDED else rows
 
 
+def kept(table: str, rows: pa.Table) -> pa.Table:
+    """Rows of the right columns and types as they are kept; raises what `to_arrow` does."""
+    checked = _checked(table, rows)
+    return _rounded(checked) if table in ROUNDED else checked
+
+
 def _typed(table: str, data: pd.DataFrame) -> pa.Table:
     columns = TABLES[table]
     if missing := [c for c in columns if c not in data]:

@@ -362,7 +362,7 @@ def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS
     )
     whole = sum(map(estimate.seconds, planned.trials))
     folder = options.results / study.name
-    found = StudyFolder(folder).load().trials
+    found = StudyFolder(folder).load(trials_only=True).trials
     finished = found[found["status"] != "failed"]
     there = [trial_of(row) for row in finished.to_dict("records")]
     left = max(0.0, whole - sum(map(estimate.seconds, there)))

@@ -47,7 +47,7 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
                 break
             known |= {trial.key for trial in stage}
         run.set_expected(len(known))
-    return run.folder.load().trials
+    return run.folder.load(trials_only=True).trials
 
 
 def parameters(trials: list[Trial]) -> list[dict[str, Any]]:

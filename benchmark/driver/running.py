@@ -56,11 +56,11 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         pool = open_pool(options.executor, options.processes, options.gpus)
         stack.callback(pool.stop)
         stack.enter_context(folder.held())
-        found = folder.load(repair=True, definition=definition)
+        found = folder.load(repair=True, definition=definition, trials_only=True)
         digests = custom_digests(study)
         if changed := changes(found.trials, digests):
             _set_aside(folder, changed, options)
-            found = folder.load(repair=True, definition=definition)
+            found = folder.load(repair=True, definition=definition, trials_only=True)
         metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
         metadata["words"] = with_earlier(found.plan_metadata.get("words"), words_of(study))
         if options.progress and study.question:

@@ -82,7 +82,7 @@ def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]
                 for seed in search.confirm_seeds
             ]
         )
-    return run.folder.load().trials
+    return run.folder.load(trials_only=True).trials
 
 
 def _bases(search: Search) -> list[Trial]:

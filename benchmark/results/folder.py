@@ -17,7 +17,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from benchmark.parquet import DamagedFile, ResultsError, checksum, read_arrow, write
+from benchmark.parquet import (
+    DamagedFile,
+    ResultsError,
+    checksum,
+    read_arrow,
+    row_groups,
+    verify,
+    write,
+)
 from benchmark.results.locking import locked
 from benchmark.results.parts import (
     DAMAGED,
@@ -29,6 +37,7 @@ from benchmark.results.parts import (
     units_in,
 )
 from benchmark.results.sharing import clash
+from benchmark.results.spilling import Spill
 from benchmark.results.tables import (
     Pile,
     Results,
@@ -38,7 +47,7 @@ from benchmark.results.tables import (
     merged_metadata,
     with_every_row,
 )
-from benchmark.schema import to_arrow
+from benchmark.schema import frame, to_arrow
 from benchmark.status import FINISHED
 
 OUTCOME_TABLES = ("layers", "history", "trials")
@@ -130,7 +139,13 @@ class StudyFolder:
             more = {"beside": beside} if table == "trials" else {}
             beside[table] = write(table, tables[table], path, {**metadata, **more}, passing=True)
 
-    def load(self, *, repair: bool = False, definition: Mapping[str, Any] | None = None) -> Results:
+    def load(
+        self,
+        *,
+        repair: bool = False,
+        definition: Mapping[str, Any] | None = None,
+        trials_only: bool = False,
+    ) -> Results:
         """Every row of the study, merged or not; the plan has every trial that has a row.
 
         With ``repair`` (the folder must be held), what is damaged is put right and logged: a unit
@@ -142,6 +157,9 @@ class StudyFolder:
         ----------
         definition
             Of the study that is to go on in this folder.
+        trials_only
+            Whether history and layers, which are verified all the same, come back empty: they take
+            most of the memory.
 
         Raises
         ------
@@ -151,18 +169,28 @@ class StudyFolder:
         """
         for _ in range(LOOKS):
             try:
-                return self._load(repair, definition)
+                return self._load(repair, definition, trials_only)[0]
             except FileNotFoundError:
                 continue
         raise ResultsError(f"{self.path} changes too fast to be read; try again")
 
-    def _load(self, repair: bool, definition: Mapping[str, Any] | None) -> Results:
+    def _load(
+        self,
+        repair: bool,
+        definition: Mapping[str, Any] | None,
+        trials_only: bool,
+        spills: dict[str, Spill] | None = None,
+    ) -> tuple[Results, dict[str, str]]:
+        """What `load` gives, and the file that each trial's row is from.
+
+        ``spills`` is filled with the rows of history and layers.
+        """
         damage: list[tuple[Unit, str]] = []
         units = units_in(self.parts, report_others=repair)
-        piles = {table: Pile(table) for table in OUTCOME_TABLES}
-        for table in reversed(OUTCOME_TABLES):
-            if (path := self.file(table)).exists():
-                piles[table].add("", *self._merged(table, path, piles["trials"]))
+        piles = {t: Pile(t, trials_only=trials_only and t != "trials") for t in OUTCOME_TABLES}
+        merged = [table for table in reversed(OUTCOME_TABLES) if self.file(table).exists()]
+        for table in merged:
+            self._add_merged(table, piles, trials_only)
         known = piles["trials"].study() or piles["history"].study() or piles["layers"].study()
         plan = self._read_plan(units, known, damage)
         known = known or plan.study() or study_of_parts(units)
@@ -170,6 +198,13 @@ class StudyFolder:
             raise ResultsError(
                 f"{self.path} holds another study: {reason}; give another --results folder"
             )
+        planned = plan.rows().drop_duplicates("trial", ignore_index=True)
+        if spills is not None:
+            for table in ("layers", "history"):
+                spills[table] = Spill(table, self.path, planned["trial"].tolist())
+                if table in merged:
+                    for rows in row_groups(table, self.file(table)):
+                        spills[table].add("", rows)
         orphans: list[Path] = []
         for name, unit in units.items():
             if "trials" not in unit:
@@ -183,6 +218,8 @@ class StudyFolder:
                 continue
             for table, found in tables.items():
                 piles[table].add(name, *found)
+                if spills is not None and table in spills:
+                    spills[table].add(name, found[0])
         if damage and not repair:
             raise DamagedFile(
                 f"{damage[0][1].partition(';')[0]}; run the study again: it sets the file aside "
@@ -193,12 +230,13 @@ class StudyFolder:
             for unit, message in damage:
                 self._set_aside(unit)
                 log.warning("%s", message)
-        loaded = latest(piles)
+        loaded, sources = latest(piles)
         if repair:
             loaded["trials"] = self._whole(loaded, piles)
-        planned = plan.rows().drop_duplicates("trial", ignore_index=True)
+        if trials_only:
+            loaded |= {table: frame(table, []) for table in ("history", "layers")}
         metadata = merged_metadata(piles["trials"].metadata or plan.metadata)
-        return Results(
+        results = Results(
             **loaded,
             plan=with_every_row(planned, loaded["trials"]),
             planned=len(planned),
@@ -206,19 +244,27 @@ class StudyFolder:
             # the plan follows from the study and the rows, and so does what it says of them
             plan_metadata=plan.metadata[0] if plan.metadata else metadata,
         )
+        return results, sources
 
-    def _merged(self, table: str, path: Path, trials: Pile) -> tuple[pa.Table, dict[str, Any]]:
+    def _add_merged(self, table: str, piles: Mapping[str, Pile], trials_only: bool) -> None:
+        """Put the rows of a merged file on its pile."""
+        path = self.file(table)
         try:
-            rows, metadata = read_arrow(table, path)
+            if trials_only and table != "trials":
+                metadata = verify(table, path)
+                found = [rows.select(["trial"]) for rows in row_groups(table, path)]
+                rows = pa.concat_tables(found)
+            else:
+                rows, metadata = read_arrow(table, path)
         except DamagedFile as error:
             raise DamagedFile(
                 f"{error}; restore it, or move it away to run its trials again"
             ) from error
         try:
-            check_study(path, metadata, trials.study())
+            check_study(path, metadata, piles["trials"].study())
         except DamagedFile as error:
             raise ResultsError(f"{error}; restore it, or move it away") from error
-        return rows, metadata
+        piles[table].add("", rows, metadata)
 
     def _whole(self, loaded: Mapping[str, pd.DataFrame], piles: Mapping[str, Pile]) -> pd.DataFrame:
         """The trials that have all their rows: what was moved away since is trained again."""
@@ -304,21 +350,38 @@ class StudyFolder:
         """
         units = units_in(self.parts)
         if units:
-            results = self.load()
-            metadata = {**metadata, "earlier_makers": earlier_makers(results.metadata, metadata)}
-            write("plan", results.plan, self.file("plan"), metadata)
-            order = {trial: i for i, trial in enumerate(results.plan["trial"])}
-            beside: dict[str, str] = {}
-            for table in OUTCOME_TABLES:
-                rows = getattr(results, table)
-                if len(rows) or self.file(table).exists():
-                    more = {"beside": beside} if table == "trials" else {}
-                    beside[table] = write(
-                        table,
-                        in_order(table, rows, order),
-                        self.file(table),
-                        {**metadata, **more},
-                    )
+            spills: dict[str, Spill] = {}
+            try:
+                results, sources = self._load(False, None, True, spills)
+                self._write_all(results, sources, spills, metadata)
+            except OSError as error:
+                raise ResultsError(
+                    f"cannot merge {self.path}: {error.strerror or error}"
+                ) from error
+            finally:
+                for spill in spills.values():
+                    spill.close()
             for table in ("trials", "history", "layers", "plan"):
                 self._remove(unit[table] for unit in units.values() if table in unit)
         self._leave()
+
+    def _write_all(
+        self,
+        results: Results,
+        sources: Mapping[str, str],
+        spills: Mapping[str, Spill],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Every table as one file, the trials last."""
+        metadata = {**metadata, "earlier_makers": earlier_makers(results.metadata, metadata)}
+        write("plan", results.plan, self.file("plan"), metadata)
+        order = {trial: i for i, trial in enumerate(results.plan["trial"])}
+        beside: dict[str, str] = {}
+        for table, spill in spills.items():
+            spill.sort(order, sources)
+            if spill.num_rows or self.file(table).exists():
+                beside[table] = write(table, spill, self.file(table), metadata)
+            spill.close()
+        if len(results.trials) or self.file("trials").exists():
+            rows = in_order("trials", results.trials, order)
+            write("trials", rows, self.file("trials"), {**metadata, "beside": beside})

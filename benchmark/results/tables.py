@@ -31,18 +31,33 @@ class Results:
     plan_metadata: dict[str, Any] = field(default_factory=dict)
 
 
-class Pile:
-    """Rows of one table from several files, and which file each row is from."""
+MOST_PIECES = 256
 
-    def __init__(self, table: str) -> None:
+
+class Pile:
+    """Rows of one table from several files, and which file each row is from.
+
+    Of history and layers it may be enough to know which trials have any (``trials_only``).
+    """
+
+    def __init__(self, table: str, *, trials_only: bool = False) -> None:
         self.table = table
+        self._columns = {"trial": TABLES[table]["trial"]} if trials_only else TABLES[table]
+        self._trials_only = trials_only
         self._pieces: list[pa.Table] = []
+        self._counts: list[int] = []
         self._sources: list[str] = []
         self.metadata: list[dict[str, Any]] = []
 
     def add(self, source: str, rows: pa.Table, metadata: dict[str, Any]) -> None:
         """Put the rows of one file on the pile."""
+        if self._trials_only:
+            rows = pa.table({"trial": rows["trial"].unique()})
         self._pieces.append(rows)
+        self._counts.append(len(rows))
+        if len(self._pieces) == MOST_PIECES:
+            # a few rows of sixty columns take more room by themselves than together
+            self._pieces = [pa.concat_tables(self._pieces).combine_chunks()]
         self._sources.append(source)
         self.metadata.append(metadata)
 
@@ -57,17 +72,20 @@ class Pile:
 
     def rows(self) -> pd.DataFrame:
         """All rows, in the order of the files."""
-        empty = pa.schema(list(TABLES[self.table].items())).empty_table()
+        empty = pa.schema(list(self._columns.items())).empty_table()
         return pa.concat_tables([empty, *self._pieces]).to_pandas()
 
     def sources(self) -> np.ndarray:
         """Of each row, which file it is from."""
         names = np.array(self._sources, dtype=object)
-        return np.repeat(names, np.array([piece.num_rows for piece in self._pieces], dtype=int))
+        return np.repeat(names, np.array(self._counts, dtype=int))
 
 
-def latest(piles: Mapping[str, Pile]) -> dict[str, pd.DataFrame]:
-    """Each trial's last row, a failure only where there is nothing else, and what goes with it."""
+def latest(piles: Mapping[str, Pile]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """Each trial's last row, a failure only where there is nothing else, and what goes with it.
+
+    Also which file each trial's row is from.
+    """
     trials, sources = piles["trials"].rows(), piles["trials"].sources()
     failed_first = trials["status"].ne("failed").sort_values(kind="stable").index
     kept = trials.loc[failed_first, "trial"].drop_duplicates(keep="last").index.sort_values()
@@ -77,7 +95,7 @@ def latest(piles: Mapping[str, Pile]) -> dict[str, pd.DataFrame]:
         rows = piles[table].rows()
         same = rows["trial"].map(source).to_numpy() == piles[table].sources()
         tables[table] = rows[same].reset_index(drop=True)
-    return tables
+    return tables, source
 
 
 def with_every_row(plan: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
