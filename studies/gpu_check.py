@@ -1,16 +1,19 @@
 """Does this machine's GPU give the CPU's numbers, how wide should it train, and what is it worth?
 
-Stages, in this order: `correctness` (every strategy against the CPU, and again for the same bits),
-`graphs` (steps as CUDA graphs: the same bits, and how much faster?), `limits` (units larger than
-memory, or than 2^31 numbers), `widths` (time a step by how many trials train together), `processes`
-(how many share a GPU best), `baseline` (studies/throughput.py), then `studies` at their scale, for
-as long as they are given. What differs or fails ends with status 1; without a GPU nothing is done,
-and the status is 2.
+Stages, in this order, what is least known first: `baseline` (studies/throughput.py: what it is
+worth beside a loop of plain PyTorch on the same GPU), `processes` (how many share a GPU best),
+`ghost_batch` (ghost batches in CNNs, several trials together), `correctness` (every strategy
+against the CPU, and again for the same bits), `graphs` (steps as CUDA graphs: the same bits, and
+how much faster?), `limits` (units larger than memory, or than 2^31 numbers), `widths` (time a step
+by how many trials train together), then `studies` at their scale, several at once, for as long as
+they are given. Each writes its table as soon as it is done. What differs or fails ends with status
+1; without a GPU nothing is done, and the status is 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,10 +26,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmark.driver.commandline import SCALES, USER_ERRORS
+from benchmark.driver.sharing_gpu import CONTROL
+from benchmark.driver.together import launcher
 from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
 from benchmark.terminal import Parser, folder_path, one_of, refuse
 from benchmark.timing.graph_steps import graphs
-from benchmark.timing.on_gpu import Row, best_width, cases, compare, limits, widths
+from benchmark.timing.on_gpu import Case, Row, best_width, cases, compare, limits, widths
 
 QUESTION = (__doc__ or "").splitlines()[0]
 HERE = Path(__file__).resolve().parent
@@ -40,15 +45,33 @@ STUDIES = (
     *("precision", "published", "edge_of_stability", "grid", "search"),
 )
 """In the order of the Makefile: what is most worth knowing first."""
+AT_ONCE = 4
+"""Studies at once on each GPU: one at a time leaves it idle while the host works."""
 PATIENCE = 130.0
 """Seconds that a study has to land what is in flight: more than it gives its own units."""
 
 
 def correctness(options: argparse.Namespace) -> bool:
     """Every strategy on the GPU and on the CPU."""
-    chosen = [case for case in cases() if options.case in case.name]
-    bar = tqdm(chosen, desc="correctness", unit="case", dynamic_ncols=True)
-    rows = keep(options, "correctness", (compare(case, "cuda") for case in bar))
+    return compared(options, "correctness", [c for c in cases() if options.case in c.name])
+
+
+def ghost_batch(options: argparse.Namespace) -> bool:
+    """Ghost batch normalization in CNNs, of which several train together."""
+    return compared(options, "ghost_batch", [c for c in cases() if is_ghost_batch(c)])
+
+
+def is_ghost_batch(case: Case) -> bool:
+    """Whether several CNNs with ghost batches train together in ``case``."""
+    first = case.trials[0]
+    kind = (first.model, first.normalization)
+    return kind == ("cnn", "ghost_batch") and len(case.trials) > 1
+
+
+def compared(options: argparse.Namespace, stage: str, chosen: Sequence[Case]) -> bool:
+    """The cases of a stage on the GPU and on the CPU; whether all agree."""
+    bar = tqdm(chosen, desc=stage, unit="case", dynamic_ncols=True)
+    rows = keep(options, stage, (compare(case, "cuda") for case in bar))
     wrong = rows[~rows["agrees"]]
     show(wrong)
     print(f"{len(rows) - len(wrong)} of {len(rows)} cases agree; {rows['graphs'].sum()} graphs")
@@ -113,50 +136,65 @@ def baseline(options: argparse.Namespace) -> bool:
 
 
 def studies(options: argparse.Namespace) -> bool:
-    """The studies one after another; the same command goes on with what is missing."""
-    end = time.monotonic() + options.seconds
+    """The studies, several at once; the same command goes on with what is missing."""
+    before = {name: trials_of(name, options.results) for name in STUDIES}
+    command = [*launcher(), *STUDIES, "--at-once", str(AT_ONCE * len(gpus()))]
+    command += ["--mps"] if shutil.which(CONTROL) else []
+    command += ["--scale", options.scale, "--results", str(options.results), "--device", "cuda"]
+    status, took = run_for(command, options.seconds)
 
-    def trained() -> Iterable[Row]:
-        for name in STUDIES:
-            left = end - time.monotonic()
-            if left > 0:
-                yield study(name, options.results, left, ["--scale", options.scale])
-
-    rows = keep(options, "studies", trained())
-    show(rows)
-    return bool(rows["status"].isin([0, STOPPED]).all())
+    trained = {name: trials_of(name, options.results) - before[name] for name in STUDIES}
+    trained["all"] = sum(trained.values())
+    show(keep(options, "studies", [row_of(n, status, t, took) for n, t in trained.items()]))
+    return status in (0, STOPPED)
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "baseline": baseline,
+    "processes": processes,
+    "ghost_batch": ghost_batch,
     "correctness": correctness,
     "graphs": step_graphs,
     "limits": large_units,
     "widths": step_times,
-    "processes": processes,
-    "baseline": baseline,
     "studies": studies,
 }
+"""In their order: what no GPU has been asked yet comes first."""
 STOPPED = 128 + signal.SIGINT
 
 
 def study(name: str, results: Path, seconds: float, arguments: Sequence[str]) -> Row:
     """Run a study's script for so long; then what is in flight lands, and the rest is left."""
     command = [sys.executable, str(HERE / f"{name}.py"), "--results", str(results), *arguments]
+    status, took = run_for([*command, "--device", "cuda"], seconds)
+    return row_of(name, status, trials_of(name, results), took)
+
+
+def run_for(command: Sequence[str], seconds: float) -> tuple[int, float]:
+    """Run ``command`` for so long, then ask it to stop; its exit status and the seconds taken."""
     began = time.monotonic()
-    process = subprocess.Popen([*command, "--device", "cuda"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=PATIENCE)
-    took = time.monotonic() - began
+    return process.returncode, time.monotonic() - began
+
+
+def trials_of(name: str, results: Path) -> int:
+    """How many trials of a study have a row."""
     path = results / name / "trials.parquet"
     parts = [path, *(results / name / "parts").glob("*.trials.parquet")]
-    rows = pd.concat([pd.read_parquet(p, columns=["trial"]) for p in parts if p.exists()] or [NONE])
-    trials = rows["trial"].nunique()
+    found = [pd.read_parquet(p, columns=["trial"]) for p in parts if p.exists()]
+    return int(pd.concat(found or [NONE])["trial"].nunique())
+
+
+def row_of(name: str, status: int, trials: int, took: float) -> Row:
+    """What became of a study."""
     return {
         "study": name,
-        "status": process.returncode,
+        "status": status,
         "trials": trials,
         "seconds": took,
         "trials_an_hour": 3600 * trials / took,

@@ -1,6 +1,7 @@
 """The check of a machine with a GPU, as far as a machine without one can tell."""
 
 import dataclasses
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,42 @@ def test_the_best_width_is_the_narrowest_near_the_least_time():
     times = [100.0, 30.0, 10.5, 10.0]
     rows = pd.DataFrame({"model": "mlp", "together": [1, 4, 16, 64], "microseconds_a_trial": times})
     assert best_width(rows) == {"mlp": 16}
+
+
+@pytest.fixture
+def check(monkeypatch):
+    """The script's module, with one pretended GPU."""
+    spec = importlib.util.spec_from_file_location("gpu_check", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "gpus", lambda: ["cuda:0"])
+    return module
+
+
+def test_what_no_gpu_has_been_asked_comes_first(check):
+    assert list(check.STAGES)[:3] == ["baseline", "processes", "ghost_batch"]
+    assert list(check.STAGES)[-1] == "studies"
+
+
+def test_ghost_batches_are_checked_where_cnns_train_together(check):
+    names = [case.name for case in cases(TOY) if check.is_ghost_batch(case)]
+    assert names == ["cnn normalization=ghost_batch K=3", "cnn ghost_batch K=33, twice"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_studies_are_trained_at_once_and_share_the_gpu_where_they_can(
+    check, there, tmp_path, monkeypatch
+):
+    arguments = tmp_path / "arguments"
+    program = f"import sys; open({str(arguments)!r}, 'w').write(' '.join(sys.argv[1:]))"
+    monkeypatch.setattr(check, "launcher", lambda: [sys.executable, "-c", program])
+    monkeypatch.setattr(check.shutil, "which", lambda name: "/mps" if there else None)
+    options = check.read_options(["studies", "--results", str(tmp_path), "--scale", "smoke"])
+    assert check.studies(options)
+    mps = " --mps" if there else ""
+    assert arguments.read_text() == (
+        f"{' '.join(check.STUDIES)} --at-once 4{mps} --scale smoke --results {tmp_path} "
+        "--device cuda"
+    )
+    rows = pd.read_csv(tmp_path / "gpu" / "studies.csv")
+    assert rows["study"].tolist() == [*check.STUDIES, "all"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.driver import together
 from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, REPORT, scripts
 from benchmark.terminal import refuse
@@ -17,17 +18,29 @@ EXTRA = "pip install 'gradient-stability-benchmark[report]'"
 
 
 def add_run(commands: Any) -> None:
-    """``run STUDY [OPTION ...]``: a study or an example by name."""
-    about = "run a study, or an example, by name, with the options of every study"
-    parser = commands.add_parser("run", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    """``run STUDY ... [OPTION ...]``: studies or examples by name."""
+    about = "run studies, or examples, by name, with the options of every study"
+    parser = commands.add_parser(
+        "run",
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}. Several run at once: `run STUDY STUDY ... "
+        f"--at-once N` (up to {together.DEFAULT} unless given), where --workers are shared among "
+        "those that run, and --mps lets the processes use one GPU side by side (NVIDIA's MPS, "
+        "stopped at the end).",
+    )
     parser.add_argument(
         "script", metavar="STUDY", help=f"one of {', '.join(scripts())}; `run STUDY --help`"
     )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its options")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="...", help="more studies; their options"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    arguments = [options.script, *options.arguments]
+    if together.are_several(arguments):
+        return together.run_together(arguments)
     known = scripts()
     if options.script not in known:
         raise UnknownName(unknown("study", options.script, known))

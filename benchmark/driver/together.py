@@ -1,0 +1,282 @@
+"""Several studies at once on one machine: each a process of its own, with a share of the workers.
+
+A GPU that trains the units of one study waits whenever that study asks, packs and writes; with
+several studies in flight another one's units train meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from benchmark.driver.commandline import HOW_TO_RESUME, make_parser
+from benchmark.driver.sharing_gpu import mps
+from benchmark.engine.devices import gpus
+from benchmark.names import UnknownName, unknown
+from benchmark.project import CHECKOUT, PACKAGE, scripts
+from benchmark.provenance import command
+from benchmark.records import read_selection
+from benchmark.terminal import Parser
+
+OPTION = "--at-once"
+DEFAULT = 4
+"""Studies at once unless told otherwise."""
+ENTRY = re.compile(r"^    sys\.exit\(run\(", re.MULTILINE)
+"""What a script has that takes the options of every study."""
+TELL_SECONDS = 10.0
+"""How often the bar of a study is shown."""
+WAIT_SECONDS = 0.1
+READ_SECONDS = 10.0
+"""How long the last words of a study that has ended may take."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Running:
+    """A study that runs in a lane, and the thread that passes on what it prints."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    lane: int
+    reader: threading.Thread
+
+
+def are_several(arguments: Sequence[str]) -> bool:
+    """Whether the arguments of ``run`` name several studies, or ask for several at once."""
+    names = _leading(arguments)
+    asked = any(a == OPTION or a.startswith(f"{OPTION}=") for a in arguments)
+    return asked or any(name in studies() for name in names[1:])
+
+
+def _leading(arguments: Sequence[str]) -> list[str]:
+    options = [i for i, a in enumerate(arguments) if a.startswith("-")]
+    return list(arguments[: min(options, default=len(arguments))])
+
+
+def studies() -> dict[str, Path]:
+    """The scripts that have the options of every study."""
+    return {
+        name: path
+        for name, path in scripts().items()
+        if ENTRY.search(path.read_text(encoding="utf-8"))
+    }
+
+
+def run_together(arguments: Sequence[str]) -> int:
+    """Run ``STUDY ... [--at-once N] [--mps] [OPTION ...]``; returns the exit status.
+
+    0: all finished; 1: not all did, as `benchmark.driver.commandline.run` says, but the others ran
+    on; 2: bad input; 130 or 143: stopped from outside, and every study with it. The same command
+    goes on.
+
+    Raises
+    ------
+    ValueError
+        If a name, a number or an option is wrong; nothing has begun then.
+    """
+    names, options, rest = _read(arguments)
+    shares = share(options.workers, options.at_once, options.device)
+    around: AbstractContextManager[dict[str, str]] = mps() if options.mps else nullcontext({})
+    with around as variables:
+        lanes = [[*rest, *more] for more in shares]
+        statuses, stopped = run_all(names, lanes, {**os.environ, **variables})
+    for name, status in statuses.items():
+        print(f"{name}: {ENDS.get(status, f'ended with status {status}')}")
+    left = [name for name in names if name not in statuses]
+    if left:
+        print(f"not begun: {', '.join(left)}")
+    if stopped:
+        print(f"interrupted\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
+        return 128 + stopped
+    if set(statuses.values()) == {2}:
+        return 2
+    return 1 if any(statuses.values()) else 0
+
+
+ENDS = {
+    0: "finished",
+    1: "not finished: see above",
+    2: "did not begin: see above",
+    130: "stopped; what is finished is kept",
+    143: "stopped; what is finished is kept",
+}
+"""What an exit status of a study says."""
+
+
+def _read(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[str]]:
+    """Names of studies, the options of this module and of studies, and what studies are told."""
+    names, known = _leading(arguments), studies()
+    if not names:
+        raise ValueError("no study is named; `benchmark list study` lists them")
+    for name in names:
+        if name not in known:
+            raise UnknownName(unknown("study", name, known))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} is named twice")
+    mine = Parser(add_help=False)
+    mine.add_argument(OPTION, type=int, default=min(DEFAULT, len(names)))
+    mine.add_argument("--mps", action="store_true")
+    mine.add_argument("--workers", type=int)
+    options, rest = mine.parse_known_args(arguments[len(names) :])
+    # what a study would refuse is refused before any begins
+    theirs = make_parser("Several studies at once.").parse_args(rest)
+    read_selection(theirs.only)
+    if options.at_once < 1:
+        raise ValueError(f"{OPTION} must be at least 1, but got {options.at_once}")
+    options.at_once = min(options.at_once, len(names))
+    if options.workers is not None and options.workers < options.at_once:
+        raise ValueError(
+            f"--workers, which the studies share, must be at least {options.at_once} for "
+            f"{options.at_once} studies at once, but got {options.workers}"
+        )
+    if options.mps and theirs.device == "cpu":
+        raise ValueError("--mps shares a GPU, but the device is 'cpu'")
+    options.device = theirs.device
+    return names, options, rest
+
+
+def share(workers: int | None, lanes: int, device: str) -> list[list[str]]:
+    """The option ``--workers`` of each lane: its part of all ``workers``.
+
+    Unless given, the cores where the studies train on a CPU; on GPUs each lane has as many as a
+    study by itself, so that the host's work of one hides behind another's.
+
+    >>> share(6, 4, "cpu")
+    [['--workers', '2'], ['--workers', '2'], ['--workers', '1'], ['--workers', '1']]
+    """
+    if workers is None:
+        if device != "cpu" and gpus():
+            return [[] for _ in range(lanes)]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        workers = max(cores or 1, lanes)
+    each, more = divmod(workers, lanes)
+    return [["--workers", str(each + (lane < more))] for lane in range(lanes)]
+
+
+def launcher() -> list[str]:
+    """The command that runs studies, to which their names and options are added."""
+    # a checkout need not be installed, and the studies run where the user stands
+    path = f"sys.path.append({str(PACKAGE.parent)!r}); " if CHECKOUT else ""
+    start = f"import sys; {path}from benchmark.__main__ import main; sys.exit(main())"
+    return [sys.executable, "-c", start, "run"]
+
+
+def run_all(
+    names: Sequence[str],
+    lanes: Sequence[Sequence[str]],
+    environment: Mapping[str, str],
+    say: Say = lambda text: print(text, flush=True),
+) -> tuple[dict[str, int], int]:
+    """Run each of ``names`` with the options of a free lane; exit statuses, and what stopped them.
+
+    Each has a process group of its own: Ctrl-C goes to all of them, and each lands what is in
+    flight; a second one stops them at once. The number of the signal is 0 where none came.
+    """
+    waiting, free = list(names), list(range(len(lanes)))
+    running: list[Running] = []
+    statuses: dict[str, int] = {}
+    with _signals() as came:
+        passed = 0
+        try:
+            while running or (waiting and not came):
+                while waiting and free and not came:
+                    name, lane = waiting.pop(0), free.pop(0)
+                    say(f"{name} begins")
+                    running.append(_start(name, lane, lanes[lane], environment, say))
+                time.sleep(WAIT_SECONDS)
+                for number in came[passed:]:
+                    passed += 1
+                    for study in running:
+                        study.process.send_signal(number)
+                for study in [r for r in running if r.process.poll() is not None]:
+                    study.reader.join(timeout=READ_SECONDS)
+                    running.remove(study)
+                    free.append(study.lane)
+                    code = study.process.returncode
+                    # killed by a signal: as a shell has it
+                    statuses[study.name] = code if code >= 0 else 128 - code
+        finally:
+            for study in running:
+                # only where an error ends this process: nothing runs on unseen
+                study.process.kill()
+    return statuses, came[0] if came else 0
+
+
+def _start(
+    name: str, lane: int, options: Sequence[str], environment: Mapping[str, str], say: Say
+) -> Running:
+    process = subprocess.Popen(
+        [*launcher(), name, *options],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    reader = threading.Thread(target=_tell, args=(name, process.stdout, say), daemon=True)
+    reader.start()
+    return Running(name, process, lane, reader)
+
+
+def _tell(name: str, stream: IO[bytes], say: Say) -> None:
+    """Pass on what a study prints, with its name before each line; its bar now and then."""
+    with stream:
+        for line in told(_pieces(stream)):
+            say(f"{name}: {line}")
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it is a bar, which is written over: it ends with a return."""
+    rest = b""
+    while chunk := os.read(stream.fileno(), 65536):
+        *whole, rest = re.split(rb"(\r\n|\n|\r)", rest + chunk)
+        for text, end in zip(whole[::2], whole[1::2], strict=True):
+            yield text.decode(errors="replace"), end == b"\r"
+    yield rest.decode(errors="replace"), False
+
+
+def told(
+    pieces: Iterable[tuple[str, bool]], clock: Callable[[], float] = time.monotonic
+) -> Iterator[str]:
+    """Every line, but of a bar's only one in `TELL_SECONDS`.
+
+    >>> list(told([("1/9", True), ("2/9", True), ("", False), ("done", False)]))
+    ['1/9', 'done']
+    """
+    last = -TELL_SECONDS
+    for text, bar in pieces:
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).strip()
+        if not text or (bar and clock() - last < TELL_SECONDS):
+            continue
+        if bar:
+            last = clock()
+        yield text
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Within, Ctrl-C and SIGTERM are only noted, in the list, in the order in which they come."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in wanted}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,216 @@
+"""Several studies by one command: their workers, stopping, statuses; and MPS around them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.driver import inspecting, together
+from benchmark.driver.sharing_gpu import CONTROL, mps
+from benchmark.driver.together import are_several, share, told
+
+COMMAND = [sys.executable, "-m", "benchmark", "run"]
+SMALL = ["--scale", "smoke", "--device", "cpu"]
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        timeout=240,
+    )
+
+
+@pytest.fixture
+def control(tmp_path, monkeypatch):
+    """A control program on the PATH that notes what it is asked, and fails where FAIL is set."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program, log = folder / CONTROL, tmp_path / "asked"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'if [ "$1" = -d ]; then echo "start $CUDA_MPS_PIPE_DIRECTORY" >> {log}; '
+        '[ -z "$FAIL" ]; exit; fi\n'
+        f'read word; echo "$word $CUDA_MPS_PIPE_DIRECTORY" >> {log}\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return log
+
+
+def test_studies_at_once_are_all_there_and_the_same_command_finds_nothing_left(tmp_path):
+    command = ["explosion", "clipping", "--at-once", "2", "--workers", "2", *SMALL]
+    command += ["--results", str(tmp_path)]
+    first = run(*command)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.stdout.splitlines()[-2:] == [
+        f"{name}: finished" for name in sorted(["explosion", "clipping"], key=_end(first))
+    ]
+    paths = [tmp_path / name / "trials.parquet" for name in ("explosion", "clipping")]
+    made = [path.stat().st_mtime_ns for path in paths]
+    assert run(*command).returncode == 0
+    assert [path.stat().st_mtime_ns for path in paths] == made
+
+
+def _end(ended: subprocess.CompletedProcess[str]):
+    order = re.findall(r"^(\w+): finished$", ended.stdout, re.M)
+    return order.index
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["grid", "explosin", "--at-once", "2"], "unknown study 'explosin'. Did you mean"),
+        (["grid", "explosion", "--at-once", "0"], "--at-once must be at least 1, but got 0"),
+        (["grid", "throughput", "--at-once", "2"], "unknown study 'throughput'"),
+        (["grid", "explosion", "grid"], "grid is named twice"),
+        (["grid", "explosion", "--workers", "1"], "--workers, which the studies share, must be"),
+        (["grid", "explosion", "--scale", "fast"], "unknown scale 'fast'"),
+        (["grid", "explosion", "--only", "model"], "--only"),
+        (["grid", "explosion", "--mps", "--device", "cpu"], "--mps shares a GPU"),
+        (["grid", "explosion", "--mps"], f"--mps needs the program {CONTROL}"),
+    ],
+)
+def test_what_is_wrong_is_one_line_before_anything_begins(
+    arguments, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = inspecting.main(["run", *arguments])
+    except SystemExit as end:
+        status = end.code
+    said = capsys.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert message in said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Studies are small programs: the text after ``-c``."""
+
+    def choose(program: str) -> None:
+        monkeypatch.setattr(together, "launcher", lambda: [sys.executable, "-u", "-c", program])
+
+    return choose
+
+
+def test_no_more_run_at_once_than_lanes_and_each_has_its_lanes_workers(started):
+    started("import sys, time; print('workers', *sys.argv[2:]); time.sleep(0.4)")
+    said = []
+    lanes = share(3, 2, "cpu")
+    statuses, stopped = together.run_all(list("abcd"), lanes, os.environ, said.append)
+    assert (statuses, stopped) == (dict.fromkeys("abcd", 0), 0)
+    begun = [line for line in said if line.endswith("begins")]
+    assert begun == [f"{name} begins" for name in "abcd"]
+    assert {line for line in said if line[0] in "ab"} - set(begun) == {
+        "a: workers --workers 2",
+        "b: workers --workers 1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("codes", "status"), [((0, 0), 0), ((1, 0), 1), ((2, 0), 1), ((2, 2), 2), ((0, -9), 1)]
+)
+def test_the_status_says_whether_a_study_failed(codes, status, started, monkeypatch, capsys):
+    ends = dict(zip(["grid", "explosion"], codes, strict=True))
+    started(
+        "import os, sys\n"
+        f"code = {ends}[sys.argv[1]]\n"
+        "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)"
+    )
+    assert together.run_together(["grid", "explosion", "--workers", "2"]) == status
+    assert "grid: " in capsys.readouterr().out
+
+
+LISTENS = """
+import signal, sys, time
+def stop(number, frame):
+    print("landed", number, flush=True)
+    sys.exit(128 + number)
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_every_study_and_no_other_begins(number, started):
+    started(LISTENS)
+    said = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if sum(line.endswith("ready") for line in said) == 2 and line.endswith("ready"):
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    statuses, stopped = together.run_all(list("abc"), [[], []], os.environ, say)
+    assert (statuses, stopped) == ({"a": 128 + number, "b": 128 + number}, number)
+    assert {f"{name}: landed {number}" for name in "ab"} <= set(said)
+    assert "c begins" not in said
+    assert signal.getsignal(number) == before
+
+
+def test_bars_are_told_now_and_then_and_lines_always():
+    times = iter([0.0, 0.0, 4.0, 10.0, 10.0, 12.0])
+    pieces = [("1/9", True), ("2/9", True), ("note", False), ("3/9", True), ("4/9", True)]
+    assert list(told(pieces, lambda: next(times))) == ["1/9", "note", "3/9"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "several"),
+    [
+        (["grid"], False),
+        (["grid", "--scale", "smoke"], False),
+        (["grid", "explosion"], True),
+        (["grid", "--at-once", "2"], True),
+        (["grid", "--at-once=2"], True),
+        (["gpu_check", "widths", "limits"], False),
+    ],
+)
+def test_several_are_named_or_asked_for(arguments, several):
+    assert are_several(arguments) == several
+
+
+def test_mps_runs_within_and_is_stopped_whatever_happens(control):
+    pipes = []
+
+    def fails() -> None:
+        with mps() as variables:
+            pipes.append(variables["CUDA_MPS_PIPE_DIRECTORY"])
+            assert Path(pipes[0]).is_dir()
+            assert control.read_text().splitlines() == [f"start {pipes[0]}"]
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fails()
+    (pipe,) = pipes
+    assert control.read_text().splitlines() == [f"start {pipe}", f"quit {pipe}"]
+    assert not Path(pipe).exists()
+
+
+def test_studies_find_the_mps_that_runs_for_them(control, started, capsys):
+    started("import os; print(os.environ['CUDA_MPS_PIPE_DIRECTORY'])")
+    assert together.run_together(["grid", "explosion", "--mps", "--workers", "2"]) == 0
+    start, end = control.read_text().splitlines()
+    pipe = start.removeprefix("start ")
+    assert end == f"quit {pipe}"
+    assert {f"grid: {pipe}", f"explosion: {pipe}"} <= set(capsys.readouterr().out.splitlines())
+
+
+def test_an_mps_that_does_not_start_is_one_line_and_nothing_begins(control, started, monkeypatch):
+    monkeypatch.setenv("FAIL", "1")
+    started("raise SystemExit(7)")
+    with pytest.raises(ValueError, match=f"--mps: {CONTROL} failed"):
+        together.run_together(["grid", "explosion", "--mps", "--workers", "2"])
