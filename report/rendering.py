@@ -10,6 +10,8 @@ have three:
     fails the build; on any others the alternative is shown, or nothing.
 ``{% figure "label", drawing, frame %} caption {% alt %} description {% endfigure %}``
     A numbered figure with its data as CSV, and where it comes from.
+
+A page has the names of its own module, and every other page's module by that page's name.
 """
 
 from __future__ import annotations

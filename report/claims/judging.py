@@ -121,20 +121,14 @@ class Judged:
     @property
     def rows(self) -> list[dict[str, str]]:
         """Every comparison in the part's unit, with the verdict on it."""
+        figure = self.part.unit.figure
         return [
             {
-                "comparison": e.label,
-                **dict(
-                    zip(
-                        ("effect", "low", "high"),
-                        map(self.part.unit.figure, (e.estimate, e.low, e.high)),
-                        strict=True,
-                    )
-                ),
-                "basis": e.basis,
+                **{"comparison": e.label, "effect": figure(e.estimate)},
+                **{"low": figure(e.low), "high": figure(e.high), "basis": e.basis},
                 "detectable": prose.DASH
                 if math.isnan(e.detectable)
-                else self.part.unit.figure(e.detectable).lstrip("+"),
+                else figure(e.detectable).lstrip("+"),
                 "verdict": self.part.verdict_on(e),
             }
             for e in self.found.effects
