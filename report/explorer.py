@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.figures import STATUS_COLOURS, titled
+from benchmark.figures import STATUS_COLOURS, styles_of, titled
 from report import evidence
 from report.evidence import Evidence
 from report.prose import name
@@ -28,8 +28,8 @@ HEADINGS = {
     **{"init_gain": "gain", "steps": "updates", "accuracy": "test accuracy"},
 }
 """Words beside a field, where they are not the column's own."""
-DIGITS = 4
-"""Significant digits of a number: more than a picture or a table can show."""
+DIGITS = 3
+"""Significant digits of a number that is not whole: as many as the tables of the book have."""
 all_studies = evidence.all_studies
 FIRST = "grid"
 """The study that the page opens with, where it was run."""
@@ -61,8 +61,22 @@ def packed(rows: pd.DataFrame) -> dict[str, object]:
 def _plain(level: object) -> float | str:
     """A number to a few digits, or a level in a reader's words."""
     if isinstance(level, int | float | np.number):
-        return float(f"{float(level):.{DIGITS}g}")
+        number = float(level)
+        return number if number.is_integer() else float(f"{number:.{DIGITS}g}")
     return name(level)
+
+
+def colours(rows: pd.DataFrame) -> dict[str, str]:
+    """The colour of each level, by its words: that of the book's figures.
+
+    >>> colours(pd.DataFrame({"clipping": ["none", "value"], "seed": [0, 1]}))
+    {'none': '#666666', 'value': '#E69F00'}
+    """
+    named = (rows[column].dropna().unique() for column in rows)
+    texts = (levels for levels in named if all(isinstance(level, str) for level in levels))
+    return {
+        name(level): style.colour for levels in texts for level, style in styles_of(levels).items()
+    }
 
 
 def write(folder: Path) -> None:
@@ -80,7 +94,8 @@ def write(folder: Path) -> None:
         "statuses": STATUS_COLOURS,
     }
     with titled(evidence.titles()):
-        found["trials"] = packed(trials(evidence.all_studies()))
+        rows = trials(evidence.all_studies())
+        found["trials"], found["colours"] = packed(rows), colours(rows)
     text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     (folder / "trials.js").write_text(f"window.EXPLORER = {text};\n", encoding="utf-8")
     library = vl_convert.javascript_bundle()

@@ -1,7 +1,7 @@
 /* The explorer: fields, two charts and a table of the trials that match, kept in the address. */
 (() => {
   "use strict";
-  const { choices, details, first, statuses, trials } = window.EXPLORER;
+  const { choices, colours, details, first, statuses, trials } = window.EXPLORER;
   const ALL = "all";
   const MOST_ROWS = 200;
   const root = document.getElementById("explorer");
@@ -99,8 +99,14 @@
   const rates = (data) => {
     const levels = inOrder(new Set(data.map((row) => row[choice.colour])));
     const scale = (range) => ({ domain: levels, range: levels.map((_, i) => range[i % range.length]) });
+    // numbers from dark to light, names in the colours of the figures; black is the page's ink
+    const ink = themed().axis.labelColor;
+    const colourOf = (level, i) => (colours[level] ?? palette[i % palette.length]).replace("#222222", ink);
+    const shades = levels.every((level) => typeof level === "number")
+      ? { domain: levels, scheme: "viridis" }
+      : { domain: levels, range: levels.map(colourOf) };
     const look = {
-      color: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: scale(palette) },
+      color: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades },
     };
     const x = { field: "learning_rate", type: "quantitative", title: "learning rate",
       scale: { type: "log", nice: false, padding: 12 }, axis: { format: "~g", labelOverlap: true } };
