@@ -117,26 +117,22 @@ def cured(source: Evidence) -> Found:
     frame, warm = able(source.outcomes)
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
-    rates = frame.groupby([*keys, "learning_rate"], sort=False, dropna=False).agg(
+    by = {"sort": False, "dropna": False}
+    rates = frame.groupby([*keys, "learning_rate"], **by).agg(
         exploded=("exploded", "max"), learned=("learned", "min")
     )
-    rows, lost = [], []
-    for _, group in rates.reset_index().groupby(keys, sort=False, dropna=False):
-        bad = group.loc[group["exploded"] > 0, "learning_rate"]
-        if len(bad):
-            first = group.iloc[0]
-            fine = group["exploded"].eq(0) & group["learned"].eq(1)
-            helped = bool((fine & (group["learning_rate"] < bad.max())).any())
-            rows.append((first["dataset"], first["model"], first["train_fraction"], helped))
-            if not helped:
-                lost.append(first)
-    if not rows:
+    rates = rates.reset_index()
+    bad = rates.assign(bad=rates["learning_rate"].where(rates["exploded"] > 0))
+    worst = bad.groupby(keys, **by)["bad"].transform("max")
+    fine = rates["exploded"].eq(0) & rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
+    each = rates.assign(helped=fine)[worst.notna()]
+    each = each.groupby(keys, **by)["helped"].any().reset_index()
+    if each.empty:
         return nothing("no configuration exploded at any rate")
-    table = pd.DataFrame(rows, columns=["dataset", "model", "train_fraction", "helped"])
     effects = [
-        share_of(group["helped"], "configuration", (label,)) for label, group in by_setting(table)
+        share_of(group["helped"], "configuration", (label,)) for label, group in by_setting(each)
     ]
-    return found(effects, [_uncured(pd.DataFrame(lost), varying(frame)), warm])
+    return found(effects, [_uncured(each[~each["helped"]], varying(frame)), warm])
 
 
 def _uncured(lost: pd.DataFrame, varied: list[str]) -> str:
