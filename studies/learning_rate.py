@@ -8,7 +8,7 @@ rates for all. Sharpness is measured against 2 / eta (Cohen et al. 2021, arXiv:2
 smoke        13 trials         208 updates   0.000 core-hours
 quick       780 trials      97,890 updates    0.02 core-hours
 standard    870 trials     420,000 updates       - core-hours
-paper     1,590 trials   2,304,000 updates    0.55 core-hours
+paper     5,300 trials   7,680,000 updates    1.47 core-hours
 full     13,000 trials  63,900,000 updates       - core-hours
 """
 
@@ -37,13 +37,16 @@ class Settings:
     )
     clippings: Sequence[str] = tuple(CLIPPINGS)
     normalizations: Sequence[str] = tuple(NORMALIZATIONS)
-    seeds: int = 3
+    seeds: int = 10
     checkpoints: int = 20
     sharpness: bool = True
 
 
 SMALL = Settings(
-    dataset="digits", updates=130, rates=(0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+    dataset="digits",
+    updates=130,
+    rates=(0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
+    seeds=3,
 )
 SCALES = {
     "smoke": replace(
@@ -69,7 +72,6 @@ SCALES = {
         models=("mlp", "cnn"),
         updates=5000,
         rates=rates_between(0.001, 100, per_decade=4),
-        seeds=10,
     ),
 }
 
