@@ -295,11 +295,15 @@ def written(value: float, measure: str) -> str:
 
     >>> written(0.858, "accuracy"), written(0.0022, "gap"), written(900.0, "noise_average")
     ('85.80%', '0.22 points', '900')
+    >>> written(-0.3, "solved")
+    '−30 points'
     """
     if math.isnan(value) or not value:
         return DASH if math.isnan(value) else "0"
     unit = UNITS.get(measure)
-    return f"{fixed(100 * value, 2)}{unit}" if unit else number(value)
+    # of ten runs that solve a task or do not, there are no hundredths
+    digits = 0 if measure == "solved" else 2
+    return f"{fixed(100 * value, digits)}{unit}" if unit else number(value)
 
 
 def table_rows(rows: pd.DataFrame) -> pd.DataFrame:

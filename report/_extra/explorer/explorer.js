@@ -96,6 +96,13 @@
         { aggregate: "count", title: "trials" }],
     },
   });
+  // rates are read in decades; undefined leaves the choice to the library where there are too few
+  const decades = (data) => {
+    const logs = data.map((row) => Math.log10(row.learning_rate)).filter(Number.isFinite);
+    const low = Math.ceil(logs.reduce((a, b) => Math.min(a, b), Infinity) - 0.05);
+    const high = Math.floor(logs.reduce((a, b) => Math.max(a, b), -Infinity) + 0.05);
+    return high > low ? Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i)) : undefined;
+  };
   const rates = (data) => {
     const levels = inOrder(new Set(data.map((row) => row[choice.colour])));
     const scale = (range) => ({ domain: levels, range: levels.map((_, i) => range[i % range.length]) });
@@ -109,7 +116,7 @@
       color: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades },
     };
     const x = { field: "learning_rate", type: "quantitative", title: "learning rate",
-      scale: { type: "log", nice: false, padding: 12 }, axis: { format: "~g", labelOverlap: true } };
+      scale: { type: "log", nice: false, padding: 12 }, axis: { format: "~g", labelOverlap: true, values: decades(data) } };
     return {
       ...base(), height: 300, data: { values: data }, encoding: { x, ...look },
       layer: [
