@@ -22,6 +22,7 @@ from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.records.rates import SHARED
 from benchmark.statistics import completeness, outcomes, share
+from report.prose import listing
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -154,10 +155,24 @@ class Evidence:
         return ABSOLUTE.sub(lambda found: found.group(1) + folder, made)
 
     @property
+    def makers(self) -> list[dict[str, Any]]:
+        """What made the rows: the latest run first, then those that it went on from."""
+        return [self.metadata, *reversed(self.metadata.get("earlier_makers", []))]
+
+    @property
     def commit(self) -> str:
-        """Seven digits of the commit, marked where the sources had been changed."""
-        commit = str(self.metadata.get("commit", "unknown"))[:7]
-        return f"{commit} with local changes" if self.metadata.get("dirty") else commit
+        """Seven digits of each maker's commit, marked where the sources had been changed."""
+        changed = {True: " with local changes", False: ""}
+        commits = [
+            f"{str(m.get('commit', 'unknown'))[:7]}{changed[bool(m.get('dirty'))]}"
+            for m in self.makers
+        ]
+        return listing(dict.fromkeys(commits))
+
+    @property
+    def device(self) -> str:
+        """On what each maker trained."""
+        return listing(dict.fromkeys(str(m.get("device", "unknown")) for m in self.makers))
 
     @property
     def scale(self) -> str:

@@ -7,7 +7,9 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
+from report.comparison import tied
 from report.evidence import TIMES, Evidence, per_group, where
+from report.prose import listing, phrase
 
 SETTING = ["dataset", "model", "normalization"]
 MULTIPLES = list(TIMES.values())
@@ -76,26 +78,24 @@ def everywhere(study: Evidence, *, same_rate: bool = False) -> pd.DataFrame:
     return _labelled(found, same_rate)
 
 
-def holding(
-    study: Evidence, times: int, normalization: str, *, same_rate: bool = False
-) -> list[dict[str, object]]:
-    """By ``model`` the clipping that gains most among those that gain on every data set.
-
-    The row of `everywhere`; without ``level`` where no clipping does.
-    """
-    rows = where(everywhere(study, same_rate=same_rate), times=times, normalization=normalization)
-    sure = rows[rows["better"].eq(rows["settings"]) & rows["agree"]].drop_duplicates("model")
-    best = {row["model"]: row for row in sure.to_dict("records")}
-    models = [m for m in study.relative["model"].unique() if m in set(rows["model"])]
-    return [{"model": model, **best.get(model, {})} for model in models]
-
-
 def far_above(study: Evidence, normalization: str) -> list[dict[str, object]]:
-    """`holding` at ten times the best rate without clipping, at one rate for all.
+    """By ``model`` what clipping saves at ten times the best rate without it, at one rate for all.
 
-    Where nothing was trained at such rates, at ten times each one's own best rate.
+    The largest ``effect`` of those that gain on every data set, as in `everywhere`, and in
+    ``names`` all that tie with it; a model where none gains has no effect. Where nothing was
+    trained at such rates, at ten times each one's own best rate.
     """
-    return holding(study, 10, normalization, same_rate=bool(len(study.shared)))
+    rows = everywhere(study, same_rate=bool(len(study.shared)))
+    rows = where(rows, times=10, normalization=normalization)
+    found = []
+    for model in study.relative["model"].unique():
+        here = where(rows, model=model)
+        sure = here[here["better"].eq(here["settings"]) & here["agree"]]
+        names = listing(phrase("clipping", level) for level in tied(sure)["level"])
+        if len(here):
+            best = sure.iloc[0].to_dict() | {"names": names} if len(sure) else {}
+            found.append({"model": model, **best})
+    return found
 
 
 def explosions(study: Evidence) -> pd.DataFrame:
