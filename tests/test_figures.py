@@ -762,3 +762,11 @@ def test_a_figure_is_saved_as_savefig_does_with_a_single_drawing(
     style.save_svg(drawn(), tmp_path / "once.svg")
     assert len(drawings) == 2
     assert (tmp_path / "once.svg").read_bytes() == (tmp_path / "twice.svg").read_bytes()
+
+
+def test_a_logarithmic_axis_without_a_positive_number_can_be_drawn(tmp_path: Path) -> None:
+    figure, axes = style.canvas(1, 1, 2)
+    axes[0, 0].plot([1, 2], [float("nan")] * 2)
+    plain_log(axes[0, 0])
+    style.save_svg(figure, tmp_path / "empty.svg")
+    assert axes[0, 0].get_ylim()[0] > 0

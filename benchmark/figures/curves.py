@@ -284,6 +284,10 @@ def plain_log(axis: Axes, along: str = "y") -> None:
     axis.set(**{f"{along}scale": "log"})
     scale = getattr(axis, f"{along}axis")
     low, high = scale.get_view_interval()
+    if low <= 0:
+        # nothing positive is drawn, as where every loss was lost at once: any range will do
+        low, high = 0.1, 10.0
+        axis.set(**{f"{along}lim": (low, high)})
     # a short axis would else have one number, or none
     subs = (1, 1.5, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 100 else (1,)
     scale.set_major_locator(LogLocator(subs=subs, numticks=9))
