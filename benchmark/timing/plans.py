@@ -235,6 +235,7 @@ def plan_of(scale: str) -> Plan:
     jax = {"mlp_fashion": (1, 8), "cnn_fashion": (1,), "mlp_base": (1, 8)}
     jax |= {"mlp_digits": (1, 16), "cnn_digits": (1, 8)}
     torch_kernels = {"cnn_fashion": (1,), "cnn_digits": (1, 8)}
+    torch_kernels |= {"mlp_fashion": (8,), "mlp_digits": (16,), "mlp_base": (8,)}
     if scale == "quick":
         return Plan(
             workloads=_workloads(
