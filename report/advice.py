@@ -63,10 +63,10 @@ def steadiest(rules: pd.DataFrame) -> dict[str, float]:
 
 def slower(study: Evidence) -> pd.DataFrame:
     """Unclipped trials at a tenth of the rate at which the same trials went bad at once."""
-    frame = study.outcomes[study.outcomes["clipping"] == "none"]
+    frame = study.mapped[study.mapped["clipping"] == "none"]
     frame = frame.assign(rate=[float(f"{rate:.3g}") for rate in frame["learning_rate"]])
     bad = frame[(frame["exploded"] == 1) & (frame["first_bad_step"] <= SOON)]
-    keys = ["dataset", "model", "depth", "init_gain", "normalization", "seed", "rate"]
+    keys = ["dataset", "model", "depth", "init_gain", "normalization", "seed", "updates", "rate"]
     tenth = bad.assign(rate=[float(f"{TENTH * rate:.3g}") for rate in bad["learning_rate"]])
     return tenth[keys].merge(frame, on=keys)
 
