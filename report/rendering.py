@@ -134,8 +134,9 @@ class Page:
 def origin(source: Evidence, tables: Sequence[str] = ("trials",)) -> Markdown:
     """Where numbers come from: study, files, commit and command."""
     files = Markdown(", ").join(code(source.file(name)) for name in tables)
-    return Markdown("study {}, {}, commit {}, made by {}").format(
-        code(source.study), files, source.commit, code(source.command)
+    commits = "commits" if " and " in source.commit else "commit"
+    return Markdown("study {}, {}, {} {}, made by {}").format(
+        code(source.study), files, commits, source.commit, code(source.command)
     )
 
 
