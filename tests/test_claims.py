@@ -18,7 +18,7 @@ from benchmark import figures
 from benchmark.records import Trial
 from benchmark.results import Results
 from benchmark.schema import frame
-from report import claims, evidence, prose
+from report import claims, evidence, headline, prose
 from report.claims import judging
 from report.claims.effects import (
     decades_gained,
@@ -1254,3 +1254,39 @@ def test_the_page_of_experiments_names_the_studies_that_judge_each_claim() -> No
         claim.number: {part.measurements[0].study for part in claim.parts}
         for claim in claims.CLAIMS
     }
+
+
+# clippings at one and the same rate
+
+
+def at_ten_times(same_rate: bool) -> Evidence:
+    """No clipping fails at ten times its best rate; clippings do at ten times their own alone."""
+    rows = on_seeds(accuracy=0.1, learning_rate=1.0, arm="x10")
+    for clipping in ("global_norm", "adaptive"):
+        rows += on_seeds(accuracy=0.1, learning_rate=3.0, arm="x10", clipping=clipping)
+        if same_rate:
+            rows += on_seeds(accuracy=0.8, learning_rate=1.0, arm="shared_x10", clipping=clipping)
+    return made("headline", rows)
+
+
+def test_what_clipping_saves_is_told_at_the_rate_that_all_share() -> None:
+    study = at_ten_times(same_rate=True)
+    (found,) = headline.far_above(study, "none")
+    assert found["effect"] == pytest.approx(0.7, abs=2 * SPREAD)
+    # neither is the winner where they tie
+    assert set(str(found["names"]).split(" and ")) == {"global-norm clipping", "adaptive clipping"}
+    own = headline.against_none(study).set_index("level")["effect"]
+    assert own.abs().max() < 2 * SPREAD
+
+
+def test_without_trials_at_shared_rates_each_stands_at_its_own() -> None:
+    assert headline.far_above(at_ten_times(same_rate=False), "none") == [{"model": "mlp"}]
+
+
+def test_a_study_names_all_that_made_its_rows() -> None:
+    earlier = {"commit": "b" * 40, "dirty": True, "device": "a GPU"}
+    metadata = {"commit": "a" * 40, "device": "a CPU", "earlier_makers": [earlier]}
+    source = made("grid", on_seeds())
+    source = Evidence("grid", source.folder, dataclasses.replace(source.results, metadata=metadata))
+    assert source.commit == "aaaaaaa and bbbbbbb with local changes"
+    assert source.device == "a CPU and a GPU"

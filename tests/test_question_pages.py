@@ -485,7 +485,7 @@ def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target() -> No
 
 
 @pytest.mark.parametrize(
-    ("reach", "said"), [(8.0, "8 examples"), (2048.0, "a size between 8 and 2,048 examples")]
+    ("reach", "said"), [(8.0, "8 examples"), (2048.0, "at least 8 and at most 2,048 examples")]
 )
 def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
     parts = rendering.environment().get_template(rendering.PARTS).module
