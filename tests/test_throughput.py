@@ -21,6 +21,7 @@ from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
 from benchmark.kernels import VARIABLE, kernels
 from benchmark.parquet import read, write
+from benchmark.records import Trial
 from benchmark.results import ResultsError, studies_in
 from benchmark.schema import MEASUREMENTS, frame
 from benchmark.statistics import speed
@@ -339,6 +340,13 @@ def test_the_driver_s_grid_has_so_many_cells_in_units_of_ten(cells):
     assert len({trial.cell for trial in trials}) == cells
     units = make_units("grid", trials, checkpoints=4, layers=False, sharpness=False, device="cpu")
     assert {len(unit.trials) for unit in units} == {10}
+
+
+@pytest.mark.parametrize("cells", [10_000, 100_000])
+def test_the_driver_s_largest_grids_are_networks_that_exist(cells):
+    levels = {k: list(v) for k, v in grid(cells).blocks()[0].items() if not isinstance(v, str)}
+    assert math.prod(map(len, levels.values())) == cells
+    resolve(Trial(model="mlp_deep", **{name: values[-1] for name, values in levels.items()}))
 
 
 def test_nothing_is_trained_where_the_driver_is_timed(monkeypatch):

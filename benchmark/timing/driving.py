@@ -26,6 +26,8 @@ from benchmark.timing.stopwatch import Job, Lab, Row, timed
 
 RATES = 10
 """Cells in a unit of the grid that the driver is timed on: few, so that it has many units."""
+DEPTHS = 10
+"""Most depths of a large grid, which has several widths beyond."""
 STEPS = 100
 PATIENCE = 300.0
 """Seconds that a study script has to finish its first unit."""
@@ -70,12 +72,15 @@ def _drive(cells: int, repeat: int) -> list[Row]:
 def grid(cells: int) -> Study:
     """A grid of ``cells`` cells, ten rates to each shape; larger grids have more shapes."""
     shapes = cells // RATES
+    # no network is as deep as the largest grids have shapes
+    depths = min(max(shapes // 100, 1), DEPTHS)
     small = {"clipping": tuple(REGISTRIES["clipping"])[:shapes]}
     large = {
         "clipping": ("none", "value", "global_norm", "adaptive", "zclip"),
         "normalization": ("none", "batch", "layer", "rms", "group"),
         "batch_policy": ("fixed", "accumulate", "doubling", "noise_scale"),
-        "depth": range(2, 2 + shapes // 100),
+        "depth": range(2, 2 + depths),
+        "width": range(16, 16 + shapes // (100 * depths)),
     }
     return Study(
         name="untrained",
