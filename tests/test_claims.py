@@ -931,6 +931,7 @@ def test_a_verdict_is_where_the_interval_lies(low: float, high: float, word: str
         ([REFUTED], REFUTED),
         ([SUPPORTED, REFUTED], DEPENDS),
         ([SUPPORTED, DEPENDS], DEPENDS),
+        ([DEPENDS, UNDECIDED], DEPENDS),
         ([REFUTED, UNDECIDED], UNDECIDED),
         ([SUPPORTED, UNDECIDED], UNDECIDED),
         ([SUPPORTED, REFUTED, UNDECIDED], DEPENDS),

@@ -288,6 +288,18 @@ def test_without_the_baseline_nothing_is_trained_at_its_rates(tmp_path: Path) ->
     assert shared(tmp_path, ("layer", "batch")).empty
 
 
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [("none", "'none' takes no clipping_threshold"), ("no", "unknown clipping 'no'")],
+)
+def test_a_baseline_that_cannot_be_is_one_line(level: str, reason: str) -> None:
+    rates = dataclasses.replace(COMPARED, baseline=("clipping", level))
+    factors = dict(STUDY.factors) | {"clipping": "value", "clipping_threshold": 0.1}
+    study = Study(name="s", question="?", factors=factors | {"learning_rate": rates})
+    with pytest.raises(ValueError, match=rf"`baseline` .* suits no trial of this study: {reason}"):
+        Stages(study)
+
+
 def test_trials_at_the_baselines_rates_are_planned() -> None:
     def planned(rates: RelativeRates) -> int:
         factors = dict(STUDY.factors) | {"learning_rate": rates}

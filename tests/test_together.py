@@ -119,6 +119,18 @@ def test_no_more_run_at_once_than_lanes_and_each_has_its_lanes_workers(started):
 
 
 @pytest.mark.parametrize(
+    ("cores", "gpus", "shares"),
+    [(4, 0, "22"), (1, 0, "11"), (16, 1, "88"), (64, 1, "88"), (64, 2, "1616"), (1, 1, "11")],
+)
+def test_unless_told_studies_share_the_cores_and_a_gpu(cores, gpus, shares, monkeypatch):
+    monkeypatch.setattr(together, "cores", lambda: cores)
+    monkeypatch.setattr(together, "gpus", lambda: [f"cuda:{i}" for i in range(gpus)])
+    assert "".join(each for _, each in share(None, 2, "auto")) == shares
+    on_cpu = [each for _, each in share(None, 2, "cpu")]
+    assert on_cpu == [str(max(cores // 2, 1))] * 2
+
+
+@pytest.mark.parametrize(
     ("codes", "status"), [((0, 0), 0), ((1, 0), 1), ((2, 0), 1), ((2, 2), 2), ((0, -9), 1)]
 )
 def test_the_status_says_whether_a_study_failed(codes, status, started, monkeypatch, capsys):

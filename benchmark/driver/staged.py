@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -48,6 +49,15 @@ class _Configuration:
             yield from (dataclasses.replace(at, seed=seed) for seed in self.seeds)
 
 
+def _baseline(baseline: tuple[str, Any], trial: Trial) -> str:
+    """The key of what ``trial`` would be with the baseline's level."""
+    factor, level = baseline
+    try:
+        return resolve(dataclasses.replace(trial, **{factor: level})).key
+    except ValueError as error:
+        raise ValueError(f"`baseline` {baseline!r} suits no trial of this study: {error}") from None
+
+
 class Stages:
     """The trials of ``study`` that depend on what came out of others.
 
@@ -65,8 +75,7 @@ class Stages:
             # a default and its value are one configuration
             known = found[rates, resolved.key] = _Configuration(rates, resolved, seeds)
             if rates.baseline is not None:
-                factor, level = rates.baseline
-                baselines[known] = resolve(dataclasses.replace(one, **{factor: level})).key
+                baselines[known] = _baseline(rates.baseline, one)
         self._configurations = list(found.values())
         self._tried: dict[_Configuration, list[float]] = {
             c: c.rates.start() for c in self._configurations

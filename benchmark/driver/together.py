@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmark.driver.commandline import HOW_TO_RESUME, make_parser
+from benchmark.driver.executors import cores
 from benchmark.driver.sharing_gpu import mps
 from benchmark.engine.devices import gpus
 from benchmark.names import UnknownName, unknown
@@ -32,6 +33,9 @@ from benchmark.terminal import Parser
 OPTION = "--at-once"
 DEFAULT = 4
 """Studies at once unless told otherwise."""
+TOGETHER_A_GPU = 16
+"""Worker processes of all studies on one GPU: in four lanes of four they trained 14 studies of
+`paper` in 17 minutes (H200, 16 cores)."""
 ENTRY = re.compile(r"^    sys\.exit\(run\(", re.MULTILINE)
 """What a script has that takes the options of every study."""
 TELL_SECONDS = 10.0
@@ -150,17 +154,14 @@ def _read(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace, list
 def share(workers: int | None, lanes: int, device: str) -> list[list[str]]:
     """The option ``--workers`` of each lane: its part of all ``workers``.
 
-    Unless given, the cores where the studies train on a CPU; on GPUs each lane has as many as a
-    study by itself, so that the host's work of one hides behind another's.
+    Unless given, one a core; on GPUs at most `TOGETHER_A_GPU` for each.
 
     >>> share(6, 4, "cpu")
     [['--workers', '2'], ['--workers', '2'], ['--workers', '1'], ['--workers', '1']]
     """
     if workers is None:
-        if device != "cpu" and gpus():
-            return [[] for _ in range(lanes)]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = max(cores or 1, lanes)
+        found = gpus() if device != "cpu" else []
+        workers = max(min(cores(), TOGETHER_A_GPU * len(found)) if found else cores(), lanes)
     each, more = divmod(workers, lanes)
     return [["--workers", str(each + (lane < more))] for lane in range(lanes)]
 
