@@ -9,7 +9,7 @@ times as many.
 smoke         4 trials        400 updates   0.000 core-hours
 quick       620 trials     62,000 updates    0.03 core-hours
 standard    620 trials     62,000 updates       - core-hours
-paper     1,550 trials  1,023,000 updates    0.78 core-hours
+paper     1,550 trials  1,023,000 updates    0.65 core-hours
 full      3,720 trials  2,108,000 updates       - core-hours
 """
 

@@ -13,7 +13,7 @@ knee.
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper    1,542 trials   2,857,917 updates    0.62 core-hours
+paper    1,542 trials   2,857,917 updates    0.27 core-hours
 full     3,624 trials  42,461,362 updates       - core-hours
 """
 

@@ -8,7 +8,7 @@ updates until it is made up.
 smoke       18 trials         720 updates   0.000 core-hours
 quick      750 trials     225,000 updates    0.02 core-hours
 standard   700 trials   1,050,000 updates       - core-hours
-paper    2,756 trials   4,134,000 updates    1.24 core-hours
+paper    2,756 trials   4,134,000 updates    0.86 core-hours
 full     4,992 trials  24,960,000 updates       - core-hours
 """
 

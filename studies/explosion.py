@@ -11,8 +11,8 @@ own best rate.
 smoke         8 trials        128 updates   0.000 core-hours
 quick       666 trials     73,800 updates    0.02 core-hours
 standard    828 trials    432,000 updates       - core-hours
-paper     2,550 trials  1,597,500 updates    0.73 core-hours
-full     14,376 trials  8,334,000 updates       - core-hours
+paper     8,220 trials  4,905,000 updates    1.28 core-hours
+full     47,640 trials 27,360,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Settings:
     vanishing_gains: Sequence[float] = (0.5, 0.7, 1.0)
     vanishing_rates: RelativeRates = RelativeRates(low=0.0316, high=0.316, multiples=(1,))
     vanishing_updates: int = 1500
-    map_seeds: int = 3
+    map_seeds: int = 10
     seeds: int = 10
     checkpoints: int = 20
 
@@ -58,6 +58,7 @@ SMALL = Settings(
     long_updates=500,
     long_rates=(0.1, 0.3162),
     vanishing_depths=(),
+    map_seeds=3,
 )
 SCALES = {
     "smoke": replace(

@@ -9,7 +9,7 @@ and 10 times the best rate without clipping: one and the same rate for all.
 smoke        36 trials         720 updates   0.000 core-hours
 quick       860 trials     258,000 updates    0.02 core-hours
 standard    800 trials   1,200,000 updates    0.38 core-hours
-paper     4,056 trials   6,084,000 updates    2.76 core-hours
+paper     4,056 trials   6,084,000 updates    1.89 core-hours
 full     10,432 trials  52,160,000 updates   22.37 core-hours
 """
 

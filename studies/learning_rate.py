@@ -8,7 +8,7 @@ rates for all. Sharpness is measured against 2 / eta (Cohen et al. 2021, arXiv:2
 smoke        13 trials         208 updates   0.000 core-hours
 quick       780 trials      97,890 updates    0.02 core-hours
 standard    870 trials     420,000 updates       - core-hours
-paper     5,300 trials   7,680,000 updates    1.47 core-hours
+paper     5,300 trials   7,680,000 updates    1.27 core-hours
 full     13,000 trials  63,900,000 updates       - core-hours
 """
 

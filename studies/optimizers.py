@@ -7,7 +7,7 @@ best rate; and for a budget four times as long. Newer optimizers stand beside th
 smoke        54 trials        864 updates   0.000 core-hours
 quick       630 trials     79,800 updates   0.006 core-hours
 standard    630 trials    441,000 updates       - core-hours
-paper     1,800 trials  3,780,000 updates    1.18 core-hours
+paper     1,800 trials  3,780,000 updates    0.78 core-hours
 full      5,040 trials  9,720,000 updates       - core-hours
 """
 

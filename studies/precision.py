@@ -11,7 +11,7 @@ arithmetic, on which these core-hours were estimated.
 smoke        21 trials        252 updates   0.000 core-hours
 quick       160 trials     16,000 updates    0.01 core-hours
 standard    160 trials     53,000 updates       - core-hours
-paper       525 trials    562,500 updates    0.89 core-hours
+paper       525 trials    562,500 updates    0.86 core-hours
 full        725 trials  2,837,500 updates       - core-hours
 """
 

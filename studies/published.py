@@ -11,7 +11,7 @@ that rests on them.
 smoke       15 trials        116 updates   0.001 core-hours
 quick       45 trials     14,889 updates    0.01 core-hours
 standard    46 trials     58,930 updates       - core-hours
-paper      135 trials    450,655 updates    0.63 core-hours
+paper      135 trials    450,655 updates    0.62 core-hours
 full       510 trials  8,296,810 updates       - core-hours
 """
 

@@ -8,7 +8,7 @@ from the same rows; how batched execution scales is measured by `studies/through
 smoke        66 trials      1,008 updates   0.000 core-hours
 quick       320 trials     28,576 updates   0.004 core-hours
 standard    320 trials    138,000 updates       - core-hours
-paper       600 trials    778,530 updates    0.45 core-hours
+paper       600 trials    778,530 updates    0.29 core-hours
 full      1,260 trials  5,685,840 updates       - core-hours
 """
 

@@ -8,7 +8,7 @@ it, are trained again on fresh seeds; the report compares their test accuracy.
 smoke        48 trials        688 updates   0.000 core-hours
 quick       232 trials     21,109 updates   0.009 core-hours
 standard    140 trials     90,596 updates       - core-hours
-paper       440 trials    549,824 updates    0.29 core-hours
+paper       440 trials    549,824 updates    0.21 core-hours
 full      1,680 trials  4,481,250 updates       - core-hours
 """
 
