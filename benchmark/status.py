@@ -2,7 +2,9 @@
 
 - *Spiked*: the training loss of some step was above `spike_level`.
 - *Exploded*: spiked, or not finite; nothing else. An explosion is an *overshoot* where the trial
-  learned all the same, and a *divergence* where it did not.
+  learned all the same, and the trial *diverged* where it did not. Comparisons judge the share that
+  diverged, which hardly depends on the level of a spike, and state beside it the share that
+  exploded.
 - *Learned*: an accuracy at least half way from chance to the data set's target.
 - *At chance*: an accuracy that guessing may have, `chance_level`.
 
@@ -130,7 +132,7 @@ def overshoot(trials: pd.DataFrame) -> pd.Series:
     return trials["status"].eq("recovered")
 
 
-def divergence(trials: pd.DataFrame) -> pd.Series:
+def diverged(trials: pd.DataFrame) -> pd.Series:
     """Which of ``trials`` exploded for good: those that did not recover."""
     return exploded(trials) & ~overshoot(trials)
 

@@ -329,7 +329,7 @@ def test_outcomes_count_exploded_trials_at_chance_and_capped_loss() -> None:
     assert found["objective"].tolist() == [0.3, 2.3, 2.3, 10.0]
     assert found["exploded"].tolist() == [0, 1, 1, 1]
     assert found["overshoot"].tolist() == [0, 0, 1, 0]
-    assert found["divergence"].tolist() == [0, 1, 0, 1]
+    assert found["diverged"].tolist() == [0, 1, 0, 1]
     assert found["learned"].tolist() == [1, 0, 1, 0]
     assert found["could_act"].tolist() == [True] * 4
 

@@ -94,14 +94,14 @@ def test_who_exploded_and_who_learned(
     ended: str, spike: float, accuracy: float, exploded: bool, overshoot: bool, learned: bool
 ) -> None:
     rows = trials(status=[ended], first_spike_step=[spike], validation_accuracy=[accuracy])
-    words = ("exploded", "overshoot", "learned", "divergence")
+    words = ("exploded", "overshoot", "learned", "diverged")
     found = {word: getattr(status, word)(rows).tolist() for word in words}
 
     assert found == {
         "exploded": [exploded],
         "overshoot": [overshoot],
         "learned": [learned],
-        "divergence": [exploded and not overshoot],
+        "diverged": [exploded and not overshoot],
     }
 
 

@@ -20,8 +20,8 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
 
     Adds ``accuracy`` and ``validation`` (test and validation accuracy, 0..1; where missing or not
     finite, chance: 1 / classes), ``objective`` (min(validation loss, initial loss), nats),
-    ``exploded``, ``overshoot``, ``divergence`` and ``learned`` (0 or 1, as `benchmark.status` says;
-    exploded = overshoot + divergence), and ``could_act`` and ``policy_could_act``, whether the
+    ``exploded``, ``overshoot``, ``diverged`` and ``learned`` (0 or 1, as `benchmark.status` says;
+    exploded = overshoot + diverged), and ``could_act`` and ``policy_could_act``, whether the
     clipping and the batch policy had steps after their warm-up. Skipped and failed trials are left
     out: they are counted by `completeness`.
     """
@@ -32,7 +32,7 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
         rows[name] = found.where(np.isfinite(found), chance)
     pairs = zip(rows["validation_loss"], rows["initial_loss"], strict=True)
     rows["objective"] = [capped_loss(loss, initial) for loss, initial in pairs]
-    for word in (status.exploded, status.overshoot, status.divergence, status.learned):
+    for word in (status.exploded, status.overshoot, status.diverged, status.learned):
         rows[word.__name__] = word(rows).astype(float)
     for factor, name in COULD_ACT.items():
         rows[name] = status.could_act(rows, factor)
