@@ -1,10 +1,14 @@
-"""Rows of the methods' tables for strategies that they do not know."""
+"""Strategies that the methods' tables do not know, and how much hangs on the level of a spike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import pandas as pd
+
+from benchmark.statistics import spike_level_sensitivity
 from report import evidence, prose
+from report.evidence import Evidence
 from report.text import Markdown, code
 
 
@@ -31,3 +35,20 @@ def with_others(factor: str, caller: Callable[[], str]) -> Markdown:
         texts = [str(Markdown.escape(cells[head])).replace("|", "\\|") for head in heads]
         lines.append(f"| {' | '.join(texts)} |")
     return Markdown("\n".join(lines) + "\n")
+
+
+def spike_levels(study: Evidence) -> pd.DataFrame:
+    """Shares without clipping at multiples of the best rate, by network and ``level`` in words."""
+    rows = evidence.where(study.relative, clipping="none")
+    if rows.empty:
+        return rows
+    found = spike_level_sensitivity(rows, study.results.history, ("model", "times"))
+    pairs = zip(found["least"], found["factor"], strict=True)
+    words = [f"max({least:g}, {factor:g} L₀)" for least, factor in pairs]
+    return found.assign(level=words).sort_values(["model", "times"], kind="stable")
+
+
+def moved(levels: pd.DataFrame, column: str) -> float:
+    """By how much a share differs between levels, at most, within a network and a multiple."""
+    groups = levels.groupby(["model", "times"])[column]
+    return float((groups.max() - groups.min()).max())

@@ -1082,3 +1082,51 @@ def test_a_mean_without_each_group_is_the_mean_of_the_rest(large: float) -> None
     places = np.array([0, 1, 2, 0, 1, 3, 3])
     expected = [values[places != place].mean() for place in range(4)]
     assert seeds._means_without(values, places, 4) == pytest.approx(expected, rel=1e-14)
+
+
+SPIKE_TRIALS = pd.DataFrame(
+    {
+        "trial": ["healed", "lost", "infinite", "disturbed"],
+        "model": "mlp",
+        "status": ["recovered", "dead", "nonfinite", "recovered"],
+        "initial_loss": [2.0, 4.0, NAN, 2.0],
+        "disturbance": ["none", "none", "none", "bad_batch"],
+        "learned": [1.0, 0.0, 0.0, 1.0],
+        "exploded": [1.0, 1.0, 1.0, 0.0],
+    }
+)
+PEAKS = pd.DataFrame(
+    {
+        "trial": ["healed", "healed", "lost", "infinite", "disturbed"],
+        "train_loss_max": [12.0, 3.0, 30.0, NAN, 500.0],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("level", "exploded", "diverged"),
+    [
+        ((10.0, 4.0), [1, 1, 1, 0], [0, 1, 1, 0]),
+        # 12 is above neither 20 nor, at another factor, 7 times 2
+        ((20.0, 4.0), [0, 1, 1, 0], [0, 1, 1, 0]),
+        ((5.0, 7.0), [0, 1, 1, 0], [0, 1, 1, 0]),
+        # 30 is below 8 times 4; what is not finite explodes at any level
+        ((20.0, 8.0), [0, 0, 1, 0], [0, 0, 1, 0]),
+    ],
+)
+def test_explosions_at_another_level_of_a_spike(
+    level: tuple[float, float], exploded: list[int], diverged: list[int]
+) -> None:
+    found = statistics.at_spike_level(SPIKE_TRIALS, PEAKS, level)
+    assert found["exploded"].tolist() == exploded
+    assert found["diverged"].tolist() == diverged
+    assert (found["overshoot"] + found["diverged"]).tolist() == exploded
+
+
+def test_how_shares_hang_on_the_level_of_a_spike() -> None:
+    levels = [(10.0, 4.0), (20.0, 8.0)]
+    found = statistics.spike_level_sensitivity(SPIKE_TRIALS, PEAKS, ["model"], levels)
+    assert found[["least", "factor"]].to_numpy().tolist() == [[10.0, 4.0], [20.0, 8.0]]
+    assert found["trials"].tolist() == [4, 4]
+    assert found["exploded"].tolist() == [0.75, 0.25]
+    assert found["diverged"].tolist() == [0.5, 0.25]

@@ -58,11 +58,13 @@ from benchmark.statistics.seeds import (
     smallest_detectable,
 )
 from benchmark.statistics.spans import rate_spans
+from benchmark.statistics.spike_levels import at_spike_level, spike_level_sensitivity
 
 __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
     "able",
+    "at_spike_level",
     "best_per_arm",
     "best_so_far",
     "bootstrap",
@@ -99,6 +101,7 @@ __all__ = [
     "resample",
     "share",
     "smallest_detectable",
+    "spike_level_sensitivity",
     "spike_scores",
     "stable_range",
     "status_shares",
