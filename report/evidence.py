@@ -35,6 +35,8 @@ PAGES = {
     "normalization": "small_batches",
     "search": "search_against_grid",
     "edge_of_stability": "published",
+    "deep": "explosion",
+    "critical_batch": "batch_updates",
     **{
         study: study
         for study in (

@@ -7,14 +7,15 @@ one is where it breaks. Some of the sizes are compared on ten seeds at 1, 3 and 
 best rates; so is the full batch, on a part of the data, where it can make as many updates as the
 others. Every policy that changes the batch starts from the same first size, at its own best rate,
 with each rule for the rate when the batch changes, beside fixed sizes; at equal updates also at 3
-and 10 times that rate. The noise scale (McCandlish et al. 2018, arXiv:1812.06162) stands beside the
-knee.
+and 10 times that rate. Batches that grow stand in for a rate that decays (Smith et al. 2018,
+arXiv:1711.00489), so that the first size is trained with decaying rates, too. The noise scale
+(McCandlish et al. 2018, arXiv:1812.06162) stands beside the knee.
 
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper    1,542 trials   2,857,917 updates    0.27 core-hours
-full     3,624 trials  42,461,362 updates       - core-hours
+paper    1,662 trials   3,040,397 updates    0.29 core-hours
+full     3,864 trials  44,511,362 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Settings:
     ``batch_sizes`` are mapped over ``rates``, ``compared_sizes`` compared at multiples of their own
     best rates. ``part`` is the share of the data of which the full batch is taken, and
     ``part_sizes`` the fixed sizes beside it; ``policy_sizes`` are those beside the policies.
+    ``decays`` are the schedules of the first size, for which batches that grow stand in.
     """
 
     dataset: str = "fashion-mnist"
@@ -70,6 +72,7 @@ class Settings:
     policy_multiples: Sequence[float] = (1, 3, 10)
     policy_fraction: float = 0.1
     policy_epochs: float = 10
+    decays: Sequence[str] = ("step", "cosine")
     map_seeds: int = 3
     seeds: int = 10
     checkpoints: int = 20
@@ -83,6 +86,7 @@ SMALL = Settings(
     compared_sizes=(),
     part=0.25,
     part_epochs=0,
+    decays=(),
     part_rates=(0.0625, 0.25, 1.0),
     policy_sizes=(32,),
     policy_rates=RelativeRates(low=0.1, high=0.316, multiples=(1,), seeds=(100,)),
@@ -167,6 +171,7 @@ def study(scale: str) -> Study:
                 for budget in (in_examples, in_updates)
                 for kept in ({"batch_size": s.policy_sizes}, {"batch_policy": "accumulate"})
             ),
+            *(budget | {"schedule": s.decays} for budget in (in_examples, in_updates) if s.decays),
             in_examples | {"batch_policy": s.policies, "learning_rate_scaling": s.scalings},
             in_updates | {"batch_policy": s.policies},
         ],
