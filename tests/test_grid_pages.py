@@ -302,7 +302,7 @@ def test_the_verdict_on_the_search_follows_the_data(
     text = search_says(confirmations(gain))
     assert f"**{expected}**" in text
     assert f"| MLP | TPE | 5 | {prose.signed(gain + 2e-4)} |" in text
-    assert "With 5 pairs the Wilcoxon test cannot give a p-value below 0.0625" in text
+    assert "With 5 pairs the sign-flip test cannot give a p-value below 0.0625" in text
 
 
 def test_a_search_that_wins_here_and_loses_there_depends(

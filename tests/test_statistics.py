@@ -552,34 +552,38 @@ def test_holm(p: list[float], expected: list[float]) -> None:
     [
         ([], 1.0),
         ([0.0, 0.0], 1.0),
-        # all positive: two of the 2^n sign patterns are as extreme
+        # all positive: two of the 2^n patterns of signs are as extreme
         ([1.0, 2.0, 3.0, 4.0, 5.0], 2 / 32),
-        # W+ = 4 among 0 1 2 3 3 4 5 6: three of eight are as large
-        ([1.0, -2.0, 3.0], 6 / 8),
-        # three tied ranks of 2: W+ = 4 among 0 2 2 2 4 4 4 6
+        # a sum of 4 among ±6, ±4 twice and ±2
+        ([1.0, -1.0, 4.0], 6 / 8),
+        # three alike: a sum of 1 at the least
         ([1.0, 1.0, -1.0], 1.0),
-        # all five positive with ties: still 2 / 32, where the normal approximation gives 0.04
-        ([1.0, 1.0, 1.0, 2.0, 2.0], 2 / 32),
-        # a zero is left out
+        # a sum of 6 among ±8, ±6 three times, ±4 three times and ±2
+        ([5.0, 1.0, 1.0, -1.0], 8 / 16),
+        # a zero has two signs, and neither moves the sum
         ([0.0, 1.0, 2.0, 3.0], 2 / 8),
         # ties in decimals that are none in binary
         ([0.3 - 0.2, 0.2 - 0.1, -(0.4 - 0.3)], 1.0),
     ],
 )
-def test_wilcoxon(differences: list[float], expected: float) -> None:
-    assert statistics.wilcoxon(np.array(differences)) == pytest.approx(expected)
+def test_sign_flip(differences: list[float], expected: float) -> None:
+    assert statistics.sign_flip(np.array(differences)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("n", "method", "decimals"),
-    [(9, "exact", 9), (30, "exact", 9), (80, "asymptotic", 9), (80, "asymptotic", 1)],
-    ids=["9", "30", "80", "80 with ties"],
-)
-def test_wilcoxon_is_scipys(n: int, method: str, decimals: int) -> None:
-    differences = np.random.default_rng(n).normal(0.3, 1.0, size=n).round(decimals)
-    differences = differences[differences != 0]
-    expected = scipy.stats.wilcoxon(differences, method=method).pvalue
-    assert statistics.wilcoxon(differences) == pytest.approx(expected)
+@pytest.mark.parametrize("n", [2, 9, 13])
+def test_sign_flip_is_scipys_permutation_test(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.3, 1.0, size=n)
+    expected = scipy.stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert statistics.sign_flip(differences) == pytest.approx(expected.pvalue)
+
+
+def test_of_many_differences_the_normal_tail_is_close_to_the_count() -> None:
+    differences = np.random.default_rng(0).normal(0.3, 1.0, size=20)
+    signs = 1 - 2.0 * (np.arange(2**20)[:, None] >> np.arange(20) & 1)
+    counted = (np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9).mean()
+    assert statistics.sign_flip(differences) == pytest.approx(counted, abs=0.02)
 
 
 def test_probability_of_improvement_is_within_strata() -> None:

@@ -29,8 +29,8 @@ from benchmark.statistics.pairing import (
     paired_comparison,
     paired_ratio,
     probability_of_improvement,
+    sign_flip,
     tied_with_best,
-    wilcoxon,
 )
 from benchmark.statistics.rates import (
     best_per_arm,
@@ -100,6 +100,7 @@ __all__ = [
     "rate_spans",
     "resample",
     "share",
+    "sign_flip",
     "smallest_detectable",
     "spike_level_sensitivity",
     "spike_scores",
@@ -110,5 +111,4 @@ __all__ = [
     "theoretical_residual_growth",
     "tied_with_best",
     "usable_decades",
-    "wilcoxon",
 ]

@@ -23,10 +23,11 @@ DEPENDENT = {
 """Configuration columns that change with a factor and so cannot pair its levels."""
 
 SIGNIFICANT = 0.05
-EXACT = 50
-"""Most differences for which the signed-rank distribution is counted out."""
+EXACT = 16
+"""Most differences for which every pattern of signs is counted out."""
 DECIMALS = 12
-"""To which differences are compared: 0.3 - 0.2 and 0.2 - 0.1 are tied, whatever their last bit."""
+"""To which sums of differences are compared: 0.3 - 0.2 and 0.2 - 0.1 are tied, whatever their
+last bit."""
 
 
 MOST_NUMBERS = 2**62
@@ -47,39 +48,28 @@ def holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
-def wilcoxon(differences: np.ndarray) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test; 1 where nothing differs.
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p-value of the sign-flip test of the mean of paired ``differences`` (n,).
 
-    Zeros are left out. Up to 50 differences the distribution is exact, also with ties: every sign
-    of every (mid-)rank is counted. So n differences never give less than 2 / 2^n.
+    Where the sides do not differ, each difference is as likely to have the other sign; p is the
+    share of the 2^n patterns of signs whose mean lies as far from zero (Fisher 1935, The Design of
+    Experiments, section 21). So it judges the mean, as the interval beside it does, and n
+    differences never give less than 2 / 2^n. Above 16 of them, the normal tail of that
+    distribution.
 
-    >>> wilcoxon(np.array([1.0, 1.0, 2.0, 3.0, 3.0]))
+    >>> sign_flip(np.array([1.0, 1.0, 2.0, 3.0, 3.0]))
     0.0625
     """
-    moved = np.round(np.asarray(differences, dtype=float), DECIMALS)
-    moved = moved[moved != 0]
-    if not len(moved):
-        return 1.0
-    ranks = pd.Series(np.abs(moved)).rank().to_numpy()
-    positive = float(ranks[moved > 0].sum())
+    moved = np.asarray(differences, dtype=float)
     if len(moved) > EXACT:
-        return _normal_tail(positive, ranks)
-    # twice the mid-ranks are whole numbers
-    doubled = (2 * ranks).astype(int)
-    ways = np.zeros(doubled.sum() + 1)
-    ways[0] = 1.0
-    for rank in doubled:
-        ways[rank:] += ways[:-rank].copy()
-    observed = int(2 * positive)
-    tail = min(ways[: observed + 1].sum(), ways[observed:].sum())
-    return float(min(2 * tail / ways.sum(), 1.0))
-
-
-def _normal_tail(positive: float, ranks: np.ndarray) -> float:
-    """Two-sided tail of the sum of the positive ranks, whose signs are fair coins."""
-    # each rank r counts or does not: mean r / 2, variance r^2 / 4, ties or not
-    z = (positive - ranks.sum() / 2) / math.sqrt((ranks**2).sum() / 4)
-    return math.erfc(abs(z) / math.sqrt(2))
+        size = math.sqrt(float((moved**2).sum()))
+        return math.erfc(abs(float(moved.sum())) / size / math.sqrt(2)) if size else 1.0
+    # a pattern and its opposite are as far from zero: the first sign stays
+    sums = moved[:1]
+    for difference in moved[1:]:
+        sums = np.concatenate([sums + difference, sums - difference])
+    far = np.round(np.abs(sums), DECIMALS)
+    return float((far >= far[:1]).mean()) if len(far) else 1.0
 
 
 def probability_of_improvement(pairs: pd.DataFrame) -> float:
@@ -175,7 +165,7 @@ def paired_comparison(
     """Each level of ``factor`` against ``baseline``, paired by seed and all other factors.
 
     Columns: ``level``, ``baseline``, ``pairs``, ``seeds``, ``effect`` (level minus baseline),
-    ``low``, ``high`` (95% interval over seeds), ``p`` (Wilcoxon signed-rank over the seeds' mean
+    ``low``, ``high`` (95% interval over seeds), ``p`` (`sign_flip` of the seeds' mean
     differences: pairs that share a seed are not independent), ``p_holm`` (corrected for the levels
     compared), ``improvement`` (probability that the level's value is the higher), ``detectable``
     (the smallest difference that this design finds four times out of five) and ``agree``: whether
@@ -191,7 +181,7 @@ def paired_comparison(
         of_seed = pairs.groupby("seed", sort=False)["difference"].mean().to_numpy()
         found = over_seeds(difference, seeds, statistic)
         last = (probability_of_improvement(pairs), smallest_detectable(difference, seeds))
-        rows.append((level, baseline, len(pairs), len(of_seed), *found, wilcoxon(of_seed), *last))
+        rows.append((level, baseline, len(pairs), len(of_seed), *found, sign_flip(of_seed), *last))
     columns = ["level", "baseline", "pairs", "seeds", "effect", "low", "high", "p"]
     out = pd.DataFrame(rows, columns=[*columns, "improvement", "detectable"])
     out.insert(8, "p_holm", holm(out["p"].to_numpy(dtype=float)))
