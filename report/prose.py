@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import string
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,17 +25,9 @@ name = words
 """A level or column in a sentence: ``global_norm`` becomes global norm."""
 
 DASH = "–"
-NO_BREAK = "\N{NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-NUMERIC = re.compile(r"[<>]? ?[+−]?[\d.,]+%?|[–∞]|")
-"""What counts as a number in a cell of a table."""
-SHORT = re.compile(rf"(?=.*\d)[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p]*( to )?[\d\s.,%+−∞]*")
-"""Cells that a narrow column does not break over lines: numbers and ranges of numbers."""
-BRACKETS = re.compile(r"\([^()]*\)")
-TOGETHER = re.compile(r"(?<=\d) of (?=\d)|(?<=\d) (?=[a-z]+\b)| &#61; ")
-"""Spaces of a longer cell at which no line ends: 5 of 6, 10 seeds, K = 2."""
-LINE, PADDING = 104, 2
-"""Characters on a line of a table at the width of the text, and those beside each cell."""
+NUMERIC = re.compile(rf"(?: to | \(edge\)|[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p])*")
+"""Cells of a column of numbers and of ranges of numbers."""
 
 PHRASES = {
     ("clipping", "none"): "no clipping",
@@ -375,9 +366,8 @@ def table(
     are patterns both; rows that are alike in ``columns`` make one line, with ``missing`` where
     none has the value. Values come in the order of the rows, numbers in ascending order.
 
-    Columns of numbers are aligned to the right, and numbers do not break over lines. A column that
-    no row has anything in is left out. Where the table would be wider than the page, headings
-    break where their columns do.
+    Columns of numbers are aligned to the right, where the style sheet lets no number break over
+    lines. A column that no row has anything in is left out.
 
     >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
     >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
@@ -401,24 +391,13 @@ def table(
     heads = [*columns, *wide]
     told_in = [i for i in range(len(heads)) if any(line[i] not in ("", DASH) for line in plain)]
     shown_in = told_in or range(len(heads))
-    longest = [max((len(line[i]) for line in plain), default=0) for i in range(len(heads))]
-    broad = sum(max(len(heads[i]), longest[i]) + PADDING for i in shown_in) > LINE
+    right = [body and all(NUMERIC.fullmatch(line[i]) for line in plain) for i in shown_in]
     drawn = [
-        [_heading(heads[i], longest[i] if broad else LINE) for i in shown_in],
-        [
-            "---:" if body and all(NUMERIC.fullmatch(line[i]) for line in plain) else "---"
-            for i in shown_in
-        ],
+        [str(Markdown.escape(heads[i])) for i in shown_in],
+        ["---:" if numeric else "---" for numeric in right],
         *([line[i] for i in shown_in] for line in body),
     ]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in drawn) + "\n")
-
-
-def _heading(head: str, width: int) -> str:
-    """A heading in lines of at most ``width`` characters, no word broken."""
-    longest = max(map(len, head.split()), default=1)
-    lines = textwrap.wrap(head, max(width, longest), break_on_hyphens=False)
-    return " <br>".join(str(Markdown.escape(line)) for line in lines)
 
 
 def coded(text: object) -> Markdown:
@@ -433,24 +412,7 @@ def coded(text: object) -> Markdown:
 
 
 def _cell(text: Markdown) -> str:
-    if text == f"{DASH} to {DASH}":
-        return DASH
-    if SHORT.fullmatch(text.unescape()):
-        kept = _unbroken(str(text))
-    else:
-        ranges = BRACKETS.sub(_range, str(text))
-        kept = TOGETHER.sub(lambda found: _unbroken(found.group()), ranges)
-    return kept.replace("|", "\\|")
-
-
-def _unbroken(text: str) -> str:
-    return text.replace(" ", NO_BREAK)
-
-
-def _range(found: re.Match[str]) -> str:
-    """What stands in brackets; a range of numbers without a space at which a line could end."""
-    text = found.group()
-    return _unbroken(text) if SHORT.fullmatch(Markdown(text[1:-1]).unescape()) else text
+    return DASH if text == f"{DASH} to {DASH}" else str(text).replace("|", "\\|")
 
 
 def shown(value: object) -> Markdown:
