@@ -9,7 +9,7 @@ import pandas as pd
 from benchmark.statistics import interval, mean, paired_comparison
 from benchmark.status import FINISHED
 from report.claims.article import OWN, own
-from report.evidence import Evidence, per_group
+from report.evidence import Evidence
 from report.prose import name
 
 
@@ -37,7 +37,7 @@ def remedies(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     for factor, level in OWN.items():
         # the own settings, and those that differ in this one only
         rows = study.outcomes[~apart.drop(columns=factor).any(axis=1)]
-        found = per_group(rows, ["model", "dataset"], paired_comparison, factor, level, value)
+        found = paired_comparison(rows, factor, level, value, by=["model", "dataset"])
         parts.append(found.assign(factor=factor))
     rows = pd.concat(parts, ignore_index=True)
     return rows.assign(panel=rows["model"].map(name) + " on " + rows["dataset"].map(name))

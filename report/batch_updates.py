@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
 from benchmark.statistics.targets import PAYS, cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence, by_budget, per_group, with_edges
+from report.evidence import Evidence, by_budget, with_edges
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
@@ -127,9 +127,7 @@ def against_fixed(study: Evidence) -> pd.DataFrame:
     The columns of `paired_comparison`, and ``model``.
     """
     ignore = [*CHOSEN, "arm"]
-    return per_group(
-        arms(study), ["model"], paired_comparison, "batch_policy", FIXED, ignore=ignore
-    )
+    return paired_comparison(arms(study), "batch_policy", FIXED, by=["model"], ignore=ignore)
 
 
 def chosen(study: Evidence) -> pd.DataFrame:

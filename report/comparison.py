@@ -14,7 +14,7 @@ from benchmark.statistics import (
     paired_ratio,
     stable_range,
 )
-from report.evidence import Evidence, per_group, where
+from report.evidence import Evidence, where
 
 BASELINES = {"clipping": "none", "normalization": "none", "batch_policy": "fixed"}
 AT_BEST, OVER_ALL = "at the best rates", "over all rates"
@@ -70,7 +70,7 @@ def costs(study: Evidence) -> pd.DataFrame:
     """
     frame, sides = where(study.outcomes, learned=1), ("batch_policy", "fixed")
     steps, seconds = (
-        per_group(frame, ["model"], paired_ratio, *sides, value) for value in ("steps", "seconds")
+        paired_ratio(frame, *sides, value, by=["model"]) for value in ("steps", "seconds")
     )
     steps = steps.rename(columns={"ratio": "steps"})[["model", "level", "steps"]]
     return seconds.merge(steps, on=["model", "level"])

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -288,24 +288,6 @@ def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
 def share_of(events: pd.Series, seeds: pd.Series) -> dict[str, float]:
     """The share of ``events`` that are true as a row: ``share``, and its interval over seeds."""
     return dict(zip(("share", "low", "high"), share(events, seeds), strict=True))
-
-
-def per_group(
-    frame: pd.DataFrame,
-    by: Sequence[str],
-    statistic: Callable[..., pd.DataFrame],
-    *args: Any,
-    **kw: Any,
-) -> pd.DataFrame:
-    """``statistic`` of each group of ``by`` in turn, with these columns added behind its own.
-
-    Of a frame without rows, what the statistic says of that: its columns.
-    """
-    groups = frame.groupby(list(by), sort=False, dropna=False)
-    parts = [statistic(g, *args, **kw).assign(**dict(zip(by, k, strict=True))) for k, g in groups]
-    if not parts:
-        return statistic(frame, *args, **kw).assign(**dict.fromkeys(by))
-    return pd.concat(parts, ignore_index=True)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
 from report.comparison import tied
-from report.evidence import TIMES, Evidence, per_group, where
+from report.evidence import TIMES, Evidence, where
 from report.prose import listing, phrase
 
 SETTING = ["dataset", "model", "normalization"]
@@ -30,7 +30,7 @@ def against_none(
         bare = where(rows, clipping="none", times=list(study.shared["times"].unique()))
         rows = pd.concat([study.shared, bare])
     by, ignore = [*SETTING, "times"], ["arm" if same_rate else "learning_rate"]
-    found = per_group(rows, by, paired_comparison, "clipping", "none", value, ignore=ignore)
+    found = paired_comparison(rows, "clipping", "none", value, by=by, ignore=ignore)
     of = "best rate without" if same_rate else "best rate"
     panels = {times: f"{times} × {of}" for times in MULTIPLES} | {1: of}
     return _labelled(found.assign(panel=found["times"].map(panels)), same_rate)

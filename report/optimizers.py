@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison, stable_range
-from report.evidence import Evidence, per_group, where
+from report.evidence import Evidence, where
 from report.prose import name
 
 GUARDS = ("skip_step", "global_norm")
@@ -88,8 +88,10 @@ def guards(study: Evidence) -> pd.DataFrame:
     """Each guard for each optimizer: the columns of `paired_comparison`, ``panel`` and ``row``."""
     ignore = ["learning_rate"] if relative(study) else []
     parts = [
-        per_group(study.outcomes, ["optimizer"], paired_comparison, *sides, ignore=ignore)
-        for sides in (("clipping", "none", "exploded"), ("clipping", "none", "accuracy"))
+        paired_comparison(
+            study.outcomes, "clipping", "none", value, by=["optimizer"], ignore=ignore
+        )
+        for value in ("exploded", "accuracy")
     ]
     rows = pd.concat(parts, keys=["share of explosions", "test accuracy"], names=["panel"])
     rows = rows.reset_index("panel").rename(columns={"optimizer": "row"})
@@ -106,6 +108,6 @@ def summary(study: Evidence) -> pd.DataFrame:
     rows = bare(study.outcomes).sort_values(["updates", "epochs"], kind="stable")
     guarded = panels(where(study.outcomes, schedule="constant"))
     shares = guarded.groupby([*by, "clipping"])["exploded"].mean().unstack()
-    best = per_group(rows, by, best_per_arm, ["panel"]).groupby(by, sort=False)["accuracy"].mean()
+    best = best_per_arm(rows, by).groupby(by, sort=False)["accuracy"].mean()
     found = best.to_frame().join(shares.reindex(columns=["none", *GUARDS])).reset_index()
     return found.merge(stable_range(bare(study.tried), by), on=by)

@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
-from report.evidence import Evidence, per_group, where
+from report.evidence import Evidence, where
 from report.prose import name
 
 BASELINE = "float32"
@@ -27,8 +27,8 @@ def differences(study: Evidence, value: str) -> pd.DataFrame:
 
     ``apart`` says whether both the interval and the corrected test see a difference.
     """
-    sides, ignore = ("precision", BASELINE, value), ["learning_rate"]
-    rows = per_group(compared(study), ["panel", "times"], paired_comparison, *sides, ignore=ignore)
+    sides, by = ("precision", BASELINE, value), ["panel", "times"]
+    rows = paired_comparison(compared(study), *sides, by=by, ignore=["learning_rate"])
     apart = (rows["low"] > 0) | (rows["high"] < 0)
     return rows.assign(apart=apart & rows["agree"].astype(bool))
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import best_so_far, holm, interval, mean, paired_comparison
-from report.evidence import Evidence, per_group
+from report.evidence import Evidence
 
 CONFIRM = "confirm:"
 ANY = [c for c in CONFIGURATION if c not in ("dataset", "model", "seed", "arm")]
@@ -54,6 +54,6 @@ def differences(study: Evidence) -> pd.DataFrame:
 
     The columns of `paired_comparison`; ``p_holm`` is corrected for all comparisons.
     """
-    sides = "source", "grid"
-    rows = per_group(confirmed(study), ["model"], paired_comparison, *sides, ignore=[*ANY, "arm"])
+    sides, ignore = ("source", "grid"), [*ANY, "arm"]
+    rows = paired_comparison(confirmed(study), *sides, by=["model"], ignore=ignore)
     return rows.assign(p_holm=holm(rows["p"].to_numpy(dtype=float)))

@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison
-from report.evidence import Evidence, by_budget, per_group, with_edges
+from report.evidence import Evidence, by_budget, with_edges
 
 ARM = ["model", "normalization", "batch_size"]
 
@@ -27,8 +27,7 @@ def against_none(study: Evidence) -> pd.DataFrame:
     The columns of `paired_comparison`, with ``model`` and ``batch_size``.
     """
     best, by = at_best_rate(study).sort_values("batch_size", kind="stable"), ["model", "batch_size"]
-    ignore = ["learning_rate"]
-    return per_group(best, by, paired_comparison, "normalization", "none", ignore=ignore)
+    return paired_comparison(best, "normalization", "none", by=by, ignore=["learning_rate"])
 
 
 def by_size(study: Evidence) -> pd.DataFrame:

@@ -397,28 +397,6 @@ def test_without_a_custom_study_the_page_gives_the_command(folder: Path) -> None
     assert extension.COMMAND in says("extension")
 
 
-def test_lines_of_code_are_counted_without_comments_and_docstrings(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(
-        '"""A file."""\n\n'
-        "def helper(x):\n"
-        '    """Twice x.\n\n    And more.\n    """\n'
-        "    # a comment\n\n"
-        "    return 2 * x\n\n\n"
-        "def rule(x):\n"
-        "    return helper(x)\n\n\n"
-        "def unused(x):\n"
-        "    return x\n\n\n"
-        "MINE = Schedule(\n"
-        '    "mine",\n'
-        "    rule,\n"
-        ")\n",
-        encoding="utf-8",
-    )
-    (row,) = extension.counted(path).to_dict("records")
-    assert row == {"kind": "schedule", "name": "mine", "lines": 8}
-
-
 def test_nothing_that_the_reference_holds_is_called_not_run(monkeypatch):
     folder = ROOT / "results" / "reference"
     monkeypatch.setenv(evidence.VARIABLE, str(folder))

@@ -760,6 +760,34 @@ def test_usable_decades_are_those_of_the_stable_range(accuracy: list[float]) -> 
     assert expected["edge"] == (np.argmax(accuracy) in (0, 3))
 
 
+GROUPED = pd.DataFrame(
+    {
+        "model": [*"bbbbaa"],
+        "depth": [np.nan] * 4 + [2.0] * 2,
+        "clipping": ["none", "value"] * 3,
+        "seed": [0, 0, 1, 1, 0, 0],
+        "accuracy": [0.5, 0.75, 0.5, 0.75, 0.5, 0.25],
+        "seconds": [1.0, 2.0, 1.0, 2.0, 4.0, 1.0],
+    }
+)
+
+
+def test_each_group_is_compared_by_itself_in_the_order_of_the_rows() -> None:
+    by = ["model", "depth"]
+    found = statistics.paired_comparison(GROUPED, "clipping", "none", by=by)
+    assert found["effect"].tolist() == [0.25, -0.25]
+    assert found["pairs"].tolist() == [2, 1]
+    expected = pd.DataFrame({"model": ["b", "a"], "depth": [np.nan, 2.0]})
+    pd.testing.assert_frame_equal(found[by], expected)
+    ratios = statistics.paired_ratio(GROUPED, "clipping", "none", "seconds", by=by)
+    assert ratios["ratio"].tolist() == pytest.approx([2.0, 0.25])
+
+
+def test_a_comparison_of_no_rows_has_its_columns_all_the_same() -> None:
+    found = statistics.paired_comparison(GROUPED[:0], "clipping", "none", by=["model"])
+    assert ("effect" in found, "model" in found, len(found)) == (True, True, 0)
+
+
 def test_paired_ratio_is_a_geometric_mean_over_cells() -> None:
     found = statistics.paired_ratio(statistics.outcomes(CLIPPED), "clipping", "none", "seconds")
     # the MLP's pairs give 1/2 and 1/8, in the mean 1/4; the CNN's gives 4

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -159,6 +159,7 @@ def paired_comparison(
     baseline: object,
     value: str = "accuracy",
     *,
+    by: Sequence[str] = (),
     ignore: Sequence[str] = (),
     statistic: Statistic = mean,
 ) -> pd.DataFrame:
@@ -170,8 +171,25 @@ def paired_comparison(
     compared), ``improvement`` (probability that the level's value is the higher), ``detectable``
     (the smallest difference that this design finds four times out of five) and ``agree``: whether
     the interval and the corrected test say the same, that there is a difference or that there is
-    none to be seen. Levels without a pair are left out.
+    none to be seen. Levels without a pair are left out. Each group of ``by`` (network, data set,
+    multiple of the best rate), if any are named, is compared by itself; these columns stand behind
+    the others.
+
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "model": ["mlp", "mlp", "cnn", "cnn"],
+    ...         "clipping": ["none", "value"] * 2,
+    ...         "seed": 0,
+    ...         "accuracy": [0.5, 0.75, 0.5, 0.25],
+    ...     }
+    ... )
+    >>> found = paired_comparison(frame, "clipping", "none", by=["model"])
+    >>> found[["model", "level", "effect"]].values.tolist()
+    [['mlp', 'value', 0.25], ['cnn', 'value', -0.25]]
     """
+    if by:
+        kw = {"ignore": ignore, "statistic": statistic}
+        return _in_each(by, frame, paired_comparison, factor, baseline, value, **kw)
     rows, pairing = [], _Pairing(frame, factor, value, ignore)
     for level in frame[factor].drop_duplicates():
         pairs = pairing.pairs(level, baseline)
@@ -187,6 +205,24 @@ def paired_comparison(
     out.insert(8, "p_holm", holm(out["p"].to_numpy(dtype=float)))
     apart = (out["low"] > 0) | (out["high"] < 0)
     return out.assign(agree=apart == (out["p_holm"] < SIGNIFICANT))
+
+
+def _in_each(
+    by: Sequence[str],
+    frame: pd.DataFrame,
+    comparison: Callable[..., pd.DataFrame],
+    *args: Any,
+    **kw: Any,
+) -> pd.DataFrame:
+    """A ``comparison`` within each group of ``by`` in turn, these columns behind its own."""
+    groups = frame.groupby(list(by), sort=False, dropna=False)
+    parts = []
+    for key, group in groups:
+        of_group: dict[str, Any] = dict(zip(by, key, strict=True))
+        parts.append(comparison(group, *args, **kw).assign(**of_group))
+    if not parts:
+        return comparison(frame, *args, **kw).assign(**dict.fromkeys(by, np.nan))
+    return pd.concat(parts, ignore_index=True)
 
 
 def tied_with_best(
@@ -211,14 +247,18 @@ def paired_ratio(
     baseline: object,
     value: str,
     *,
+    by: Sequence[str] = (),
     ignore: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Columns ``level``, ``baseline``, ``pairs``, ``ratio``, ``low``, ``high``: level / baseline.
 
-    The geometric mean over strata (cells) of the paired ratios of a positive ``value`` (updates,
-    seconds), with its 95% bootstrap interval over strata: trials that train together share their
-    time, so that the seeds of a cell say nothing about how it varies.
+    In each group of ``by``, as `paired_comparison`. The geometric mean over strata (cells) of the
+    paired ratios of a positive ``value`` (updates, seconds), with its 95% bootstrap interval over
+    strata: trials that train together share their time, so that the seeds of a cell say nothing
+    about how it varies.
     """
+    if by:
+        return _in_each(by, frame, paired_ratio, factor, baseline, value, ignore=ignore)
     logs = frame.assign(_log=np.log(frame[value].to_numpy(dtype=float)))
     rows, pairing = [], _Pairing(logs, factor, "_log", ignore)
     for level in frame[factor].drop_duplicates():
