@@ -329,15 +329,19 @@ def test_the_first_page_counts_what_is_missing(
 ) -> None:
     source = evidence_of("grid", trials_of("grid", FACTORIAL, lambda _: {}))
     plan, trials = source.results.plan, source.results.trials.iloc[3:]
-    counted = completeness(plan.drop(columns="status"), trials)
+    plan = plan.drop(columns="status").assign(arm="")
     monkeypatch.setattr(evidence, "load", {"grid": source}.get)
     monkeypatch.setattr(evidence, "all_studies", lambda: [source])
-    monkeypatch.setattr(evidence, "completeness_of_all", lambda: counted)
+    monkeypatch.setattr(
+        evidence, "completeness_of_all", lambda by=("study",): completeness(plan, trials, by)
+    )
     # what is judged is remembered for the whole process
     verdicts = pd.DataFrame({"verdict": ["supported", "depends", "depends"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
     text = words(page("index", tmp_path))
-    assert "| `grid` | 13 of 16 | quick | 0123456 | unknown |" in text
+    built = page("reproducibility", tmp_path)
+    assert "All at the scale quick" in built
+    assert "| `grid` | 13 of 16 | 0123456 | unknown |" in words(built)
     assert "**3 expected trials without a row**" in text
     assert "1 is supported and 2 depend on the setting" in text
 
