@@ -9,16 +9,18 @@ import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
 from benchmark.statistics.targets import PAYS, cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence, by_budget, with_edges
+from report.evidence import Evidence, by_budget, where, with_edges
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
 """Policies under which the size of an update does not change."""
+CONSTANT = "constant"
+"""The schedule of every trial but those of the first size with a rate that decays."""
 
 
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
     """The map of fixed batch sizes over the same rates, on the whole training set."""
-    frame = study.mapped
+    frame = where(study.mapped, schedule=CONSTANT)
     whole = frame["train_fraction"] == frame["train_fraction"].max()
     return by_budget(frame[whole & frame["batch_policy"].eq(FIXED)])
 
@@ -99,12 +101,20 @@ CHOSEN = [
     *("epochs", "updates"),
 ]
 """What validation chooses for each policy."""
+DECAY = " decay"
+"""Behind the name of a schedule in that of an arm: a fixed size whose rate decays."""
 
 
 def _beside_policies(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows on the share of the training set on which the policies were run, by budget."""
+    """The rows on the share of the training set on which the policies were run, by budget.
+
+    A fixed size with a rate that decays is an arm of its own, named by its schedule.
+    """
     changing = rows.loc[~rows["batch_policy"].isin(UNCHANGING), "train_fraction"]
-    return by_budget(rows[rows["train_fraction"].isin(changing.unique())])
+    here = rows[rows["train_fraction"].isin(changing.unique())]
+    decays = here["batch_policy"].eq(FIXED) & here["schedule"].ne(CONSTANT)
+    named = here["batch_policy"].where(~decays, here["schedule"] + DECAY)
+    return by_budget(here.assign(batch_policy=named))
 
 
 @functools.lru_cache(8)
@@ -122,12 +132,37 @@ def arms(study: Evidence) -> pd.DataFrame:
 
 @functools.lru_cache(8)
 def against_fixed(study: Evidence) -> pd.DataFrame:
-    """Each policy's best against the best fixed size, paired by seed.
+    """Each policy's best, and each decay's, against the best fixed size at a constant rate.
 
-    The columns of `paired_comparison`, and ``model``.
+    Paired by seed. The columns of `paired_comparison`, and ``model``.
     """
-    ignore = [*CHOSEN, "arm"]
-    return paired_comparison(arms(study), "batch_policy", FIXED, by=["model"], ignore=ignore)
+    return _paired(arms(study), FIXED)
+
+
+def _paired(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    ignore = [*CHOSEN, "schedule", "arm"]
+    return paired_comparison(rows, "batch_policy", baseline, by=["model"], ignore=ignore)
+
+
+def decays(study: Evidence) -> list[str]:
+    """The arms whose size is fixed and whose rate decays."""
+    named = arms(study)["batch_policy"].drop_duplicates()
+    return list(named[named.str.endswith(DECAY)])
+
+
+@functools.lru_cache(8)
+def against_decay(study: Evidence) -> pd.DataFrame:
+    """Each policy that changes the batch against a fixed size whose rate decays, paired by seed.
+
+    Validation chooses among the schedules, too, and the chosen one is the ``baseline``. A batch
+    that grows is to do what a rate that decays does (Smith et al. 2018, 1711.00489).
+    """
+    rows, decaying = arms(study), decays(study)
+    best = best_per_arm(where(rows, batch_policy=decaying), ["model"], ["batch_policy"])
+    changing = rows[~rows["batch_policy"].isin([*UNCHANGING, *decaying])]
+    names = best.groupby("model")["batch_policy"].first()
+    found = _paired(pd.concat([changing, best.assign(batch_policy=DECAY)]), DECAY)
+    return found.assign(baseline=found["model"].map(names))
 
 
 def chosen(study: Evidence) -> pd.DataFrame:
@@ -156,7 +191,7 @@ def scalings(study: Evidence) -> pd.DataFrame:
 def sizes_over_training(study: Evidence) -> pd.DataFrame:
     """History of the changing policies' best settings, with the ``share`` of the budget used."""
     rows = arms(study)
-    rows = rows[~rows["batch_policy"].isin(UNCHANGING)]
+    rows = rows[~rows["batch_policy"].isin([*UNCHANGING, *decays(study)])]
     rows = study.results.history.merge(rows[["trial", "model", "batch_policy"]], on="trial")
     rows = rows[rows["step"] > 0]
     budget = rows.groupby("trial")["samples"].transform("max").astype(float)

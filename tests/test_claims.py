@@ -688,6 +688,19 @@ def test_batch_sizes_of_a_map_are_not_compared_with_those_on_more_seeds() -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("claim", "part", "other"),
+    [(7, 1, {"batch_size": 64}), (7, 2, {"batch_size": 64})],
+)
+def test_sizes_are_judged_at_a_constant_rate(claim, part, other) -> None:
+    rows = on_seeds("dead", accuracy=0.5, **above(1)) + on_seeds(accuracy=0.7, **above(1, **other))
+    decays = on_seeds(accuracy=0.9, **above(1, schedule="cosine"))
+    with_decay, without = (
+        effect_of(claim, part, r, "batch_updates") for r in (rows + decays, rows)
+    )
+    assert with_decay == without
+
+
 def test_the_best_rate_of_a_seed_is_chosen_on_the_others() -> None:
     # by its own accuracy, the last seed would take 1.0
     rows = on_seeds(accuracy=0.8, learning_rate=0.1)

@@ -118,6 +118,11 @@ def by_budget(
             yield words, rows
 
 
+def constant(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose learning rate does not change during training."""
+    return frame[frame["schedule"].eq("constant")]
+
+
 def unclipped(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows without clipping."""
     return frame[frame["clipping"] == "none"]
@@ -157,9 +162,10 @@ def sized(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of fixed and full batches, in which ``batch_size`` is what an update takes.
 
     ``full`` marks those of the full batch, whose size is that of the training set; where it was
-    asked for in several sizes, the same trials were run several times, and count once.
+    asked for in several sizes, the same trials were run several times, and count once. What is
+    asked of sizes is asked at a constant rate.
     """
-    rows = frame[frame["batch_policy"].isin(STILL)]
+    rows = constant(frame[frame["batch_policy"].isin(STILL)])
     full = rows["batch_policy"] == "full"
     size = rows["examples"].where(full, rows["batch_size"]).astype(int)
     rows = rows.assign(full=full, batch_size=size, batch_policy="fixed")

@@ -16,6 +16,7 @@ from report.claims.frames import (
     by_setting,
     by_times,
     chosen,
+    constant,
     sized,
     sizes,
     unable,
@@ -78,8 +79,11 @@ def normalized_explosions(source: Evidence) -> Found:
 
 
 def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, pd.DataFrame]]:
-    """Policy, budget and setting in words, the policy, and its rows beside the fixed sizes'."""
-    for setting, rows in by_setting(unclipped(frame)):
+    """Policy, budget and setting in words, the policy, and its rows beside the fixed sizes'.
+
+    All at a constant rate: a fixed size whose rate decays is another remedy, not the baseline.
+    """
+    for setting, rows in by_setting(constant(unclipped(frame))):
         for budget, group in by_budget(rows):
             for policy in group["batch_policy"].drop_duplicates():
                 both = group[group["batch_policy"].isin([policy, "fixed"])]
