@@ -6,27 +6,114 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics.disturbances import accuracy_lost, made_up, recovery
+from benchmark.records.rates import SHARED
+from benchmark.statistics.disturbances import (
+    LEAST,
+    accuracy_lost,
+    at_one_rate,
+    losses_saved,
+    made_up,
+    recovery,
+)
 from report.evidence import Evidence, where
+from report.prose import name, phrase
+
+NETWORK = ["model", "normalization"]
 
 
 @functools.lru_cache(8)
 def losses(study: Evidence) -> pd.DataFrame:
-    """`accuracy_lost` by model and clipping, with ``effect`` = ``lost`` and a ``panel`` each.
+    """`losses_saved` by network and clipping: all at the rate of training without clipping.
 
-    Beside it what no guard loses, with its interval: ``bare``, ``bare_low`` and ``bare_high``. A
-    guard helps where its whole interval lies below that, and harms where it lies above.
+    ``effect`` is ``lost``.
+    A guard harms where ``extra_low``, the least that it loses more than none, is above zero.
     """
-    rows = accuracy_lost(study.outcomes, ["model", "clipping"])
-    rows = rows.assign(
-        effect=rows["lost"], level=rows["clipping"], panel=rows["disturbance"].str.replace("_", " ")
+    rows = losses_saved(study.outcomes, NETWORK)
+    return rows.assign(effect=rows["lost"])
+
+
+@functools.lru_cache(8)
+def bare(study: Evidence) -> pd.DataFrame:
+    """`accuracy_lost` without a guard, by network, the dearest disturbance last."""
+    rows = accuracy_lost(where(study.outcomes, clipping="none"), NETWORK)
+    return rows.sort_values(["model", "lost"], kind="stable", ascending=[False, True])
+
+
+def beside_batch_norm(study: Evidence) -> pd.DataFrame:
+    """`bare` without normalization, with ``batch``, ``batch_low``, ``batch_high`` of batch's.
+
+    ``harmless`` says that batch normalization surely leaves less than half a point of a loss that
+    surely is above a point without; ``helpless`` that with it, too, a point is surely lost.
+    """
+    rows, ends = bare(study), ["lost", "low", "high"]
+    batch = where(rows, normalization="batch")[["disturbance", "model", *ends]]
+    named = {end: f"batch_{end}" for end in ends[1:]} | {"lost": "batch"}
+    found = where(rows, normalization="none").merge(
+        batch.rename(columns=named), on=["disturbance", "model"]
     )
-    keys, ends = ["disturbance", "model"], {"lost": "bare", "low": "bare_low", "high": "bare_high"}
-    bare = where(rows, clipping="none")[[*keys, *ends]].rename(columns=ends)
-    return rows.merge(bare, on=keys, how="left")
+    harmless = (found["low"] > LEAST) & (found["batch_high"] < LEAST / 2)
+    return found.assign(harmless=harmless, helpless=found["batch_low"] > LEAST)
+
+
+def best_guards(study: Evidence) -> pd.DataFrame:
+    """By clipping, over all losses of a point or more: how many, and the ``least`` share saved.
+
+    ``cases`` says how many losses it was run at, ``least_in`` names that of which it saves least.
+    The one that saves most there comes first.
+    """
+    rows = losses(study).dropna(subset=["saved"])
+    least = rows.loc[rows.groupby("clipping")["saved"].idxmin()]
+    counts = rows.groupby("clipping").size().rename("cases").reset_index()
+    found = least.assign(least=least["saved"], least_in=panels(least)).merge(counts, on="clipping")
+    return found.sort_values("least", ascending=False, kind="stable", ignore_index=True)
+
+
+def panels(rows: pd.DataFrame) -> list[str]:
+    """What is disturbed by what, in a few words, of each row."""
+    cells = zip(rows["model"], rows["normalization"], rows["disturbance"], strict=True)
+    return [
+        f"{name(disturbance)}, {name(model)}"
+        + ("" if norm == "none" else f" with {phrase('normalization', norm)}")
+        for model, norm, disturbance in cells
+    ]
+
+
+def shares(study: Evidence, model: str) -> pd.DataFrame:
+    """The shares saved in a network's ``model``, as rows of a forest plot: a panel a loss."""
+    rows = where(losses(study), model=model).dropna(subset=["saved"])
+    rows = rows.assign(level=rows["clipping"], effect=rows["saved"], panel=panels(rows))
+    return rows.assign(low=rows["saved_low"], high=rows["saved_high"])
+
+
+def rates(study: Evidence) -> pd.DataFrame:
+    """The one ``learning_rate`` of all guards, by data set and network."""
+    rows = where(study.outcomes, clipping="none")
+    keys = ["dataset", *NETWORK, "learning_rate"]
+    return rows[keys].drop_duplicates().sort_values(keys[1:], ascending=False, kind="stable")
+
+
+def not_at_one_rate(study: Evidence) -> list[str]:
+    """Guards that were not run at the rate of training without clipping in every network."""
+    keys = ["dataset", *NETWORK, "clipping"]
+    planned = study.outcomes[keys].drop_duplicates()
+    there = at_one_rate(study.outcomes)[keys].drop_duplicates()
+    both = planned.merge(there, how="left", indicator=True)
+    missing = both.loc[both["_merge"] == "left_only", "clipping"].drop_duplicates()
+    return [phrase("clipping", level) for level in missing]
+
+
+@functools.lru_cache(8)
+def at_own_rates(study: Evidence) -> pd.DataFrame:
+    """`accuracy_lost` of each guard at its own rate, with the least and most ``learning_rate``."""
+    asked = study.outcomes["arm"].fillna("").str.startswith(SHARED)
+    rows, keys = study.outcomes[~asked], [*NETWORK, "clipping"]
+    ends = rows.groupby(keys)["learning_rate"].agg(low_rate="min", high_rate="max").reset_index()
+    found = accuracy_lost(rows, keys).merge(ends, on=keys, how="left")
+    return found.sort_values(NETWORK, ascending=False, kind="stable")
 
 
 @functools.lru_cache(8)
 def recoveries(study: Evidence) -> pd.DataFrame:
-    """`recovery` by model and clipping: who made up the loss, and in how many updates."""
-    return recovery(made_up(study.outcomes, study.results.history), ["model", "clipping"])
+    """`recovery` by network and clipping at one rate: who made up the loss, in how many updates."""
+    rows = made_up(at_one_rate(study.outcomes), study.results.history)
+    return recovery(rows, [*NETWORK, "clipping"])

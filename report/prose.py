@@ -310,6 +310,7 @@ FORMATS: dict[str, Format] = {
     "brief": lambda said: str(said).removeprefix("95% interval "),
     # in the cells of a table
     "interval": lambda row: bounds(row["low"], row["high"]),
+    "plain": lambda row: bounds(row["low"], row["high"], FORMATS["hundredths"]),
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),

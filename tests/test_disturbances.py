@@ -1,6 +1,7 @@
 """Disturbances: made half way, the same for every strategy, and what they cost."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -214,6 +215,72 @@ def test_accuracy_lost_is_paired_by_seed() -> None:
     assert found["low"] == pytest.approx(0.02 - 4.3027 * 0.01 / math.sqrt(3), abs=1e-5)
 
 
+def guarded(rate: float, arm: str, lost: list[float], clipping: str = "value") -> pd.DataFrame:
+    """A trial with and one without a bad batch a seed, of which the former loses so much."""
+    rows = []
+    for (seed, much), name in itertools.product(enumerate(lost), ("none", "bad_batch")):
+        trial = Trial(
+            clipping=clipping, learning_rate=rate, disturbance=name, seed=seed, arm=arm, updates=80
+        )
+        rows.append(trial.row() | {"accuracy": 0.9 - much * (name != "none"), "trial": trial.key})
+    return pd.DataFrame(rows).assign(disturbed_step=41.0)
+
+
+NO_GUARD = guarded(0.1, "x0.3", [0.1, 0.2, 0.3], "none")
+
+
+def test_arms_are_never_pooled() -> None:
+    own, shared = guarded(0.5, "x0.3", [0.6] * 3), guarded(0.1, "shared_x0.3", [0.1] * 3)
+    found = statistics.accuracy_lost(pd.concat([NO_GUARD, own, shared], ignore_index=True))
+
+    lost = found.set_index(["clipping", "arm"])["lost"]
+    assert lost.round(9).to_dict() == {
+        ("none", "x0.3"): 0.2,
+        ("value", "x0.3"): 0.6,
+        ("value", "shared_x0.3"): 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("guards", "lost"),
+    [
+        # the arm at the rate without a guard, not the guard's own rate
+        ([guarded(0.5, "x0.3", [0.6] * 3), guarded(0.1, "shared_x0.3", [0.1] * 3)], 0.1),
+        # both, where its own rate is the same: once
+        ([guarded(0.1, "x0.3", [0.1] * 3), guarded(0.1, "shared_x0.3", [0.1] * 3)], 0.1),
+        # no such arm, but the same rate
+        ([guarded(0.1, "x0.3", [0.4] * 3)], 0.4),
+        ([guarded(0.5, "x0.3", [0.6] * 3)], None),
+    ],
+    ids=["shared", "both", "same", "none"],
+)
+def test_guards_are_compared_at_one_rate(guards: list[pd.DataFrame], lost: float | None) -> None:
+    found = statistics.losses_saved(pd.concat([NO_GUARD, *guards], ignore_index=True))
+
+    assert found["lost"].tolist() == ([] if lost is None else pytest.approx([lost]))
+    assert found["pairs"].tolist() == ([] if lost is None else [3])
+
+
+def test_a_guard_is_scored_by_the_share_of_the_loss_that_it_saves() -> None:
+    guard = guarded(0.1, "shared_x0.3", [0.05, 0.02, 0.05])
+    found = statistics.losses_saved(pd.concat([NO_GUARD, guard], ignore_index=True)).iloc[0]
+
+    # 0.12 of 0.6; without each seed 0.07 of 0.5, 0.1 of 0.4 and 0.07 of 0.3
+    without = np.array([0.86, 0.75, 1 - 0.07 / 0.3])
+    half = 4.3027 * np.sqrt(2 / 3 * ((without - without.mean()) ** 2).sum())
+    assert found["saved"] == pytest.approx(0.8)
+    assert found["saved_low"] == pytest.approx(0.8 - half, abs=1e-5)
+    assert found[["bare", "extra"]].tolist() == pytest.approx([0.2, -0.16])
+
+
+def test_there_is_no_share_of_less_than_a_point() -> None:
+    bare, guard = guarded(0.1, "x0.3", [0.002, 0.004], "none"), guarded(0.1, "x0.3", [0.0, 0.0])
+    found = statistics.losses_saved(pd.concat([bare, guard], ignore_index=True)).iloc[0]
+
+    assert found[["saved", "saved_low", "saved_high"]].isna().all()
+    assert found["extra"] == pytest.approx(-0.003)
+
+
 @pytest.mark.parametrize(("tolerance", "expected"), [(0.01, [19, 29, 39]), (0.0, [math.inf] * 3)])
 def test_updates_until_the_loss_is_made_up(tolerance: float, expected: list[float]) -> None:
     found = statistics.made_up(*made(), tolerance=tolerance)
@@ -238,7 +305,8 @@ def test_what_the_disturbance_never_reached_is_left_out() -> None:
     ],
 )
 def test_recovery(updates: list[float], share: float, median: float) -> None:
-    rows = {"disturbance": "bad_batch", "clipping": "none", "seed": range(len(updates))}
+    rows = {"disturbance": "bad_batch", "arm": "x0.3", "clipping": "none"}
+    rows |= {"seed": range(len(updates))}
     frame = pd.DataFrame({**rows, "updates_to_make_up": updates})
     found = statistics.recovery(frame).iloc[0]
 

@@ -6,44 +6,117 @@ disturbance, which is equal to it, bit for bit, up to the disturbed step.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
+from benchmark.records.rates import SHARED
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
-from benchmark.statistics.seeds import over_seeds, share
+from benchmark.statistics.seeds import Ends, left_out, over_seeds, share
 
 MADE_UP = 0.01
 """Validation accuracy (0..1) by which a trial may lie below its undisturbed pair and have made up
 what it lost: one point, the standard deviation of an accuracy of 90 % on the 1,000 examples that a
 checkpoint looks at."""
+LEAST = 0.01
+"""Accuracy (0..1) that has to be lost without a guard for there to be something to save."""
+
+
+def at_one_rate(frame: pd.DataFrame, baseline: str = "none") -> pd.DataFrame:
+    """The rows of ``frame`` whose learning rate is that of the ``baseline`` clipping's trials.
+
+    In the same setting, of which the clipping is no part: the baseline itself, the arms that were
+    run at its rate, and where there is none the trials whose own best rate is the same. All have
+    the baseline's ``arm``, so that they pair with it.
+
+    At its own best rate a guard that allows a higher one is hit harder: a bump of the rate starts
+    higher up, and so it is no comparison of guards.
+    """
+    apart = ("arm", "seed", "disturbance", "clipping", "clipping_threshold")
+    keys = [c for c in CONFIGURATION if c not in apart]
+    bare = frame.loc[frame["clipping"] == baseline, [*keys, "arm"]].drop_duplicates(keys)
+    # arms of the baseline's rate first: a guard's own best rate may be the same
+    asked = frame["arm"].fillna("").str.startswith(SHARED)
+    rows = pd.concat([frame[asked], frame[~asked]]).drop(columns="arm").merge(bare, on=keys)
+    return rows.drop_duplicates(list(CONFIGURATION), ignore_index=True)
+
+
+def losses(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
+    """The disturbed rows of `outcomes` with ``lost``: the undisturbed ``value`` less their own.
+
+    Each against the trial of the same seed and configuration; what has none is left out, and so are
+    trials whose clipping could not act before the disturbance (`able`).
+    """
+    frame = able(frame, "clipping")
+    keys = [c for c in CONFIGURATION if c != "disturbance"]
+    calm = frame.loc[frame["disturbance"] == "none", [*keys, value]]
+    disturbed = frame[frame["disturbance"] != "none"]
+    rows = disturbed.merge(calm.rename(columns={value: "_calm"}), on=keys)
+    return rows.assign(lost=rows["_calm"] - rows[value]).drop(columns="_calm")
 
 
 def accuracy_lost(
     frame: pd.DataFrame, by: Sequence[str] = ("clipping",), value: str = "accuracy"
 ) -> pd.DataFrame:
-    """Columns ``disturbance``, ``by``, ``pairs``, ``lost``, ``low``, ``high``.
+    """Columns ``disturbance``, ``arm``, ``by``, ``pairs``, ``lost``, ``low``, ``high``.
 
-    ``lost`` is the mean of the undisturbed trial's ``value`` minus the disturbed one's, paired by
-    seed and all other factors, with its 95% interval over seeds. ``frame`` is of the form that
-    `benchmark.statistics.outcomes` gives; groups without a pair have no row, and trials whose
-    clipping could not act before the disturbance (`able`) are left out.
+    The mean of `losses` with its 95% interval over seeds. Arms, which differ in their learning
+    rate, are never pooled.
     """
-    frame = able(frame, "clipping")
+    keys = ["disturbance", "arm", *by]
     rows = []
-    for disturbance in frame["disturbance"].drop_duplicates():
-        if disturbance == "none":
-            continue
-        for key, group in frame.groupby(list(by), sort=False, dropna=False):
-            pairs = paired(group, "disturbance", "none", disturbance, value)
-            if pairs.empty:
+    for key, group in losses(frame, value).groupby(keys, sort=False, dropna=False):
+        rows.append((*key, len(group), *over_seeds(group["lost"].to_numpy(), group["seed"])))
+    return pd.DataFrame(rows, columns=[*keys, "pairs", "lost", "low", "high"])
+
+
+def losses_saved(
+    frame: pd.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    baseline: str = "none",
+    value: str = "accuracy",
+    least: float = LEAST,
+) -> pd.DataFrame:
+    """Each clipping beside ``baseline`` at one rate (`at_one_rate`), paired by seed.
+
+    Columns ``disturbance``, ``by``, ``clipping``, ``pairs``; ``lost``, ``low`` and ``high``, the
+    mean of `losses` with its 95% interval over seeds; ``bare``, ``bare_low`` and ``bare_high``, the
+    same of the baseline; ``extra``, ``extra_low`` and ``extra_high``, what the clipping loses more;
+    and ``saved``, ``saved_low`` and ``saved_high``, the share of the baseline's loss that it saves:
+    1 - lost / bare, 1 where nothing is lost, negative where more is. Where the baseline loses less
+    than ``least`` there is nothing to save, and the share is NaN.
+    """
+    keys, rows = ["disturbance", *by], []
+    for key, group in losses(at_one_rate(frame, baseline), value).groupby(
+        keys, sort=False, dropna=False
+    ):
+        for clipping in group["clipping"].drop_duplicates():
+            pairs = paired(group, "clipping", clipping, baseline, "lost")
+            if clipping == baseline or pairs.empty:
                 continue
-            found = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
-            rows.append((disturbance, *key, len(pairs), *found))
-    return pd.DataFrame(rows, columns=["disturbance", *by, "pairs", "lost", "low", "high"])
+            sides = ("treated", "control", "difference")
+            ends = [over_seeds(pairs[c].to_numpy(), pairs["seed"]) for c in sides]
+            share = _share_saved(pairs) if ends[1][0] >= least else (np.nan,) * 3
+            rows.append((*key, clipping, len(pairs), *itertools.chain(*ends, share)))
+    names = [f"{name}{end}" for name in ("bare", "extra", "saved") for end in ("", "_low", "_high")]
+    columns = [*keys, "clipping", "pairs", "lost", "low", "high", *names]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _share_saved(pairs: pd.DataFrame) -> Ends:
+    """1 - treated / control, of the sums over all pairs; the interval leaves out a seed at a time.
+
+    Where all seeds agree there is none.
+    """
+    sums = pairs.groupby("seed")[["treated", "control"]].sum()
+    whole, without = sums.sum(), sums.sum() - sums
+    share = float(1 - whole["treated"] / whole["control"])
+    return left_out(share, (1 - without["treated"] / without["control"]).to_numpy())
 
 
 def made_up(
@@ -103,16 +176,16 @@ def _first_back(
 
 
 def recovery(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:
-    """Columns ``disturbance``, ``by``, ``trials``, ``share``, ``low``, ``high``, ``median``.
+    """The share of trials that recovered, by ``disturbance``, ``arm`` and ``by``.
 
-    Of what `made_up` gives: the share of the trials that made up their loss, with its 95% interval
-    over seeds, and the median of the updates that it took; of an even number of trials the lower
-    one, and infinite where more than half never did.
+    Columns ``trials``, ``share``, ``low``, ``high``, ``median``. Of what `made_up` gives: the share
+    of the trials that made up their loss, with its 95% interval over seeds, and the median of the
+    updates that it took; of an even number of trials the lower one, and infinite where more than
+    half never did. Arms are never pooled.
     """
-    rows = []
-    for key, group in frame.groupby(["disturbance", *by], sort=False, dropna=False):
+    keys, rows = ["disturbance", "arm", *by], []
+    for key, group in frame.groupby(keys, sort=False, dropna=False):
         values = np.sort(group["updates_to_make_up"].to_numpy(dtype=float))
         found = share(np.isfinite(group["updates_to_make_up"]), group["seed"])
         rows.append((*key, len(group), *found, float(values[(len(values) - 1) // 2])))
-    columns = ["disturbance", *by, "trials", "share", "low", "high", "median"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*keys, "trials", "share", "low", "high", "median"])
