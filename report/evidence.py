@@ -35,13 +35,13 @@ PAGES = {
     "normalization": "small_batches",
     "search": "search_against_grid",
     "edge_of_stability": "published",
-    "deep": "explosion",
     "critical_batch": "batch_updates",
     **{
         study: study
         for study in (
-            *("architectures", "article", "batch_updates", "disturbances", "explosion", "headline"),
-            *("initialization", "optimizers", "precision", "published", "scaling", "throughput"),
+            *("architectures", "article", "batch_updates", "deep", "disturbances", "explosion"),
+            *("headline", "initialization", "optimizers", "precision", "published", "scaling"),
+            *("throughput",),
         )
     },
 }

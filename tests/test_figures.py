@@ -770,3 +770,21 @@ def test_a_logarithmic_axis_without_a_positive_number_can_be_drawn(tmp_path: Pat
     plain_log(axes[0, 0])
     style.save_svg(figure, tmp_path / "empty.svg")
     assert axes[0, 0].get_ylim()[0] > 0
+
+
+def test_remedies_by_rate_say_who_diverged() -> None:
+    cells = pd.DataFrame(
+        {
+            "factor": ["", "", "clipping"],
+            "remedy": ["no remedy", "no remedy", "value clipping"],
+            "learning_rate": [0.1, 1.0, 1.0],
+            "accuracy": [0.8, 0.1, 0.75],
+            "diverged": [0.0, 0.9, 0.0],
+        }
+    )
+    axis = figures.remedies_by_rate(cells, "test accuracy (%)").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["80.0", "10.0\n× 90%", "75.0"]
+    assert [text.get_position() for text in axis.texts] == [(0, 0), (1, 0), (1, 1)]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["no remedy", "value clipping"]
+    # a line between the kinds of remedies
+    assert [line.get_ydata()[0] for line in axis.lines] == [0.5]

@@ -20,7 +20,12 @@ from benchmark.figures.curves import (
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
 from benchmark.figures.detectors import alarm_shares
 from benchmark.figures.effects import effect_rows
-from benchmark.figures.heat import accuracy_against_threshold, clipped_against_accuracy, heat_maps
+from benchmark.figures.heat import (
+    accuracy_against_threshold,
+    clipped_against_accuracy,
+    heat_maps,
+    remedies_by_rate,
+)
 from benchmark.figures.phases import norms_at_onset, phase_diagram
 from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
@@ -66,6 +71,7 @@ __all__ = [
     "phase_diagram",
     "range_tests",
     "rates_by_batch_size",
+    "remedies_by_rate",
     "save_svg",
     "search_progress",
     "sharpness_against_bound",

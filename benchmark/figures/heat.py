@@ -16,6 +16,7 @@ from benchmark.figures.style import (
     BLUE,
     HALO,
     VERMILION,
+    canvas,
     in_order,
     label_of,
     rate_text,
@@ -230,3 +231,47 @@ def _mark_beyond(axis: Axes, value: float, *, beyond: bool) -> None:
         color=VERMILION,
         fontweight="bold",
     )
+
+
+def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
+    """Accuracy of each remedy (rows) at each learning rate (columns), and who diverged.
+
+    ``cells`` has the columns ``remedy``, ``factor`` (a line parts the rows of one from those of
+    the next), ``learning_rate``, ``accuracy`` and ``diverged`` (both 0..1), and makes a row for
+    each remedy in the order in which they come. A cell has its accuracy in per cent, and below it,
+    after a cross, the share that diverged where there is one. ``label`` says what the colour is.
+    """
+    rows = cells[["factor", "remedy"]].drop_duplicates()
+    order = list(rows["remedy"])
+    rates = sorted(cells["learning_rate"].unique())
+    table = {
+        name: 100 * cells.pivot(index="remedy", columns="learning_rate", values=name).loc[order]
+        for name in ("accuracy", "diverged")
+    }
+    figure, grid = canvas(1, 1, 0.7 + 0.3 * len(order))
+    axis = grid[0][0]
+    values, lost = table["accuracy"].to_numpy(), table["diverged"].to_numpy()
+    image = axis.imshow(values, aspect="auto", cmap=COLOURS, vmin=0, vmax=100)
+    for row, column in np.ndindex(values.shape):
+        if np.isnan(values[row, column]):
+            continue
+        share = lost[row, column]
+        axis.text(
+            column,
+            row,
+            f"{values[row, column]:.1f}" + (f"\n× {share:.0f}%" if share > 0 else ""),
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            linespacing=0.95,
+            color="white" if values[row, column] < 50 else BLACK,
+        )
+    for place in np.flatnonzero(rows["factor"].ne(rows["factor"].shift()))[1:]:
+        axis.axhline(place - 0.5, color="white", linewidth=3)
+    axis.set_xticks(range(len(rates)), labels=[rate_text(rate) for rate in rates])
+    axis.set_yticks(range(len(order)), labels=[label_of(name) for name in order])
+    axis.set_xlabel(label_of("learning_rate"))
+    axis.grid(visible=False)
+    axis.tick_params(length=0)
+    figure.colorbar(image, ax=axis, label=label, fraction=0.03, aspect=40)
+    return figure

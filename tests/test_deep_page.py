@@ -1,0 +1,151 @@
+"""The page on a deep network at too high a rate, on made outcomes."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pages import evidence_of, page, words
+from test_grid_pages import DEFAULTS
+
+from benchmark.records import Trial
+from report import deep, evidence
+
+RATES = (0.01, 0.1, 1.0)
+REMEDIES: tuple[dict[str, str], ...] = (
+    {},
+    {"clipping": "value"},
+    {"clipping": "global_norm"},
+    {"schedule": "warmup_cosine"},
+    {"normalization": "batch"},
+)
+LOST = {"status": "dead", "test_accuracy": 0.1, "validation_accuracy": 0.1}
+
+
+def study_of(outcome: Callable[[dict[str, Any]], dict[str, Any]], depths=(10,)):
+    rows = []
+    for depth in depths:
+        for change in REMEDIES:
+            for rate in RATES:
+                for seed in range(4):
+                    made = {"learning_rate": rate, "seed": seed, **change}
+                    trial = Trial(model="mlp_deep", depth=depth, updates=100, **made)
+                    names = {"study": "deep", "trial": trial.key, "cell": trial.cell}
+                    row = {**DEFAULTS, **names, **trial.row(), **outcome(made | {"depth": depth})}
+                    rows.append(row)
+    return evidence_of("deep", pd.DataFrame(rows))
+
+
+def lost_at_one(made: dict[str, Any]) -> dict[str, Any]:
+    """Plain networks and one seed with warm-up are lost at the rate 1, late where it warms up."""
+    known = 0.8 + 0.01 * made["seed"] - (0.3 if made["learning_rate"] == 1 else 0)
+    fine = {"test_accuracy": known, "validation_accuracy": known}
+    if made["learning_rate"] < 1:
+        return fine | {"validation_accuracy": 0.7 if made["learning_rate"] == 0.01 else 0.8}
+    if "schedule" in made:
+        return LOST | {"first_bad_step": 30.0} if made["seed"] == 0 else fine
+    if "clipping" in made:
+        more = 0.2 if made["clipping"] == "global_norm" else 0.0
+        return {name: value + more for name, value in fine.items()}
+    return fine if "normalization" in made else LOST | {"first_bad_step": 2.0}
+
+
+STUDY = study_of(lost_at_one)
+
+
+def test_each_remedy_changes_one_thing() -> None:
+    rows = deep.remedies(STUDY)[deep.KEYS].drop_duplicates()
+    assert rows.values.tolist() == [
+        ["", "none", "no remedy"],
+        ["clipping", "value", "value clipping"],
+        ["clipping", "global_norm", "global-norm clipping"],
+        ["schedule", "warmup_cosine", "the warmup cosine schedule"],
+        ["normalization", "batch", "batch normalization"],
+    ]
+
+
+def test_two_remedies_at_once_are_left_out() -> None:
+    rows = STUDY.outcomes.assign(clipping="value")
+    both = evidence_of("deep", pd.concat([rows, STUDY.outcomes]))
+    assert len(deep.remedies(both)) == len(STUDY.outcomes) + 3 * 12
+
+
+def test_the_least_depth_is_meant_unless_one_is_named() -> None:
+    both = study_of(lost_at_one, depths=(20, 10))
+    assert deep.depths(both) == [10, 20]
+    assert set(deep.remedies(both)["depth"]) == {10}
+    assert set(deep.remedies(both, 20)["depth"]) == {20}
+
+
+def test_a_rate_is_too_high_where_most_plain_networks_diverge() -> None:
+    assert deep.too_high(STUDY) == 1.0
+    assert math.isnan(deep.too_high(study_of(lambda made: {})))
+
+
+def test_the_lower_rate_is_chosen_by_validation() -> None:
+    best = deep.plain_best(STUDY)
+    assert (best["learning_rate"], best["safe"]) == (0.1, 0.1)
+    assert best["accuracy"] == pytest.approx(0.815)
+
+
+def test_remedies_are_paired_with_the_lower_rate() -> None:
+    rows = deep.at_rate(STUDY, 1.0).set_index("remedy")
+    assert rows.index[0] == "global-norm clipping"
+    assert rows.loc["global-norm clipping", "effect"] == pytest.approx(-0.1)
+    assert rows.loc["value clipping", "effect"] == pytest.approx(-0.3)
+    warm = rows.loc["the warmup cosine schedule"]
+    assert (warm["diverged"], warm["began"], warm["safe"]) == (0.25, 30.0, 0.1)
+    assert 0 < warm["diverged_low"] < 0.25 < warm["diverged_high"] < 1
+
+
+def test_clippings_under_which_trials_diverge_do_not_lead() -> None:
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        lost = made.get("clipping") == "global_norm" and made["seed"] == 0
+        return LOST | {"first_bad_step": 2.0} if lost else lost_at_one(made)
+
+    assert deep.leaders(study_of(outcome), 1.0)["level"].tolist() == ["value"]
+
+
+def test_schedules_stand_at_rates_at_which_one_explodes() -> None:
+    rows = deep.by_schedule(STUDY)
+    assert rows[["schedule", "learning_rate", "began"]].values.tolist() == [
+        ["constant", 1.0, 2.0],
+        ["warmup_cosine", 1.0, 30.0],
+    ]
+
+
+@pytest.fixture
+def says(monkeypatch, tmp_path):
+    """What the page says of a study."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+
+    def said(study):
+        monkeypatch.setattr(evidence, "load", {"deep": study}.get)
+        return words(page("deep", tmp_path))
+
+    return said
+
+
+def test_the_page_says_what_to_do(says) -> None:
+    text = says(STUDY)
+    assert "**A lower rate is best. Where it must be 1," in text
+    assert "Without a remedy 100% of the trials diverge at 1. At its best rate, 0.1," in text
+    assert "diverge at 1 (95% interval" in text
+
+
+def test_a_remedy_above_the_lower_rate_is_told(says) -> None:
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        found = lost_at_one(made)
+        if made["learning_rate"] == 1 and "normalization" in made:
+            return {"test_accuracy": 0.95 + 0.01 * made["seed"] / 2}
+        return found
+
+    assert "**At 1 batch normalization does best.**" in says(study_of(outcome))
+
+
+def test_the_page_says_so_where_nothing_diverges(says) -> None:
+    assert "At no rate that was run most trials of the plain network diverge." in says(
+        study_of(lambda made: {})
+    )
