@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from benchmark.figures import words
 from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.records.rates import SHARED
-from benchmark.statistics import completeness, outcomes, share
+from benchmark.statistics import at_spike_level, completeness, outcomes, share
 from report.prose import listing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,6 +104,13 @@ class Evidence:
         """
         trials = self.results.trials
         return outcomes(trials[trials["arm"] != SELECT])
+
+    def at_spike_level(self, level: tuple[float, float]) -> Evidence:
+        """The same study with explosions at another level of a spike (`at_spike_level`)."""
+        other = replace(self)
+        # where the cached property looks first
+        other.__dict__["outcomes"] = at_spike_level(self.outcomes, self.results.history, level)
+        return other
 
     @cached_property
     def looked(self) -> pd.DataFrame:

@@ -1074,7 +1074,7 @@ def test_rate_spans_say_where_the_best_rate_lies_on_an_edge() -> None:
 def test_every_public_statistic_is_tested_here() -> None:
     with open(__file__, encoding="utf-8") as file:
         text = file.read()
-    constants = {"CONFIDENCE", "RESAMPLES"}
+    constants = {"CONFIDENCE", "RESAMPLES", "STRICTEST"}
     names = set(statistics.__all__) - constants
     assert [name for name in sorted(names) if f"statistics.{name}(" not in text] == []
 
@@ -1162,3 +1162,23 @@ def test_how_shares_hang_on_the_level_of_a_spike() -> None:
     assert found["trials"].tolist() == [4, 4]
     assert found["exploded"].tolist() == [0.75, 0.25]
     assert found["diverged"].tolist() == [0.5, 0.25]
+
+
+def test_levels_that_trained_alike_are_copies_whatever_their_order() -> None:
+    losses = {"none": [1.0, 2.0, NAN], "idle": [1.0, 2.0, NAN], "own": [1.0, 3.0, 5.0]}
+    losses |= {"twin": [9.0, 3.0, 5.0]}
+    rows = [
+        {"clipping": name, "seed": seed, "train_loss": loss}
+        for name, own in losses.items()
+        for seed, loss in enumerate(own)
+    ]
+    found = statistics.copies(pd.DataFrame(rows), "clipping", "none")
+    assert found == {"idle": "none", "twin": "own"}
+
+
+def test_a_clipping_that_acted_on_few_of_its_trials_is_idle() -> None:
+    fractions = {"none": [0.0, 0.0, 0.0], "rare": [0.0, 0.0, 0.5], "value": [0.0, 0.1, 0.9]}
+    rows = [
+        {"clipping": name, "clipped_fraction": f} for name, own in fractions.items() for f in own
+    ]
+    assert statistics.idle(pd.DataFrame(rows)) == ["none", "rare"]

@@ -16,6 +16,7 @@ from benchmark.figures.style import (
     BLUE,
     GREY,
     ORANGE,
+    SKY,
     VERMILION,
     Style,
     canvas,
@@ -26,7 +27,8 @@ from benchmark.figures.style import (
 VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
     "refuted": Style(VERMILION, "s"),
-    "depends": Style(ORANGE, "D"),
+    "no effect": Style(SKY, "v"),
+    "mixed": Style(ORANGE, "D"),
     "undecided": Style(GREY, "^"),
 }
 """Style of each verdict on an effect or on a part."""

@@ -20,10 +20,12 @@ from benchmark.statistics.outcomes import (
     best_so_far,
     completeness,
     explosion_onset,
+    idle,
     outcomes,
     status_shares,
 )
 from benchmark.statistics.pairing import (
+    copies,
     holm,
     paired,
     paired_comparison,
@@ -58,11 +60,12 @@ from benchmark.statistics.seeds import (
     smallest_detectable,
 )
 from benchmark.statistics.spans import rate_spans
-from benchmark.statistics.spike_levels import at_spike_level, spike_level_sensitivity
+from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
 
 __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
+    "STRICTEST",
     "able",
     "at_spike_level",
     "best_per_arm",
@@ -71,6 +74,7 @@ __all__ = [
     "chosen_rates",
     "clipping_facts",
     "completeness",
+    "copies",
     "cross_fitted",
     "depth_growth",
     "expected_best",
@@ -78,6 +82,7 @@ __all__ = [
     "explosion_onset",
     "fanova",
     "holm",
+    "idle",
     "interquartile_mean",
     "interval",
     "largest_stable_rate",

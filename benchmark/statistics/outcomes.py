@@ -58,6 +58,19 @@ def is_able(frame: pd.DataFrame, factor: str) -> np.ndarray:
     return frame[column].astype(bool).to_numpy() if known else np.ones(len(frame), dtype=bool)
 
 
+def idle(frame: pd.DataFrame) -> list[object]:
+    """Clippings that changed no step's gradient in at least half of their trials.
+
+    What such a rule does, none does: it had steps after its warm-up (`able`), and nothing to do.
+
+    >>> frame = pd.DataFrame({"clipping": ["value", "update_rms"], "clipped_fraction": [0.9, 0.0]})
+    >>> idle(frame)
+    ['update_rms']
+    """
+    acted = frame.groupby("clipping", sort=False)["clipped_fraction"].median()
+    return acted.index[acted == 0].tolist()
+
+
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``status``, ``count``, ``share`` (of the finished trials of the group).
 

@@ -23,6 +23,8 @@ DEPENDENT = {
 """Configuration columns that change with a factor and so cannot pair its levels."""
 
 SIGNIFICANT = 0.05
+COPY = 0.5
+"""Share of its pairs in which a level that trains as another one does is its copy."""
 EXACT = 16
 """Most differences for which every pattern of signs is counted out."""
 DECIMALS = 12
@@ -239,6 +241,36 @@ def tied_with_best(
     against = paired_comparison(frame, factor, best, value, ignore=ignore).set_index("level")
     apart = (against["high"] < 0) & (against["p_holm"] < SIGNIFICANT)
     return [best, *(level for level in means.index[1:] if not apart.get(level, False))]
+
+
+def copies(
+    frame: pd.DataFrame, factor: str, baseline: object, *, ignore: Sequence[str] = ()
+) -> dict[object, object]:
+    """Levels of ``factor`` that trained as ``baseline`` or an earlier level did: copy -> original.
+
+    Those whose ``train_loss`` is the same to the last digit in at least half of their pairs. They
+    are no other strategy here, and comparing them would count one result twice. Trials of different
+    devices are never so alike.
+
+    >>> frame = pd.DataFrame({"clipping": ["none", "a", "b", "c"], "train_loss": [1.0, 1, 2, 2]})
+    >>> copies(frame.assign(seed=0), "clipping", "none")
+    {'a': 'none', 'c': 'b'}
+    """
+    # what is not finite is the same as nothing
+    losses = frame["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
+    pairing = _Pairing(frame.assign(train_loss=losses), factor, "train_loss", ignore)
+    found: dict[object, object] = {}
+    originals = [baseline]
+    for level in frame[factor].drop_duplicates():
+        if level == baseline:
+            continue
+        pairs = (pairing.pairs(level, original)["difference"] for original in originals)
+        same = [len(gaps) > 0 and (gaps == 0).mean() >= COPY for gaps in pairs]
+        if any(same):
+            found[level] = originals[same.index(True)]
+        else:
+            originals.append(level)
+    return found
 
 
 def paired_ratio(

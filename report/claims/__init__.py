@@ -8,6 +8,7 @@ comparison, and `by_claim` every claim, from the results at hand. A rule looks a
 from report.claims.catalogue import CLAIMS
 from report.claims.judging import (
     all_judged,
+    at_spike_level,
     by_claim,
     by_part,
     claim_verdict,
@@ -15,17 +16,19 @@ from report.claims.judging import (
     part,
     verdicts,
 )
-from report.claims.records import DEPENDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, WORDS
+from report.claims.records import MIXED, NO_EFFECT, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, WORDS
 
 __all__ = [
     "CLAIMS",
-    "DEPENDS",
+    "MIXED",
     "NOT_TESTED",
+    "NO_EFFECT",
     "REFUTED",
     "SUPPORTED",
     "UNDECIDED",
     "WORDS",
     "all_judged",
+    "at_spike_level",
     "by_claim",
     "by_part",
     "claim_verdict",

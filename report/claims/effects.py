@@ -6,7 +6,9 @@ mean has none; a share, and a difference of shares, then have what so many seeds
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from benchmark.records import CONFIGURATION
 from benchmark.statistics import (
     left_open,
     over_seeds,
+    paired,
     proportion,
     share,
     smallest_detectable,
@@ -23,7 +26,7 @@ from benchmark.statistics import (
 from benchmark.statistics.seeds import Ends, left_out
 from benchmark.statistics.spans import at_least, means_without
 from report import prose
-from report.claims.records import About, Effect
+from report.claims.records import About, Case, Effect, Remake
 
 
 def pairs_in_words(pairs: pd.DataFrame) -> str:
@@ -36,25 +39,33 @@ def difference(pairs: pd.DataFrame, about: About, sign: int = 1) -> Effect:
     """Mean of treated minus control (``sign`` -1: control minus treated) over pairs."""
     values = sign * pairs["difference"].to_numpy(dtype=float)
     detectable = smallest_detectable(values, pairs["seed"])
-    return Effect(about, *over_seeds(values, pairs["seed"]), pairs_in_words(pairs), detectable)
+    again = functools.partial(difference, sign=sign)
+    return _effect(about, over_seeds(values, pairs["seed"]), pairs, again, detectable)
+
+
+def _effect(
+    about: About, ends: Ends, pairs: pd.DataFrame, again: Remake, detectable: float = math.nan
+) -> Effect:
+    """An effect over the seeds of pairs, which `pooled` can make anew of those of several."""
+    freedom = max(pairs["seed"].nunique() - 1, 1)
+    made = Effect(about, *map(float, ends), pairs_in_words(pairs), detectable, freedom)
+    return replace(made, rows=pairs, remake=again)
 
 
 def ratio(pairs: pd.DataFrame, about: About) -> Effect:
     """Geometric mean of control / treated over pairs of positive values: times as little."""
     logs = np.log(pairs["control"].to_numpy()) - np.log(pairs["treated"].to_numpy())
-    estimate, low, high = np.exp(over_seeds(logs, pairs["seed"]))
+    ends = tuple(np.exp(over_seeds(logs, pairs["seed"])))
     detectable = math.exp(smallest_detectable(logs, pairs["seed"]))
-    return Effect(
-        about, float(estimate), float(low), float(high), pairs_in_words(pairs), detectable
-    )
+    return _effect(about, ends, pairs, ratio, detectable)
 
 
 def prevented(pairs: pd.DataFrame, about: About) -> Effect:
-    """Net share of explosions prevented: (C - T) / max(C, T), for C and T exploded trials.
+    """Net share of events prevented: (C - T) / max(C, T), for C and T trials with the event.
 
     C counts those of the control and T those of the treated: 1 where all are prevented, 0 where
-    there are as many, -1 where only the treated explode. The interval leaves out a seed at a time;
-    where the pairs in which something exploded all agree it is the score interval of a difference
+    there are as many, -1 where only the treated have any. The interval leaves out a seed at a time;
+    where the pairs in which something happened all agree it is the score interval of a difference
     of paired shares (Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;
     2-B): the estimate as it would be if the share of other pairs that so many leave open had gone
     the other way.
@@ -62,15 +73,51 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
     counts = pairs.groupby("seed")[["control", "treated"]].sum().astype(float)
     total = counts.sum()
     estimate = float(_net(total.to_numpy()[None])[0])
-    basis = pairs_in_words(pairs)
-    if len(counts) < 2:
-        return Effect(about, estimate, math.nan, math.nan, basis)
     ends = left_out(estimate, _net((total - counts).to_numpy()))
-    if not np.isfinite(ends[1:]).all():
-        exploded = pairs[pairs[["control", "treated"]].any(axis=1)]
-        ends = _left_open(estimate, exploded)
-    low, high = np.clip(ends[1:], -1.0, 1.0)
-    return Effect(about, estimate, float(low), float(high), basis)
+    agree = len(counts) > 1 and not np.isfinite(ends[1:]).all()
+    if agree:
+        ends = _left_open(estimate, pairs[pairs[["control", "treated"]].any(axis=1)])
+    made = _effect(about, (estimate, *np.clip(ends[1:], -1.0, 1.0)), pairs, prevented)
+    # a score interval is one of the normal distribution
+    return replace(made, freedom=math.inf) if agree else made
+
+
+def saved(pairs: pd.DataFrame, about: About) -> Effect:
+    """Share of a loss that is saved: 1 - (treated) / (control), sums over the pairs' losses.
+
+    1 where nothing is lost, 0 where as much is, negative where more is. The interval leaves out a
+    seed at a time.
+    """
+    sums = pairs.groupby("seed")[["control", "treated"]].sum().astype(float)
+    without = sums.sum() - sums
+    estimate = float(1 - sums["treated"].sum() / sums["control"].sum())
+    ends = left_out(estimate, (1 - without["treated"] / without["control"]).to_numpy())
+    return _effect(about, ends, pairs, saved)
+
+
+def raised(case: Case, value: str) -> Effect | None:
+    """By how many decades a level raises the rates up to which ``value`` (0 or 1) is 0.
+
+    By seed: the decades at which it is 0 with the level less those with the baseline, of the rates
+    that both were run at, each with half the way to its neighbours. None where there are not two.
+    """
+    rows, sides = case.rows, (case.level, case.baseline)
+    rates = [set(rows.loc[rows[case.factor] == side, "learning_rate"]) for side in sides]
+    shared = sorted(rates[0] & rates[1])
+    if len(shared) < 2:
+        return None
+    places = np.log10(shared)
+    middles = (places[1:] + places[:-1]) / 2
+    width = pd.Series(np.diff([places[0], *middles, places[-1]]), index=shared)
+    rows = rows[rows["learning_rate"].isin(shared)]
+    free = (1 - rows[value].astype(float)) * rows["learning_rate"].map(width)
+    pairs = paired(rows.assign(free=free), case.factor, *sides, "free")
+    if pairs.empty:
+        return None
+    seeds = pairs.groupby("seed")["difference"]
+    # a seed has each rate as often as there are other configurations
+    decades = seeds.sum() * len(shared) / seeds.size()
+    return difference(decades.rename("difference").reset_index(), case.about)
 
 
 def _left_open(estimate: float, pairs: pd.DataFrame) -> Ends:
@@ -96,11 +143,12 @@ def share_of(groups: pd.Series, noun: str, about: About) -> Effect:
     return Effect(about, estimate, low, high, prose.count(len(groups), noun))
 
 
-def share_of_trials(frame: pd.DataFrame, value: str, about: About) -> Effect:
+def share_of_trials(frame: pd.DataFrame, about: About, value: str) -> Effect:
     """Share of the trials of a frame in which a 0/1 column is 1, with its interval over seeds."""
     seeds = prose.count(frame["seed"].nunique(), "seed")
     basis = f"{prose.count(len(frame), 'trial')}, {seeds}"
-    return Effect(about, *share(frame[value], frame["seed"]), basis)
+    again = functools.partial(share_of_trials, value=value)
+    return Effect(about, *share(frame[value], frame["seed"]), basis, rows=frame, remake=again)
 
 
 def decades_gained(

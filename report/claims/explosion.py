@@ -82,7 +82,10 @@ def rises(norms: np.ndarray) -> bool:
 
 
 def rise(source: Evidence) -> Found:
-    """Exploded configurations whose norm rises over the checkpoints before the first bad step."""
+    """Exploded configurations whose norm rises over the checkpoints before the first bad step.
+
+    Of the trials that had enough of them for a rise to be seen.
+    """
     exploded, lost = _exploded(source)
     if exploded.empty:
         return nothing(NONE_EXPLODED)
@@ -92,15 +95,16 @@ def rise(source: Evidence) -> Found:
     before = before[(before["step"] > 0) & (before["step"] < before["first_bad_step"])]
     norms = before.sort_values("step").groupby("trial")["gradient_norm_median"]
     rising = {trial for trial, values in norms if rises(values.to_numpy(dtype=float))}
-    seen = exploded["trial"].map(norms.size()).fillna(0)
-    longest = int(exploded["steps"].max())
+    seen = exploded["trial"].map(norms.size()).fillna(0) >= CHECKPOINTS
     note = (
-        f"The first bad step is step {exploded['first_bad_step'].median():g} in the median, of up "
-        f"to {longest:,}; {prose.percent(float((seen < CHECKPOINTS).mean()))} of the "
-        f"{prose.count(len(exploded), 'exploded trial')} went wrong before the "
-        f"{CHECKPOINTS} checkpoints that could have shown a rise, and count as having jumped."
+        f"Not observable: {prose.count(int((~seen).sum()), 'exploded trial')} of {len(seen)} went "
+        f"wrong before {CHECKPOINTS} checkpoints could have shown a rise (the first bad step is "
+        f"step {exploded['first_bad_step'].median():g} in the median)."
     )
-    return found(_shares(exploded["trial"].isin(rising), exploded), [note, lost])
+    if not seen.any():
+        return nothing(f"no trial had {CHECKPOINTS} checkpoints before its first bad step")
+    observed = exploded[seen]
+    return found(_shares(observed["trial"].isin(rising), observed), [note, lost])
 
 
 def stop(source: Evidence) -> Found:
@@ -112,23 +116,23 @@ def stop(source: Evidence) -> Found:
 
 
 def cured(source: Evidence) -> Found:
-    """Configurations that explode at some rate and train, on every seed, at a lower one."""
+    """Configurations that diverge at some rate and train, on every seed, at a lower one."""
     keys = [c for c in CONFIGURATION if c not in ("learning_rate", "seed", "arm")]
     frame, warm = able(source.outcomes)
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
     by = {"sort": False, "dropna": False}
     rates = frame.groupby([*keys, "learning_rate"], **by).agg(
-        exploded=("exploded", "max"), learned=("learned", "min")
+        diverged=("diverged", "max"), learned=("learned", "min")
     )
     rates = rates.reset_index()
-    bad = rates.assign(bad=rates["learning_rate"].where(rates["exploded"] > 0))
+    bad = rates.assign(bad=rates["learning_rate"].where(rates["diverged"] > 0))
     worst = bad.groupby(keys, **by)["bad"].transform("max")
-    fine = rates["exploded"].eq(0) & rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
+    fine = rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
     each = rates.assign(helped=fine)[worst.notna()]
     each = each.groupby(keys, **by)["helped"].any().reset_index()
     if each.empty:
-        return nothing("no configuration exploded at any rate")
+        return nothing("no configuration diverged at any rate")
     effects = [
         share_of(group["helped"], "configuration", (label,)) for label, group in by_setting(each)
     ]

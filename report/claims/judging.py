@@ -15,10 +15,12 @@ from report import evidence, prose
 from report.claims.catalogue import CLAIMS
 from report.claims.frames import edges
 from report.claims.records import (
-    DEPENDS,
+    DECADES,
     FOLD,
+    NO_EFFECT,
     NOT_TESTED,
     REFUTED,
+    SHARE,
     SUPPORTED,
     UNDECIDED,
     Claim,
@@ -36,17 +38,17 @@ Load = Callable[[str], Evidence | None]
 
 COLUMNS = (
     *("claim", "part", "study", "comparison", "effect", "low", "high", "unit"),
-    *("verdict", "reason", "rule", "enough", "smallest"),
+    *("verdict", "reason", "rule", "enough", "smallest", "judges", "basis", "detectable"),
 )
 NEXT_SCALE = {"smoke": "quick", "quick": "standard", "standard": "paper"}
-FEW, NAMED = 3, 6
-"""Up to so many effects a sentence gives each, or names; of more it gives the ends alone."""
-COUNTED = {
-    SUPPORTED: ("supports it", "support it"),
-    REFUTED: ("refutes it", "refute it"),
-    UNDECIDED: ("does not decide", "do not decide"),
+NAMED = 6
+"""Up to so many comparisons a sentence names each; of more it gives the ends alone."""
+SIDES = {
+    SUPPORTED: "Supported",
+    REFUTED: "Refuted",
+    NO_EFFECT: "No effect",
+    UNDECIDED: "Undecided",
 }
-SIDES = {SUPPORTED: "Supported", REFUTED: "Refuted", UNDECIDED: "Undecided"}
 """How a list of the comparisons with a verdict begins."""
 
 
@@ -59,36 +61,63 @@ class Judged:
     source: Evidence | None
     found: Found
 
-    @property
+    @cached_property
+    def words(self) -> list[str]:
+        """The verdict on each comparison, corrected for how many there are."""
+        return self.part.corrected(self.found.effects)
+
+    @cached_property
+    def judging(self) -> list[Effect]:
+        """The comparisons by which the part is judged."""
+        return self.part.judging(self.found.effects)
+
+    @cached_property
     def verdict(self) -> str:
         """The verdict on the part."""
-        words = map(self.part.verdict_on, self.found.effects)
-        return combined(words, exists=self.part.exists)
+        return self.part.verdict(self.judging, self.words_that_judge)
+
+    @property
+    def words_that_judge(self) -> list[str]:
+        """The corrected verdicts on those by which it is judged."""
+        judging = set(map(id, self.judging))
+        pairs = zip(self.found.effects, self.words, strict=True)
+        return [word for effect, word in pairs if id(effect) in judging]
 
     def among(self, about: str) -> Judged:
         """The same, judged on those comparisons alone whose label has ``about`` in it."""
-        effects = tuple(effect for effect in self.found.effects if about in effect.label)
-        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+        chosen = (effect for effect in self.found.effects if about in effect.label)
+        effects = tuple(dataclasses.replace(effect, judges=True) for effect in chosen)
+        part = dataclasses.replace(self.part, beside="")
+        return dataclasses.replace(self, part=part, found=Found(effects, self.found.notes))
 
     def count(self, verdict: str) -> int:
-        """Comparisons with this verdict."""
-        return sum(self.part.verdict_on(effect) == verdict for effect in self.found.effects)
+        """Comparisons that judge and have this verdict."""
+        return self.words_that_judge.count(verdict)
 
     @property
     def agreeing(self) -> str:
-        """How many of the comparisons support the part: ``5 of 6``."""
-        effects = self.found.effects
-        return f"{self.count(SUPPORTED)} of {len(effects)}" if effects else prose.DASH
+        """How many of the comparisons that judge support the part: ``5 of 6``."""
+        return f"{self.count(SUPPORTED)} of {len(self.judging)}" if self.judging else prose.DASH
 
     @property
     def sides(self) -> str:
-        """How many of the comparisons support it, refute it and do neither: ``5 / 1 / 0``."""
-        return " / ".join(str(self.count(word)) for word in SIDES) if self.found.effects else ""
+        """How many of them support it, refute it, show no effect and do none: ``5 / 1 / 0 / 0``."""
+        return " / ".join(str(self.count(word)) for word in SIDES) if self.judging else ""
 
     @property
     def pooled(self) -> Effect | None:
-        """The mean effect of all comparisons, as `pooled` says; None without any."""
-        return pooled(self.found.effects, geometric=self.part.unit is FOLD)
+        """The effect of the comparisons that judge together, as `pooled` says; None without any."""
+        return pooled(self.judging, geometric=self.part.unit is FOLD)
+
+    @property
+    def low(self) -> float:
+        """The lower end of the pooled interval; NaN without any, which is above nothing."""
+        return self.pooled.low if self.pooled is not None else math.nan
+
+    @property
+    def high(self) -> float:
+        """The upper end; NaN without any, which is below nothing."""
+        return self.pooled.high if self.pooled is not None else math.nan
 
     @property
     def pooled_words(self) -> str:
@@ -105,55 +134,38 @@ class Judged:
         return f"{unit.words(effect.estimate)}, {unit.spread(effect.low, effect.high)}"
 
     @property
-    def detectable(self) -> float:
-        """The largest of the smallest detectable differences of what does not decide; else NaN."""
-        undecided = [e for e in self.found.effects if self.part.verdict_on(e) == UNDECIDED]
-        return max(
-            (e.detectable for e in undecided if math.isfinite(e.detectable)), default=math.nan
-        )
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What is said beside the effects, with a word on best rates at the edge of those tried."""
         edge = edges(self.source) if self.source is not None and self.found.effects else ""
         return (*self.found.notes, edge) if edge else self.found.notes
 
     @property
-    def rows(self) -> list[dict[str, str]]:
-        """Every comparison in the part's unit, with the verdict on it."""
-        figure = self.part.unit.figure
-        return [
-            {
-                **{"comparison": e.label, "effect": figure(e.estimate)},
-                **{"low": figure(e.low), "high": figure(e.high), "basis": e.basis},
-                "detectable": prose.DASH
-                if math.isnan(e.detectable)
-                else figure(e.detectable).lstrip("+"),
-                "verdict": self.part.verdict_on(e),
-            }
-            for e in self.found.effects
-        ]
-
-    @property
     def rule(self) -> str:
         """The rule in words."""
         return self.part.rule(self.measurement)
 
+    @property
+    def aside(self) -> str:
+        """What is said beside the effects: which comparisons have which verdict, and notes."""
+        if not self.judging:
+            return self.reason
+        enough = "One comparison that supports it is enough." if self.part.exists else ""
+        return " ".join(filter(None, (enough, self.stand_in, _sides(self), *self.notes)))
+
+    @property
+    def stand_in(self) -> str:
+        """That it is judged on another study than its own, where it is."""
+        own, judged_on = self.part.measurements[0].study, self.measurement.study
+        words = f"The study `{own}` was not run; judged on the study `{judged_on}` instead."
+        return words if judged_on != own else ""
+
     @cached_property
     def reason(self) -> str:
-        """Effects and intervals in one sentence, or why there are none and what would test it."""
-        if not self.found.effects:
+        """What decides in a sentence, or why nothing does and what would test it."""
+        if not self.judging:
             return _untested(self)
-        own, judged_on = self.part.measurements[0].study, self.measurement.study
-        stand_in = (
-            f"The study `{own}` was not run; judged on the study `{judged_on}` instead. "
-            if judged_on != own
-            else ""
-        )
-        said = [stand_in + prose.opening(_sentence(self.part, self.found.effects))]
-        if self.verdict in (DEPENDS, UNDECIDED):
-            said += [_sides(self.part, self.found.effects), _could_have_seen(self)]
-        return " ".join(sentence for sentence in said if sentence)
+        said = (self.stand_in, prose.opening(_sentence(self)), _sides(self))
+        return " ".join(filter(None, said))
 
 
 def judge(part: Part, load: Load = evidence.load) -> Judged:
@@ -164,7 +176,7 @@ def judge(part: Part, load: Load = evidence.load) -> Judged:
         if source is None:
             continue
         judged = Judged(part, measurement, source, measurement.measure(source))
-        if judged.found.effects:
+        if judged.judging:
             return judged
         if measurement is part.measurements[0]:
             empty = judged
@@ -177,37 +189,38 @@ def _untested(judged: Judged) -> str:
     if judged.source is None:
         command = evidence.COMMAND.format(study=study)
         return f"The study `{study}` was not run; `{command}` tests it."
+    if judged.found.effects:
+        notes = " ".join(note for note in judged.found.notes if note)
+        beside = judged.among("")
+        return (
+            f"In the study `{study}` no comparison judges it. Beside it, over "
+            f"{prose.count(len(beside.judging), 'comparison')}, "
+            f"{judged.part.lead} is {beside.pooled_words}. {notes}".rstrip()
+        )
     reason = f"In the study `{study}` {judged.found.notes[0]}"
     scale = NEXT_SCALE.get(judged.source.scale, "full")
     return f"{reason}; `python -m benchmark run {study} --scale {scale}` may test it."
 
 
-def _sentence(part: Part, effects: Sequence[Effect]) -> str:
-    if len(effects) <= FEW:
-        return f"{part.lead} is {prose.listing(in_words(part, e) for e in effects)}."
+def _sentence(judged: Judged) -> str:
+    """The effect that decides: that of the one comparison, or of all together."""
+    part, effects = judged.part, judged.judging
+    if len(effects) == 1:
+        return f"{part.lead} is {in_words(part, effects[0])}."
     ordered = sorted(effects, key=lambda effect: effect.estimate)
-    least, greatest = (in_words(part, effect) for effect in (ordered[0], ordered[-1]))
-    verdicts = [part.verdict_on(effect) for effect in effects]
-    counts = [
-        f"{amount} {COUNTED[word][amount > 1]}"
-        for word in COUNTED
-        if (amount := verdicts.count(word))
-    ]
-    # the first names what the others refer to
-    said = prose.listing(counts).replace(" it", " the claim", 1)
-    return (
-        f"{part.lead} lies, over {len(effects)} comparisons, between {least} and {greatest}; "
-        f"{said}."
+    ends = prose.listing(
+        f"{part.unit.words(e.estimate)} ({e.label})" for e in (ordered[0], ordered[-1])
     )
+    return f"{part.lead} is {judged.pooled_words} over {len(effects)} comparisons, between {ends}."
 
 
-def _sides(part: Part, effects: Sequence[Effect]) -> str:
-    """Which comparisons support a part and which refute it: on what it depends.
+def _sides(judged: Judged) -> str:
+    """Which comparisons have which verdict, where not all have the same.
 
     By the one piece of what they are about that tells them apart, where there is one; else each, of
     up to as many as a sentence bears.
     """
-    words = [part.verdict_on(effect) for effect in effects]
+    words, effects = judged.words_that_judge, judged.judging
     if len(set(words)) < 2:
         return ""
     # what differs between the comparisons
@@ -218,7 +231,7 @@ def _sides(part: Part, effects: Sequence[Effect]) -> str:
     if apart:
         told = min(apart, key=len)
     elif len(effects) > NAMED:
-        return "No single factor separates them; the table lists each."
+        return ""
     sides = {word: [label for label, its in told.items() if its == word] for word in SIDES}
     return " ".join(
         f"{SIDES[word]}: {prose.listing(names, ';')}." for word, names in sides.items() if names
@@ -228,14 +241,6 @@ def _sides(part: Part, effects: Sequence[Effect]) -> str:
 def _tells(piece: Sequence[str], words: Sequence[str]) -> bool:
     """Whether each value of a piece goes with one verdict, some with several comparisons."""
     return len(set(zip(piece, words, strict=True))) == len(set(piece)) < len(piece)
-
-
-def _could_have_seen(judged: Judged) -> str:
-    """The smallest difference that the comparisons that do not decide could have seen."""
-    if math.isnan(judged.detectable):
-        return ""
-    seen = judged.part.unit.words(judged.detectable).lstrip("+")
-    return f"Those that do not decide would have found {seen} or more, four times out of five."
 
 
 def in_words(part: Part, effect: Effect) -> str:
@@ -251,14 +256,30 @@ def of_claim(claim: Claim, load: Load = evidence.load) -> list[Judged]:
 
 
 def claim_verdict(judged: Sequence[Judged]) -> str:
-    """One verdict of the parts': all supported, all refuted, or it depends, or is undecided.
+    """One verdict of the parts', as `combined` says."""
+    return combined(j.verdict for j in judged)
 
-    It depends where one comparison supports a part and one refutes the same or another.
+
+@functools.cache
+def at_spike_level(level: tuple[float, float]) -> pd.DataFrame:
+    """Columns ``claim``, ``text``, ``verdict``, ``other``: the claims that another level changes.
+
+    ``other`` is the verdict where a spike is a loss above max(``level[0]``, ``level[1]`` times the
+    initial loss). Only shares and decades are measured on explosions.
     """
-    verdict = combined(j.verdict for j in judged)
-    if verdict != UNDECIDED:
-        return verdict
-    return combined(j.part.verdict_on(effect) for j in judged for effect in j.found.effects)
+
+    @functools.cache
+    def load(study: str) -> Evidence | None:
+        source = evidence.load(study)
+        return source.at_spike_level(level) if source is not None else None
+
+    rows = []
+    for claim, parts in all_judged():
+        again = [judge(j.part, load) if j.part.unit in (SHARE, DECADES) else j for j in parts]
+        verdict, other = claim_verdict(parts), claim_verdict(again)
+        if verdict != other:
+            rows.append((claim.number, claim.text, verdict, other))
+    return pd.DataFrame(rows, columns=["claim", "text", "verdict", "other"])
 
 
 @functools.cache
@@ -281,33 +302,45 @@ def fewest_seeds() -> dict[str, object]:
 
 
 def _row(
-    claim: Claim, judged: Judged, comparison: str, effect: Effect, verdict: str
+    claim: Claim, judged: Judged, comparison: str, effect: Effect, verdict: str, *, judges: bool
 ) -> tuple[object, ...]:
     """The `COLUMNS` of an effect, in the part's unit."""
     part, limits = judged.part, judged.part.limits
     figures = (effect.estimate, effect.low, effect.high, limits.enough, limits.smallest)
     *ends, enough, smallest = (part.unit.scale * value for value in figures)
     about = (claim.number, part.text, judged.measurement.study, comparison)
-    return *about, *ends, part.unit.name, verdict, judged.reason, judged.rule, enough, smallest
+    said = (verdict, judged.reason, judged.rule, enough, smallest)
+    return (
+        *about,
+        *ends,
+        part.unit.name,
+        *said,
+        judges,
+        effect.basis,
+        part.unit.scale * effect.detectable,
+    )
 
 
 def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:
     """One row an effect, in its unit; one row without an effect for a part not tested."""
     unknown = Effect((), math.nan, math.nan, math.nan, "")
-    rows = [
-        _row(claim, j, e.label, e, j.part.verdict_on(e) if j.found.effects else NOT_TESTED)
-        for claim, parts in judged
-        for j in parts
-        for e in j.found.effects or (unknown,)
-    ]
+    rows = []
+    for claim, parts in judged:
+        for j in parts:
+            judging = set(map(id, j.judging))
+            rows += [
+                _row(claim, j, e.label, e, word, judges=id(e) in judging)
+                for e, word in zip(j.found.effects, j.words, strict=True)
+            ] or [_row(claim, j, "", unknown, NOT_TESTED, judges=False)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def verdicts() -> pd.DataFrame:
     """Every effect with its verdict: the columns of `COLUMNS`.
 
-    Figures and thresholds are in ``unit``; ``verdict`` is that on the comparison, ``reason`` the
-    sentence on the part. A part that was not tested has one row without an effect.
+    Figures and thresholds are in ``unit``; ``verdict`` is that on the comparison, corrected for how
+    many there are in the part; ``judges`` whether it is one of those that the part is judged by,
+    ``reason`` the sentence on the part. A part that was not tested has one row without an effect.
     """
     return frame_of(all_judged())
 
@@ -315,11 +348,11 @@ def verdicts() -> pd.DataFrame:
 def by_part() -> pd.DataFrame:
     """One row a part that was tested: its pooled effect, with the columns of `COLUMNS`.
 
-    ``comparison`` says how many comparisons support it (``5 of 6``) and ``verdict`` is that on the
-    part.
+    ``comparison`` says how many of those that judge support it (``5 of 6``) and ``verdict`` is that
+    on the part.
     """
     rows = [
-        _row(claim, j, j.agreeing, pooled_effect, j.verdict)
+        _row(claim, j, j.agreeing, pooled_effect, j.verdict, judges=True)
         for claim, parts in all_judged()
         for j in parts
         if (pooled_effect := j.pooled) is not None

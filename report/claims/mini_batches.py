@@ -23,9 +23,9 @@ from report.claims.frames import (
     sized,
     sizes,
 )
-from report.claims.prevention import Case, explosions_prevented, gained
-from report.claims.problem import few_explosions, solved, worst_against_best
-from report.claims.records import Found, found, nothing
+from report.claims.prevention import divergence_prevented, gained
+from report.claims.problem import few_diverge, seen_at_equal_updates, solved, worst_against_best
+from report.claims.records import Case, Found, found, nothing
 from report.evidence import Evidence
 
 FASTER = 1.1
@@ -41,9 +41,9 @@ def _by_budget(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield budget, setting, compared(group)
 
 
-def prevent_explosions(source: Evidence) -> Found:
-    """Explosions that each mini-batch prevents against the full and the largest fixed batch."""
-    return explosions_prevented(_smaller(source), NO_SIZES)
+def prevent_divergence(source: Evidence) -> Found:
+    """Divergence that each mini-batch prevents against the full and the largest fixed batch."""
+    return divergence_prevented(_smaller(source), NO_SIZES)
 
 
 def _smaller(source: Evidence) -> Iterator[Case]:
@@ -89,17 +89,18 @@ def size_matters(source: Evidence) -> Found:
         mini = rows[~rows["full"]]
         if len(mini) and (e := worst_against_best(mini, "none", (budget, setting))) is not None:
             effects.append(e)
-    return found(effects, absent=NO_SIZES)
+    rows = bare(sized(at_best(source)))
+    return found(effects, [seen_at_equal_updates(rows[~rows["full"]])], NO_SIZES)
 
 
-def hardly_explode(source: Evidence) -> Found:
-    """Trials with mini-batches that do not explode, over all sizes."""
+def hardly_diverge(source: Evidence) -> Found:
+    """Trials with mini-batches that do not diverge, over all sizes."""
     effects = []
     for budget, setting, group in _by_budget(at_multiples(source)):
         for times, rows in by_times(group):
             mini, full = rows[~rows["full"]], rows[rows["full"]]
             if mini["batch_size"].nunique() > 1 or len(full):
-                effects.append(few_explosions(mini, full, (times, budget, setting)))
+                effects.append(few_diverge(mini, full, (times, budget, setting)))
     return solved(effects, NO_SIZES)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from benchmark.statistics import cross_fitted, outcomes, over_seeds
 from report import prose
 from report.claims.frames import at_best, by_budget, chosen
-from report.claims.prevention import Case, gained
-from report.claims.records import Effect, Found, found
+from report.claims.prevention import gained
+from report.claims.records import Case, Effect, Found, found
 from report.evidence import Evidence
 
 CHOICES = ["normalization"]

@@ -1,38 +1,36 @@
-"""Comparisons of a level with a baseline: explosions that it prevents, accuracy that it gains."""
+"""Comparisons of a level with a baseline: divergence that it prevents, accuracy that it gains."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.statistics import paired
+from benchmark.statistics import copies, idle, paired
 from report import prose
 from report.claims.effects import difference, prevented
 from report.claims.frames import by_setting, by_times
-from report.claims.records import About, Found, found, nothing
+from report.claims.records import Case, Found, found, nothing
 
-
-@dataclass(frozen=True)
-class Case:
-    """One comparison: a level of a factor that is to help, and the baseline."""
-
-    about: About
-    rows: pd.DataFrame
-    factor: str
-    level: object
-    baseline: object
+OWN_RATES = ("learning_rate", "arm")
+"""What does not pair the sides of a comparison, each of which is at its own best rate."""
 
 
 def against(frame: pd.DataFrame, factor: str, baseline: str, *not_judged: str) -> Iterator[Case]:
-    """Each level of ``factor`` beside its baseline, by setting and, where there are, multiples."""
+    """Each level of ``factor`` beside its baseline, by setting and, where there are, multiples.
+
+    Clippings that acted on no step (`idle`), or trained as another one did (`copies`), are no
+    comparison: they are none, or one rule with two names.
+    """
+    clips = factor == "clipping"
     for setting, rows in by_setting(frame):
-        levels = list(rows[factor].drop_duplicates())
-        for level in levels if baseline in levels else ():
-            if level not in (baseline, *not_judged):
-                name = prose.setting(factor, level)
-                for times, trials in by_times(rows) if "times" in rows else [("", rows)]:
+        for times, trials in by_times(rows) if "times" in rows else [("", rows)]:
+            levels = list(trials[factor].drop_duplicates())
+            same = [*copies(trials, factor, baseline), *idle(trials)] if clips else []
+            for level in levels if baseline in levels else ():
+                if level not in (baseline, *not_judged, *same):
+                    name = prose.setting(factor, level)
                     about = tuple(piece for piece in (name, times, setting) if piece)
                     yield Case(about, trials, factor, level, baseline)
 
@@ -52,28 +50,31 @@ def gained(
     effects = []
     for case in cases:
         sides = case.factor, case.level, case.baseline
-        pairs = paired(case.rows, *sides, value, ["learning_rate", *ignore])
+        pairs = paired(case.rows, *sides, value, [*OWN_RATES, *ignore])
         if len(pairs):
-            effects.append(difference(pairs, case.about, sign))
+            effects.append(replace(difference(pairs, case.about, sign), judges=case.judges))
     return found(effects, notes, absent)
 
 
-def explosions_prevented(cases: Iterable[Case], absent: str, *notes: str) -> Found:
-    """The net share of explosions that each case's level prevents, paired by seed.
+def divergence_prevented(cases: Iterable[Case], absent: str, *notes: str) -> Found:
+    """The net share of the trials that diverge that each case's level prevents, paired by seed.
 
-    Each side is at its own rate. Comparisons in which nothing exploded on either side are counted,
-    not judged; ``absent`` says why there is none at all.
+    Each side is at its own rate, and the same comparison at several multiples of it judges at the
+    lowest at which a trial of either side diverges: higher up all may diverge, whatever is done.
+    Where none diverges there is nothing to prevent. ``absent`` says why there is no comparison.
     """
-    effects, calm = [], 0
+    effects, calm, begun = [], 0, set()
     for case in cases:
-        pairs = paired(
-            case.rows, case.factor, case.level, case.baseline, "exploded", ["learning_rate"]
-        )
+        sides = case.factor, case.level, case.baseline
+        pairs = paired(case.rows, *sides, "diverged", OWN_RATES)
         if pairs[["treated", "control"]].to_numpy().any():
-            effects.append(prevented(pairs, case.about))
+            same = tuple(piece for piece in case.about if "the best rate" not in piece)
+            judges = case.judges and same not in begun
+            begun.add(same)
+            effects.append(replace(prevented(pairs, case.about), judges=judges))
         elif len(pairs):
             calm += 1
     if not effects:
-        return nothing("nothing exploded on either side of a comparison" if calm else absent)
-    note = f"In {prose.count(calm, 'more comparison')} nothing exploded on either side."
+        return nothing("no trial diverged on either side of a comparison" if calm else absent)
+    note = f"In {prose.count(calm, 'more comparison')} no trial diverged on either side."
     return found(effects, [note if calm else "", *notes])

@@ -1,10 +1,12 @@
 """The batch-update problem, and what would solve it.
 
 It counts as solved where the size of an update no longer matters: the least suitable size is as
-accurate as the best, within one point, and few trials explode.
+accurate as the best, within one point, and few trials diverge.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,8 +16,11 @@ from report.claims.frames import only_winner
 from report.claims.records import About, Effect, Found, found, nothing
 
 SOLVED = 0.3
-"""Share of exploded trials up to which explosions count as solved: where none of ten explodes, up
-to 28 % of others still may."""
+"""Share of trials up to which divergence counts as solved: where none of ten diverges, up to 28 %
+of others still may."""
+USABLE = 3.0
+"""Times its best rate up to which a rate is one that one might use: ten times it diverges by
+construction, however good the remedy, unless that has no best rate to speak of."""
 
 
 def worst_against_best(rows: pd.DataFrame, normalization: str, about: About) -> Effect | None:
@@ -40,6 +45,18 @@ def worst_against_best(rows: pd.DataFrame, normalization: str, about: About) -> 
     return difference(pairs, (_worst_and_best(rows, scores, normalization), *about))
 
 
+def seen_at_equal_updates(rows: pd.DataFrame) -> str:
+    """How many times the examples of the smallest size the largest sees in as many updates."""
+    rows = rows[rows["updates"].notna()]
+    seen = rows.groupby("batch_size")["samples"].max()
+    if len(seen) < 2:
+        return ""
+    return (
+        "At equal updates, which is another question, the largest size sees "
+        f"{seen.iloc[-1] / seen.iloc[0]:g} times the examples of the smallest."
+    )
+
+
 def _worst_and_best(rows: pd.DataFrame, scores: pd.DataFrame, normalization: str) -> str:
     """Which size is worst and which best, by name where no other ties with it."""
     means = scores.mean()
@@ -59,34 +76,36 @@ def _worst_and_best(rows: pd.DataFrame, scores: pd.DataFrame, normalization: str
     return f"{first} against batches of {top}{other}"
 
 
-def few_explosions(treated: pd.DataFrame, control: pd.DataFrame, about: About) -> Effect | None:
-    """Share of treated trials that did not explode.
+def few_diverge(treated: pd.DataFrame, control: pd.DataFrame, about: About) -> Effect | None:
+    """Share of treated trials that did not diverge, all at one multiple of the best rate.
 
-    None where there was nothing to solve: neither these nor the control's trials explode in more
-    than the share that counts as solved.
+    None where there was nothing to solve: neither these nor the control's trials diverge in more
+    than the share that counts as solved. Beyond `USABLE` times the best rate it does not judge.
     """
-    if treated.empty or max(treated["exploded"].mean(), _share(control)) <= SOLVED:
+    if treated.empty or max(treated["diverged"].mean(), _share(control)) <= SOLVED:
         return None
-    return share_of_trials(treated.assign(calm=1 - treated["exploded"]), "calm", about)
+    fine = treated.assign(fine=1 - treated["diverged"])
+    judges = bool(treated["times"].max() <= USABLE)
+    return replace(share_of_trials(fine, about, "fine"), judges=judges)
 
 
 def _share(frame: pd.DataFrame) -> float:
-    return float(frame["exploded"].mean()) if len(frame) else 0.0
+    return float(frame["diverged"].mean()) if len(frame) else 0.0
 
 
 def solved(effects: list[Effect | None], absent: str, *notes: str) -> Found:
-    """What `few_explosions` found; ``absent`` says why nothing was compared, where that is so."""
+    """What `few_diverge` found; ``absent`` says why nothing was compared, where that is so."""
     known = [effect for effect in effects if effect is not None]
     if not effects:
         return nothing(absent)
     if not known:
         return nothing(
-            f"with or without it no more than {prose.percent(SOLVED, 0)} of the trials explode, so "
+            f"with or without it no more than {prose.percent(SOLVED, 0)} of the trials diverge, so "
             "there is nothing to solve"
         )
     calm = len(effects) - len(known)
     note = (
         f"In {prose.count(calm, 'more comparison')} no more than {prose.percent(SOLVED, 0)} "
-        "explode on either side, so that there is nothing to solve."
+        "diverge on either side, so that there is nothing to solve."
     )
     return found(known, [note if calm else "", *notes])

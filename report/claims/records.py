@@ -1,25 +1,31 @@
 """What a claim is made of: parts, the rule that judges each, and the effects it looks at.
 
-Every effect is turned so that larger speaks for the claim. The rule is the same everywhere: an
-effect supports the claim where its whole 95% interval reaches what would be enough, and refutes it
-where the whole interval stays below the smallest effect of interest. The words of a rule are made
-from the same numbers that decide.
+Every effect is turned so that larger speaks for the claim. The rule is the same everywhere: it
+looks at where the 95% interval of a part's pooled effect lies against two limits, from where on an
+effect is enough for the claim and which effect is none. The words of a rule are made from the same
+numbers that decide.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
+from benchmark.statistics import holm
+from benchmark.statistics.pairing import SIGNIFICANT
+from benchmark.statistics.seeds import t_quantile
 from report.evidence import Evidence
 
-SUPPORTED, REFUTED, DEPENDS = "supported", "refuted", "depends"
+SUPPORTED, NO_EFFECT, REFUTED, MIXED = "supported", "no effect", "refuted", "mixed"
 UNDECIDED, NOT_TESTED = "undecided", "not tested"
-WORDS = (SUPPORTED, REFUTED, DEPENDS, UNDECIDED, NOT_TESTED)
-"""It depends where some of it is supported and some refuted; undecided lacks data."""
+WORDS = (SUPPORTED, NO_EFFECT, REFUTED, MIXED, UNDECIDED, NOT_TESTED)
+"""No effect: surely none that matters. Refuted: surely the other way. Mixed: some of it holds and
+some does not. Undecided: the data could not tell."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,17 @@ About = tuple[str, ...]
 the factor, the multiple of the best rate, the budget, the network on its data set."""
 
 
+Remake = Callable[[pd.DataFrame, About], "Effect"]
+
+
 @dataclass(frozen=True)
 class Effect:
     """One comparison: the estimate and its 95% interval, and in ``basis`` on how much it rests.
 
     ``about`` says what is compared; ``detectable`` is the smallest difference that the comparison
-    would have found four times out of five (for a ratio: the smallest ratio), NaN where unknown.
+    would have found four times out of five (for a ratio: the smallest ratio), NaN where unknown;
+    ``freedom`` the degrees of freedom of its interval. What does not ``judges`` is shown beside the
+    comparisons that do. ``rows`` and ``remake`` make the effect anew, and that of several at once.
     """
 
     about: About
@@ -80,6 +91,10 @@ class Effect:
     high: float
     basis: str
     detectable: float = math.nan
+    freedom: float = math.inf
+    judges: bool = True
+    rows: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    remake: Remake | None = field(default=None, repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -127,23 +142,40 @@ def nothing(reason: str) -> Found:
 
 
 def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | None:
-    """The mean effect of several comparisons, its ends the means of their ends; None of none.
+    """The effect of several comparisons together; None of none.
 
-    An interval that holds however the comparisons depend on each other, through shared seeds,
-    baselines or trials: the standard deviation of a mean is at most the mean of the standard
-    deviations, with equality where all rise and fall together. Of ratios (``geometric``) the
-    geometric means.
+    Where all were made from rows of trials, the same of all rows, with an interval over seeds, each
+    left out with all its trials. Else the means of the estimates and of the ends (of ratios,
+    ``geometric``, the geometric means). Such an interval holds however the comparisons depend on
+    each other: the standard deviation of a mean is at most the mean of the standard deviations.
 
     >>> one, two = Effect(("a",), 1.0, 0.5, 1.5, ""), Effect(("b",), 2.0, 1.0, 3.0, "")
     >>> both = pooled([one, two])
     >>> both.estimate, both.low, both.high
     (1.5, 0.75, 2.25)
     """
-    if not effects:
-        return None
+    if len(effects) < 2:
+        return effects[0] if effects else None
+    rows, remake = [e.rows for e in effects], effects[0].remake
+    if remake is not None and not any(frame is None for frame in rows):
+        again = remake(pd.concat(rows, ignore_index=True), ())
+        if again.known:
+            return again
     ends = np.array([[e.estimate, e.low, e.high] for e in effects])
     found = np.exp(np.log(ends).mean(axis=0)) if geometric else ends.mean(axis=0)
     return Effect((), *map(float, found), f"{len(effects)} comparisons")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A comparison to be made: a level of a factor that is to help, and the baseline."""
+
+    about: About
+    rows: pd.DataFrame
+    factor: str
+    level: object
+    baseline: object
+    judges: bool = True
 
 
 Measure = Callable[[Evidence], Found]
@@ -165,19 +197,30 @@ def first_of(measured: str, measure: Measure, *studies: str) -> tuple[Measuremen
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on an effect is enough for the claim, and below which it is none.
+    """From where on an effect is ``enough`` for a claim, and which effect is ``none``.
 
-    Both are shares, decades or ratios, not in the unit's scale. Without another ``smallest``, the
-    smallest effect of interest is what is enough.
+    Both are shares, decades or ratios, not in the unit's scale. A claim that something is at least
+    so large, or not worse than so much, has no effect that is none: what is not enough refutes it.
     """
 
     unit: Unit
     enough: float
-    smallest: float = math.nan
+    none: float = math.nan
 
     def __post_init__(self) -> None:
-        if math.isnan(self.smallest):
-            object.__setattr__(self, "smallest", self.enough)
+        if math.isnan(self.none):
+            object.__setattr__(self, "none", self.enough)
+
+    @property
+    def smallest(self) -> float:
+        """As far below no effect as ``enough`` is above: the smallest of interest that way."""
+        if self.unit is FOLD:
+            return self.none**2 / self.enough
+        return 2 * self.none - self.enough
+
+    def place(self, value: float) -> float:
+        """Where a value stands on the scale on which intervals are symmetric."""
+        return math.log(max(value, 1e-300)) if self.unit is FOLD else value
 
 
 @dataclass(frozen=True)
@@ -189,14 +232,16 @@ class Part:
     text
         What is asserted, as a clause without a capital.
     lead
-        What the effect is, as the subject of a sentence: "the share of ...".
+        What its effects are, as the subject of a sentence.
     limits
-        What decides.
+        The unit of the effects, which of them is enough and which is none.
     measurements
         Where it is measured: the study whose design answers it first, and after it those that
         stand in for it where it was not run.
     exists
         Whether the claim is that there is a case ("may"): then one comparison supports it.
+    beside
+        What the comparisons are about that are shown beside those that judge, as `About` says it.
     """
 
     text: str
@@ -204,52 +249,97 @@ class Part:
     limits: Limits
     measurements: tuple[Measurement, ...]
     exists: bool = False
+    beside: str = ""
 
     @property
     def unit(self) -> Unit:
         """What its effects are measured in."""
         return self.limits.unit
 
+    def judging(self, effects: Iterable[Effect]) -> list[Effect]:
+        """The comparisons by which it is judged."""
+        return [e for e in effects if e.judges and (not self.beside or self.beside not in e.about)]
+
     def verdict_on(self, effect: Effect) -> str:
-        """Supported, refuted or undecided, for one effect."""
-        if effect.low >= self.limits.enough:
+        """Supported, no effect, refuted or undecided, for one effect."""
+        limits = self.limits
+        if effect.low >= limits.enough:
             return SUPPORTED
-        return REFUTED if effect.high < self.limits.smallest else UNDECIDED
+        if limits.smallest < effect.low and effect.high < limits.enough:
+            return NO_EFFECT
+        return REFUTED if effect.high < limits.none else UNDECIDED
+
+    def p_value(self, effect: Effect) -> float:
+        """Of the test that `verdict_on` is: below 0.05 exactly where it decides, else 1.
+
+        The interval may be so many times as wide before it reaches the limit that is next.
+        """
+        word, limits = self.verdict_on(effect), self.limits
+        if word == UNDECIDED:
+            return 1.0
+        estimate, low, high = map(limits.place, (effect.estimate, effect.low, effect.high))
+        above = estimate - low, lambda end: estimate - limits.place(end)
+        below = high - estimate, lambda end: limits.place(end) - estimate
+        tests = {
+            SUPPORTED: [(above, limits.enough)],
+            REFUTED: [(below, limits.none)],
+            NO_EFFECT: [(above, limits.smallest), (below, limits.enough)],
+        }[word]
+        times = min(room(end) / half if half > 0 else math.inf for (half, room), end in tests)
+        freedom = effect.freedom
+        return float(2 * stats.t.sf(t_quantile(freedom) * times, freedom))
+
+    def corrected(self, effects: Sequence[Effect]) -> list[str]:
+        """Verdicts on the comparisons, undecided where Holm's correction for all says so."""
+        if not effects:
+            return []
+        adjusted = holm(np.array([self.p_value(effect) for effect in effects]))
+        return [
+            self.verdict_on(effect) if p < SIGNIFICANT else UNDECIDED
+            for effect, p in zip(effects, adjusted, strict=True)
+        ]
+
+    def verdict(self, effects: Sequence[Effect], words: Sequence[str]) -> str:
+        """The verdict by the comparisons that judge, with the corrected ``words`` on each.
+
+        That on their pooled effect, unless one of them surely supports and another surely refutes.
+        """
+        if not effects:
+            return NOT_TESTED
+        if self.exists and SUPPORTED in words:
+            return SUPPORTED
+        if {SUPPORTED, REFUTED} <= set(words):
+            return MIXED
+        found = pooled(effects, geometric=self.unit is FOLD)
+        assert found is not None
+        return self.verdict_on(found)
 
     def rule(self, measurement: Measurement) -> str:
-        """The rule in words."""
-        unit = self.unit
-        several = (
-            "One comparison that supports it is enough; it is refuted where all refute it."
-            if self.exists
-            else "Where several are compared, all must agree; it depends where some support and "
-            "some refute it."
-        )
-        return (
-            f"{measurement.measured} Supported where the 95% interval lies wholly at or above "
-            f"{unit.words(self.limits.enough)}, refuted where it lies wholly below "
-            f"{unit.words(self.limits.smallest)}; otherwise undecided. {several}"
-        )
+        """The rule in words: what is measured, and what supports or refutes the part."""
+        limits, words = self.limits, self.unit.words
+        rule = f"{measurement.measured} Supported from {words(limits.enough)}, refuted below "
+        if limits.none == limits.enough:
+            return f"{rule}it."
+        ends = f"{words(limits.smallest)} and {words(limits.enough)}"
+        return f"{rule}{words(limits.none)}; no effect between {ends}."
 
 
-def combined(words: Iterable[str], *, exists: bool = False) -> str:
-    """One verdict of several; what was not tested does not count.
+def combined(words: Iterable[str]) -> str:
+    """One verdict on a claim from those on its parts; what was not tested does not count.
 
     >>> combined(["supported", "not tested"]), combined(["supported", "refuted"])
-    ('supported', 'depends')
-    >>> combined(["supported", "undecided"])
-    'undecided'
-    >>> combined(["supported", "refuted"], exists=True)
-    'supported'
+    ('supported', 'mixed')
+    >>> combined(["supported", "undecided"]), combined(["no effect", "refuted"])
+    ('undecided', 'refuted')
     """
     tested = {word for word in words if word != NOT_TESTED}
     if not tested:
         return NOT_TESTED
-    if len(tested) == 1:
-        return tested.pop()
-    if exists and SUPPORTED in tested:
-        return SUPPORTED
-    return DEPENDS if DEPENDS in tested or {SUPPORTED, REFUTED} <= tested else UNDECIDED
+    if MIXED in tested or (SUPPORTED in tested and tested & {REFUTED, NO_EFFECT}):
+        return MIXED
+    if UNDECIDED in tested:
+        return UNDECIDED
+    return tested.pop() if len(tested) == 1 else REFUTED
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from report.claims.frames import (
     unclipped,
     varying,
 )
-from report.claims.prevention import Case, gained
-from report.claims.problem import few_explosions, solved, worst_against_best
-from report.claims.records import Found, found, nothing
+from report.claims.prevention import gained
+from report.claims.problem import few_diverge, seen_at_equal_updates, solved, worst_against_best
+from report.claims.records import Case, Found, found, nothing
 from report.evidence import Evidence
 
 OWN_CHOICES = ["learning_rate_scaling", "batch_size"]
@@ -50,7 +50,7 @@ def normalized_sizes(source: Evidence) -> Found:
         (f"{prose.points(effect.estimate)} ({effect.label})" for effect in plain if effect), ";"
     )
     notes = [f"Without normalization the same difference is {without_it}." if without_it else ""]
-    return found(effects, [*notes, _undefined(source)])
+    return found(effects, [*notes, seen_at_equal_updates(rows), _undefined(source)])
 
 
 def _undefined(source: Evidence) -> str:
@@ -67,14 +67,14 @@ def _undefined(source: Evidence) -> str:
     )
 
 
-def normalized_explosions(source: Evidence) -> Found:
-    """Trials with batch normalization that do not explode."""
+def normalized_divergence(source: Evidence) -> Found:
+    """Trials with batch normalization that do not diverge."""
     effects = []
     for setting, group in by_setting(unclipped(at_multiples(source))):
         for times, rows in by_times(group):
             treated, control = (rows[rows["normalization"] == n] for n in ("batch", "none"))
             if len(treated):
-                effects.append(few_explosions(treated, control, (times, setting)))
+                effects.append(few_diverge(treated, control, (times, setting)))
     return solved(effects, "batch normalization was not run")
 
 
@@ -109,8 +109,8 @@ def policies_as_accurate(source: Evidence) -> Found:
     return gained(cases, NO_POLICY, warm, ignore=OWN_CHOICES)
 
 
-def policies_explosions(source: Evidence) -> Found:
-    """Trials of each dynamic policy that do not explode.
+def policies_divergence(source: Evidence) -> Found:
+    """Trials of each dynamic policy that do not diverge.
 
     Those that ended before the policy could change anything count: it did not solve their problem.
     """
@@ -122,6 +122,6 @@ def policies_explosions(source: Evidence) -> Found:
             treated, control = (rows[rows["batch_policy"] == p] for p in (policy, "fixed"))
             if len(treated):
                 about = (words, times, budget, setting)
-                effects.append(few_explosions(treated, control, about))
+                effects.append(few_diverge(treated, control, about))
     early = f"Counted as what they are: {unable(lost, 'batch_policy')}." if len(lost) else ""
     return solved(effects, NO_POLICY, early)

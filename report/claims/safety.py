@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pandas as pd
+
 from benchmark.records import CONFIGURATION
+from benchmark.statistics import paired
 from report import prose
+from report.claims.effects import saved
 from report.claims.frames import (
     able,
     at_best,
@@ -15,15 +19,17 @@ from report.claims.frames import (
     by_times,
     unclipped,
 )
-from report.claims.prevention import Case, against, explosions_prevented, gained
-from report.claims.records import Found
+from report.claims.prevention import OWN_RATES, against, divergence_prevented, gained
+from report.claims.records import Case, Effect, Found, found, nothing
 from report.evidence import Evidence
 
 NO_CLIPPING = "clipping does not vary"
+POINT = 0.01
+"""Test accuracy that has to be lost without a guard for there to be something to save."""
 
 
 def reliable_optimizers(source: Evidence) -> Found:
-    """Explosions of plain SGD that each optimizer prevents, both as far above their best rates."""
+    """Divergence of plain SGD that each optimizer prevents, both as far above their best rates."""
     cases = (
         Case((prose.phrase("optimizer", level), times, setting), trials, "optimizer", level, "sgd")
         for setting, rows in by_setting(unclipped(at_multiples(source)))
@@ -31,12 +37,12 @@ def reliable_optimizers(source: Evidence) -> Found:
         for level in rows["optimizer"].drop_duplicates()
         if level != "sgd"
     )
-    return explosions_prevented(cases, "no optimizer but SGD was run")
+    return divergence_prevented(cases, "no optimizer but SGD was run")
 
 
 def longer_training(source: Evidence) -> Found:
-    """Explosions of the shortest budget that the longest prevents, as far above the best rates."""
-    return explosions_prevented(_longer(source), "the budget does not vary, or nothing exploded")
+    """Divergence in the shortest budget that the longest prevents, as far above the best rates."""
+    return divergence_prevented(_longer(source), "the budget does not vary")
 
 
 def _longer(source: Evidence) -> Iterator[Case]:
@@ -50,25 +56,54 @@ def _longer(source: Evidence) -> Iterator[Case]:
 
 
 def guards_prevent(source: Evidence) -> Found:
-    """Explosions without clipping that each guard prevents, as far above the best rates."""
-    frame, warm = able(at_multiples(source))
-    return explosions_prevented(against(frame, "clipping", "none"), NO_CLIPPING, warm)
+    """Divergence without clipping that each guard prevents.
+
+    At one and the same rate, a multiple of the best without clipping, where that was run.
+    """
+    same = source.shared
+    if len(same):
+        bare = source.relative[source.relative["times"].isin(same["times"].unique())]
+        rows = pd.concat([bare[bare["clipping"] == "none"], same], ignore_index=True)
+    else:
+        rows = at_multiples(source)
+    frame, warm = able(rows)
+    return divergence_prevented(against(frame, "clipping", "none"), NO_CLIPPING, warm)
 
 
 def guards_save(source: Evidence) -> Found:
-    """Points of test accuracy by which less is lost to a disturbance with a guard than without."""
+    """Share of what a disturbance costs without a guard that each guard saves.
+
+    Of costs of a point or more; what runs at another rate than without a guard does not judge.
+    """
     frame, warm = able(source.outcomes)
     keys = [c for c in CONFIGURATION if c != "disturbance"]
     calm = frame.loc[frame["disturbance"] == "none", [*keys, "accuracy"]]
     disturbed = frame[frame["disturbance"] != "none"]
     disturbed = disturbed.merge(calm, on=keys, suffixes=("", "_calm"))
     disturbed = disturbed.assign(lost=disturbed["accuracy_calm"] - disturbed["accuracy"])
-    cases = (
-        replace(case, about=(case.about[0], prose.name(disturbance), *case.about[1:]), rows=rows)
-        for case in against(disturbed, "clipping", "none")
-        for disturbance, rows in case.rows.groupby("disturbance", sort=False)
-    )
-    return gained(cases, "no clipping was disturbed beside none", warm, value="lost", sign=-1)
+    effects, small = [], 0
+    for case in against(disturbed, "clipping", "none"):
+        for (disturbance, norm), rows in case.rows.groupby(["disturbance", "normalization"]):
+            about = (case.about[0], prose.name(disturbance), prose.phrase("normalization", norm))
+            effect = _saved(replace(case, about=(*about, *case.about[1:]), rows=rows))
+            effects += [effect] if effect else []
+            small += effect is None
+    if not effects:
+        if small:
+            return nothing("no disturbance costs a point of test accuracy without a guard")
+        return nothing("no clipping was disturbed beside none")
+    note = f"In {prose.count(small, 'more comparison')} there is less than a point to save."
+    return found(effects, [note if small else "", warm])
+
+
+def _saved(case: Case) -> Effect | None:
+    """The share saved, at the same rate where that was run; None with less than a point to save."""
+    sides = case.factor, case.level, case.baseline
+    at_one = paired(case.rows, *sides, "lost")
+    pairs = at_one if len(at_one) else paired(case.rows, *sides, "lost", OWN_RATES)
+    if pairs.empty or pairs["control"].mean() < POINT:
+        return None
+    return replace(saved(pairs, case.about), judges=len(at_one) > 0)
 
 
 def guards_cost(source: Evidence) -> Found:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from report.claims.effects import decades_gained
-from report.claims.frames import at_best, at_multiples, unclipped
-from report.claims.prevention import Case, against, explosions_prevented, gained
-from report.claims.records import Found, found
+from report import prose
+from report.claims.effects import decades_gained, raised
+from report.claims.frames import at_best, unclipped
+from report.claims.prevention import against, gained
+from report.claims.records import DECADES, Case, Found, found
 from report.evidence import Evidence
+
+ONE_RATE = "the schedule does not vary at two rates or more"
 
 
 def _dynamic(frame: pd.DataFrame) -> Iterator[Case]:
@@ -18,9 +21,16 @@ def _dynamic(frame: pd.DataFrame) -> Iterator[Case]:
     return against(unclipped(frame), "schedule", "constant", "range_test")
 
 
-def prevent_explosions(source: Evidence) -> Found:
-    """Explosions of a constant rate that each schedule prevents, both as far above their best."""
-    return explosions_prevented(_dynamic(at_multiples(source)), "the schedule does not vary")
+def prevent_divergence(source: Evidence) -> Found:
+    """Decades by which each schedule raises the peak rate from which trials diverge."""
+    effects, spikes = [], []
+    for case in _dynamic(source.outcomes):
+        if (effect := raised(case, "diverged")) is not None:
+            effects.append(effect)
+        if (spike := raised(case, "exploded")) is not None:
+            spikes.append(f"{DECADES.words(spike.estimate)} ({case.about[0]})")
+    note = f"The rate from which the loss spikes goes up by {prose.listing(spikes)}."
+    return found(effects, [note], ONE_RATE)
 
 
 def widen(source: Evidence) -> Found:
@@ -29,8 +39,7 @@ def widen(source: Evidence) -> Found:
         decades_gained(case.rows, case.factor, case.level, case.baseline, case.about)
         for case in _dynamic(source.outcomes)
     ]
-    known = [effect for effect in gains if effect is not None]
-    return found(known, absent="the schedule does not vary at two rates or more")
+    return found([effect for effect in gains if effect is not None], absent=ONE_RATE)
 
 
 def improve(source: Evidence) -> Found:

@@ -11,8 +11,8 @@ from benchmark.status import capped_loss
 from report import prose
 from report.claims.effects import ratio
 from report.claims.frames import at_best, bare, by_setting, compared
-from report.claims.prevention import Case, gained
-from report.claims.records import Found, found, nothing
+from report.claims.prevention import gained
+from report.claims.records import Case, Found, found, nothing
 from report.evidence import Evidence
 
 VANISHED = 0.1
