@@ -49,7 +49,7 @@ from report.claims.records import (
     found,
     pooled,
 )
-from report.evidence import Evidence
+from report.evidence import Evidence, where
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -1411,6 +1411,7 @@ def test_the_page_of_experiments_names_the_studies_that_judge_each_claim() -> No
 def at_ten_times(same_rate: bool) -> Evidence:
     """No clipping fails at ten times its best rate; clippings do at ten times their own alone."""
     rows = on_seeds(accuracy=0.1, learning_rate=1.0, arm="x10")
+    rows += on_seeds(accuracy=0.9, learning_rate=0.1, arm="x1")
     for clipping in ("global_norm", "adaptive"):
         rows += on_seeds(accuracy=0.1, learning_rate=3.0, arm="x10", clipping=clipping)
         if same_rate:
@@ -1426,6 +1427,74 @@ def test_what_clipping_saves_is_told_at_the_rate_that_all_share() -> None:
     assert set(str(found["names"]).split(" and ")) == {"global-norm clipping", "adaptive clipping"}
     own = headline.against_none(study).set_index("level")["effect"]
     assert own.abs().max() < 2 * SPREAD
+
+
+def on_two_data_sets(accuracies: dict[str, tuple[float, float]], **more: Any) -> Evidence:
+    """No clipping and others at ten times its best rate: accuracy on either data set by name."""
+    rows: Rows = []
+    for place, dataset in enumerate(("mnist", "fashion-mnist")):
+        rows += on_seeds(accuracy=0.9, learning_rate=0.1, arm="x1", dataset=dataset)
+        for clipping, each in accuracies.items():
+            arm = "x10" if clipping == "none" else "shared_x10"
+            made_of = {"arm": arm, "clipping": clipping, "dataset": dataset, **more}
+            rows += on_seeds(accuracy=each[place], learning_rate=1.0, **made_of)
+    return made("headline", rows)
+
+
+def test_what_raising_the_rate_costs_is_told_against_the_best_rate() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.2), "value": (0.8, 0.7)})
+    cost = headline.against_best(study, same_rate=True).set_index(["level", "dataset"])["effect"]
+    expected = {
+        ("none", "mnist"): -0.8,
+        ("none", "fashion-mnist"): -0.7,
+        ("value", "mnist"): -0.1,
+        ("value", "fashion-mnist"): -0.2,
+    }
+    assert cost.to_dict() == pytest.approx(expected, abs=2 * SPREAD)
+
+
+def test_the_best_clipping_is_reported_where_it_was_not_chosen() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.1), "value": (0.8, 0.3), "adagc": (0.5, 0.6)})
+    found = headline.elsewhere(study).set_index("chosen_on")
+    assert found["level"].to_dict() == {"mnist": "value", "fashion-mnist": "adagc"}
+    assert found["effect"].to_dict() == pytest.approx(
+        {"mnist": 0.2, "fashion-mnist": 0.4}, abs=2 * SPREAD
+    )
+    assert found["cost"].to_dict() == pytest.approx(
+        {"mnist": -0.6, "fashion-mnist": -0.4}, abs=2 * SPREAD
+    )
+
+
+def test_rules_that_cannot_be_told_apart_share_their_rank() -> None:
+    accuracies = {"none": (0.1, 0.1), "value": (0.8, 0.8), "adagc": (0.8, 0.8), "zclip": (0.5, 0.5)}
+    study = on_two_data_sets(accuracies)
+    (network,) = headline.networks(study)
+    found = where(headline.rules(study, network), same_rate=True, times=10)
+    places = found.set_index("level")["place"].to_dict()
+    assert places == {"value": 1, "adagc": 1, "zclip": 3, "none": 4}
+
+
+def test_rules_that_do_the_same_are_named_together() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.1), "global_norm": (0.8, 0.7)})
+    rows = study.results.trials
+    copied = where(rows, clipping="global_norm").assign(clipping="zclip_capped")
+    copied["trial"] = "copy of " + copied["trial"]
+    results = dataclasses.replace(study.results, trials=pd.concat([rows, copied]))
+    study = dataclasses.replace(study, results=results)
+    (network,) = headline.networks(study)
+    found = where(headline.rules(study, network), same_rate=True, times=10)
+    assert list(found["rule"]) == ["global norm and ZClip capped", "none"]
+
+
+@pytest.mark.parametrize(("share", "named"), [(0.0, ["update_rms"]), (0.01, [])])
+def test_a_rule_that_changed_no_step_is_not_ranked(share: float, named: list[str]) -> None:
+    accuracies = {"none": (0.1, 0.1), "update_rms": (0.1, 0.1)}
+    study = on_two_data_sets(accuracies, clipped_fraction=share)
+    found = headline.idle(study, same_rate=True)
+    assert [level for *_, level in found] == named
+    (network,) = headline.networks(study)
+    ranked = where(headline.rules(study, network), same_rate=True)
+    assert ("update_rms" in set(ranked["level"])) != bool(named)
 
 
 def test_without_trials_at_shared_rates_each_stands_at_its_own() -> None:

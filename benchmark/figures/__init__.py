@@ -26,6 +26,7 @@ from benchmark.figures.heat import (
     heat_maps,
     remedies_by_rate,
 )
+from benchmark.figures.multiples import effects_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_at_onset, phase_diagram
 from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
@@ -61,6 +62,7 @@ __all__ = [
     "cost_by_level",
     "costs_by_batch_size",
     "effect_rows",
+    "effects_by_network",
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",
@@ -68,6 +70,7 @@ __all__ = [
     "interval_lines",
     "norms_at_onset",
     "norms_by_layer",
+    "outcomes_by_network",
     "phase_diagram",
     "range_tests",
     "rates_by_batch_size",
