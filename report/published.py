@@ -19,8 +19,7 @@ FILE = Path(__file__).with_name("published.csv")
 STUDIES = ("published", "edge_of_stability")
 SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
 """Columns of the table of published numbers that choose the trials; an empty one leaves it open."""
-REPRODUCED, WITHIN, DIFFERS = "reproduced", "within our interval", "differs"
-OPPOSITE, UNTOLD = "the other way round", "no difference seen"
+REPRODUCED, DIFFERS, UNTOLD = "reproduced", "differs", "cannot tell"
 NOT_RUN = "not run in this setting"
 SHOWN = ["estimate", "low", "high", "value"]
 NOTHING: Ends = (math.nan, math.nan, math.nan)
@@ -46,27 +45,32 @@ def verdict(rule: str, value: float, noise: float, found: Ends) -> str:
     Parameters
     ----------
     rule
-        ``near``: it is reproduced where the difference is at most the noise.
-        ``factor``: where neither is more than ``noise`` times the other.
-        ``more``: where our interval lies above ``value``.
-        What is further off may still lie within our interval, which then tells little.
+        ``near``: it is reproduced where our whole interval lies within the noise of the number.
+        ``factor``: where it lies between the number over ``noise`` and ``noise`` times it.
+        ``more``: where it lies above ``value``.
+        It differs where the estimate is further off and our interval excludes the number; of
+        ``more``, where the interval lies below it. Anything else cannot be told.
     found
-        Estimate and both ends of its 95% interval, NaN where there is none.
+        Estimate and both ends of its 95% interval: NaN where there is none, as of seeds that all
+        agree, and then the estimate alone decides.
 
     >>> verdict("near", 0.858, 0.02, (0.87, 0.865, 0.875))
     'reproduced'
     >>> verdict("factor", 900, 2, (300.0, 250.0, 350.0))
     'differs'
     >>> verdict("more", 0, math.nan, (0.1, -0.1, 0.3))
-    'no difference seen'
+    'cannot tell'
     """
     estimate, low, high = found
     if rule == "more":
-        return REPRODUCED if low > value else OPPOSITE if high < value else UNTOLD
+        return REPRODUCED if low > value else DIFFERS if high < value else UNTOLD
     band = (value / noise, value * noise) if rule == "factor" else (value - noise, value + noise)
-    if band[0] <= estimate <= band[1]:
+    if math.isnan(low) or math.isnan(high):
+        low = high = estimate
+    if band[0] <= low and high <= band[1]:
         return REPRODUCED
-    return WITHIN if low <= value <= high else DIFFERS
+    beyond = not band[0] <= estimate <= band[1]
+    return DIFFERS if beyond and not low <= value <= high else UNTOLD
 
 
 def chosen(trials: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
@@ -246,12 +250,14 @@ def _found(row: pd.Series) -> dict[str, object]:
     estimate, low, high = found
     if not math.isfinite(estimate):
         return nothing | {"seeds": 0, "verdict": NOT_RUN}
-    said = verdict(row["rule"], row["value"], row["noise"], found)
+    seeds = trials["seed"].nunique()
+    # a single seed is no evidence either way
+    said = verdict(row["rule"], row["value"], row["noise"], found) if seeds > 1 else UNTOLD
     if row["measure"] == "accuracy":
         low, high = max(low, 0.0), min(high, 1.0)
     passes = float((trials["samples"] / trials["examples"]).mean())
     ends = {"estimate": estimate, "low": low, "high": high, "passes": passes}
-    return ends | {"seeds": trials["seed"].nunique(), "verdict": said}
+    return ends | {"seeds": seeds, "verdict": said}
 
 
 def study_of(measure: str) -> str:
