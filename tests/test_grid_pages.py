@@ -15,7 +15,7 @@ from pages import evidence_of, page, words
 from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.statistics import completeness
-from report import claims, comparison, evidence, learning_rate, prose, search_against_grid
+from report import article, claims, comparison, evidence, learning_rate, prose, search_against_grid
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -482,3 +482,31 @@ def test_guards_are_compared_by_what_is_lost(
     assert "of every loss of a point or more" not in text
     # all are back at what they would be
     assert "In 3 of 3 combinations of network, guard and disturbance every trial recovered" in text
+
+
+def test_what_sees_more_examples_stands_apart_from_the_other_remedies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    settings = {k: v for k, v in article.OWN.items() if k not in ("normalization", "batch_size")}
+    configurations = [
+        {**settings, "normalization": norm, "batch_size": size, "seed": seed, "updates": updates}
+        for norm, size in (("none", 128), ("batch", 128), ("none", 512))
+        for updates in (100, 1500)
+        for seed in range(3)
+    ]
+
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        gain = 0.03 * (c["normalization"] == "batch") + 0.08 * (c["batch_size"] == 512)
+        accuracy = 0.8 + gain * (1 + 0.01 * c["seed"]) + 0.1 * (c["updates"] == 1500)
+        return {"test_accuracy": accuracy, "samples": c["updates"] * c["batch_size"]}
+
+    trials = trials_of("article", configurations, outcome)
+    monkeypatch.setattr(evidence, "load", {"article": evidence_of("article", trials)}.get)
+    text = words(page("article", tmp_path))
+    # of the article's budget alone
+    assert "after 100 updates, the MLP on digits reaches 80.0% of test accuracy" in text
+    assert "in as many updates: **batch normalization** (MLP on digits +3.0). After 1,500" in text
+    assert "| batch size 512 | 100 | +8.1 (+7.9 to +8.3); 4 × examples |" in text
+    assert "All 2 comparisons on as many examples" in text
+    assert "| batch normalization | 1,500 | +3.0 (+3.0 to +3.1) |" in text
