@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
-from benchmark.statistics.targets import PAYS, cheapest, costs_to_target, knee, scaled_rates
-from report.evidence import Evidence, by_budget, where, with_edges
+from benchmark.statistics.rates import with_edges
+from benchmark.statistics.targets import (
+    cheapest,
+    costs_to_target,
+    critical_batch_sizes,
+    scaled_rates,
+)
+from report.evidence import Evidence, by_budget, where
 
 FIXED = "fixed"
 UNCHANGING = (FIXED, "full", "accumulate")
@@ -37,48 +43,8 @@ def costs(study: Evidence) -> pd.DataFrame:
 
 @functools.lru_cache(8)
 def knees(study: Evidence) -> pd.DataFrame:
-    """Columns ``model``, ``knee``, ``reach``, the ``noise`` and its quarters, ``small``, ``large``.
-
-    The last two are the costs at the smallest and at the largest batch size. A target is seen at a
-    checkpoint, and may have been reached at any step since the one before it: ``reach`` is the
-    largest batch size that may need at most twice the least number of examples all the same.
-
-    The noise scale's median and quarters over all checkpoints of the trials at the cheapest rate
-    of each batch size. An estimate that is not positive could not tell the mean gradient from its
-    noise: the scale is then larger than could be measured, and counts as infinite.
-    """
-    found, frame = costs(study), fixed_sizes(study)
-    chosen = frame.merge(found[["model", "batch_size", "learning_rate"]])
-    since = _before_target(study.results.history, chosen)
-    rows = study.results.history.merge(chosen[["trial", "model"]], on="trial")
-    rows = rows[rows["noise_scale"].notna()]
-    out = []
-    for model, group in found.groupby("model", sort=False):
-        noise = rows.loc[rows["model"] == model, "noise_scale"].astype(float)
-        noise = noise.where(noise > 0, np.inf)
-        # the nearest, because between a number and infinity there is none
-        at = [0.25, 0.5, 0.75]
-        quarters = noise.quantile(at, interpolation="nearest") if len(noise) else [np.nan] * 3
-        low, middle, high = quarters
-        small, large = group.iloc[0], group.iloc[-1]
-        earliest = group.merge(since, on=["model", "batch_size"], how="left")
-        pays = earliest[earliest["since"].fillna(0.0) <= PAYS * group["samples"].min()]
-        reach = float(pays["batch_size"].max())
-        out.append((model, knee(group), reach, middle, low, high, small, large))
-    columns = ["model", "knee", "reach", "noise", "noise_low", "noise_high", "small", "large"]
-    return pd.DataFrame(out, columns=columns)
-
-
-def _before_target(history: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """By ``model`` and ``batch_size`` the median examples at the checkpoint before the target."""
-    columns = ["trial", "model", "batch_size", "samples_to_target"]
-    ends = chosen.loc[chosen["samples_to_target"].notna(), columns]
-    rows = history[["trial", "samples"]].merge(ends, on="trial")
-    rows = rows[rows["samples"] < rows["samples_to_target"]]
-    last = rows.groupby("trial")["samples"].max()
-    # none before: at some step since the start
-    ends = ends.assign(since=ends["trial"].map(last).fillna(0).astype(float))
-    return ends.groupby(["model", "batch_size"])["since"].median().reset_index()
+    """Up to which size larger batches pay, and the noise scale, by ``model``."""
+    return critical_batch_sizes(costs(study), fixed_sizes(study), study.results.history)
 
 
 @functools.lru_cache(8)
@@ -89,8 +55,13 @@ def rules(study: Evidence) -> pd.DataFrame:
 
 
 def answers(study: Evidence) -> list[dict[str, object]]:
-    """By ``model`` its row of `knees` and its ``rules``, each None where there is none."""
+    """By ``model`` its row of `knees` and its ``rules``, each None where there is none.
+
+    With the row of knees the costs at the ``small``est and at the ``large``st batch size.
+    """
     costly = {row["model"]: row for row in knees(study).to_dict("records")}
+    for model, rows in costs(study).groupby("model", sort=False):
+        costly[model] |= {"small": rows.iloc[0], "large": rows.iloc[-1]}
     ruled = dict(iter(rules(study).groupby("model", sort=False)))
     models = dict.fromkeys([*costly, *ruled])
     return [{"model": m, "knee": costly.get(m), "rules": ruled.get(m)} for m in models]

@@ -7,13 +7,11 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmark import results
@@ -263,20 +261,6 @@ def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     kinds = updates.map({True: "at equal updates", False: "at equal examples"})
     return frame.assign(model=frame["model"].map(words) + " " + kinds)
-
-
-def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """``rows`` with ``edge``: ``low`` or ``high`` where a better rate may lie beyond, else empty.
-
-    That is where a row's ``learning_rate`` is the smallest or the largest, or beyond, of those that
-    its group ``by`` was ``tried`` at; a group that was tried at one rate has no edge.
-    """
-    rates = tried.groupby(list(by), dropna=False)["learning_rate"].agg(["min", "max"])
-    ends = rows[list(by)].merge(rates.reset_index(), on=list(by), how="left")
-    rate = rows["learning_rate"].to_numpy(dtype=float)
-    several = ends["min"] < ends["max"]
-    low, high = several & (rate <= ends["min"]), several & (rate >= ends["max"])
-    return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
 
 
 def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:

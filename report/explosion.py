@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import interval, mean
+from benchmark.statistics.explosions import least_exploding_rate
 from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
 from report.evidence import Evidence, share_of, where
 
@@ -52,29 +52,10 @@ def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows[plain], rows[~plain]
 
 
-def missed_by_setting(study: Evidence) -> pd.DataFrame:
-    """`missed` by normalization and clipping, with ``exploded``, ``trials`` and ``missed``."""
-    by, bad = ["normalization", "clipping"], where(study.outcomes, exploded=1)
-    bad = bad.assign(finite=bad["status"].ne("nonfinite"))
-    counts = {
-        "missed": bad.groupby(by)["finite"].sum(),
-        "trials": study.outcomes.groupby(by).size(),
-    }
-    found = interval(bad, "finite", by, statistic=mean)
-    found = found.rename(columns={"estimate": "share", "trials": "exploded"})
-    return found.merge(pd.DataFrame(counts).reset_index(), on=by).astype({"missed": int})
-
-
 def boundary(study: Evidence) -> pd.DataFrame:
-    """Without clipping: the least ``rate`` at which half explode, by normalization, depth and gain.
-
-    NaN where there is none; ``init_gain`` is the gain.
-    """
-    frame = where(mapped(study), clipping="none")
+    """`least_exploding_rate` without clipping, by normalization, depth and gain."""
     keys = ["normalization", "depth", "init_gain"]
-    shares = frame.groupby([*keys, "learning_rate"], sort=False)["exploded"].mean().reset_index()
-    rate = shares["learning_rate"].where(shares["exploded"] >= 0.5)
-    first = shares.assign(rate=rate).groupby(keys, sort=False)["rate"].min().reset_index()
+    first = least_exploding_rate(where(mapped(study), clipping="none"), keys)
     place = {name: i for i, name in enumerate(first["normalization"].unique())}
     by = ["normalization", "depth"]
     return first.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)

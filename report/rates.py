@@ -7,6 +7,8 @@ import functools
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.rates import least_loss_rate
+from benchmark.statistics.sharpness import sharpness_over_edge
 from benchmark.statistics.spans import rate_spans
 from report.evidence import Evidence, where
 from report.prose import name, setting
@@ -68,21 +70,14 @@ def range_tests(study: Evidence, factor: str) -> pd.DataFrame:
     return rows[rows["step"] > 0]
 
 
-def turning(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
-    """Columns ``level``, ``learning_rate``: where each level's median loss is least."""
-    finite = rows[np.isfinite(rows["train_loss"].astype(float))]
-    losses = finite.groupby([factor, "learning_rate"], sort=False)["train_loss"].median()
-    least = losses.reset_index().sort_values("train_loss", kind="stable").drop_duplicates(factor)
-    return least.rename(columns={factor: "level"})[["level", "learning_rate"]]
-
-
 def found_by_range_tests(study: Evidence) -> pd.DataFrame:
     """Columns ``level``, ``ratio``, ``near``: a range test's rate over the grid's best."""
     parts = []
     model = study.outcomes["model"].iloc[0]
     for factor in ("clipping", "normalization"):
         rows = range_tests(study, factor)
-        found = turning(rows[rows["model"] == model], factor)
+        found = least_loss_rate(rows[rows["model"] == model], [factor])
+        found = found.rename(columns={factor: "level"})
         best = spans(study, factor)
         parts.append(found.merge(best[best["model"] == model], on="level"))
     rows = pd.concat(parts, ignore_index=True)
@@ -94,25 +89,8 @@ def found_by_range_tests(study: Evidence) -> pd.DataFrame:
 
 @functools.lru_cache(64)
 def edges(study: Evidence) -> pd.DataFrame:
-    """History of plain trials with sharpness, and ``edge`` = sharpness times rate / 2."""
+    """`sharpness_over_edge` of plain gradient descent without and with batch normalization."""
     chosen = where(
         compared(study, "normalization"), normalization=["none", "batch"], optimizer="sgd"
-    )[["trial", "learning_rate", "normalization", "status"]]
-    chosen = chosen.rename(columns={"learning_rate": "rate"})
-    rows = study.results.history.merge(chosen, on="trial")
-    rows = rows.assign(edge=rows["sharpness"].astype(float) * rows["rate"] / 2)
-    return rows[np.isfinite(rows["edge"]) & (rows["edge"] > 0)]
-
-
-def last_edges(study: Evidence) -> pd.DataFrame:
-    """By ``normalization``: ``trials`` stable to the end, their median ``edge``, share ``above`` 1.
-
-    ``from_rate`` is the smallest rate at which the sharpness is above 2 / rate at the start.
-    """
-    rows = edges(study)
-    last = where(rows, status="stable").sort_values("step").drop_duplicates("trial", keep="last")
-    groups = last.groupby("normalization", sort=False)["edge"]
-    found = groups.agg(trials="size", edge="median", above=lambda edge: (edge > 1).mean())
-    start = where(rows, step=0).groupby(["normalization", "rate"])["edge"].median().reset_index()
-    first = start[start["edge"] > 1].groupby("normalization")["rate"].min()
-    return found.assign(from_rate=first).reset_index()
+    )
+    return sharpness_over_edge(study.results.history, chosen, ["normalization", "status"])

@@ -7,7 +7,8 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, interval, mean
-from report.evidence import Evidence, where, with_edges
+from benchmark.statistics.rates import with_edges
+from report.evidence import Evidence, where
 
 DIMENSIONS = {
     "depth, MLP": ("mlp_deep", "depth", "hidden layers"),

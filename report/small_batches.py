@@ -7,7 +7,8 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison
-from report.evidence import Evidence, by_budget, with_edges
+from benchmark.statistics.rates import with_edges
+from report.evidence import Evidence, by_budget
 
 ARM = ["model", "normalization", "batch_size"]
 

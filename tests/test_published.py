@@ -16,57 +16,13 @@ from pages import evidence_of, page, words
 from benchmark import figures
 from benchmark.records import Study
 from benchmark.results import Results
+from benchmark.statistics.replication import DIFFERS, REPRODUCED, UNTOLD
 from report import evidence, published
 from report.evidence import Evidence
-from report.published import (
-    DIFFERS,
-    NOT_RUN,
-    REPRODUCED,
-    UNTOLD,
-    around,
-    chosen,
-    noise_average,
-    noise_start,
-    verdict,
-)
+from report.published import NOT_RUN, chosen
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = published.published()
-NONE = math.nan, math.nan
-
-
-@pytest.mark.parametrize(
-    ("rule", "value", "noise", "found", "said"),
-    [
-        ("near", 0.80, 0.02, (0.815, 0.81, 0.82), REPRODUCED),
-        ("near", 0.80, 0.02, (0.825, 0.82, 0.83), DIFFERS),
-        # further off than the noise, but seeds scatter as much
-        ("near", 0.80, 0.02, (0.83, 0.79, 0.87), UNTOLD),
-        # near, but seeds scatter more than the source does
-        ("near", 0.80, 0.02, (0.80, 0.77, 0.83), UNTOLD),
-        ("near", 0.80, 0.02, (0.815, 0.805, 0.825), UNTOLD),
-        ("near", 0.80, 0.02, (0.81, *NONE), REPRODUCED),
-        ("near", 0.80, 0.02, (0.83, *NONE), DIFFERS),
-        ("factor", 900, 2, (450.0, *NONE), REPRODUCED),
-        ("factor", 900, 2, (1800.0, *NONE), REPRODUCED),
-        ("factor", 900, 2, (600.0, 460.0, 740.0), REPRODUCED),
-        ("factor", 900, 2, (440.0, 430.0, 450.0), DIFFERS),
-        ("factor", 900, 2, (440.0, -30.0, 910.0), UNTOLD),
-        ("more", 0.0, math.nan, (0.1, 0.05, 0.15), REPRODUCED),
-        ("more", 0.0, math.nan, (0.1, -0.05, 0.25), UNTOLD),
-        ("more", 0.0, math.nan, (0.1, *NONE), UNTOLD),
-        ("more", 0.0, math.nan, (-0.1, -0.15, -0.05), DIFFERS),
-    ],
-)
-def test_verdict(
-    rule: str, value: float, noise: float, found: tuple[float, float, float], said: str
-) -> None:
-    assert verdict(rule, value, noise, found) == said
-
-
-def test_ten_seeds_that_are_all_alike_leave_an_interval() -> None:
-    assert around(0.0, 10) == pytest.approx((0.0, -0.278, 0.278), abs=5e-4)
-    assert around(1.0, 10) == pytest.approx((1.0, 1 - 2 * 0.278, 1.0), abs=1e-3)
 
 
 # what stands in the table of published numbers
@@ -107,43 +63,6 @@ def test_every_source_is_in_the_bibliography_and_every_rule_is_known() -> None:
 
 
 # what is measured
-
-
-def samples(variances: list[float], squares: list[float], seed: int = 0) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "trial": f"t{seed}",
-            "step": range(len(squares)),
-            "gradient_variance": variances,
-            "gradient_squared": squares,
-        }
-    )
-
-
-def test_noise_scales_are_ratios_of_means_over_seeds() -> None:
-    trials = pd.DataFrame({"trial": ["t0", "t1"], "seed": [0, 1]})
-    history = pd.concat(
-        [
-            # a sample whose square is negative, as an unbiased one can be
-            samples([60.0] + 9 * [90.0], [3.0] + 9 * [-0.1], seed=0),
-            samples([40.0] + 9 * [90.0], [1.0] + 9 * [0.3], seed=1),
-        ]
-    )
-    row = NUMBERS.iloc[0]
-    estimate, low, high = noise_start(trials, history, row)
-    assert estimate == pytest.approx(100 / 4)
-    assert 0 < low < estimate < high
-    assert high / estimate == pytest.approx(estimate / low)
-    # four parts of ten samples: the first of three
-    first = (100 + 2 * 180) / (4 + 2 * 0.2)
-    assert noise_average(trials, history, row)[0] == pytest.approx((first + 3 * 180 / 0.2) / 4)
-
-
-def test_noise_scales_of_no_samples_are_none() -> None:
-    trials = pd.DataFrame({"trial": ["t0"], "seed": [0]})
-    history = samples([math.nan], [math.nan])
-    assert math.isnan(noise_start(trials, history, NUMBERS.iloc[0])[0])
-    assert math.isnan(noise_average(trials, history, NUMBERS.iloc[0])[0])
 
 
 def test_clipping_is_paired_by_seed() -> None:
@@ -292,7 +211,7 @@ def test_without_any_study_the_page_gives_both_commands(given: dict[str, Evidenc
 def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evidence]) -> None:
     given["published"] = finished("published", as_published)
     rows = published.measured()
-    drawn = published.differences(rows[rows["measure"] == "accuracy"])
+    drawn = published.drawn(rows[rows["measure"] == "accuracy"], multiples=False)
     assert drawn["estimate"].abs().max() == pytest.approx(0.0, abs=1e-9)
     axis = figures.against_published(drawn, "points").axes[0]
     bands = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
@@ -306,6 +225,6 @@ def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evid
 def test_noise_that_is_a_factor_is_drawn_as_one() -> None:
     row = NUMBERS[NUMBERS["name"] == "MNIST: noise scale over training"]
     found = row.assign(estimate=450.0, low=300.0, high=600.0)
-    drawn = published.multiples(found).iloc[0]
+    drawn = published.drawn(found, multiples=True).iloc[0]
     assert drawn[["value", "from", "to", "estimate"]].tolist() == [1.0, 0.5, 2.0, 0.5]
     assert drawn["name"] == "MNIST: noise scale over training (900)"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -32,12 +31,10 @@ from report import (
     explosion,
     extension,
     index,
-    initialization,
     optimizers,
     prose,
     rates,
     rendering,
-    thresholds,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,20 +243,6 @@ def test_the_page_says_on_how_many_images_layers_are_measured() -> None:
     assert f"of one batch of at most {PROBED_EXAMPLES} images" in text
 
 
-@pytest.mark.parametrize(
-    ("cell", "rate"),
-    [
-        (("none", "he", 2.0), 4.0),
-        (("none", "glorot", 2.0), 2.0),
-        (("none", "torch", 3.0), 1.5),
-        (("weight_norm", "orthogonal", 2.0), 4.0),
-        (("batch", "torch", 5.0), np.pi / (np.pi - 1)),
-    ],
-)
-def test_theory_by_hand(cell: tuple[str, str, float], rate: float) -> None:
-    assert initialization.theory(*cell) == pytest.approx(rate)
-
-
 def test_explosions_that_end_in_finite_numbers_are_counted_as_missed(folder: Path) -> None:
     made_up(folder, real_study("explosion", "smoke"), mixed)
     source = evidence.load("explosion")
@@ -272,33 +255,6 @@ def test_explosions_that_end_in_finite_numbers_are_counted_as_missed(folder: Pat
 def test_no_explosion_is_said_to_be_none(folder: Path) -> None:
     made_up(folder, real_study("explosion", "smoke"), calm)
     assert "None of 8 trials exploded." in says("explosion")
-
-
-def test_cells_of_one_product_are_found(folder: Path) -> None:
-    def clipped(trial: Trial, draw: np.random.Generator) -> str:
-        return "stable"
-
-    study = Study(
-        name="clipping",
-        question="?",
-        factors=[
-            {
-                "clipping": ("global_norm", "normalized"),
-                "clipping_threshold": (0.1, 1.0),
-                "learning_rate": (0.1, 1.0),
-            }
-        ],
-        checkpoints=4,
-    )
-    made_up(folder, study, clipped)
-    path = folder / "clipping" / "trials.parquet"
-    trials = pd.read_parquet(path).assign(clipped_fraction=1.0)
-    write("trials", trials, path, provenance(device="none", study=study.definition()))
-    source = evidence.load("clipping")
-    assert source is not None
-    found = thresholds.same_products(source)
-    # of 0.01, 0.1 (twice for each rule) and 1 all have two cells, 0.1 has four
-    assert dict(zip(found["product"], found["cells"], strict=True)) == {0.01: 2, 0.1: 4, 1.0: 2}
 
 
 def test_the_range_test_is_no_level_of_a_comparison(folder: Path) -> None:
@@ -360,13 +316,6 @@ def test_clippings_are_compared_on_the_networks_that_all_were_run_on(folder: Pat
     assert source is not None
     shares = explosion.by_clipping(source).set_index("clipping")["exploded"]
     assert shares.to_dict() == {"none": 0.0, "global_norm": 0.0}
-
-
-def test_a_rate_on_the_edge_of_those_that_its_group_was_tried_at_is_marked() -> None:
-    tried = pd.DataFrame({"model": [*"aaab"], "learning_rate": [0.1, 1.0, 10.0, 1.0]})
-    rows = pd.DataFrame({"model": [*"aaaab"], "learning_rate": [0.1, 1.0, 10.0, 30.0, 1.0]})
-    found = evidence.with_edges(rows, tried, ["model"])
-    assert found["edge"].tolist() == ["low", "", "high", "high", ""]
 
 
 @pytest.mark.parametrize("name", ["normalization", "scaling", "batch_updates"])
@@ -453,31 +402,12 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
     assert optimizers.plainer(study) == ["lion"]
 
 
-def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target() -> None:
-    history = pd.DataFrame({"trial": [0, 0, 0, 1], "samples": [0, 50, 100, 80]})
-    chosen = pd.DataFrame(
-        {"trial": [0, 1], "model": "mlp", "batch_size": [8, 32], "samples_to_target": [100, 80]}
-    )
-    since = batch_updates._before_target(history, chosen).set_index("batch_size")["since"]
-    assert since.to_dict() == {8: 50.0, 32: 0.0}
-
-
 @pytest.mark.parametrize(
     ("reach", "said"), [(8.0, "8 examples"), (2048.0, "at least 8 and at most 2,048 examples")]
 )
 def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
     parts = rendering.environment().get_template(rendering.PARTS).module
     assert str(parts.size_that_pays({"knee": 8.0, "reach": reach})) == said
-
-
-def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked() -> None:
-    rows = pd.DataFrame(
-        [(1.0, 0.9), (2.0, 0.5), (3.0, 0.4)], columns=["clipping_threshold", "validation"]
-    ).assign(model="mlp", clipping="zclip", learning_rate=0.1, accuracy=0.5, exploded=0)
-    rows = rows.assign(clipped_fraction=0.5)
-    study: Any = Mock(outcomes=rows)
-    (best,) = thresholds.best_cells(study).to_dict("records")
-    assert (best["clipping_threshold"], best["edge"]) == (1.0, True)
 
 
 def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:

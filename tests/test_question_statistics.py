@@ -6,6 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.statistics import (
+    at_the_edge,
+    best_thresholds,
+    by_clipped_half,
+    critical_batch_sizes,
+    equal_products,
+    least_exploding_rate,
+    least_loss_rate,
+    missed_by_nan_test,
+    noise_quartiles,
+    norm_profiles,
+    sharpness_over_edge,
+    theoretical_growth,
+    threshold_cells,
+    with_edges,
+)
 from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
 from benchmark.statistics.spans import rate_spans
 from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
@@ -182,3 +198,152 @@ def test_both_rules_start_at_the_best_rate_of_the_smallest_batch():
     assert found["root"].tolist() == [0.125, 0.25, 0.5]
     assert found["linear_good"].tolist() == [True, False, False]
     assert found["root_good"].tolist() == [True, True, True]
+
+
+@pytest.mark.parametrize(("least", "reach"), [(0.0, 20.0), (600.0, 10.0)])
+def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target(least, reach):
+    runs = RUNS.assign(trial=range(len(RUNS)))
+    costs = cheapest(runs, ["model", "batch_size"], ["learning_rate"])
+    costs = costs.assign(samples=[100.0, 800.0])
+    # the last checkpoint before the target of the larger batches
+    larger = runs[runs["batch_size"] == 20]
+    history = pd.DataFrame({"trial": larger["trial"], "samples": least, "noise_scale": 8.0})
+    runs = runs.assign(samples_to_target=runs["samples_to_target"].fillna(1000.0))
+    (row,) = critical_batch_sizes(costs, runs, history).to_dict("records")
+    assert (row["knee"], row["reach"]) == (10.0, reach)
+    assert (row["noise"], row["noise_low"], row["noise_high"]) == (8.0, 8.0, 8.0)
+
+
+def test_noise_that_is_not_positive_is_too_large_to_be_measured():
+    history = pd.DataFrame({"model": [*"aabbb"], "noise_scale": [2.0, NAN, -1.0, 3.0, -5.0]})
+    found = noise_quartiles(history, ["model"]).set_index("model")
+    assert found["noise"].tolist() == [2.0, math.inf]
+    assert found.loc["b", "noise_low"] == 3.0
+
+
+def clipped(threshold: float, rate: float, rule: str, **columns: object) -> dict[str, object]:
+    cell = {"model": "mlp", "clipping": rule, "clipping_threshold": threshold}
+    ends = {"accuracy": 0.5, "validation": 0.5, "exploded": 0, "learned": 1, "optimizer": "sgd"}
+    return cell | ends | {"learning_rate": rate, "clipped_fraction": 1.0} | columns
+
+
+def test_cells_of_one_product_are_found():
+    rows = [
+        clipped(threshold, rate, rule)
+        for rule in ("global_norm", "normalized")
+        for threshold in (0.1, 1.0)
+        for rate in (0.1, 1.0)
+    ]
+    # neither rules that bound no whole norm, nor those that seldom act, nor other optimizers
+    rows += [
+        clipped(1.0, 1.0, "value"),
+        clipped(10.0, 1.0, "global_norm", clipped_fraction=0.5),
+        clipped(10.0, 1.0, "normalized", optimizer="adam"),
+    ]
+    found = equal_products(pd.DataFrame(rows))
+    # of 0.01, 0.1 (twice for each rule) and 1 all have two cells, 0.1 has four
+    assert dict(zip(found["product"], found["cells"], strict=True)) == {0.01: 2, 0.1: 4, 1.0: 2}
+
+
+def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked():
+    accuracies = {1.0: 0.9, 2.0: 0.5, 3.0: 0.4}
+    rows = [clipped(c, 0.1, "zclip", validation=value) for c, value in accuracies.items()]
+    rows += [clipped(c, 1.0, "zclip", validation=1 - (c - 2) ** 2) for c in accuracies]
+    found = best_thresholds(threshold_cells(pd.DataFrame(rows))).set_index("learning_rate")
+    assert found["clipping_threshold"].to_dict() == {0.1: 1.0, 1.0: 2.0}
+    assert found["edge"].to_dict() == {0.1: True, 1.0: False}
+
+
+def test_only_rates_with_trials_on_both_sides_of_half_are_compared():
+    cells = [(0.1, 0.9, 0.5), (0.1, 0.2, 0.75), (0.1, 0.5, 0.25), (1.0, 0.9, 0.5)]
+    rows = [clipped(1.0, r, "value", clipped_fraction=f, accuracy=a) for r, f, a in cells]
+    (row,) = by_clipped_half(pd.DataFrame(rows)).to_dict("records")
+    assert (row["learning_rate"], row["trials_more"], row["trials_less"]) == (0.1, 1, 2)
+    assert (row["accuracy_more"], row["accuracy_less"]) == (0.5, 0.5)
+
+
+def test_a_rate_on_the_edge_of_those_that_its_group_was_tried_at_is_marked():
+    tried = pd.DataFrame({"model": [*"aaab"], "learning_rate": [0.1, 1.0, 10.0, 1.0]})
+    rows = pd.DataFrame({"model": [*"aaaab"], "learning_rate": [0.1, 1.0, 10.0, 30.0, 1.0]})
+    found = with_edges(rows, tried, ["model"])
+    assert found["edge"].tolist() == ["low", "", "high", "high", ""]
+
+
+@pytest.mark.parametrize(
+    ("cell", "rate"),
+    [
+        (("none", 2.0, "he"), 4.0),
+        (("none", 2.0, "glorot"), 2.0),
+        (("none", 3.0, "torch"), 1.5),
+        (("weight_norm", 2.0, "orthogonal"), 4.0),
+        (("batch", 5.0, "torch"), np.pi / (np.pi - 1)),
+    ],
+)
+def test_theory_by_hand(cell: tuple[str, float, str], rate: float):
+    assert theoretical_growth(*cell) == pytest.approx(rate)
+
+
+def test_the_edge_of_stability_is_read_off_stable_trials_and_the_start():
+    trials = pd.DataFrame(
+        {
+            "trial": [*"abc"],
+            "learning_rate": [0.1, 1.0, 1.0],
+            "normalization": "none",
+            "status": ["stable", "stable", "dead"],
+        }
+    )
+    cells = [("a", 0, 10.0), ("a", 9, 24.0), ("b", 0, 4.0), ("b", 9, 1.5), ("c", 0, 8.0)]
+    cells += [("c", 9, math.inf), ("a", 5, NAN)]
+    history = pd.DataFrame(cells, columns=["trial", "step", "sharpness"])
+    rows = sharpness_over_edge(history, trials, ["normalization", "status"])
+    assert rows["edge"].tolist() == pytest.approx([0.5, 1.2, 2.0, 0.75, 4.0])
+    (row,) = at_the_edge(rows, ["normalization"]).to_dict("records")
+    assert (row["trials"], row["above"], row["from_rate"]) == (2, 0.5, 1.0)
+    assert row["edge"] == pytest.approx((1.2 + 0.75) / 2)
+
+
+def test_norms_by_layer_are_root_mean_squares_over_the_last_hidden_one():
+    trials = pd.DataFrame({"trial": [*"ab"], "init_gain": 1.0, "depth": 2})
+    layers = pd.DataFrame(
+        {
+            "trial": [*"aaabbb", "a"],
+            "step": [0] * 6 + [7],
+            "layer_index": [1, 2, 3] * 2 + [1],
+            "backprop_norm": [6.0, 1.0, 9.0, 8.0, 1.0, 9.0, 100.0],
+        }
+    )
+    found = norm_profiles(layers, trials, ["init_gain"], ["backprop_norm"])
+    assert found["layer_index"].tolist() == [1, 2]
+    assert found["backprop_norm"].tolist() == pytest.approx([math.sqrt(50), 1.0])
+
+
+def test_explosions_that_a_test_for_nan_misses_are_counted():
+    rows = pd.DataFrame(
+        {
+            "clipping": ["none"] * 4 + ["value"],
+            "status": ["dead", "nonfinite", "nonfinite", "stable", "stable"],
+            "exploded": [1, 1, 1, 0, 0],
+            "seed": [0, 0, 1, 1, 0],
+        }
+    )
+    (row,) = missed_by_nan_test(rows, ["clipping"]).to_dict("records")
+    assert (row["clipping"], row["missed"], row["exploded"], row["trials"]) == ("none", 1, 3, 4)
+    assert row["share"] == pytest.approx(1 / 3)
+    assert 0 <= row["low"] < row["share"] < row["high"] <= 1
+
+
+def test_the_least_rate_at_which_half_explode():
+    rates = {0.1: [0, 0], 1.0: [0, 1], 10.0: [1, 1]}
+    rows = [("none", r, e) for r, ends in rates.items() for e in ends]
+    rows += [("batch", r, 0) for r in rates]
+    frame = pd.DataFrame(rows, columns=["normalization", "learning_rate", "exploded"])
+    found = least_exploding_rate(frame, ["normalization"])
+    assert found["rate"].tolist() == pytest.approx([1.0, NAN], nan_ok=True)
+
+
+def test_the_rate_of_the_least_median_loss():
+    rows = [(0.1, 2.0), (0.1, 4.0), (1.0, 1.0), (1.0, 3.0), (10.0, math.inf), (10.0, 1.5)]
+    history = pd.DataFrame(rows, columns=["learning_rate", "train_loss"]).assign(model="mlp")
+    assert least_loss_rate(history, ["model"])["learning_rate"].tolist() == [10.0]
+    finite = history[history["learning_rate"] < 10]
+    assert least_loss_rate(finite, ["model"])["learning_rate"].tolist() == [1.0]

@@ -7,14 +7,25 @@ share their seeds (`benchmark.statistics.seeds`). Groups come in the order in wh
 appear in the frame.
 """
 
-from benchmark.statistics.clipped import clipping_facts, percentile_rule, spike_scores
+from benchmark.statistics.clipped import (
+    best_thresholds,
+    by_clipped_half,
+    clipping_facts,
+    equal_products,
+    percentile_rule,
+    spike_scores,
+    threshold_cells,
+)
 from benchmark.statistics.depth import (
     depth_growth,
+    norm_profiles,
     theoretical_growth,
     theoretical_recurrent_growth,
     theoretical_residual_growth,
 )
+from benchmark.statistics.explosions import least_exploding_rate, missed_by_nan_test
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
+from benchmark.statistics.noise import gradient_samples, noise_quartiles, noise_scale
 from benchmark.statistics.outcomes import (
     able,
     best_so_far,
@@ -40,16 +51,20 @@ from benchmark.statistics.rates import (
     cross_fitted,
     largest_stable_rate,
     learning_rate_sensitivity,
+    least_loss_rate,
     rate_scores,
     stable_range,
     usable_decades,
+    with_edges,
 )
+from benchmark.statistics.replication import replicates
 from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
 from benchmark.statistics.searches import expected_best, expected_best_curve
 from benchmark.statistics.seeds import (
     CONFIDENCE,
     interquartile_mean,
     interval,
+    jackknifed,
     left_open,
     mean,
     over_cells_and_seeds,
@@ -58,9 +73,12 @@ from benchmark.statistics.seeds import (
     proportion,
     share,
     smallest_detectable,
+    unanimous,
 )
+from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
 from benchmark.statistics.spans import rate_spans
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
+from benchmark.statistics.targets import cheapest, critical_batch_sizes, scaled_rates
 
 __all__ = [
     "CONFIDENCE",
@@ -68,28 +86,42 @@ __all__ = [
     "STRICTEST",
     "able",
     "at_spike_level",
+    "at_the_edge",
     "best_per_arm",
     "best_so_far",
+    "best_thresholds",
     "bootstrap",
+    "by_clipped_half",
+    "cheapest",
     "chosen_rates",
     "clipping_facts",
     "completeness",
     "copies",
+    "critical_batch_sizes",
     "cross_fitted",
     "depth_growth",
+    "equal_products",
     "expected_best",
     "expected_best_curve",
     "explosion_onset",
     "fanova",
+    "gradient_samples",
     "holm",
     "idle",
     "interquartile_mean",
     "interval",
+    "jackknifed",
     "largest_stable_rate",
     "learning_rate_sensitivity",
+    "least_exploding_rate",
+    "least_loss_rate",
     "left_open",
     "main_effects",
     "mean",
+    "missed_by_nan_test",
+    "noise_quartiles",
+    "noise_scale",
+    "norm_profiles",
     "outcomes",
     "over_cells_and_seeds",
     "over_seeds",
@@ -103,8 +135,11 @@ __all__ = [
     "proportion",
     "rate_scores",
     "rate_spans",
+    "replicates",
     "resample",
+    "scaled_rates",
     "share",
+    "sharpness_over_edge",
     "sign_flip",
     "smallest_detectable",
     "spike_level_sensitivity",
@@ -114,6 +149,9 @@ __all__ = [
     "theoretical_growth",
     "theoretical_recurrent_growth",
     "theoretical_residual_growth",
+    "threshold_cells",
     "tied_with_best",
+    "unanimous",
     "usable_decades",
+    "with_edges",
 ]

@@ -13,6 +13,11 @@ from benchmark.statistics.seeds import interval, mean, over_seeds
 
 AGGRESSIVE = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
+ALWAYS = 0.9
+"""Share of clipped steps from which on a rule counts as always acting."""
+BOUNDING = ("global_norm", "normalized")
+"""Rules that give the whole gradient the norm c wherever they act."""
+CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
 
 
 def clipping_facts(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:
@@ -76,3 +81,58 @@ def spike_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     found = found.rename(columns={"trials": "measured"})
     joined = trials.merge(found, on=list(by), how="left")
     return joined.assign(measured=joined["measured"].fillna(0).astype(int))
+
+
+def threshold_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy, validation, clipped share and explosions by clipping, threshold and rate.
+
+    Columns `CELL`, ``accuracy``, ``validation``, ``clipped_fraction``, ``exploded``.
+    """
+    values = ["accuracy", "validation", "clipped_fraction", "exploded"]
+    return frame.groupby(CELL, sort=False, dropna=False)[values].mean().reset_index()
+
+
+def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:
+    """The row of `threshold_cells` that validation chooses for each model, clipping and rate.
+
+    ``edge`` says that it is the smallest or the largest of several that were tried there, so that a
+    better one may lie beyond.
+    """
+    by = ["model", "clipping", "learning_rate"]
+    tried, threshold = cells.groupby(by)["clipping_threshold"], cells["clipping_threshold"]
+    least, most = tried.transform("min"), tried.transform("max")
+    edge = (least < most) & ((threshold == least) | (threshold == most))
+    rows = cells.assign(edge=edge).sort_values("validation", ascending=False, kind="stable")
+    return rows.drop_duplicates(by)
+
+
+def by_clipped_half(frame: pd.DataFrame, by: str = "learning_rate") -> pd.DataFrame:
+    """How trials end of which more, and of which less than half of the steps are clipped.
+
+    Columns ``by``, and ``trials``, ``learned`` and ``accuracy`` (means), each with ``_more`` and
+    ``_less``. Levels of ``by`` that lack either side have no row.
+    """
+    rows = frame.assign(side=np.where(frame["clipped_fraction"] > AGGRESSIVE, "more", "less"))
+    groups = rows.groupby([by, "side"])
+    found = groups[["learned", "accuracy"]].mean().assign(trials=groups.size()).unstack()
+    found.columns = pd.Index([f"{value}_{side}" for value, side in found.columns])
+    columns = [f"{v}_{s}" for v in ("trials", "learned", "accuracy") for s in ("more", "less")]
+    return found.reindex(columns=columns).dropna().reset_index()
+
+
+def equal_products(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``model``, ``product``, ``cells``, ``low``, ``high``: is clipping a learning rate?
+
+    Where a rule that gives the whole gradient the norm c clips at least nine steps in ten of plain
+    gradient descent, rate times c is the length of a step. Of the `threshold_cells` where it does
+    so, ``low`` and ``high`` are the least and the greatest mean accuracy among those with the same
+    ``product`` of rate and threshold; products with one cell are left out.
+    """
+    rows = frame[frame["optimizer"].eq("sgd") & frame["clipping"].isin(BOUNDING)]
+    found = threshold_cells(rows)
+    found = found[found["clipped_fraction"] >= ALWAYS]
+    product = found["learning_rate"] * found["clipping_threshold"]
+    found = found.assign(product=[float(f"{value:.3g}") for value in product])
+    groups = found.groupby(["model", "product"])["accuracy"]
+    out = groups.agg(cells="size", low="min", high="max").reset_index()
+    return out[out["cells"] > 1].reset_index(drop=True)

@@ -12,6 +12,8 @@ from benchmark.statistics.seeds import over_seeds
 
 NORMAL = np.linspace(-8, 8, 4001)
 """Points over which functions of a standard normal number are averaged, by its density."""
+VARIANCE = {"he": 2.0, "orthogonal": 2.0, "glorot": 1.0, "torch": 1 / 3}
+"""sigma_w^2 at gain 1: variance of a hidden weight times its fan-in, between equal widths."""
 
 
 def depth_growth(
@@ -61,18 +63,21 @@ def _rate_of(norms: np.ndarray, hidden_layers: int) -> Callable[[np.ndarray], np
     return rate
 
 
-def theoretical_growth(normalization: str, gain: float) -> float:
+def theoretical_growth(normalization: str, gain: float, initialization: str = "he") -> float:
     """Growth rate a layer of wide ReLU networks at initialization; NaN where there is no formula.
 
-    Without normalization sigma_w^2 / 2, sigma_w^2 = 2 gain^2 being the variance of a weight times
-    its fan-in: gain^2. With batch normalization pi / (pi - 1), whatever the gain
-    (Yang et al. 2019, 1902.08129).
+    Without normalization sigma_w^2 / 2, sigma_w^2 being the variance of a weight times its fan-in:
+    gain^2 after He's and an orthogonal initialization, half of that after Glorot's between equal
+    widths, a sixth after PyTorch's default. With weight normalization the same, because it is the
+    same function of the same weights at the start. With batch normalization pi / (pi - 1), whatever
+    the gain (Yang et al. 2019, 1902.08129).
 
-    >>> theoretical_growth("none", 1.5)
-    2.25
+    >>> theoretical_growth("none", 1.5), theoretical_growth("none", 2.0, "glorot")
+    (2.25, 2.0)
     """
-    formulas = {"none": gain**2, "batch": math.pi / (math.pi - 1)}
-    return formulas.get(normalization, math.nan)
+    if normalization in ("none", "weight_norm"):
+        return gain**2 * VARIANCE.get(initialization, math.nan) / VARIANCE["he"]
+    return math.pi / (math.pi - 1) if normalization == "batch" else math.nan
 
 
 def theoretical_recurrent_growth(gain: float, input_squares: Sequence[float]) -> np.ndarray:
@@ -112,3 +117,22 @@ def theoretical_residual_growth(gain: float) -> float:
     2.0
     """
     return 1 + gain**4
+
+
+def norm_profiles(
+    layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str], kinds: Sequence[str]
+) -> pd.DataFrame:
+    """Columns ``by``, ``depth``, ``layer_index``, and each of ``kinds`` over the last hidden layer.
+
+    Root mean squares over the group's trials of norms by layer at step 0: of the columns ``kinds``
+    of the table ``layers``, ``backprop_norm`` say. The classifier, which has an initialization of
+    its own, is left out.
+    """
+    by = [*by, "depth"]
+    rows = layers.merge(trials[["trial", *by]], on="trial")
+    rows = rows[(rows["step"] == 0) & (rows["layer_index"] <= rows["depth"])]
+    squares = rows.assign(**{kind: rows[kind].astype(float) ** 2 for kind in kinds})
+    groups = squares.groupby([*by, "layer_index"], sort=False)[list(kinds)]
+    means = groups.mean().pow(0.5).reset_index()
+    last = means.sort_values("layer_index").groupby(by, sort=False)[list(kinds)].transform("last")
+    return means.assign(**{kind: means[kind] / last[kind] for kind in kinds})

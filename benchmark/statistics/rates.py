@@ -176,3 +176,39 @@ def learning_rate_sensitivity(frame: pd.DataFrame, by: Sequence[str]) -> pd.Data
     levels = _by_level(frame, by, ["learning_rate"])
     loss = levels.groupby(list(by), sort=False, dropna=False)["objective"]
     return (loss.mean() - loss.min()).rename("sensitivity").reset_index()
+
+
+def least_loss_rate(history: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``learning_rate``: where the median training loss of range tests is least.
+
+    ``history`` has the checkpoints of runs during which the rate rises (Smith 2017, 1506.01186);
+    losses that are not finite are left out.
+
+    >>> history = pd.DataFrame(
+    ...     {"model": "mlp", "learning_rate": [0.1, 1.0, 10.0], "train_loss": [2.0, 1.0, np.inf]}
+    ... )
+    >>> least_loss_rate(history, ["model"])["learning_rate"].tolist()
+    [1.0]
+    """
+    finite = history[np.isfinite(history["train_loss"].astype(float))]
+    losses = finite.groupby([*by, "learning_rate"], sort=False)["train_loss"].median()
+    least = losses.reset_index().sort_values("train_loss", kind="stable").drop_duplicates(list(by))
+    return least[[*by, "learning_rate"]]
+
+
+def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """``rows`` with ``edge``: ``low`` or ``high`` where a better rate may lie beyond, else empty.
+
+    That is where a row's ``learning_rate`` is the smallest or the largest, or beyond, of those that
+    its group ``by`` was ``tried`` at; a group that was tried at one rate has no edge.
+
+    >>> tried = pd.DataFrame({"model": "mlp", "learning_rate": [0.1, 1.0]})
+    >>> with_edges(tried, tried, ["model"])["edge"].tolist()
+    ['low', 'high']
+    """
+    rates = tried.groupby(list(by), dropna=False)["learning_rate"].agg(["min", "max"])
+    ends = rows[list(by)].merge(rates.reset_index(), on=list(by), how="left")
+    rate = rows["learning_rate"].to_numpy(dtype=float)
+    several = ends["min"] < ends["max"]
+    low, high = several & (rate <= ends["min"]), several & (rate >= ends["max"])
+    return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))

@@ -152,6 +152,26 @@ def left_out(estimate: float, without: np.ndarray) -> Ends:
     return _ends(estimate, variance_of(without, abs(estimate)), len(without) - 1)
 
 
+def jackknifed(frame: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Ends:
+    """Any ``statistic`` of a frame of trials, with its 95% interval over the column ``seed``.
+
+    Each seed is left out with all its rows. Where the statistic is positive, with and without each
+    seed, the interval is that of its logarithm: its ends are then positive too, and lie about it by
+    one factor, as suits a ratio.
+
+    >>> frame = pd.DataFrame({"seed": [0, 1], "loss": [1.0, 4.0]})
+    >>> jackknifed(frame, lambda rows: rows["loss"].mean())[0]
+    2.5
+    """
+    seeds = frame["seed"].unique()
+    without = [statistic(frame[frame["seed"] != s]) for s in seeds] if len(seeds) > 1 else []
+    whole = float(statistic(frame))
+    if not min(whole, *without, math.inf) > 0:
+        return left_out(whole, np.array(without))
+    _, low, high = map(math.exp, left_out(math.log(whole), np.log(without)))
+    return whole, low, high
+
+
 def _ends(estimate: float, variance: float, freedom: float) -> Ends:
     if not (math.isfinite(variance) and variance > 0 and freedom > 0):
         return estimate, math.nan, math.nan
@@ -199,6 +219,20 @@ def left_open(events: int, seeds: int) -> float:
     0.278
     """
     return wilson(0.0, independent(events, seeds))[2]
+
+
+def unanimous(estimate: float, events: int, seeds: int) -> Ends:
+    """The 95% interval of a difference of shares, from -1 to 1, that is the same in all ``events``.
+
+    The score interval of a difference of paired shares (Tango 1998,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B): the ``estimate`` as it
+    would be if the share of others that so many events leave open had gone the other way.
+
+    >>> [round(end, 2) for end in unanimous(1.0, 10, 10)]
+    [1.0, 0.44, 1.0]
+    """
+    other = left_open(events, seeds)
+    return estimate, estimate - other * (estimate + 1), estimate + other * (1 - estimate)
 
 
 def proportion(successes: int, total: int) -> Ends:

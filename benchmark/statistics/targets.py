@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.noise import noise_quartiles
+
 COSTS = ("steps", "samples", "seconds")
 PAYS = 2.0
 """Times the least number of examples up to which a larger batch still pays: at the critical batch
@@ -77,3 +79,40 @@ def scaled_rates(ranges: pd.DataFrame) -> pd.DataFrame:
         good = (rate >= rows["low_rate"] * 0.999) & (rate <= rows["high_rate"] * 1.001)
         rows = rows.assign(**{name: rate, f"{name}_good": good})
     return rows
+
+
+def critical_batch_sizes(
+    costs: pd.DataFrame, trials: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
+) -> pd.DataFrame:
+    """Columns ``by``, ``knee``, ``reach``, ``noise``, ``noise_low``, ``noise_high``.
+
+    Up to which batch size larger batches pay. ``costs`` is what `cheapest` gives of ``trials`` by
+    group, batch size and learning rate. ``knee`` is its `knee`. A target is seen at a checkpoint,
+    and may have been reached at any step since the one before it: ``reach`` is the largest batch
+    size that may need at most twice the least number of examples all the same. Beside them the
+    quartiles of the noise scale (`benchmark.statistics.noise.noise_quartiles`) over all checkpoints
+    of the trials at the cheapest rates, which theory expects to be of that size.
+    """
+    cell = [*by, "batch_size"]
+    chosen = trials.merge(costs[[*cell, "learning_rate"]])
+    earliest = costs.merge(_before_target(history, chosen, cell), on=cell, how="left")
+    least = earliest.groupby(list(by))["samples"].transform("min")
+    pays = earliest[earliest["since"].fillna(0.0) <= PAYS * least]
+    reach = pays.groupby(list(by))["batch_size"].max().astype(float).rename("reach")
+    knees = [(*key, knee(rows)) for key, rows in costs.groupby(list(by), sort=False)]
+    found = pd.DataFrame(knees, columns=[*by, "knee"]).merge(reach.reset_index(), on=list(by))
+    noise = noise_quartiles(history.merge(chosen[["trial", *by]], on="trial"), by)
+    return found.merge(noise, on=list(by), how="left")
+
+
+def _before_target(
+    history: pd.DataFrame, chosen: pd.DataFrame, cell: Sequence[str]
+) -> pd.DataFrame:
+    """By ``cell`` the median examples ``since`` which a trial may have reached the target."""
+    reached = chosen["samples_to_target"].notna()
+    ends = chosen.loc[reached, ["trial", *cell, "samples_to_target"]]
+    rows = history[["trial", "samples"]].merge(ends, on="trial")
+    last = rows[rows["samples"] < rows["samples_to_target"]].groupby("trial")["samples"].max()
+    # none before: at some step since the start
+    ends = ends.assign(since=ends["trial"].map(last).fillna(0).astype(float))
+    return ends.groupby(list(cell))["since"].median().reset_index()
