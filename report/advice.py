@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import interval, mean
+from benchmark.statistics import interval, mean, speed
 from report.evidence import Evidence
 from report.prose import name
 
@@ -71,18 +71,7 @@ def slower(study: Evidence) -> pd.DataFrame:
     return tenth[keys].merge(frame, on=keys)
 
 
-def costs(timings: pd.DataFrame, factors: tuple[str, ...] = ("clipping",)) -> pd.DataFrame:
-    """Added processor time of each strategy: ``milliseconds`` a step and ``share`` of one.
-
-    For one network alone, medians over turns with the baseline; columns ``workload``, ``network``,
-    ``factor``, ``level``, ``milliseconds``, ``share``.
-    """
-    rows = timings[timings["what"].eq("strategies") & timings["factor"].isin(factors)]
-    rows = rows[rows["trials_together"] == 1]
-    step = rows["cpu_seconds"] / rows["steps"]
-    base = rows["baseline_cpu_seconds"] / rows["baseline_steps"]
-    rows = rows.assign(milliseconds=1e3 * (step - base), share=step / base - 1)
-    by = ["workload", "factor", "arm"]
-    found = rows.groupby(by, sort=False)[["milliseconds", "share"]].median().reset_index()
-    found["network"] = found["workload"].str.split("_").str[0].map(name)
-    return found.rename(columns={"arm": "level"})
+def costs(timings: pd.DataFrame, factors: tuple[str, ...]) -> pd.DataFrame:
+    """`speed.added_time` with the ``network`` in words."""
+    found = speed.added_time(timings, factors)
+    return found.assign(network=found["workload"].str.split("_").str[0].map(name))

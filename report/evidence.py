@@ -20,6 +20,7 @@ from benchmark.project import CHECKOUT
 from benchmark.records import CONFIGURATION, SELECT
 from benchmark.records.rates import SHARED
 from benchmark.statistics import at_spike_level, completeness, outcomes, share
+from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
 from report.prose import listing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,8 +49,6 @@ FILES = ("plan", "trials", "history", "layers", "labelled_steps", "alarms", "mea
 """Tables that a study may have, in the order in which their hashes are listed."""
 ABSOLUTE = re.compile(r"(--results[ =])('/[^']*'|/\S*)")
 """A results folder as a path of the machine that the study ran on."""
-TIMES = {"x1": 1, "x3": 3, "x10": 10}
-"""Arms of trials at a multiple of a rate that others had found."""
 DEFAULT_SCALE = "quick"
 """Of a study script, where its command line names none."""
 
@@ -141,8 +140,8 @@ class Evidence:
         return self._at(SHARED)
 
     def _at(self, prefix: str) -> pd.DataFrame:
-        times = self.outcomes["arm"].map({f"{prefix}{arm}": times for arm, times in TIMES.items()})
-        return self.outcomes.assign(times=times).dropna(subset=["times"]).astype({"times": int})
+        rows = in_relative_arms(self.outcomes, prefix)
+        return rows[rows["times"].isin(MULTIPLES)].astype({"times": int})
 
     @cached_property
     def mapped(self) -> pd.DataFrame:
@@ -162,24 +161,19 @@ class Evidence:
         return ABSOLUTE.sub(lambda found: found.group(1) + folder, made)
 
     @property
-    def makers(self) -> list[dict[str, Any]]:
-        """What made the rows: the latest run first, then those that it went on from."""
-        return [self.metadata, *reversed(self.metadata.get("earlier_makers", []))]
-
-    @property
     def commit(self) -> str:
         """Seven digits of each maker's commit, marked where the sources had been changed."""
         changed = {True: " with local changes", False: ""}
         commits = [
             f"{str(m.get('commit', 'unknown'))[:7]}{changed[bool(m.get('dirty'))]}"
-            for m in self.makers
+            for m in self.results.makers
         ]
         return listing(dict.fromkeys(commits))
 
     @property
     def device(self) -> str:
         """On what each maker trained."""
-        return listing(dict.fromkeys(str(m.get("device", "unknown")) for m in self.makers))
+        return listing(dict.fromkeys(str(m.get("device", "unknown")) for m in self.results.makers))
 
     @property
     def scale(self) -> str:

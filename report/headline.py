@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
-from report.evidence import TIMES, Evidence, where
+from report.evidence import Evidence, where
 from report.prose import listing, name, phrase, rate
 
 SETTING = ["dataset", "model", "normalization"]
 NETWORK = ["model", "normalization"]
-MULTIPLES = list(TIMES.values())
+MULTIPLES = (1, 3, 10)
 ENDS = ["effect", "low", "high"]
 BEST = "its best rate"
 """In the place of a clipping: the network without any, at its best rate."""

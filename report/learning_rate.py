@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from benchmark.statistics import (
+    breaking_rate,
     explosion_onset,
     fanova,
     main_effects,
@@ -21,28 +21,13 @@ UNTAUGHT = ("random", "quasi-random")
 """Samplers that do not learn from their trials, which importance needs."""
 
 
-def breaking_rate(shares: pd.Series) -> float:
-    """Smallest rate from which on more than half of the trials explode.
-
-    ``shares`` are shares of exploded trials, indexed by learning rate; NaN where at most half
-    explode at the largest rate.
-    """
-    broken = np.nan
-    for rate, share in shares.sort_index(ascending=False).items():
-        if share <= 0.5:
-            break
-        broken = float(rate)
-    return broken
-
-
 def best_rates(study: Evidence) -> pd.DataFrame:
     """Without clipping, by model: the best rate and that from which on most trials explode."""
     frame = study.outcomes[study.outcomes["clipping"] == "none"]
     if frame.empty:
         return pd.DataFrame()
-    shares = frame.groupby(["model", "learning_rate"], sort=False)["exploded"].mean()
-    found = stable_range(frame, ["model"])
-    return found.assign(broken=[breaking_rate(shares[model]) for model in found["model"]])
+    broken = breaking_rate(frame, ["model"]).rename(columns={"rate": "broken"})
+    return stable_range(frame, ["model"]).merge(broken, on="model")
 
 
 def onsets(study: Evidence) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from report.evidence import Evidence, where
 from report.prose import name
 
 BASELINE = "float32"
+SAME = ("init_gain", "learning_rate", "seed")
+"""What trials of the map that differ in precision alone have in common."""
 
 
 @functools.lru_cache(8)
@@ -69,19 +71,3 @@ def by_gain(study: Evidence) -> pd.DataFrame:
     joined = best.merge(shares.reset_index(), on=keys).rename(columns={"estimate": "accuracy"})
     order = {level: i for i, level in enumerate(rows["precision"].unique())}
     return joined.sort_values(keys, key=lambda c: c.map(order) if c.name == keys[1] else c)
-
-
-def broke(study: Evidence) -> pd.DataFrame:
-    """By ``precision``: how many of the map's trials stopped being finite where single did not.
-
-    Columns ``precision``, ``trials`` (that stayed finite in single precision) and ``broke``.
-    """
-    rows, keys = study.mapped, ["init_gain", "learning_rate", "seed"]
-    ended = rows.assign(nonfinite=rows["status"].eq("nonfinite").astype(float)).pivot_table(
-        "nonfinite", keys, "precision", aggfunc="max", sort=False
-    )
-    if BASELINE not in ended:
-        return pd.DataFrame()
-    whole = ended[ended[BASELINE] == 0].drop(columns=BASELINE)
-    counts = pd.DataFrame({"trials": whole.count(), "broke": whole.sum().astype(int)})
-    return counts.rename_axis("precision").reset_index()

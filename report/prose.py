@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.figures import title, words
+from benchmark.figures import words
+from benchmark.figures.phrases import phrase
 from report.text import Markdown, code
 
 Row = Mapping[str, Any]
@@ -28,38 +29,6 @@ DASH = "–"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NUMERIC = re.compile(rf"(?: to | \(edge\)|[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p])*")
 """Cells of a column of numbers and of ranges of numbers."""
-
-PHRASES = {
-    ("clipping", "none"): "no clipping",
-    ("clipping", "update_rms"): "clipping the update's RMS",
-    ("clipping", "normalized"): "normalized gradients",
-    ("clipping", "skip_step"): "skipping steps",
-    ("clipping", "autoclip"): "AutoClip",
-    ("clipping", "zclip"): "ZClip",
-    ("clipping", "zclip_capped"): "capped ZClip",
-    ("clipping", "adagc"): "AdaGC",
-    ("normalization", "none"): "no normalization",
-    ("normalization", "weight_norm"): "weight normalization",
-    ("normalization", "weight_standardization"): "weight standardization",
-    ("batch_policy", "fixed"): "a fixed batch size",
-    ("batch_policy", "full"): "full batches",
-    ("batch_policy", "accumulate"): "accumulation",
-    ("batch_policy", "doubling"): "doubling",
-}
-HYPHENATED = {"global_norm": "global-norm", "per_layer_norm": "per-layer-norm"}
-
-
-def phrase(factor: str, level: object) -> str:
-    """A level of a factor as a sentence can use it.
-
-    >>> phrase("clipping", "global_norm"), phrase("normalization", "none")
-    ('global-norm clipping', 'no normalization')
-    """
-    if found := PHRASES.get((factor, str(level))) or title(level):
-        return found
-    if factor in ("clipping", "normalization"):
-        return f"{HYPHENATED.get(str(level), name(level))} {factor}"
-    return name(level)
 
 
 def setting(factor: str, level: object) -> str:

@@ -58,24 +58,15 @@ def _ratio(row: dict[Hashable, Any], value: str) -> str:
 
 
 def arms(timings: pd.DataFrame) -> pd.DataFrame:
-    """Every program, the engine with one trial at a time and with as many together as is best."""
-    rows = throughput(timings)
-    engine = rows[rows["arm"] == "engine"]
-    best = engine.loc[engine.groupby(["workload", "processes"])["seconds"].idxmin()]
-    shown = [rows[rows["arm"] != "engine"], engine[engine["trials_together"] == 1], best]
-    return pd.concat(shown).drop_duplicates(speed.WAY).sort_index(kind="stable")
+    """`speed.ways_of_note`, with labels."""
+    return speed.ways_of_note(throughput(timings))
 
 
 def machine(timings: pd.DataFrame) -> pd.DataFrame:
-    """The engine's best with the machine's own products in ``square`` and ``products`` Gflop/s."""
+    """The engine's best with the machine's own rates, and the workload in ``words``."""
     best = speed.best_ways(speed.throughput(timings))
-    best = best.assign(words=best["workload"].map(WORKLOADS))
-    rows = timings[timings["what"].eq("machine") & timings["processes"].eq(best["processes"].max())]
-    rate = rows["operations"] / rows["seconds"] / 1e9
-    return best.merge(
-        rate.groupby([rows["workload"], rows["arm"]]).median().unstack().reset_index(),
-        on="workload",
-    )
+    found = speed.with_machine_rates(best, timings)
+    return found.assign(words=found["workload"].map(WORKLOADS))
 
 
 def units(rows: pd.DataFrame) -> list[str]:

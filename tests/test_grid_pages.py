@@ -12,10 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 from pages import evidence_of, page, words
 
+from benchmark import statistics
 from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.statistics import completeness
-from report import article, claims, comparison, evidence, learning_rate, prose, search_against_grid
+from report import article, claims, comparison, evidence, prose, search_against_grid
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -127,7 +128,8 @@ def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
     ],
 )
 def test_breaking_rate(shares: list[float], expected: float) -> None:
-    found = learning_rate.breaking_rate(pd.Series(shares, index=[0.1, 1.0, 10.0]))
+    rates = {"model": "mlp", "learning_rate": [0.1, 1.0, 10.0], "exploded": shares}
+    (found,) = statistics.breaking_rate(pd.DataFrame(rates), ["model"])["rate"]
     assert found == pytest.approx(expected, nan_ok=True)
 
 

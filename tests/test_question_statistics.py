@@ -9,6 +9,7 @@ import pytest
 from benchmark.statistics import (
     at_the_edge,
     best_thresholds,
+    broken_beside,
     by_clipped_half,
     critical_batch_sizes,
     equal_products,
@@ -18,6 +19,7 @@ from benchmark.statistics import (
     noise_quartiles,
     norm_profiles,
     sharpness_over_edge,
+    speed,
     theoretical_growth,
     threshold_cells,
     with_edges,
@@ -347,3 +349,29 @@ def test_the_rate_of_the_least_median_loss():
     assert least_loss_rate(history, ["model"])["learning_rate"].tolist() == [10.0]
     finite = history[history["learning_rate"] < 10]
     assert least_loss_rate(finite, ["model"])["learning_rate"].tolist() == [1.0]
+
+
+def test_what_breaks_beside_a_baseline_that_stays_finite_is_counted():
+    ends = {
+        "float32": ["stable", "nonfinite", "stable"],
+        "bfloat16": ["stable", "stable", "nonfinite"],
+        "float16": ["nonfinite", "nonfinite", "nonfinite"],
+    }
+    rows = [(p, seed, end) for p, every in ends.items() for seed, end in enumerate(every)]
+    frame = pd.DataFrame(rows, columns=["precision", "seed", "status"])
+    found = broken_beside(frame, "precision", "float32", ["seed"]).set_index("precision")
+    assert found["trials"].to_dict() == {"bfloat16": 2, "float16": 2}
+    assert found["broke"].to_dict() == {"bfloat16": 1, "float16": 2}
+    assert broken_beside(frame, "precision", "tf32", ["seed"]).empty
+
+
+def test_the_time_that_a_strategy_adds_is_over_its_own_turns():
+    turn = {"what": "strategies", "workload": "mlp_digits", "factor": "clipping", "arm": "value"}
+    turn |= {"trials_together": 1, "steps": 100, "baseline_steps": 50, "baseline_cpu_seconds": 0.05}
+    rows = [turn | {"cpu_seconds": 0.15}, turn | {"cpu_seconds": 0.25}]
+    # several together, and other factors
+    rows += [turn | {"cpu_seconds": 9.0, "trials_together": 8}]
+    rows += [turn | {"cpu_seconds": 9.0, "factor": "optimizer"}]
+    (row,) = speed.added_time(pd.DataFrame(rows), ["clipping"]).to_dict("records")
+    assert row["level"] == "value"
+    assert (row["milliseconds"], row["share"]) == pytest.approx((1.0, 1.0))

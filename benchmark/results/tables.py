@@ -30,6 +30,11 @@ class Results:
     metadata: dict[str, Any] = field(default_factory=dict)
     plan_metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def makers(self) -> list[dict[str, Any]]:
+        """What made the rows: the latest run first, then those that it went on from."""
+        return [self.metadata, *reversed(self.metadata.get("earlier_makers", []))]
+
 
 MOST_PIECES = 256
 

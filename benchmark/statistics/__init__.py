@@ -23,8 +23,14 @@ from benchmark.statistics.depth import (
     theoretical_recurrent_growth,
     theoretical_residual_growth,
 )
-from benchmark.statistics.explosions import least_exploding_rate, missed_by_nan_test
+from benchmark.statistics.explosions import (
+    breaking_rate,
+    broken_beside,
+    least_exploding_rate,
+    missed_by_nan_test,
+)
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
+from benchmark.statistics.multiples import at_multiples, in_relative_arms, varying
 from benchmark.statistics.noise import gradient_samples, noise_quartiles, noise_scale
 from benchmark.statistics.outcomes import (
     able,
@@ -76,7 +82,7 @@ from benchmark.statistics.seeds import (
     unanimous,
 )
 from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
-from benchmark.statistics.spans import rate_spans
+from benchmark.statistics.spans import decades_gained, rate_spans
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
 from benchmark.statistics.targets import cheapest, critical_batch_sizes, scaled_rates
 
@@ -85,12 +91,15 @@ __all__ = [
     "RESAMPLES",
     "STRICTEST",
     "able",
+    "at_multiples",
     "at_spike_level",
     "at_the_edge",
     "best_per_arm",
     "best_so_far",
     "best_thresholds",
     "bootstrap",
+    "breaking_rate",
+    "broken_beside",
     "by_clipped_half",
     "cheapest",
     "chosen_rates",
@@ -99,6 +108,7 @@ __all__ = [
     "copies",
     "critical_batch_sizes",
     "cross_fitted",
+    "decades_gained",
     "depth_growth",
     "equal_products",
     "expected_best",
@@ -108,6 +118,7 @@ __all__ = [
     "gradient_samples",
     "holm",
     "idle",
+    "in_relative_arms",
     "interquartile_mean",
     "interval",
     "jackknifed",
@@ -153,5 +164,6 @@ __all__ = [
     "tied_with_best",
     "unanimous",
     "usable_decades",
+    "varying",
     "with_edges",
 ]

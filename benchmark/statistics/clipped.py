@@ -114,8 +114,9 @@ def by_clipped_half(frame: pd.DataFrame, by: str = "learning_rate") -> pd.DataFr
     """
     rows = frame.assign(side=np.where(frame["clipped_fraction"] > AGGRESSIVE, "more", "less"))
     groups = rows.groupby([by, "side"])
-    found = groups[["learned", "accuracy"]].mean().assign(trials=groups.size()).unstack()
-    found.columns = pd.Index([f"{value}_{side}" for value, side in found.columns])
+    means = groups[["learned", "accuracy"]].mean().assign(trials=groups.size())
+    found = pd.DataFrame(means.unstack())
+    found.columns = found.columns.map("_".join)
     columns = [f"{v}_{s}" for v in ("trials", "learned", "accuracy") for s in ("more", "less")]
     return found.reindex(columns=columns).dropna().reset_index()
 

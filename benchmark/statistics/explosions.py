@@ -27,6 +27,48 @@ def least_exploding_rate(
     return rates.groupby(list(by), sort=False)["rate"].min().reset_index()
 
 
+def breaking_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``rate``: the least learning rate from which on more than half explode.
+
+    At it and at every larger rate; NaN where at most half of the trials explode at the largest one.
+
+    >>> frame = pd.DataFrame(
+    ...     {"model": "mlp", "learning_rate": [0.1, 1.0, 10.0], "exploded": [1, 0, 1]}
+    ... )
+    >>> breaking_rate(frame, ["model"])["rate"].tolist()
+    [10.0]
+    """
+    shares = frame.groupby([*by, "learning_rate"])["exploded"].mean().reset_index()
+    shares = shares.sort_values("learning_rate", ascending=False, kind="stable")
+    broken = (shares["exploded"] > 0.5).groupby([shares[c] for c in by]).cummin()
+    rates = shares.assign(rate=shares["learning_rate"].where(broken))
+    return rates.groupby(list(by))["rate"].min().reset_index()
+
+
+def broken_beside(
+    frame: pd.DataFrame, factor: str, baseline: object, keys: Sequence[str]
+) -> pd.DataFrame:
+    """Columns ``factor``, ``trials``, ``broke``: which levels stop being finite on their own.
+
+    ``trials`` counts those whose fellow at the ``baseline`` of ``factor``, with the same ``keys``,
+    stayed finite, and ``broke`` how many of them did not. Empty without the baseline.
+
+    >>> frame = pd.DataFrame(
+    ...     {"precision": ["float32", "float16"], "seed": 0, "status": ["stable", "nonfinite"]}
+    ... )
+    >>> broken_beside(frame, "precision", "float32", ["seed"]).values.tolist()
+    [['float16', 1, 1]]
+    """
+    ended = frame.assign(nonfinite=frame["status"].eq("nonfinite").astype(float)).pivot_table(
+        "nonfinite", list(keys), factor, aggfunc="max", sort=False
+    )
+    if baseline not in ended:
+        return pd.DataFrame()
+    whole = ended[ended[baseline] == 0].drop(columns=baseline)
+    counts = pd.DataFrame({"trials": whole.count(), "broke": whole.sum().astype(int)})
+    return counts.rename_axis(factor).reset_index()
+
+
 def missed_by_nan_test(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``exploded``, ``share``, ``low``, ``high``, ``missed``, ``trials``.
 

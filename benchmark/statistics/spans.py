@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from benchmark.records import CONFIGURATION
 from benchmark.statistics.rates import learning_rate_sensitivity, stable_range, usable_decades
 from benchmark.statistics.seeds import Ends, left_out
 
@@ -62,3 +64,41 @@ def at_least(ends: Ends, width: float, *, seeds: int, least: float = 0.0) -> End
         return ends
     low, high = np.fmin(low, estimate - width), np.fmax(high, estimate + width)
     return estimate, max(float(low), least), float(high)
+
+
+def decades_gained(
+    frame: pd.DataFrame, factor: str, level: object, baseline: object
+) -> tuple[Ends, int, int] | None:
+    """How many decades wider the range of usable rates is at ``level`` than at ``baseline``.
+
+    On the rates and seeds that both were run at, averaged over all other factors; a seed is left
+    out of both. The interval reaches at least one spacing of the rates to either side, because a
+    range ends somewhere between two of them. Beside it the number of pairs of
+    ranges and of seeds. None where they share no two rates.
+    """
+    keys = [c for c in CONFIGURATION if c not in (factor, "learning_rate", "seed")]
+    sides, spacings = [], []
+    for _, rows in frame.groupby(keys, sort=False, dropna=False):
+        arms = [rows[rows[factor] == which] for which in (level, baseline)]
+        seeds, rates = (set(arms[0][c]) & set(arms[1][c]) for c in ("seed", "learning_rate"))
+        if len(rates) > 1 and seeds:
+            kept = [a[a["seed"].isin(seeds) & a["learning_rate"].isin(rates)] for a in arms]
+            sides.append([means_without(arm, "validation") for arm in kept])
+            spacings.append(float(np.diff(np.log10(sorted(rates))).max()))
+    if not sides:
+        return None
+    most = max(len(wide) for wide, _ in sides)
+    # of all seeds in the first row, then without each
+    gains = [_gain(wide, narrow) for wide, narrow in sides if len(wide) == most]
+    found = np.mean(gains, axis=0)
+    seeds_left_out = len(found) - 1
+    ends = left_out(float(found[0]), found[1:])
+    ends = at_least(ends, max(spacings), seeds=seeds_left_out, least=-math.inf)
+    return ends, len(gains), max(seeds_left_out, 1)
+
+
+def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
+    """Decades that the range of ``level`` is wider by, row by row."""
+    rates = level.columns.to_numpy(dtype=float)
+    wide, narrow = (usable_decades(side.to_numpy(), rates) for side in (level, baseline))
+    return wide - narrow

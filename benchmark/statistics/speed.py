@@ -207,6 +207,37 @@ def best_ways(summary: pd.DataFrame) -> pd.DataFrame:
     return most.loc[most.groupby("workload", sort=False)["seconds"].idxmin()]
 
 
+def ways_of_note(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of `throughput`'s rows, every program: of the engine one trial alone, and the best width."""
+    engine = summary[summary["arm"] == "engine"]
+    best = engine.loc[engine.groupby(["workload", "processes"])["seconds"].idxmin()]
+    parts = [summary[summary["arm"] != "engine"], engine[engine["trials_together"] == 1], best]
+    return pd.concat(parts).drop_duplicates(WAY).sort_index(kind="stable")
+
+
+def with_machine_rates(best: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
+    """`best_ways` with the machine's own ``square`` and the network's ``products`` (Gflop/s)."""
+    rows = timings[timings["what"].eq("machine") & timings["processes"].eq(best["processes"].max())]
+    rate = rows["operations"] / rows["seconds"] / 1e9
+    rates = rate.groupby([rows["workload"], rows["arm"]]).median().unstack().reset_index()
+    return best.merge(rates, on="workload")
+
+
+def added_time(timings: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Processor time that each strategy of ``factors`` adds to a step of a network alone.
+
+    Columns ``workload``, ``factor``, ``level``, ``milliseconds`` a step and ``share`` of one:
+    medians over turns with the baseline.
+    """
+    rows = timings[timings["what"].eq("strategies") & timings["factor"].isin(factors)]
+    rows = rows[rows["trials_together"] == 1]
+    step = rows["cpu_seconds"] / rows["steps"]
+    base = rows["baseline_cpu_seconds"] / rows["baseline_steps"]
+    rows = rows.assign(milliseconds=1e3 * (step - base), share=step / base - 1, level=rows["arm"])
+    groups = rows.groupby(["workload", "factor", "level"], sort=False)
+    return groups[["milliseconds", "share"]].median().reset_index()
+
+
 def agreement(timings: pd.DataFrame) -> pd.DataFrame:
     """Whether every way of training comes to the accuracy of the baseline loop, within noise.
 

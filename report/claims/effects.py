@@ -13,18 +13,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from benchmark.records import CONFIGURATION
 from benchmark.statistics import (
-    left_open,
     over_seeds,
     paired,
     proportion,
     share,
     smallest_detectable,
-    usable_decades,
+    spans,
+    unanimous,
 )
 from benchmark.statistics.seeds import Ends, left_out
-from benchmark.statistics.spans import at_least, means_without
 from report import prose
 from report.claims.records import About, Case, Effect, Remake
 
@@ -76,7 +74,8 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
     ends = left_out(estimate, _net((total - counts).to_numpy()))
     agree = len(counts) > 1 and not np.isfinite(ends[1:]).all()
     if agree:
-        ends = _left_open(estimate, pairs[pairs[["control", "treated"]].any(axis=1)])
+        events = pairs[pairs[["control", "treated"]].any(axis=1)]
+        ends = unanimous(estimate, len(events), events["seed"].nunique())
     made = _effect(about, (estimate, *np.clip(ends[1:], -1.0, 1.0)), pairs, prevented)
     # a score interval is one of the normal distribution
     return replace(made, freedom=math.inf) if agree else made
@@ -120,12 +119,6 @@ def raised(case: Case, value: str) -> Effect | None:
     return difference(decades.rename("difference").reset_index(), case.about)
 
 
-def _left_open(estimate: float, pairs: pd.DataFrame) -> Ends:
-    """``estimate`` of ``pairs`` that all agree, between what the share of others could make it."""
-    other = left_open(len(pairs), pairs["seed"].nunique())
-    return estimate, estimate - other * (estimate + 1), estimate + other * (1 - estimate)
-
-
 def _net(counts: np.ndarray) -> np.ndarray:
     most = counts.max(axis=1)
     return np.divide(
@@ -154,37 +147,10 @@ def share_of_trials(frame: pd.DataFrame, about: About, value: str) -> Effect:
 def decades_gained(
     frame: pd.DataFrame, factor: str, level: object, baseline: object, about: About
 ) -> Effect | None:
-    """How many decades wider the range of usable rates is at ``level`` than at ``baseline``.
-
-    On the rates and seeds that both were run at, averaged over all other factors; a seed is left
-    out of both. The interval reaches at least one spacing of the rates to either side, because a
-    range ends somewhere between two of them. None where they share no two rates.
-    """
-    keys = [c for c in CONFIGURATION if c not in (factor, "learning_rate", "seed")]
-    sides, spacings = [], []
-    for _, rows in frame.groupby(keys, sort=False, dropna=False):
-        arms = [rows[rows[factor] == which] for which in (level, baseline)]
-        seeds, rates = (set(arms[0][c]) & set(arms[1][c]) for c in ("seed", "learning_rate"))
-        if len(rates) > 1 and seeds:
-            kept = [a[a["seed"].isin(seeds) & a["learning_rate"].isin(rates)] for a in arms]
-            sides.append([means_without(arm, "validation") for arm in kept])
-            spacings.append(float(np.diff(np.log10(sorted(rates))).max()))
-    if not sides:
+    """What `benchmark.statistics.spans.decades_gained` says; None where that is None."""
+    found = spans.decades_gained(frame, factor, level, baseline)
+    if found is None:
         return None
-    most = max(len(wide) for wide, _ in sides)
-    # of all seeds in the first row, then without each
-    gains = [_gain(wide, narrow) for wide, narrow in sides if len(wide) == most]
-    found = np.mean(gains, axis=0)
-    seeds_left_out = len(found) - 1
-    ends = left_out(float(found[0]), found[1:])
-    ends = at_least(ends, max(spacings), seeds=seeds_left_out, least=-math.inf)
-    seeds_in_words = prose.count(max(seeds_left_out, 1), "seed")
-    basis = f"{prose.count(len(gains), 'pair')} of ranges, {seeds_in_words}"
+    ends, pairs, seeds = found
+    basis = f"{prose.count(pairs, 'pair')} of ranges, {prose.count(seeds, 'seed')}"
     return Effect(about, *ends, basis)
-
-
-def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
-    """Decades that the range of ``level`` is wider by, row by row."""
-    rates = level.columns.to_numpy(dtype=float)
-    wide, narrow = (usable_decades(side.to_numpy(), rates) for side in (level, baseline))
-    return wide - narrow

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
+from benchmark.statistics.multiples import varying, varying_but_rate
 from report import prose
 from report.claims.effects import share_of
-from report.claims.frames import able, at_multiples, by_setting, by_times, unclipped, varying
+from report.claims.frames import able, at_multiples, by_setting, by_times, unclipped
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -28,7 +29,7 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
     """
     frame = unclipped(at_multiples(source))
     best = frame[frame["times"] == 1]
-    keys = [c for c in varying(frame) if c != "learning_rate"] or ["dataset"]
+    keys = varying_but_rate(frame)
     learned = best.groupby(keys, dropna=False)["learned"].mean().rename("at_best")
     frame = frame.merge(learned.reset_index(), on=keys)
     none = frame[frame["at_best"] < 0.5]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
 from benchmark import statistics
 from benchmark.records import CONFIGURATION
-from benchmark.statistics import best_per_arm, chosen_rates, cross_fitted, tied_with_best
+from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best
+from benchmark.statistics.multiples import varying_but_rate
 from report import prose
 from report.evidence import Evidence
 
@@ -18,56 +18,13 @@ STILL = ("fixed", "full")
 """Batch policies that keep one size and take it whole."""
 NOT_DYNAMIC = (*STILL, "accumulate")
 """Batch policies under which the size of an update does not change."""
-MULTIPLES = (1.0, 3.0, 10.0)
-"""Of a configuration's own best learning rate, at which shares of explosions are stated."""
-NEAR = 0.15
-"""Decades that a rate of a grid may lie from a multiple of the best and stand for it."""
-RELATIVE = r"x[\d.]+"
-"""The arms of trials at a multiple of a rate that other trials had found."""
 AT_BEST = "at the best rate"
 
 
 @functools.lru_cache(32)
 def at_multiples(source: Evidence) -> pd.DataFrame:
-    """The outcomes at 1, 3 and 10 times each configuration's own best rate, with ``times``.
-
-    A study that looked for the best rates first has them as arms, on other seeds than those that
-    chose. In any other study the best rate of a trial's configuration is the one that validation
-    chooses on all other seeds, and a multiple is the nearest rate that was run, where one lies
-    within `NEAR` decades. A single seed has no others, and chooses for itself. Where a
-    configuration has both, the rates of its map are left out.
-    """
-    frame = source.outcomes
-    relative = frame["arm"].fillna("").str.fullmatch(RELATIVE)
-    arms = frame[relative]
-    found = [arms.assign(times=arms["arm"].str[1:].astype(float))]
-    rest = _without(frame[~relative], arms)
-    if len(rest):
-        keys = [c for c in varying(rest) if c != "learning_rate"] or ["dataset"]
-        several = rest["seed"].nunique() > 1
-        best = (cross_fitted if several else best_per_arm)(rest, keys)
-        best = best[[*keys, "seed", "learning_rate"]].drop_duplicates()
-        best = best.rename(columns={"learning_rate": "best_rate"})
-        rows = rest.merge(best, on=[*keys, "seed"])
-        above = np.log10(rows["learning_rate"] / rows["best_rate"])
-        for times in MULTIPLES:
-            distance = (above - np.log10(times)).abs()
-            near = rows.assign(times=times, _distance=distance)[distance <= NEAR]
-            near = near.sort_values("_distance", kind="stable")
-            found.append(near.drop_duplicates([*keys, "seed"]).sort_index())
-    out = pd.concat(found, ignore_index=True)
-    out = out.drop(columns=["best_rate", "_distance"], errors="ignore")
-    return out[out["times"].isin(MULTIPLES)].reset_index(drop=True)
-
-
-def _without(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """The rows of configurations, apart from rate, seed and arm, that no other row has."""
-    if rows.empty or others.empty:
-        return rows
-    both = pd.concat([rows, others], keys=["rows", "others"])
-    keys = [c for c in varying(both) if c != "learning_rate"] or ["dataset"]
-    group = both.groupby(keys, dropna=False).ngroup()
-    return rows[~group["rows"].isin(group["others"]).to_numpy()]
+    """`benchmark.statistics.multiples.at_multiples` of the outcomes."""
+    return multiples.at_multiples(source.outcomes)
 
 
 def compared(frame: pd.DataFrame) -> pd.DataFrame:
@@ -75,8 +32,8 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
 
     The others are of a map, which has fewer seeds.
     """
-    relative = frame["arm"].fillna("").str.fullmatch(RELATIVE)
-    return frame[relative] if relative.any() else frame
+    relative = multiples.in_relative_arms(frame).index
+    return frame.loc[relative] if len(relative) else frame
 
 
 def at_best(source: Evidence) -> pd.DataFrame:
@@ -152,12 +109,6 @@ def unable(lost: pd.DataFrame, factor: str) -> str:
     )
 
 
-def varying(frame: pd.DataFrame) -> list[str]:
-    """Configuration columns with more than one level, the seed and the arm apart."""
-    columns = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-    return [c for c in columns if frame[c].nunique(dropna=False) > 1]
-
-
 def sized(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of fixed and full batches, in which ``batch_size`` is what an update takes.
 
@@ -186,7 +137,7 @@ def only_winner(frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[s
 def edges(source: Evidence) -> str:
     """A note on the best rates that lie on the edge of those that were tried."""
     rows = source.tried
-    keys = [c for c in varying(rows) if c != "learning_rate"] or ["dataset"]
+    keys = varying_but_rate(rows)
     if rows.empty or rows["learning_rate"].nunique() < 2:
         return ""
     rates = chosen_rates(rows, keys)

@@ -19,6 +19,7 @@ from scipy import stats
 from benchmark.statistics import holm
 from benchmark.statistics.pairing import SIGNIFICANT
 from benchmark.statistics.seeds import t_quantile
+from report import prose
 from report.evidence import Evidence
 
 SUPPORTED, NO_EFFECT, REFUTED, MIXED = "supported", "no effect", "refuted", "mixed"
@@ -44,11 +45,9 @@ class Unit:
 
     def figure(self, value: float) -> str:
         """The number alone."""
-        if math.isinf(value):
-            return "∞" if value > 0 else "−∞"
-        rounded = round(self.scale * value, self.digits)
-        sign = "−" if rounded < 0 else "+" if rounded > 0 and self.signed else ""
-        return f"{sign}{abs(rounded):,.{self.digits}f}"
+        text = prose.fixed(self.scale * value, self.digits)
+        plus = self.signed and value > 0 and text.strip("0.∞")
+        return f"+{text}" if plus else text
 
     def words(self, value: float) -> str:
         """The number with its unit."""

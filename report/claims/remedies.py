@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from benchmark.statistics.multiples import varying
 from report import prose
 from report.claims.frames import (
     NOT_DYNAMIC,
@@ -21,7 +22,6 @@ from report.claims.frames import (
     sizes,
     unable,
     unclipped,
-    varying,
 )
 from report.claims.prevention import gained
 from report.claims.problem import few_diverge, seen_at_equal_updates, solved, worst_against_best

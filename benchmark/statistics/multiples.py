@@ -1,0 +1,85 @@
+"""Trials at multiples of each configuration's own best learning rate.
+
+Two configurations at one and the same rate differ in how far it lies from their best one; shares of
+explosions, above all, mean little without it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from benchmark.records import CONFIGURATION
+from benchmark.statistics.rates import best_per_arm, cross_fitted
+
+MULTIPLES = (1.0, 3.0, 10.0)
+"""Of a configuration's own best learning rate, at which shares of explosions are stated."""
+NEAR = 0.15
+"""Decades that a rate of a grid may lie from a multiple of the best and stand for it."""
+RELATIVE = r"x[\d.]+"
+"""The arms of trials at a multiple of a rate that other trials had found."""
+
+
+def varying(frame: pd.DataFrame) -> list[str]:
+    """Configuration columns with more than one level, the seed and the arm apart."""
+    columns = [c for c in CONFIGURATION if c not in ("seed", "arm")]
+    return [c for c in columns if frame[c].nunique(dropna=False) > 1]
+
+
+def varying_but_rate(frame: pd.DataFrame) -> list[str]:
+    """What `varying` gives without the learning rate, or the data set where nothing else does."""
+    return [c for c in varying(frame) if c != "learning_rate"] or ["dataset"]
+
+
+def in_relative_arms(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
+    """The rows at a multiple of a rate that other trials had found, with ``times``, the multiple.
+
+    With a ``prefix`` those of the arms that begin with it.
+
+    >>> frame = pd.DataFrame({"arm": ["x3", "sharedx3", "", None]})
+    >>> in_relative_arms(frame)["times"].tolist(), len(in_relative_arms(frame, "shared"))
+    ([3.0], 1)
+    """
+    arms = frame["arm"].fillna("")
+    rows = frame[arms.str.fullmatch(re.escape(prefix) + RELATIVE)]
+    return rows.assign(times=rows["arm"].str[len(prefix) + 1 :].astype(float))
+
+
+def at_multiples(frame: pd.DataFrame) -> pd.DataFrame:
+    """The `outcomes` at 1, 3 and 10 times each configuration's own best rate, with ``times``.
+
+    A study that looked for the best rates first has them as arms, on other seeds than those that
+    chose. In any other study the best rate of a trial's configuration is the one that validation
+    chooses on all other seeds, and a multiple is the nearest rate that was run, where one lies
+    within `NEAR` decades. A single seed has no others, and chooses for itself. Where a
+    configuration has both, the rates of its map are left out.
+    """
+    arms = in_relative_arms(frame)
+    found, rest = [arms], _without(frame.drop(arms.index), arms)
+    if len(rest):
+        keys = varying_but_rate(rest)
+        several = rest["seed"].nunique() > 1
+        best = (cross_fitted if several else best_per_arm)(rest, keys)
+        best = best[[*keys, "seed", "learning_rate"]].drop_duplicates()
+        best = best.rename(columns={"learning_rate": "best_rate"})
+        rows = rest.merge(best, on=[*keys, "seed"])
+        above = np.log10(rows["learning_rate"] / rows["best_rate"])
+        for times in MULTIPLES:
+            distance = (above - np.log10(times)).abs()
+            near = rows.assign(times=times, _distance=distance)[distance <= NEAR]
+            near = near.sort_values("_distance", kind="stable")
+            found.append(near.drop_duplicates([*keys, "seed"]).sort_index())
+    out = pd.concat(found, ignore_index=True)
+    out = out.drop(columns=["best_rate", "_distance"], errors="ignore")
+    return out[out["times"].isin(MULTIPLES)].reset_index(drop=True)
+
+
+def _without(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of configurations, apart from rate, seed and arm, that no other row has."""
+    if rows.empty or others.empty:
+        return rows
+    both = pd.concat([rows, others])
+    group = both.groupby(varying_but_rate(both), dropna=False).ngroup().to_numpy()
+    return rows[~np.isin(group[: len(rows)], group[len(rows) :])]
