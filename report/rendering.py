@@ -9,7 +9,8 @@ have three:
     A statement that the data could contradict. On the reference results a condition that is false
     fails the build; on any others the alternative is shown, or nothing.
 ``{% figure "label", drawing, frame %} caption {% alt %} description {% endfigure %}``
-    A numbered figure with its data as CSV, and where it comes from.
+    A numbered figure with its data as CSV, and where it comes from. It is drawn twice: for the
+    page, and for the narrow column of a phone.
 
 A page has the names of its own module, and every other page's module by that page's name.
 """
@@ -59,6 +60,7 @@ class Page:
         self.name, self.folder, self.strict = name, folder, strict
         self.contradictions: list[str] = []
         self._noted: set[str] = set()
+        self._drawn: list[Figure] = []
 
     def load(self, study: str) -> Evidence | None:
         """A study of the results at hand, None where it was not run."""
@@ -91,10 +93,29 @@ class Page:
             )
         return bool(holds)
 
+    def keep(self, drawing: Figure) -> None:
+        """Remember what a figure tag's expression has drawn."""
+        self._drawn.append(drawing)
+
+    def draw(self, label: str, caller: Callable[[], str]) -> Markdown:
+        """Save a figure as it is on a page and, where that is wider, in a phone's column.
+
+        Each time that it is called, ``caller`` draws the figure and gives it to `keep`.
+        """
+        path = self.folder / _path(label)
+        path.parent.mkdir(exist_ok=True)
+        caller()
+        wide = self._drawn[-1]
+        figures.save_svg(wide, path)
+        if wide.get_figwidth() > figures.NARROW_WIDTH:
+            with figures.narrow():
+                caller()
+            figures.save_svg(self._drawn.pop(), path.with_stem(f"{path.stem}-narrow"))
+        return Markdown("")
+
     def figure(
         self,
         label: str,
-        drawing: Figure,
         data: pd.DataFrame,
         *,
         tables: Sequence[str] = ("trials",),
@@ -108,9 +129,7 @@ class Page:
         ``place`` is the file and line that draw it, with a ``function`` of `benchmark.figures`.
         """
         caption, _, alt = caller().partition(APART)
-        path = Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
-        (self.folder / path).parent.mkdir(exist_ok=True)
-        figures.save_svg(drawing, self.folder / path)
+        path, drawing = _path(label), self._drawn.pop()
         data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
         plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
         legend = [
@@ -129,6 +148,10 @@ class Page:
             Markdown("; ").join(legend),
         ]
         return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
+
+
+def _path(label: str) -> Path:
+    return Path("figures") / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.svg"
 
 
 def origin(source: Evidence, tables: Sequence[str] = ("trials",)) -> Markdown:
@@ -201,7 +224,7 @@ class _Tags(Extension):
         test = self._call("judge", nodes.Const(parser.name), nodes.Const(line), condition, values)
         return nodes.If(test, body, [], other).set_lineno(line)
 
-    def _parse_figure(self, parser: Parser, line: int) -> nodes.Node:
+    def _parse_figure(self, parser: Parser, line: int) -> list[nodes.Node]:
         arguments: list[nodes.Expr] = []
         named: dict[str, nodes.Expr] = {}
         while parser.stream.current.type != "block_end":
@@ -215,12 +238,18 @@ class _Tags(Extension):
                 arguments.append(parser.parse_expression())
         named.setdefault("sources", nodes.List([nodes.Name("study", "load")]))
         named["place"] = nodes.Const(f"{parser.name}, line {line}")
-        named["function"] = nodes.Const(_function_of(arguments[1]))
+        label, drawing, *rest = arguments
+        named["function"] = nodes.Const(_function_of(drawing))
         caption = parser.parse_statements(("name:alt",), drop_needle=True)
         alt = parser.parse_statements(("name:endfigure",), drop_needle=True)
         body = [*caption, nodes.Output([nodes.TemplateData(APART)]), *alt]
-        call = self._call("figure", *arguments, **named)
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+        # a block can be called more than once, where an expression would have one value
+        keep = nodes.ExprStmt(self._call("keep", drawing))
+        blocks = (
+            nodes.CallBlock(self._call("draw", label), [], [], [keep]),
+            nodes.CallBlock(self._call("figure", label, *rest, **named), [], [], body),
+        )
+        return [block.set_lineno(line) for block in blocks]
 
 
 def _function_of(drawing: nodes.Expr) -> str:

@@ -1,6 +1,8 @@
 """Figures of small frames: axes with units, legends, as many artists as the data ask for."""
 
+import contextlib
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -20,17 +22,21 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from benchmark import figures
-from benchmark.figures import style
+from benchmark.figures import layout, style
 from benchmark.figures.curves import plain_log
 from benchmark.figures.limits import robust_limits
 from benchmark.figures.spans import span_chart
 from benchmark.records import Trial
 from benchmark.statistics import outcomes
+from benchmark.statistics.speed import WORKLOADS
 from benchmark.status import FINISHED
 
 MODELS = ("mlp", "cnn")
 CLIPPINGS = ("none", "value", "global_norm")
 RATES = (0.01, 0.1, 1.0)
+PIXELS = 96
+"""CSS pixels an inch."""
+ENDS = ("", "_low", "_high")
 DECADES = [0.001 * 10 ** (k / 2) for k in range(9)]
 
 
@@ -193,6 +199,7 @@ LEGENDS = {
 }
 
 every = pytest.mark.parametrize("name", DRAWINGS)
+either = pytest.mark.parametrize("slim", [False, True], ids=["page", "phone"])
 
 
 def svg(figure: Figure) -> bytes:
@@ -202,9 +209,10 @@ def svg(figure: Figure) -> bytes:
 
 
 @functools.cache
-def laid_out(name: str) -> Figure:
-    """The figure after its layout is settled; not to be changed."""
-    figure = DRAWINGS[name]()
+def laid_out(name: str, slim: bool = False) -> Figure:
+    """The figure after its layout, on a page or in a narrow column; not to be changed."""
+    with figures.narrow() if slim else contextlib.nullcontext():
+        figure = (DRAWINGS | FURTHER)[name]()
     FigureCanvasAgg(figure).draw()
     return figure
 
@@ -247,15 +255,19 @@ def test_nothing_is_fetched_by_a_figure(name: str) -> None:
     assert "url(http" not in text
 
 
-@every
-def test_every_text_lies_within_the_page(name: str) -> None:
-    figure = laid_out(name)
+def outside(figure: Figure) -> list[object]:
+    """What reaches beyond the canvas."""
     # ticks beyond the limits of an axis are made but not drawn
     extents = [axis.get_tightbbox() for axis in figure.axes]
     extents += [artist.get_window_extent() for artist in (*figure.legends, *figure.texts)]
     page = figure.bbox.expanded(1.002, 1.002)
-    assert [box.extents for box in extents if not page.contains(box.x0, box.y0)] == []
-    assert [box.extents for box in extents if not page.contains(box.x1, box.y1)] == []
+    corners = [(x, y) for box in extents for x, y in (box.min, box.max)]
+    return [corner for corner in corners if not page.contains(*corner)]
+
+
+@every
+def test_every_text_lies_within_the_page(name: str) -> None:
+    assert outside(laid_out(name)) == []
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -271,9 +283,10 @@ def texts(figure: Figure) -> list[Text]:
     return [text for text in found if text.get_text()]
 
 
+@either
 @every
-def test_no_text_lies_on_another(name: str) -> None:
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(laid_out(name))]
+def test_no_text_lies_on_another(name: str, slim: bool) -> None:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(laid_out(name, slim))]
     pairs = itertools.combinations(boxes, 2)
     # half a point of air between letters, none of it above and below them
     assert [(a, b) for (a, x), (b, y) in pairs if x.padded(-0.5).overlaps(y.padded(-0.5))] == []
@@ -316,9 +329,10 @@ def test_widths_that_are_all_zero_stand_on_a_plain_scale() -> None:
     assert crowded(figure) == []
 
 
+@either
 @pytest.mark.parametrize("name", LEGENDS)
-def test_a_legend_covers_no_axes(name: str) -> None:
-    figure = laid_out(name)
+def test_a_legend_covers_no_axes(name: str, slim: bool) -> None:
+    figure = laid_out(name, slim)
     (legend,) = figure.legends
     others = [axis.get_tightbbox() for axis in figure.axes]
     others += [text.get_window_extent() for text in figure.texts]
@@ -569,7 +583,7 @@ def test_rates_are_read_in_decades_wherever_they_were_run(
     axis = Figure().subplots()
     axis.set_xscale("log")
     axis.plot(rates, rates)
-    style.rate_ticks(axis, rates)
+    layout.rate_ticks(axis, rates)
     assert [label.get_text() for label in axis.get_xticklabels()] == shown
 
 
@@ -690,12 +704,12 @@ def shown_ticks(axis: Axes) -> list[str]:
 
 
 def test_narrow_panels_have_fewer_rates_and_large_numbers_no_exponent() -> None:
-    figure = Figure(figsize=(style.PAGE_WIDTH, 3), layout="constrained")
+    figure = Figure(figsize=(layout.PAGE_WIDTH, 3), layout="constrained")
     axes = figure.subplots(1, 3, squeeze=False)[0]
     for axis in axes:
         axis.plot([8, 2048], [1, 2])
         axis.set_xscale("log")
-        style.value_ticks(axis, [8, 32, 128, 512, 2048])
+        layout.value_ticks(axis, [8, 32, 128, 512, 2048])
     FigureCanvasAgg(figure).draw()
     assert shown_ticks(axes[0]) == ["8", "128", "2,048"]
     assert crowded(figure) == []
@@ -745,7 +759,7 @@ def test_a_figure_is_saved_as_savefig_does_with_a_single_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawn() -> Figure:
-        figure, axes = style.canvas(1, 2, 2.0)
+        figure, axes = layout.canvas(1, 2, 2.0)
         axes[0, 0].plot([1, 2], [3e5, 4e5])
         axes[0, 1].set_title("a title")
         return figure
@@ -759,32 +773,286 @@ def test_a_figure_is_saved_as_savefig_does_with_a_single_drawing(
         draw(axes, renderer)
 
     monkeypatch.setattr(Axes, "draw", counted)
-    style.save_svg(drawn(), tmp_path / "once.svg")
+    layout.save_svg(drawn(), tmp_path / "once.svg")
     assert len(drawings) == 2
     assert (tmp_path / "once.svg").read_bytes() == (tmp_path / "twice.svg").read_bytes()
 
 
 def test_a_logarithmic_axis_without_a_positive_number_can_be_drawn(tmp_path: Path) -> None:
-    figure, axes = style.canvas(1, 1, 2)
+    figure, axes = layout.canvas(1, 1, 2)
     axes[0, 0].plot([1, 2], [float("nan")] * 2)
     plain_log(axes[0, 0])
-    style.save_svg(figure, tmp_path / "empty.svg")
+    layout.save_svg(figure, tmp_path / "empty.svg")
     assert axes[0, 0].get_ylim()[0] > 0
 
 
+REMEDIES = pd.DataFrame(
+    {
+        "factor": ["", "", "clipping"],
+        "remedy": ["no remedy", "no remedy", "value clipping"],
+        "learning_rate": [0.1, 1.0, 1.0],
+        "accuracy": [0.8, 0.1, 0.75],
+        "diverged": [0.0, 0.9, 0.0],
+    }
+)
+
+
 def test_remedies_by_rate_say_who_diverged() -> None:
-    cells = pd.DataFrame(
-        {
-            "factor": ["", "", "clipping"],
-            "remedy": ["no remedy", "no remedy", "value clipping"],
-            "learning_rate": [0.1, 1.0, 1.0],
-            "accuracy": [0.8, 0.1, 0.75],
-            "diverged": [0.0, 0.9, 0.0],
-        }
-    )
-    axis = figures.remedies_by_rate(cells, "test accuracy (%)").axes[0]
+    axis = figures.remedies_by_rate(REMEDIES, "test accuracy (%)").axes[0]
     assert [text.get_text() for text in axis.texts] == ["80.0", "10.0\n× 90%", "75.0"]
     assert [text.get_position() for text in axis.texts] == [(0, 0), (1, 0), (1, 1)]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["no remedy", "value clipping"]
     # a line between the kinds of remedies
     assert [line.get_ydata()[0] for line in axis.lines] == [0.5]
+
+
+# --- in the narrow column of a phone --------------------------------------------------------------
+
+PANELS = ("MLP on MNIST", "MLP on Fashion-MNIST", "CNN on Fashion-MNIST")
+EFFECTS = pd.DataFrame(
+    [
+        {
+            "panel": panel,
+            "row": row,
+            "changed": "optimizer",
+            "effect": 0.1,
+            "low": -0.2,
+            "high": 0.4,
+        }
+        for panel in PANELS
+        for row in ("momentum", "weight standardization, twice the rate")
+    ]
+)
+VERDICTS = pd.DataFrame(
+    [
+        {
+            "claim": 1,
+            "part": part,
+            "unit": "percentage points",
+            "effect": effect,
+            "verdict": "mixed",
+        }
+        | {"low": effect - 1, "high": effect + 1, "enough": 1.0, "smallest": 1.0}
+        | {"comparison": f"clipping against none, MLP on Fashion-MNIST, rate {effect:g}"}
+        for part in ("at its best rate", "at ten times the best rate without clipping")
+        for effect in (-3.0, 30.0)
+    ]
+)
+PUBLISHED = pd.DataFrame(
+    [
+        {"name": "2c2d on Fashion-MNIST, SGD at 0.1", "value": 0.0, "from": -1.0, "to": 1.0}
+        | {"estimate": estimate, "low": estimate - 1, "high": estimate + 1, "verdict": "differs"}
+        for estimate in (-2.0, 0.5)
+    ]
+)
+MAP = pd.DataFrame(
+    [
+        {"learning_rate": rate, "clipping_threshold": threshold, "clipping": clipping, "value": 0.5}
+        for clipping in CLIPPINGS
+        for rate in DECADES
+        for threshold in DECADES
+    ]
+)
+GROWTH = pd.DataFrame(
+    [
+        {"model": model, "initialization": "he", "init_gain": gain, "growth": gain}
+        | {"low": gain / 1.1, "high": 1.1 * gain}
+        for model in ("mlp_deep", "cnn_deep")
+        for gain in (0.5, 0.7, 1.0, 1.4, 2.0)
+    ]
+)
+PROFILES = pd.DataFrame(
+    [
+        {"normalization": name, "init_gain": gain, "layer_index": layer, "a": 2.0, "b": 1.0}
+        for name in ("none", "batch")
+        for gain in (0.5, 1.0, 2.0)
+        for layer in range(1, 31)
+    ]
+)
+COSTS = pd.DataFrame(
+    [
+        {"model": model, "batch_size": size}
+        | {f"{value}{end}": 1e4 / size for value in ("steps", "samples", "seconds") for end in ENDS}
+        for model in MODELS
+        for size in (8, 32, 128, 512, 2048)
+    ]
+)
+KNEES = pd.DataFrame({"model": MODELS, "knee": 128, "noise_low": 64.0, "noise_high": 256.0})
+RULES = pd.DataFrame(
+    [
+        {"model": model, "batch_size": size, "best_rate": 0.1, "low_rate": 0.05, "high_rate": 0.2}
+        | {"linear": size / 80, "root": 0.1}
+        for model in MODELS
+        for size in (8, 32, 128, 512, 2048)
+    ]
+)
+SIZES = pd.DataFrame(
+    [
+        {"policy": policy, "model": "mlp", "share": share, "batch_policy": policy, "batch_size": 32}
+        for policy in ("dive", "doubling", "noise_scale")
+        for share in (0.1, 0.9)
+    ]
+)
+SPANS = pd.DataFrame(
+    [
+        {"clipping": level, "low_rate": 0.1, "high_rate": 1.0, "best_rate": 0.3}
+        | {f"{v}{e}": 1.0 for v in ("decades", "sensitivity") for e in ENDS}
+        for level in CLIPPINGS
+    ]
+)
+CURVES = pd.DataFrame(
+    [
+        {"dimension": dimension, "normalization": "none", "size": size, "estimate": 0.8}
+        | {"low": 0.7, "high": 0.9}
+        for dimension in ("width, MLP", "training examples, CNN")
+        for size in (16, 64, 256, 1024)
+    ]
+)
+EDGES = pd.DataFrame(
+    [
+        {"samples": samples, "rate": rate, "edge": rate * samples, "normalization": normalization}
+        for normalization in ("none", "batch")
+        for rate in RATES
+        for samples in (1000, 50_000, 100_000)
+    ]
+)
+SPEEDS = pd.DataFrame(
+    [
+        {"workload": workload, "arm": arm, "processes": 1, "trials_together": k, "times_alike": 2.0}
+        | {"times_alike_low": 1.9, "times_alike_high": 2.1}
+        for workload in list(WORKLOADS)[:3]
+        for arm in ("engine", "tensors")
+        for k in (1, 8, 64, 512)
+    ]
+)
+ONSETS = pd.DataFrame(
+    [
+        {"trial": trial, "status": status, "offset": offset, "norm": math.inf if offset else 1.0}
+        for status in ("recovered", "dead", "nonfinite")
+        for trial in (f"{status}{i}" for i in range(2))
+        for offset in (-1, 0, 1)
+    ]
+)
+THRESHOLDS = pd.DataFrame(
+    [
+        {"learning_rate": rate, "clipping_threshold": threshold, "estimate": 0.5}
+        | {"low": 0.4, "high": 0.6}
+        for rate in RATES
+        for threshold in (0.01, 0.1, 1.0, 10.0)
+    ]
+)
+PERCENTILES = pd.DataFrame({"learning_rate": RATES, "percentile": 3e17, "best_threshold": 0.1})
+GAINS = pd.concat([TRIALS.assign(init_gain=gain) for gain in (0.5, 1.0, 2.0)])
+CLIPPED = TRIALS.assign(clipped_fraction=0.7, accuracy=0.9)
+
+MULTIPLES = pd.DataFrame(
+    [
+        {"network": network, "panel": panel, "level": level, "times": times, "effect": effect}
+        | {"low": effect - 0.1, "high": effect + 0.1, "diverged": 0.2, "stuck": 0.1, "healed": 0.3}
+        for network in ("MLP, no normalization", "CNN, batch normalization")
+        for panel in ("mnist", "fashion-mnist")
+        for level in CLIPPINGS
+        for times, effect in ((1, 0.01), (3, -0.2), (10, 0.5))
+    ]
+)
+
+FURTHER: dict[str, Callable[[], Figure]] = {
+    "accuracy_against_threshold": lambda: figures.accuracy_against_threshold(
+        THRESHOLDS, PERCENTILES
+    ),
+    "against_published": lambda: figures.against_published(
+        PUBLISHED, "test accuracy here, less the published one (percentage points)"
+    ),
+    "batch_size_over_training": lambda: figures.batch_size_over_training(SIZES, "model"),
+    "claim_comparisons": lambda: figures.claim_comparisons(VERDICTS),
+    "claims_forest": lambda: figures.claims_forest(VERDICTS),
+    "clipped_against_accuracy": lambda: figures.clipped_against_accuracy(CLIPPED),
+    "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, KNEES),
+    "effect_rows": lambda: figures.effect_rows(
+        EFFECTS, "changed", "difference (points)", symlog=True
+    ),
+    "effects_by_network": lambda: figures.effects_by_network(MULTIPLES, "points"),
+    "growth_against_gain": lambda: figures.growth_against_gain(
+        GROWTH, GROWTH[GROWTH["model"] == "mlp_deep"], "initialization"
+    ),
+    "heat_maps": lambda: figures.heat_maps(
+        MAP, "learning_rate", "clipping_threshold", "clipping", "test accuracy (%)"
+    ),
+    "interval_lines": lambda: figures.interval_lines(
+        levels(3, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
+    ),
+    "norms_at_onset": lambda: figures.norms_at_onset(ONSETS, 3),
+    "norms_by_layer": lambda: figures.norms_by_layer(
+        PROFILES, "normalization", {"a": "error signal dL/dh", "b": "gradient of the weights"}
+    ),
+    "outcomes_by_network": lambda: figures.outcomes_by_network(MULTIPLES[MULTIPLES["times"] == 3]),
+    "phase_diagram": lambda: figures.phase_diagram(GAINS, "init_gain", "model", "clipping"),
+    "range_tests": lambda: figures.range_tests(range_test(), "clipping"),
+    "rates_by_batch_size": lambda: figures.rates_by_batch_size(RULES),
+    "remedies_by_rate": lambda: figures.remedies_by_rate(REMEDIES, "test accuracy (%)"),
+    "sharpness_against_bound": lambda: figures.sharpness_against_bound(EDGES, "normalization"),
+    "size_curves": lambda: figures.size_curves(
+        CURVES, figures.ACCURACY, {"width, MLP": "width", "training examples, CNN": "examples"}
+    ),
+    "span_chart": lambda: figures.span_chart(SPANS, "clipping", list(RATES)),
+    "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS, {}),
+}
+narrowed = pytest.mark.parametrize("name", [*DRAWINGS, *FURTHER])
+
+
+def test_every_function_is_drawn_for_a_phone() -> None:
+    made = [f for f in vars(figures).values() if inspect.isfunction(f)]
+    drawn = {f.__name__ for f in made if f.__annotations__.get("return") == "Figure"}
+    assert drawn - {*DRAWINGS, *FURTHER} == set()
+
+
+@narrowed
+def test_a_narrow_figure_fits_a_phone_and_its_type_can_be_read(name: str) -> None:
+    figure = laid_out(name, slim=True)
+    assert figure.get_figwidth() * PIXELS <= 400
+    points = {text.get_text(): float(text.get_fontsize()) for text in texts(figure)}
+    scale = 380 / (figure.get_figwidth() * layout.SVG_POINTS)
+    assert {word: size for word, size in points.items() if size * scale < 9} == {}
+
+
+@narrowed
+def test_nothing_in_a_narrow_figure_is_cut(name: str) -> None:
+    assert outside(laid_out(name, slim=True)) == []
+
+
+@narrowed
+def test_numbers_under_narrow_axes_stand_apart(name: str) -> None:
+    assert crowded(laid_out(name, slim=True)) == []
+
+
+def test_panels_that_leave_their_row_and_column_say_what_these_do() -> None:
+    figure = laid_out("gradient_norm_trajectories", slim=True)
+    assert len({round(axis.get_position().x0, 2) for axis in figure.axes}) == 2
+    assert [axis.get_title() for axis in figure.axes] == 2 * [f"rate {r:g}" for r in RATES]
+    said = [axis.get_ylabel().removesuffix(": gradient norm") for axis in figure.axes]
+    assert said == ["MLP", "", "MLP", "CNN", "", "CNN"]
+
+
+def test_rows_that_stand_below_each_other_are_named_in_every_panel() -> None:
+    figure = laid_out("effect_rows", slim=True)
+    names = [[t.get_text() for t in axis.get_yticklabels()] for axis in figure.axes]
+    assert names == 3 * [["momentum", "weight\nstandardization,\ntwice the rate"]]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "percentage points"]
+    assert [axis.get_title().replace("\n", " ") for axis in figure.axes] == list(PANELS)
+
+
+def test_panels_that_are_not_there_leave_no_gap() -> None:
+    apart = TRIALS.assign(normalization=np.where(TRIALS["model"] == "mlp", "batch", "none"))
+    with figures.narrow():
+        figure = figures.status_map(apart, facet="normalization")
+    FigureCanvasAgg(figure).draw()
+    upper, lower = (axis.get_position() for axis in figure.axes if axis.get_visible())
+    # numbers, a title and the air between them
+    assert (upper.y0 - lower.y1) * figure.get_figheight() < 0.8
+    assert lower.height == pytest.approx(upper.height)
+
+
+def test_what_is_drawn_after_a_narrow_figure_is_as_wide_as_ever() -> None:
+    with figures.narrow():
+        assert layout.canvas(1, 1, 2)[0].get_figwidth() == layout.NARROW_WIDTH
+    assert layout.canvas(1, 1, 2)[0].get_figwidth() == layout.PAGE_WIDTH

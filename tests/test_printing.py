@@ -13,7 +13,7 @@ TEXTS = {
     "one": '<h1 id="top">One</h1><a href="two.html#top">there</a> <a href="#top">up</a>'
     '<a href="https://example.org/two.html">elsewhere</a>',
     "two": '<h1 id="top">Two</h1><a href="one.html">back</a><a href="explorer.html">play</a>'
-    '<label for="top">x</label>',
+    '<label for="top">x</label><img src="a.svg"/><img class="narrow" src="b.svg"/>',
     "explorer": "<p>scripts</p>",
 }
 
@@ -41,6 +41,10 @@ def test_chapters_stand_in_their_order_without_what_needs_a_screen(combined: str
     assert "menu" not in combined
     assert "<script" not in combined
     assert '<link href="a.css">' in combined
+
+
+def test_on_paper_each_figure_has_one_drawing(combined: str) -> None:
+    assert re.findall(r'<img [^>]*src="([^"]+)"', combined) == ["a.svg"]
 
 
 def test_anchors_stay_apart_and_links_lead_within_the_page(combined: str) -> None:

@@ -236,6 +236,19 @@ def test_every_picture_says_what_it_shows(book: Path, name: str) -> None:
     assert [text for text in texts if len(text) < 20] == []
 
 
+@every_page
+def test_every_figure_has_a_second_drawing_for_a_phone(book: Path, name: str) -> None:
+    text = (book / f"{name}.html").read_text(encoding="utf-8")
+    for_page = re.findall(r'<a class="[^"]*image-reference"[^>]*><img [^>]*src="([^"]+)"', text)
+    for_phone = re.findall(r'<img [^>]*class="narrow[^>]*>', text)
+    expected = [f'src="{path.removesuffix(".svg")}-narrow.svg"' for path in for_page]
+    assert [wanted for wanted in expected if not any(wanted in tag for tag in for_phone)] == []
+    assert len(for_phone) == len(for_page)
+    assert [tag for tag in for_phone if 'loading="lazy"' not in tag] == []
+    sizes = [(book / path).stat().st_size for path in re.findall(r'src="([^"]+)"', str(for_phone))]
+    assert [size for size in sizes if size < 1000] == []
+
+
 @pytest.mark.parametrize(
     ("name", "figures"),
     [("learning_rate", 3), ("clipping", 3), ("search_against_grid", 2), ("batch_policy", 3)],
@@ -435,6 +448,35 @@ def test_the_table_of_trials_sorts_and_filters(book: Path, browsers: dict[int, B
     kept = browser.evaluate(f"{rows}.map(r => r.textContent.includes('doubling'))")
     assert kept
     assert all(kept)
+
+
+SHOWN = (
+    "[...document.querySelectorAll('figure')].map(f => [...f.querySelectorAll('img')]"
+    ".filter(i => i.getClientRects().length).map(i => [i.className, i.clientWidth]))"
+)
+
+
+@pytest.mark.parametrize(("width", "drawing"), [(1300, ""), (420, "narrow")])
+def test_a_page_shows_one_drawing_of_each_figure(
+    book: Path, browsers: dict[int, Browser], width: int, drawing: str
+) -> None:
+    browser = browsers[width]
+    browser.open(book / "learning_rate.html")
+    shown = browser.evaluate(SHOWN)
+    assert [[name.split()[:1] for name, _ in images] for images in shown] == 3 * [
+        [[drawing] if drawing else []]
+    ]
+    # a window may be wider than it was asked to be
+    assert max(images[0][1] for images in shown) <= browser.evaluate("innerWidth")
+
+
+def test_the_page_of_all_chapters_shows_no_drawing_twice(
+    book: Path, browsers: dict[int, Browser]
+) -> None:
+    browser = browsers[420]
+    browser.open(book / "print.html")
+    shown = browser.evaluate(SHOWN)
+    assert {(len(images), images[0][0]) for images in shown} == {(1, "")}
 
 
 HOSTILE = (

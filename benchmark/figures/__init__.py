@@ -26,6 +26,7 @@ from benchmark.figures.heat import (
     heat_maps,
     remedies_by_rate,
 )
+from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
 from benchmark.figures.multiples import effects_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_at_onset, phase_diagram
 from benchmark.figures.published import against_published
@@ -34,7 +35,7 @@ from benchmark.figures.search import confirmed_accuracy, search_progress
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
-from benchmark.figures.style import STATUS_COLOURS, save_svg, styles_of, title, titled, words
+from benchmark.figures.style import STATUS_COLOURS, styles_of, title, titled, words
 from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
 
@@ -42,6 +43,7 @@ __all__ = [
     "ACCURACY",
     "BATCH_SIZE",
     "EXPLODED",
+    "NARROW_WIDTH",
     "RATE",
     "SECONDS",
     "STATUS_COLOURS",
@@ -68,6 +70,7 @@ __all__ = [
     "heat_maps",
     "importance_bars",
     "interval_lines",
+    "narrow",
     "norms_at_onset",
     "norms_by_layer",
     "outcomes_by_network",

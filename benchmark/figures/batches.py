@@ -11,17 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.layout import canvas, value_ticks
 from benchmark.figures.style import (
     BLACK,
     BLUE,
     GREY,
     ORANGE,
     VERMILION,
-    canvas,
     in_order,
     label_of,
     styles_of,
-    value_ticks,
 )
 
 PANELS = {

@@ -12,17 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    SKY,
-    VERMILION,
-    Style,
-    canvas,
-    legend_below,
-    tick_text,
-)
+from benchmark.figures.layout import by_width, canvas, legend_below
+from benchmark.figures.style import BLUE, GREY, ORANGE, SKY, VERMILION, Style, tick_text
 
 VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
@@ -35,7 +26,8 @@ VERDICT_STYLES = {
 SLOT, LINE, GAP, FRAME, MOST = 0.13, 0.17, 0.1, 0.65, 1.5
 """Inches a comparison, a line of a label, between two labels, for a facet's axis, and for all
 comparisons of one label."""
-LABEL_WIDTH, TITLE_WIDTH = 38, 60
+LABEL_WIDTH, NARROW_LABEL, TITLE_WIDTH = 38, 22, 60
+"""Characters of a line of a label, in a narrow column too, and of a title."""
 MANY = 24
 """Comparisons of a part up to which each has its name in a figure."""
 LINEAR = 5.0
@@ -88,23 +80,27 @@ def _of_part(group: pd.DataFrame) -> Labelled:
     first = group.iloc[0]
     counted = f"{int((group['verdict'] == 'supported').sum())} of {len(group)}"
     beside = counted if len(group) > 1 else str(first["comparison"])
+    # names at both sides would leave no room between them
+    beside = by_width(beside, beside.replace(" of ", " / ") if len(group) > 1 else "")
     return (
-        "\n".join(textwrap.wrap(f"{first['claim']}: {first['part']}", LABEL_WIDTH)),
+        _label(f"{first['claim']}: {first['part']}"),
         group,
         beside,
     )
 
 
 def _of_comparison(row: pd.DataFrame) -> Labelled:
-    return "\n".join(textwrap.wrap(str(row["comparison"].iloc[0]), LABEL_WIDTH)), row, ""
+    return _label(str(row["comparison"].iloc[0])), row, ""
+
+
+def _label(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, by_width(LABEL_WIDTH, NARROW_LABEL)))
 
 
 def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figure:
     """One facet for each frame, drawn group by group from the top."""
     heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
-    figure, axes = canvas(
-        len(facets), 1, sum(heights) / len(facets), gridspec_kw={"height_ratios": heights}
-    )
+    figure, axes = canvas(len(facets), 1, sum(heights) / len(facets), height_ratios=heights)
     for axis, facet, groups in zip(axes[:, 0], facets, labelled, strict=True):
         top, places = 0.0, []
         for label, group, beside in groups:

@@ -10,18 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import (
+from benchmark.figures.layout import (
     BESIDE,
-    BLUE,
-    HALO,
     canvas,
-    in_order,
-    label_of,
     legend_below,
+    name_rows,
     panel_title,
-    styles_of,
+    row_inches,
 )
+from benchmark.figures.limits import robust_limits, signed_number
+from benchmark.figures.style import BLUE, HALO, in_order, label_of, styles_of
 from benchmark.statistics import interval, mean
 
 
@@ -35,7 +33,9 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     """
     panels, levels = list(comparisons["panel"].unique()), in_order(comparisons["level"])
     styles = styles_of(levels)
-    figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True)
+    names = list(map(label_of, levels))
+    height = 0.6 + row_inches(names, 0.36) * len(levels)
+    figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
         ends = scale * rows[["effect", "low", "high"]].to_numpy(float)
@@ -67,7 +67,7 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
         # numbers of three digits and a sign stand beside each other where panels are narrow
         axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
+        name_rows(axis, names)
     figure.supxlabel(label, fontsize=10.5)
     return figure
 
@@ -102,7 +102,9 @@ def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
     models, levels = list(frame["model"].unique()), list(frame[factor].unique())
     styles = styles_of(models)
     panels = {"steps": "updates a trial", "seconds": "time a trial (s)"}
-    figure, axes = canvas(1, 2, 0.5 + 0.45 * len(levels), sharey=True)
+    names = list(map(label_of, levels))
+    height = 0.5 + row_inches(names, 0.45) * len(levels)
+    figure, axes = canvas(1, 2, height, abreast=1, sharey=True)
     for axis, (value, label) in zip(axes[0], panels.items(), strict=True):
         for row in interval(frame, value, ["model", factor], statistic=mean).to_dict("records"):
             place = models.index(row["model"]) - (len(models) - 1) / 2
@@ -118,7 +120,7 @@ def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
             )
         axis.set(xlabel=label, ylim=(len(levels) - 0.5, -0.5))
         axis.set_xlim(left=0)
-        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
+        name_rows(axis, names)
         axis.grid(visible=False, axis="y")
     handles = [
         Line2D([], [], color=styles[m].colour, marker=styles[m].marker, linestyle="")
@@ -135,7 +137,9 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
     `benchmark.statistics.main_effects` and its like give them.
     """
     panels, factors = list(importance["panel"].unique()), list(importance["factor"].unique())
-    figure, axes = canvas(1, len(panels), 0.5 + 0.3 * len(factors), sharey=True)
+    names = list(map(label_of, factors))
+    height = 0.5 + row_inches(names, 0.3) * len(factors)
+    figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
     # where nothing varies, no factor explains anything
     right = 115 * float(np.nanmax(importance[["estimate", "high"]].to_numpy())) or 1.0
     for axis, panel in zip(axes[0], panels, strict=True):
@@ -163,7 +167,7 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
                 )
         axis.set(title=label_of(panel), xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
         axis.locator_params(axis="x", nbins=5)
-        axis.set_yticks(range(len(factors)), labels=[label_of(factor) for factor in factors])
+        name_rows(axis, names)
         axis.grid(visible=False, axis="y")
     figure.supxlabel("importance (%)", fontsize=10.5)
     return figure

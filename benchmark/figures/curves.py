@@ -14,20 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.figures.limits import dodge, signed_number
-from benchmark.figures.style import (
-    BLACK,
-    HALO,
+from benchmark.figures.layout import (
+    ABREAST,
+    by_width,
     canvas,
-    in_order,
-    label_of,
     legend_below,
+    name_rows,
     panel_title,
     rate_ticks,
-    styles_of,
-    tick_text,
+    row_inches,
     value_ticks,
 )
+from benchmark.figures.limits import dodge, signed_number
+from benchmark.figures.style import BLACK, HALO, in_order, label_of, styles_of, tick_text
 
 MANY, FEW = 4, 4
 """Lines up to which they share a panel, and numbers along x up to which more of them are rows."""
@@ -136,10 +135,11 @@ def interval_rows(
         [name for name in mean.index if name in set(summary.loc[summary[facet] == level, row])]
         for level in facets
     ]
-    heights = [0.5 + ROW * len(order) for order in orders]
-    ratios = {"height_ratios": heights}
+    inches = row_inches(list(map(label_of, mean.index)), ROW)
+    heights = [0.5 + inches * len(order) for order in orders]
+    mean_height = sum(heights) / len(facets)
     figure, axes = canvas(
-        len(facets), len(numbers), sum(heights) / len(facets), sharex=True, gridspec_kw=ratios
+        len(facets), len(numbers), mean_height, abreast=1, sharex=True, height_ratios=heights
     )
     ends = y.factor * summary[["estimate", "low", "high"]].clip(*_possible(y)).to_numpy(float)
     digits = 0 if np.ptp(ends[np.isfinite(ends)]) > 20 else 1
@@ -174,8 +174,8 @@ def interval_rows(
             axis.set_ylim(len(order) - 0.4, -0.75)
             axis.locator_params(axis="x", nbins=5)
             axis.grid(visible=False, axis="y")
-            axis.set_yticks(range(len(order)), labels=[])
-        axis_row[0].set_yticks(range(len(order)), labels=[label_of(name) for name in order])
+            named = by_width(axis is axis_row[0], True)
+            name_rows(axis, [label_of(name) if named else "" for name in order])
         if len(facets) > 1:
             lines = textwrap.wrap(label_of(level), int(LETTERS * height))
             axis_row[0].set_ylabel("\n".join(lines), fontweight="bold", fontsize=9.5)
@@ -201,7 +201,7 @@ def _in_unit(row: Mapping[Any, float], y: Measure) -> tuple[float, float, float]
 def facet_axes(count: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` axes in rows of at most three; what is left over stays empty."""
     # two by two rather than three and one
-    columns = 2 if count == 4 else min(count, MOST_COLUMNS)
+    columns = 2 if count == 4 else min(count, by_width(MOST_COLUMNS, ABREAST))
     figure, grid = canvas(-(-count // columns), columns, height, sharey=sharey)
     axes = list(grid.flat)
     for axis in axes[count:]:

@@ -8,15 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from benchmark.figures.style import (
-    BLACK,
-    canvas,
-    label_of,
-    legend_below,
-    ordered_styles,
-    styles_of,
-    value_ticks,
-)
+from benchmark.figures.layout import canvas, legend_below, value_ticks
+from benchmark.figures.style import BLACK, label_of, ordered_styles, styles_of
 
 LARGEST_MARKER = 8.0
 """Points that lie on each other are told apart by their sizes, the first level's the largest."""

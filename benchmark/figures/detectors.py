@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.figures.style import canvas, label_of, styles_of
+from benchmark.figures.layout import canvas, name_rows, row_inches
+from benchmark.figures.style import label_of, styles_of
 
 
 def alarm_shares(shares: pd.DataFrame) -> Figure:
@@ -16,7 +17,9 @@ def alarm_shares(shares: pd.DataFrame) -> Figure:
     """
     panels, levels = list(shares["panel"].unique()), list(shares["level"].unique())
     styles = styles_of(levels)
-    figure, axes = canvas(1, len(panels), 0.6 + 0.36 * len(levels), sharey=True, sharex=True)
+    names = list(map(label_of, levels))
+    height = 0.6 + row_inches(names, 0.36) * len(levels)
+    figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True, sharex=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         for row in shares[shares["panel"] == panel].to_dict("records"):
             look, y = styles[row["level"]], levels.index(row["level"])
@@ -29,6 +32,6 @@ def alarm_shares(shares: pd.DataFrame) -> Figure:
         axis.set(title=panel, xlim=(-6, 106), ylim=(len(levels) - 0.5, -0.6))
         axis.set_xticks(range(0, 101, 25))
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
+        name_rows(axis, names)
     figure.supxlabel("trials with an alarm (%)", fontsize=10.5)
     return figure

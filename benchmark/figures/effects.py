@@ -8,15 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.style import (
-    BESIDE,
-    BLACK,
-    canvas,
-    label_of,
-    panel_title,
-    styles_of,
-    tick_text,
-)
+from benchmark.figures.layout import BESIDE, canvas, name_rows, panel_title, row_inches
+from benchmark.figures.style import BLACK, label_of, styles_of, tick_text
 
 LINEAR = 1.0
 """Points up to which the axis is linear; beyond it is logarithmic either way."""
@@ -36,8 +29,9 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
     levels = list(effects[series].unique())
     styles = styles_of(levels)
     shared = effects.groupby(["panel", "row"])[series].nunique().max() > 1
-    height = (0.36 if shared else 0.24) * len(rows)
-    figure, axes = canvas(1, len(panels), 0.7 + height, sharey=True)
+    names = list(map(label_of, rows))
+    height = 0.7 + row_inches(names, 0.36 if shared else 0.24) * len(rows)
+    figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         here = effects[effects["panel"] == panel]
         if symlog:
@@ -76,7 +70,7 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
         else:
             axis.locator_params(axis="x", nbins=6)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(rows)), labels=[label_of(row) for row in rows])
+        name_rows(axis, names)
         axis.tick_params(axis="y", labelsize=8.5)
         axis.set_xlabel(label if len(panels) == 1 else "percentage points")
     legend_of(figure, list(axes[0]), label_of(series))

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.layout import MOST_TICKS, by_width, canvas, name_rows, row_inches, thinned
 from benchmark.figures.style import (
     BLACK,
     BLUE,
     HALO,
     VERMILION,
-    canvas,
     in_order,
     label_of,
     rate_text,
     styles_of,
-    thinned,
     tick_text,
 )
 
@@ -33,6 +33,8 @@ SLOTS = 0.86
 """Of the width of a group, which the levels share."""
 CROWDED = 55.0
 """Per cent from which on a median has its number below it."""
+UPRIGHT = 4
+"""Numbers under a map up to which they need not be turned."""
 MOST_NUMBERS = 6
 """Columns up to which every cell has its number written in it."""
 
@@ -59,9 +61,9 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
             values, aspect="auto", origin="lower", cmap=COLOURS, vmin=low, vmax=high
         )
         _label_cells(axis, values, (low + high) / 2)
-        places = thinned(rates)
+        places = thinned(rates, by_width(MOST_TICKS, UPRIGHT))
         axis.set_xticks(places, labels=[rate_text(rates[i]) for i in places])
-        if len(places) > 4:
+        if len(places) > UPRIGHT:
             for name in axis.get_xticklabels():
                 # the end of each number stands under its column
                 name.set(rotation=45, ha="right", rotation_mode="anchor")
@@ -75,8 +77,14 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
     for axis in leftmost(axes):
         axis.set_ylabel(label_of(y).removeprefix("clipping "), fontsize=9)
     assert image is not None
-    figure.colorbar(image, ax=axes, label=label, fraction=0.03, aspect=40)
+    _draw_scale(figure, image, axes, label)
     return figure
+
+
+def _draw_scale(figure: Figure, image: ScalarMappable, axes: Any, label: str) -> None:
+    """The scale of the colours: beside the maps, or below them where they have no width to give."""
+    side: Literal["right", "bottom"] = by_width("right", "bottom")
+    figure.colorbar(image, ax=axes, label=label, location=side, fraction=0.03, aspect=40)
 
 
 def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
@@ -248,7 +256,8 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
         name: 100 * cells.pivot(index="remedy", columns="learning_rate", values=name).loc[order]
         for name in ("accuracy", "diverged")
     }
-    figure, grid = canvas(1, 1, 0.7 + 0.3 * len(order))
+    names = list(map(label_of, order))
+    figure, grid = canvas(1, 1, 0.7 + row_inches(names, 0.3) * len(order))
     axis = grid[0][0]
     values, lost = table["accuracy"].to_numpy(), table["diverged"].to_numpy()
     image = axis.imshow(values, aspect="auto", cmap=COLOURS, vmin=0, vmax=100)
@@ -269,9 +278,9 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     for place in np.flatnonzero(rows["factor"].ne(rows["factor"].shift()))[1:]:
         axis.axhline(place - 0.5, color="white", linewidth=3)
     axis.set_xticks(range(len(rates)), labels=[rate_text(rate) for rate in rates])
-    axis.set_yticks(range(len(order)), labels=[label_of(name) for name in order])
+    name_rows(axis, names)
     axis.set_xlabel(label_of("learning_rate"))
     axis.grid(visible=False)
     axis.tick_params(length=0)
-    figure.colorbar(image, ax=axis, label=label, fraction=0.03, aspect=40)
+    _draw_scale(figure, image, axis, label)
     return figure

@@ -11,15 +11,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.effects import LINEAR, TICKS
+from benchmark.figures.layout import by_width, canvas, legend_below, name_rows, row_inches
 from benchmark.figures.style import (
     BASELINE,
     BLACK,
     SPARE,
     STATUS_COLOURS,
-    canvas,
     in_order,
     label_of,
-    legend_below,
     tick_text,
 )
 
@@ -35,21 +34,25 @@ ENDS = {
 """Shares that are stacked, each with the status whose colour it has, and in words."""
 
 
-def _networks(rows: pd.DataFrame, columns: int) -> tuple[Figure, dict[str, tuple[list[str], list]]]:
+def _networks(
+    rows: pd.DataFrame, columns: int, abreast: int
+) -> tuple[Figure, dict[str, tuple[list[str], list]]]:
     """A figure with a line of ``columns`` axes a network: its levels in order, and its axes."""
     found = {str(n): in_order(part["level"]) for n, part in rows.groupby("network", sort=False)}
-    heights = [HEAD + ROW * len(levels) for levels in found.values()]
+    inches = row_inches(list(map(label_of, rows["level"].unique())), ROW)
+    heights = [HEAD + inches * len(levels) for levels in found.values()]
     figure, grid = canvas(
         *(len(found), columns, sum(heights) / len(found)),
+        abreast=abreast,
         sharex=True,
         height_ratios=heights,
     )
     return figure, {n: (found[n], list(axes)) for n, axes in zip(found, grid, strict=True)}
 
 
-def _label_rows(axis: Axes, levels: list[str], *, first: bool) -> None:
+def _label_rows(axis: Axes, levels: list[str], *, named: bool) -> None:
     axis.set_ylim(len(levels) - 0.5, -0.5)
-    axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels] * first)
+    name_rows(axis, [label_of(level) if named else "" for level in levels])
     axis.tick_params(axis="y", labelsize=8.5)
     axis.tick_params(axis="x", labelsize=8.5)
 
@@ -65,7 +68,7 @@ def effects_by_network(effects: pd.DataFrame, label: str) -> Figure:
     panels, times = list(effects["panel"].unique()), sorted(effects["times"].unique())
     # the rate itself in grey, beside which the others have the same colours wherever they stand
     styles = dict(zip(times, (BASELINE, *SPARE) if 1 in times else SPARE, strict=False))
-    figure, found = _networks(effects, len(panels))
+    figure, found = _networks(effects, len(panels), abreast=1)
     for network, (levels, axes) in found.items():
         for axis, panel in zip(axes, panels, strict=True):
             # before anything is drawn, so that the margins are of this scale
@@ -92,7 +95,7 @@ def effects_by_network(effects: pd.DataFrame, label: str) -> Figure:
             axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.grid(visible=False, axis="y")
             axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
-            _label_rows(axis, levels, first=axis is axes[0])
+            _label_rows(axis, levels, named=by_width(axis is axes[0], True))
     axis = found[network][1][0]
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick <= high]))
@@ -112,7 +115,7 @@ def outcomes_by_network(shares: pd.DataFrame) -> Figure:
     without a spike.
     """
     panels = list(shares["panel"].unique())
-    figure, found = _networks(shares, len(panels))
+    figure, found = _networks(shares, len(panels), abreast=len(panels))
     for network, (levels, axes) in found.items():
         for axis, panel in zip(axes, panels, strict=True):
             here = shares[shares["network"].eq(network) & shares["panel"].eq(panel)]
@@ -127,7 +130,7 @@ def outcomes_by_network(shares: pd.DataFrame) -> Figure:
             axis.grid(visible=False, axis="y")
             top = axis.get_subplotspec().is_first_row()
             axis.set_title(label_of(panel) if top else "", fontsize=9.5)
-            _label_rows(axis, levels, first=axis is axes[0])
+            _label_rows(axis, levels, named=axis is axes[0])
         axes[0].set_ylabel(network.replace(", ", ",\n"), fontsize=8.5, fontweight="bold")
     axes[len(panels) // 2].set_xlabel("trials (%)", fontsize=9.5)
     handles = [Patch(color=STATUS_COLOURS[status]) for status, _ in ENDS.values()]

@@ -10,18 +10,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import facet_axes, leftmost, lowest
+from benchmark.figures.layout import canvas, legend_below, rate_places
 from benchmark.figures.limits import limits_of_norms
-from benchmark.figures.style import (
-    BLACK,
-    GREY,
-    STATUS_COLOURS,
-    canvas,
-    in_order,
-    label_of,
-    legend_below,
-    rate_places,
-    rate_text,
-)
+from benchmark.figures.style import BLACK, GREY, STATUS_COLOURS, in_order, label_of, rate_text
 from benchmark.statistics import status_shares
 
 SIZE = 0.94
@@ -45,7 +36,12 @@ def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figu
     count, height = len(facets), 0.45 + 0.3 * len(levels[y])
     if len(named) > 1:
         figure, grid = canvas(
-            len(levels[rows]), len(levels[columns]), height, sharex=True, sharey=True
+            len(levels[rows]),
+            len(levels[columns]),
+            height,
+            abreast=3,
+            sharex=True,
+            sharey=True,
         )
         axes = list(grid.flat)
     else:

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLACK, BLUE, VERMILION, canvas, legend_below, tick_text
+from benchmark.figures.style import BLACK, BLUE, VERMILION, tick_text
 
 BAND = "#D9D9D9"
 TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -26,7 +27,8 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     "differs" where the two do; ``label`` stands on the axis. An estimate far from all others is an
     arrow at the edge, with its number, unless the axis is logarithmic (``log``).
     """
-    figure, axes = canvas(1, 1, 0.9 + 0.34 * len(rows))
+    names = list(rows["name"])
+    figure, axes = canvas(1, 1, 0.9 + row_inches(names, 0.34) * len(rows))
     axis = axes[0][0]
     if log:
         axis.set_xscale("log")
@@ -62,7 +64,7 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     axis.set_ylim(len(rows) - 0.5, -0.5)
     # beside long names the axis is shorter than its label, which there is room for on the left
     axis.set_xlabel(label, loc="right")
-    axis.set_yticks(range(len(rows)), labels=list(rows["name"]))
+    name_rows(axis, names)
     axis.grid(visible=False, axis="y")
     handles = [
         Line2D([], [], color=BLACK, marker="D", fillstyle="none", linestyle=""),

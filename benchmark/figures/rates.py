@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.figures.layout import canvas, legend_below, rate_ticks
 from benchmark.figures.limits import dodge
-from benchmark.figures.style import canvas, label_of, legend_below, rate_ticks, styles_of
+from benchmark.figures.style import label_of, styles_of
 from benchmark.statistics import interval, performance_profile
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import plain_log
-from benchmark.figures.style import canvas, label_of, legend_below, styles_of
+from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
+from benchmark.figures.style import label_of, styles_of
 
 FIRST, MARGIN = 5, 1.03
 """Trials after which a search's best loss is shown whole, and the room about the losses."""
@@ -62,7 +63,9 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
     models = list(summary["model"].unique())
     sources = list(summary["source"].unique())
     styles = styles_of(sources)
-    figure, axes = canvas(1, len(models), 0.5 + 0.4 * len(sources), sharey=True)
+    names = list(map(label_of, sources))
+    height = 0.5 + row_inches(names, 0.4) * len(sources)
+    figure, axes = canvas(1, len(models), height, abreast=1, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for y, source in enumerate(sources):
             runs = confirmed[(confirmed["model"] == model) & (confirmed["source"] == source)]
@@ -84,6 +87,6 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
                 markersize=5,
             )
         axis.set(title=label_of(model), xlabel="test accuracy (%)", ylim=(len(sources) - 0.5, -0.5))
-        axis.set_yticks(range(len(sources)), labels=[label_of(source) for source in sources])
+        name_rows(axis, names)
         axis.grid(visible=False, axis="y")
     return figure

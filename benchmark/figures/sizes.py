@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import Measure, draw_lines, facet_axes, leftmost, legend_of
-from benchmark.figures.style import panel_title
+from benchmark.figures.layout import panel_title
 
 SIZE = "size"
 

@@ -9,18 +9,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.layout import (
+    canvas,
+    legend_below,
+    name_rows,
+    rate_ticks,
+    row_inches,
+    thinned,
+)
 from benchmark.figures.style import (
     BLACK,
     GREY,
     Style,
-    canvas,
     label_of,
-    legend_below,
     ordered_styles,
     rate_text,
-    rate_ticks,
     styles_of,
-    thinned,
     tick_text,
 )
 
@@ -37,7 +41,9 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     """
     levels = list(spans[factor])
     styles = styles_of(levels)
-    figure, axes = canvas(1, 3, 0.7 + 0.26 * len(levels), sharey=True)
+    names = list(map(label_of, levels))
+    height = 0.7 + row_inches(names, 0.26) * len(levels)
+    figure, axes = canvas(1, 3, height, abreast=1, sharey=True)
     for y, row in enumerate(spans.to_dict("records")):
         style = styles[row[factor]]
         axes[0][0].plot(
@@ -84,7 +90,7 @@ def span_chart(spans: pd.DataFrame, factor: str, rates: list[float]) -> Figure:
     for axis in axes[0]:
         axis.set_ylim(len(levels) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
-        axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
+        name_rows(axis, names)
     return figure
 
 

@@ -6,15 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from benchmark.figures.style import (
-    GREY,
-    STATUS_COLOURS,
-    canvas,
-    label_of,
-    legend_below,
-    rate_places,
-    rate_text,
-)
+from benchmark.figures.layout import canvas, legend_below, name_rows, rate_places, row_inches
+from benchmark.figures.style import GREY, STATUS_COLOURS, label_of, rate_text
 from benchmark.statistics import status_shares
 
 WIDTH, HEIGHT = 0.92, 0.76
@@ -31,9 +24,9 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
     rates = sorted(trials["learning_rate"].unique())
     by = ["model", *([facet] if facet else []), factor, "learning_rate"]
     shares = status_shares(trials, by)
-    figure, axes = canvas(
-        len(rows), len(models), 0.55 + 0.27 * len(levels), sharex=True, sharey=True
-    )
+    names = list(map(label_of, levels))
+    height = 0.55 + row_inches(names, 0.27) * len(levels)
+    figure, axes = canvas(len(rows), len(models), height, abreast=1, sharex=True, sharey=True)
     for row, shown in enumerate(rows):
         for column, model in enumerate(models):
             axis = axes[row][column]
@@ -65,7 +58,7 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
             axis.grid(visible=False)
             places = rate_places(rates)
             axis.set_xticks(places, labels=[rate_text(rates[i]) for i in places])
-            axis.set_yticks(range(len(levels)), labels=[label_of(level) for level in levels])
+            name_rows(axis, names)
             axis.minorticks_off()
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")

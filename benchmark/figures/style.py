@@ -1,38 +1,20 @@
-"""What all figures share: the style of each level, sizes, ticks and the words on axes."""
+"""What all figures share: the style of each level, and the words on axes."""
 
 from __future__ import annotations
 
-import math
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 
-PAGE_WIDTH = 7.6
-"""Inches: the width of the text column, at which the type stays readable."""
-MOST_TICKS, NARROW_TICKS, MOST_WIDE = 6, 4, 2
-"""Ticks of an axis, ticks where more than so many panels stand side by side, and that number."""
-SVG_POINTS = 72
-"""Points an inch of an SVG."""
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
-TITLES, BESIDE = 60, 46
-"""Characters of the titles of all panels in a row, at which they do not run into each other; and
-where the names of rows stand beside the panels."""
-STEPS = (1,), (1, 3)
-"""Ticks of each decade of learning rates, from few to many."""
 OFF = 0.02
 """Share of a learning rate by which its two digits may be off."""
 
@@ -208,70 +190,6 @@ def label_of(name: object) -> str:
     return short.replace("$", r"\$")
 
 
-def canvas(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
-    """A figure of page width with (rows, columns) axes, ``height`` inches a row."""
-    # here, because it takes a second or two, and not every page that names a figure draws one
-    import seaborn as sns
-
-    sns.set_theme(
-        context="paper",
-        style="whitegrid",
-        font_scale=1.15,
-        rc={"axes.titlesize": 11, "axes.titleweight": "bold", "grid.linewidth": 0.6},
-    )
-    mpl.rcParams["svg.fonttype"] = "path"
-    # the same data give the same file
-    mpl.rcParams["svg.hashsalt"] = "benchmark"
-    # the last number of an axis and the first of the next one would else read as one
-    layout = ConstrainedLayoutEngine(w_pad=0.07)
-    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + height * rows), layout=layout)
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, axes
-
-
-def save_svg(figure: Figure, path: Path) -> None:
-    """Write a figure to ``path``: the same data give the same bytes, without a date.
-
-    The layout is computed here, once: left to `savefig`, everything is drawn twice for it.
-    """
-    # the canvas measures text, and an SVG has 72 points an inch
-    FigureCanvasSVG(figure)
-    figure.dpi = SVG_POINTS
-    if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
-        figure.set_layout_engine(None)
-    figure.savefig(path, format="svg", metadata={"Date": None})
-
-
-def legend_below(
-    figure: Figure,
-    handles: Sequence[Any],
-    labels: Sequence[str],
-    *,
-    title: str = "",
-    columns: int = 5,
-) -> None:
-    """One legend for all facets, under them, in rows of ``columns``."""
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(labels), columns),
-        frameon=False,
-        title=title,
-    )
-
-
-def thinned(values: Sequence[float], most: int = MOST_TICKS) -> list[int]:
-    """Positions of at most ``most`` of the values, evenly spread, the first one among them.
-
-    >>> thinned([1, 2, 3, 4, 5, 6, 7])
-    [0, 2, 4, 6]
-    """
-    step = -(-len(values) // most)
-    return list(range(0, len(values), step))
-
-
 def tick_text(value: float) -> str:
     """A number on an axis: three digits, or whole from a thousand on, and no exponent like 1e+06.
 
@@ -294,62 +212,3 @@ def rate_text(rate: float) -> str:
     """
     short = float(f"{rate:.2g}")
     return tick_text(short if abs(short - rate) <= OFF * abs(rate) else rate)
-
-
-def panel_title(text: str, panels: int, letters: int = TITLES) -> str:
-    """The title of one of so many ``panels`` in a row, in lines that do not reach the next one.
-
-    >>> panel_title("MLP on Fashion-MNIST", 3), panel_title("MLP on Fashion-MNIST", 3, BESIDE)
-    ('MLP on Fashion-MNIST', 'MLP on\\nFashion-MNIST')
-    """
-    return "\n".join(textwrap.wrap(text, letters // max(panels, 1), break_on_hyphens=False))
-
-
-def _most_ticks(axis: Axes) -> int:
-    spec = axis.get_subplotspec()
-    narrow = spec is not None and spec.get_gridspec().ncols > MOST_WIDE
-    return NARROW_TICKS if narrow else MOST_TICKS
-
-
-def value_ticks(axis: Axes, values: Sequence[float]) -> None:
-    """Ticks at the sizes, gains or multiples that were run, written as plain numbers."""
-    shown = list(values[:1])
-    most = _most_ticks(axis)
-    least = math.log(max(values) / min(values)) / (most - 1) if len(values) else 0.0
-    for value in values[1:]:
-        # values need not be evenly spread
-        if math.log(value / shown[-1]) >= 0.999 * least:
-            shown.append(value)
-    axis.set_xticks(shown, labels=list(map(tick_text, shown)))
-    axis.minorticks_off()
-
-
-def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
-    """Ticks at powers of ten within the learning rates that were run; where few, also at threes.
-
-    Rates lie a half or a quarter of a decade apart: marks stand where they were run, and a reader
-    counts in decades.
-    """
-    low, high = min(rates), max(rates)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    shown = [[step * 10.0**power for power in powers for step in steps] for steps in STEPS]
-    within = [[tick for tick in found if low / 1.1 <= tick <= high * 1.1] for found in shown]
-    # the rates themselves where they are too close for powers and threes
-    fewest = min(len(rates), 2)
-    chosen = next((found for found in within if len(found) > 2), within[1])
-    chosen = chosen if len(chosen) >= fewest else list(rates)
-    kept = [chosen[place] for place in thinned(chosen, _most_ticks(axis))]
-    axis.set_xticks(kept, labels=list(map(tick_text, kept)))
-    axis.minorticks_off()
-
-
-def rate_places(rates: Sequence[float], most: int = MOST_TICKS) -> list[int]:
-    """Positions of the rates to name along cells: all, or the powers of ten among them.
-
-    >>> rate_places([0.01, 0.1, 1.0]), rate_places([10 ** (k / 2) for k in range(-3, 5)])
-    ([0, 1, 2], [1, 3, 5, 7])
-    """
-    tens = [i for i, rate in enumerate(rates) if abs(math.remainder(math.log10(rate), 1)) < 1e-3]
-    if len(rates) <= most or len(tens) < 2:
-        return thinned(rates, most)
-    return [tens[place] for place in thinned(tens, most)]

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmark.figures.curves import Measure, draw_lines, facet_axes, leftmost, legend_of, plain_log
-from benchmark.figures.style import BLACK, GREY, panel_title
+from benchmark.figures.layout import panel_title
+from benchmark.figures.style import BLACK, GREY
 from benchmark.statistics.speed import WORKLOADS
 
 TOGETHER = Measure("trials_together", "trials together (K)", log=True)

@@ -9,17 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
+from benchmark.figures.layout import canvas, legend_below, thinned
 from benchmark.figures.limits import limits_of_norms
-from benchmark.figures.style import (
-    GREY,
-    Style,
-    canvas,
-    label_of,
-    legend_below,
-    rate_text,
-    styles_of,
-    thinned,
-)
+from benchmark.figures.style import GREY, Style, label_of, rate_text, styles_of
 
 MOST_RATES = 5
 """Columns that fit on a page."""
