@@ -727,7 +727,7 @@ def test_an_axis_of_points_has_numbers_wherever_its_effects_lie(
         for place, effect in enumerate(effects)
     ]
     claim = {"claim": 1, "part": "as accurate", "unit": "percentage points", "enough": 1.0}
-    frame = pd.DataFrame(rows).assign(**claim, smallest=1.0, verdict="depends")
+    frame = pd.DataFrame(rows).assign(**claim, smallest=1.0, verdict="mixed")
     figure = figures.claim_comparisons(frame)
     FigureCanvasAgg(figure).draw()
     axis = figure.axes[0]
