@@ -932,6 +932,18 @@ def test_a_guard_at_another_rate_does_not_judge() -> None:
     assert [e.judges for e in found.found.effects] == [False]
 
 
+def test_what_was_run_at_the_rate_without_a_guard_judges_alone() -> None:
+    bare = {"arm": "x0.3"}
+    rows = on_seeds(accuracy=0.9, **bare) + on_seeds(accuracy=0.7, disturbance="bad_batch", **bare)
+    # five points are lost at that rate, ten at the guard's own
+    for arm, rate, lost in (("shared_x0.3", 0.1, 0.85), ("x0.3", 0.3, 0.8)):
+        own = {"arm": arm, "clipping": "skip_step", "learning_rate": rate}
+        rows += on_seeds(accuracy=0.9, **own)
+        rows += on_seeds(accuracy=lost, disturbance="bad_batch", **own)
+    effect = effect_of(13, 3, rows)
+    assert (effect.estimate, effect.judges) == (pytest.approx(0.75, abs=1e-3), True)
+
+
 def test_where_less_than_a_point_is_lost_there_is_nothing_to_save() -> None:
     rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.895, disturbance="bad_batch")
     rows += on_seeds(clipping="skip_step") + on_seeds(disturbance="bad_batch", clipping="skip_step")

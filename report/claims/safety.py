@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.records import CONFIGURATION
+from benchmark.records.rates import SHARED
 from benchmark.statistics import paired
+from benchmark.statistics.disturbances import at_one_rate, losses
 from report import prose
 from report.claims.effects import saved
 from report.claims.frames import (
@@ -76,11 +77,13 @@ def guards_save(source: Evidence) -> Found:
     Of costs of a point or more; what runs at another rate than without a guard does not judge.
     """
     frame, warm = able(source.outcomes)
-    keys = [c for c in CONFIGURATION if c != "disturbance"]
-    calm = frame.loc[frame["disturbance"] == "none", [*keys, "accuracy"]]
-    disturbed = frame[frame["disturbance"] != "none"]
-    disturbed = disturbed.merge(calm, on=keys, suffixes=("", "_calm"))
-    disturbed = disturbed.assign(lost=disturbed["accuracy_calm"] - disturbed["accuracy"])
+    at_one = losses(at_one_rate(frame))
+    # guards that were not run at that rate, at their own
+    keys = ["dataset", "model", "normalization", "clipping"]
+    there = pd.MultiIndex.from_frame(at_one[keys])
+    own = losses(frame[~frame["arm"].fillna("").str.startswith(SHARED)])
+    own = own[~pd.MultiIndex.from_frame(own[keys]).isin(there)]
+    disturbed = pd.concat([at_one, own], ignore_index=True)
     effects, small = [], 0
     for case in against(disturbed, "clipping", "none"):
         for (disturbance, norm), rows in case.rows.groupby(["disturbance", "normalization"]):
