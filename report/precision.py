@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
+from typing import Any
 
 import pandas as pd
 
-from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
+from benchmark.statistics import (
+    chosen_rates,
+    interval,
+    left_open,
+    mean,
+    paired_comparison,
+    status_shares,
+)
 from report.evidence import Evidence, where
 from report.prose import name
 
@@ -35,26 +44,59 @@ def differences(study: Evidence, value: str) -> pd.DataFrame:
     return rows.assign(apart=apart & rows["agree"].astype(bool))
 
 
+def told_apart(study: Evidence) -> dict[str, Any]:
+    """What the comparison of explosions with single precision could have seen, as shares of 1.
+
+    ``open`` is the difference that the seeds leave open where all of them agree, ``detectable`` the
+    largest of the smallest differences that would be found four times out of five, where they do
+    not; ``mixed`` are the multiples at which some trials exploded and some did not.
+    """
+    rows = compared(study)
+    shares = rows.groupby(["panel", "times"])["exploded"].mean()
+    seeds = int(rows["seed"].nunique())
+    return {
+        "seeds": seeds,
+        "open": left_open(seeds, seeds) if seeds else math.nan,
+        "detectable": float(differences(study, "exploded")["detectable"].max()),
+        "mixed": sorted(shares[shares.between(0, 1, inclusive="neither")].index.unique("times")),
+    }
+
+
 def summary(study: Evidence) -> pd.DataFrame:
-    """By ``panel`` and ``precision``: the best rate, and what comes of its multiples.
+    """By ``panel`` and ``precision``: the best rate, and what comes of it.
 
     ``best_rate`` and ``edge`` as `chosen_rates` has them; ``accuracy``, the share of ``skipped``
-    steps and ``scale``, the median of the last scales, at the best rate; ``x1``, ``x3`` and ``x10``
-    are shares of explosions.
+    steps and ``scale``, the median of the last scales, at the best rate.
     """
     rows, by = compared(study), ["model", "batch_size", "precision"]
     groups = where(rows, times=1).groupby(by, sort=False)
     parts = [
         groups[["accuracy", "skipped_fraction"]].mean(),
         groups["loss_scale"].median().rename("scale"),
-        rows.groupby([*by, "arm"])["exploded"]
-        .mean()
-        .unstack()
-        .reindex(columns=["x1", "x3", "x10"]),
         chosen_rates(study.looked, by).set_index(by)[["best_rate", "edge"]],
     ]
     found = rows.groupby(by, sort=False)["panel"].first().to_frame().join(parts).reset_index()
     return found.rename(columns={"skipped_fraction": "skipped"}).fillna({"edge": ""})
+
+
+def shares(study: Evidence) -> pd.DataFrame:
+    """Share of explosions by ``panel``, ``precision`` and ``times``, with Wilson's interval.
+
+    ``diverged`` is the share that exploded and did not learn.
+    """
+    by = ["panel", "precision", "times"]
+    rows = compared(study).assign(exploded=lambda f: f["exploded"].astype(bool))
+    diverged = rows.groupby(by)["diverged"].mean().reset_index()
+    return interval(rows, "exploded", by, statistic=mean).merge(diverged, on=by)
+
+
+def endings(study: Evidence) -> pd.DataFrame:
+    """By ``precision`` and ``init_gain`` of the map, ascending: how its trials end, ``ended``."""
+    counts = status_shares(study.mapped, ["precision", "init_gain"])
+    counts = counts[counts["count"] > 0].sort_values("init_gain", kind="stable")
+    words = counts["count"].map("{:,} ".format) + counts["status"].map(name)
+    groups = counts.assign(ended=words).groupby(["precision", "init_gain"], sort=False)
+    return groups["ended"].agg(", ".join).reset_index()
 
 
 def by_gain(study: Evidence) -> pd.DataFrame:

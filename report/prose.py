@@ -281,6 +281,7 @@ FORMATS: dict[str, Format] = {
     "interval": lambda row: bounds(row["low"], row["high"]),
     "plain": lambda row: bounds(row["low"], row["high"], FORMATS["hundredths"]),
     "percents": lambda row: bounds(row["low"], row["high"], percent),
+    "percents0": lambda row: bounds(row["low"], row["high"], FORMATS["percent0"]),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
     "best": lambda row: rate(row["best_rate"], row["edge"]),

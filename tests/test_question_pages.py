@@ -200,7 +200,8 @@ class TestEveryPage:
     def test_with_a_whole_study(self, page: str, study: str, folder: Path) -> None:
         whole = real_study(study, "quick")
         made_up(folder, dataclasses.replace(whole, seeds=(0, 1)), mixed)
-        assert "```{figure}" in sound(page)
+        # half precision has no more to show than a table does
+        assert ("| --- |" if page == "precision" else "```{figure}") in sound(page)
 
     @pytest.mark.usefixtures("unrendered")
     @pytest.mark.parametrize("fate", [mixed, calm, divergent], ids=lambda fate: fate.__name__)
