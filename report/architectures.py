@@ -56,7 +56,7 @@ def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]
 
 
 def bare(study: Evidence) -> pd.DataFrame:
-    """Mean ``accuracy`` and share ``exploded`` without clipping, by ``network`` and ``times``."""
+    """``accuracy`` and shares ``exploded`` and ``diverged`` without clipping, by multiple."""
     rows = where(study.relative, clipping="none")
     groups = rows.assign(network=named(rows)).groupby(["network", "times"], sort=False)
-    return groups[["accuracy", "exploded"]].mean().reset_index()
+    return groups[["accuracy", "exploded", "diverged"]].mean().reset_index()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from benchmark.figures import words
 from report import evidence
+from report.prose import listing, name
 
 FOLDER = "gpu"
 STAGES = ("correctness", "graphs", "limits", "widths", "processes", "studies")
 MODEL, TOGETHER = "model", "together"
+BROKE = "stopped with an error"
 
 
 def found() -> dict[str, pd.DataFrame]:
@@ -24,6 +27,20 @@ def checked(rows: pd.DataFrame) -> pd.DataFrame:
     factor = rows["case"].str.extract(r" (\w+)=")[0].where(~repeated, "the same bits when repeated")
     groups = rows.assign(what=factor).groupby("what", sort=False)["agrees"]
     return groups.agg(cases="size", agree="sum").reset_index()
+
+
+def causes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The cases of `correctness` that do not agree by ``cause``: how many ``cases``, ``which``.
+
+    A case that stopped with an error of the program is said to have broken, whatever its message.
+    """
+    bad = rows[~rows["agrees"]]
+    broke = bad["differ"].str.match(r"\w+(Error|Exception)\b")
+    columns = bad["differ"].str.findall(r"\w+\.(\w+)(?=: )")
+    said = [listing(name(column) for column in dict.fromkeys(found)) for found in columns]
+    cause = pd.Series(said, bad.index, dtype=object).mask(broke, BROKE)
+    groups = bad.assign(cause=cause)[["cause", "case"]].groupby("cause", sort=False)["case"]
+    return groups.agg(cases="size", which=lambda some: "; ".join(map(words, some))).reset_index()
 
 
 def gains_of_width(rows: pd.DataFrame) -> pd.DataFrame:

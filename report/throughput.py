@@ -87,6 +87,14 @@ def overheads(timings: pd.DataFrame, factor: str) -> pd.DataFrame:
     return rows.rename(columns=named).assign(panel=panels)[["panel", *named.values()]]
 
 
+def step_names(timings: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """The workload of each row, with how long a step of a loop in torch with its clipping takes."""
+    loops = timings[timings["what"] == "guards"]
+    seconds = loops["baseline_cpu_seconds"] / loops["baseline_steps"]
+    took = seconds.groupby(loops["workload"]).median()
+    return [f"{WORKLOADS[w]} ({fixed(1000 * took[w], 2)} ms)" for w in rows["workload"]]
+
+
 def diagnostics(timings: pd.DataFrame) -> pd.DataFrame:
     """`speed.overheads` of each measurement, with the ``unit`` that it is added to."""
     rows = speed.overheads(timings, "diagnostics")

@@ -54,7 +54,23 @@ def test_cases_that_agree_are_counted_by_what_they_check(says: Says) -> None:
 def test_a_case_that_differs_is_shown_with_what_differs(says: Says) -> None:
     text = says(correctness=correctness(*CORRECT, ("cnn loss=x K=1", False, "trials.loss: 0.2")))
     assert "**1 of 4 cases differ**" in text
-    assert "| cnn loss=x K=1 | trials.loss: 0.2 |" in text
+    assert "| loss | 1 | cnn loss=x K=1 |" in text
+
+
+def test_a_case_that_broke_is_shown_without_the_program_s_message(says: Says) -> None:
+    broken = ("cnn normalization=x K=3", False, "RuntimeError: NYI: something of torch's")
+    text = says(correctness=correctness(*CORRECT, broken))
+    assert "| stopped with an error | 1 | cnn normalization=x K=3 |" in text
+    assert "NYI" not in text
+
+
+def test_a_graph_that_slows_a_step_is_said_to(says: Says) -> None:
+    columns = ["model", "together", "equal", "differ", "graphs"]
+    columns += ["milliseconds", "milliseconds_graphs", "ratio"]
+    rows = [("mlp", 4, True, "", 2, 2.0, 0.2, 10.0), ("mlp", 256, True, "", 2, 2.2, 2.4, 0.92)]
+    text = says(graphs=pd.DataFrame(rows, columns=columns))
+    assert "up to 10.0 times as fast with them (MLP, 4 together)" in text
+    assert "with 256 MLPs together it makes a step slower (2.40 against 2.20 ms)" in text
 
 
 def test_the_page_has_the_tolerances_of_the_check(says: Says) -> None:
