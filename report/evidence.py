@@ -104,6 +104,9 @@ class Evidence:
 
     def at_spike_level(self, level: tuple[float, float]) -> Evidence:
         """The same study with explosions at another level of a spike (`at_spike_level`)."""
+        if "train_loss_max" not in self.results.history:
+            # of steps alone, or not run: nothing says how high its losses went
+            return self
         other = replace(self)
         # where the cached property looks first
         other.__dict__["outcomes"] = at_spike_level(self.outcomes, self.results.history, level)
@@ -307,6 +310,23 @@ def _load_table(folder: Path, table: str) -> tuple[Evidence, pd.DataFrame] | Non
     rows, metadata = results.read(table, path)
     none = results.Results(*[pd.DataFrame()] * 4, metadata=metadata)
     return Evidence(folder.name, folder, none), rows
+
+
+STEPS = "labelled_steps"
+"""The table of a study that logged every step, and has no other rows of its trials."""
+
+
+@functools.cache
+def load_steps(study: str) -> Evidence | None:
+    """A study that is a table of steps, as its evidence: its history has a row for each of them."""
+    if (table := load_table(study, STEPS)) is None:
+        return None
+    source, steps = table
+    trials = steps.drop_duplicates("trial").reset_index(drop=True)
+    made = replace(source, results=replace(source.results, trials=trials, history=steps))
+    # there is nothing to say of how these trials ended but what the steps say
+    made.__dict__["outcomes"] = trials
+    return made
 
 
 def all_studies() -> list[Evidence]:

@@ -19,7 +19,7 @@ from benchmark.records import Trial
 from benchmark.results import Results
 from benchmark.schema import frame
 from report import claims, evidence, headline, prose
-from report.claims import judging
+from report.claims import explosion, judging
 from report.claims.effects import (
     decades_gained,
     difference,
@@ -112,6 +112,19 @@ def on_seeds(*arguments: Any, seeds: Sequence[int] = SEEDS, **settings: Any) -> 
     return [trial(*arguments, seed=seed, **settings) for seed in seeds]
 
 
+def steps_of(rows: Rows) -> pd.DataFrame:
+    """The steps of the trials, as `detectors` logs them: a row a norm."""
+    return pd.DataFrame(
+        {
+            **{c: row[c] for c in ("trial", "seed", "dataset", "schedule", "disturbance")},
+            **{"outcome": "stable" if row["status"] == "stable" else "fatal", "step": step},
+            **{"first_bad_step": row.get("first_bad_step"), "gradient_norm": norm},
+        }
+        for row in rows
+        for step, norm in enumerate(row["norms"], start=1)
+    )
+
+
 def made(study: str, rows: Rows) -> Evidence:
     """A study with these trials, kept to the schema."""
     history = []
@@ -130,7 +143,8 @@ def made(study: str, rows: Rows) -> Evidence:
                 known["validation_loss"] = row["losses"][k]
             history.append(known)
     own = [{k: v for k, v in row.items() if k not in ("norms", "losses")} for row in rows]
-    tables = frame("trials", own), frame("history", history), frame("layers", []), frame("plan", [])
+    tracks = steps_of(rows) if study == "detectors" else frame("history", history)
+    tables = frame("trials", own), tracks, frame("layers", []), frame("plan", [])
     return Evidence(study, Path("made") / study, Results(*tables))
 
 
@@ -154,14 +168,10 @@ def grown(good: bool, dataset: str) -> Rows:
 
 
 def risen(good: bool, dataset: str) -> Rows:
-    """Configurations that explode at step 90 after norms that double, or that stay."""
-    norms = (1.0, 2.0, 4.0, 8.0, 99.0) if good else (1.0, 1.0, 1.0, 1.0, 99.0)
-    out = []
-    for width in range(10, 20):
-        own = {"dataset": dataset, "width": width}
-        out += on_seeds(learning_rate=0.1, **own)
-        out += on_seeds("dead", learning_rate=1.0, first_bad_step=90, norms=norms, **own)
-    return out
+    """Explosions after twenty steps whose norms rose threefold at the end, or stayed."""
+    norms = [1.0] * 15 + [3.0 if good else 1.0] * 5
+    own = {"dataset": dataset, "learning_rate": 1.0, "first_bad_step": 21, "norms": norms}
+    return on_seeds("dead", **own)
 
 
 def stopped(good: bool, dataset: str) -> Rows:
@@ -850,12 +860,33 @@ def test_gradients_vanish_where_theory_says_so(gain: float, tested: bool) -> Non
     assert (found.verdict == SUPPORTED) == tested
 
 
+def test_explosions_that_come_too_soon_show_no_rise_nor_its_absence() -> None:
+    rows = on_seeds("dead", first_bad_step=3, norms=(1.0, 9.0))
+    rows += on_seeds("dead", learning_rate=1.0, first_bad_step=21, norms=[1.0] * 19 + [4.0])
+    rows += on_seeds(learning_rate=0.2, norms=[1.0] * 30)
+    found = judge(part_of(1, 1), {"detectors": made("detectors", rows)}.get)
+    assert found.pooled is not None
+    assert found.pooled.estimate == 1.0
+    assert found.found.notes == (
+        "Not observable: 10 explosions of 20 that came sooner.",
+        "Of as late windows of stable trials 0% show such a rise.",
+    )
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_without_every_step_a_rise_is_looked_for_at_checkpoints(rising: bool) -> None:
+    norms = (1.0, 2.0, 4.0, 8.0, 99.0) if rising else (1.0, 1.0, 1.0, 1.0, 99.0)
+    rows = on_seeds(learning_rate=0.1)
+    rows += on_seeds("dead", learning_rate=1.0, first_bad_step=90, norms=norms)
+    found = judge(part_of(1, 1), {"explosion": made("explosion", rows)}.get)
+    assert [effect.estimate for effect in found.found.effects] == [float(rising)]
+
+
 def test_an_explosion_before_three_checkpoints_shows_nothing() -> None:
     rows = on_seeds(learning_rate=0.1)
     rows += on_seeds("dead", learning_rate=1.0, first_bad_step=30, norms=(1.0, 2.0, 4.0, 8.0, 16.0))
-    found = judge(part_of(1, 1), {"explosion": made("explosion", rows)}.get)
-    assert found.verdict == NOT_TESTED
-    assert "no trial had 3 checkpoints before its first bad step" in found.reason
+    found = explosion.rise(made("explosion", rows))
+    assert found == Found((), ("no trial had 3 checkpoints before its first bad step",))
 
 
 def test_configurations_that_no_rate_trains_are_counted() -> None:
@@ -1012,6 +1043,7 @@ def test_verdicts_at_another_level_of_a_spike(
         "headline", source.folder, dataclasses.replace(source.results, history=history)
     )
     monkeypatch.setattr(evidence, "load", {"headline": source}.get)
+    monkeypatch.setattr(evidence, "load_steps", lambda study: None)
     whole = [(claim, judging.of_claim(claim, {"headline": source}.get)) for claim in claims.CLAIMS]
     monkeypatch.setattr(judging, "all_judged", lambda: whole)
     found = judging.at_spike_level.__wrapped__(level)

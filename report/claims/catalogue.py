@@ -9,6 +9,7 @@ and which stand beside them was decided later, in answer to a review of first ve
 
 from __future__ import annotations
 
+from benchmark.statistics import onset
 from report.claims import (
     article,
     explosion,
@@ -99,17 +100,28 @@ CLAIMS = (
             explosion.growth,
             "explosion headline grid",
         ),
-        _part(
+        Part(
             "they grow through training rather than jump",
-            "the share of exploded configurations whose gradients rose through training",
+            "the share of explosions before which the gradients rose",
             MOST,
-            OF_EXPLODED.format(
-                f"showed a rise of the gradient norm, {explosion.RISE:g}-fold or more, over at "
-                f"least {explosion.CHECKPOINTS} checkpoints before the first bad step; others "
-                "could not show one, and do not count"
+            (
+                Measurement(
+                    "detectors",
+                    "Of explosions at a constant rate that came late enough to show it: the "
+                    f"share before which the largest gradient norm of the last {onset.LAST} steps "
+                    f"was at least {onset.GREW:g} times the median of those before.",
+                    explosion.rise_by_step,
+                ),
+                *first_of(
+                    OF_EXPLODED.format(
+                        f"showed a rise of the gradient norm, {explosion.RISE:g}-fold or more, "
+                        f"over at least {explosion.CHECKPOINTS} checkpoints before the first bad "
+                        "step; others could not show one, and do not count"
+                    ),
+                    explosion.rise,
+                    *("explosion", "headline", "grid"),
+                ),
             ),
-            explosion.rise,
-            "explosion headline grid",
         ),
         _part(
             "training stops",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying, varying_but_rate
+from benchmark.statistics.onset import CONTROL, EXPLOSION, GREW, windows_before_onset
 from report import prose
-from report.claims.effects import share_of
+from report.claims.effects import share_of, share_of_trials
 from report.claims.frames import able, at_multiples, by_setting, by_times, unclipped
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
@@ -106,6 +109,39 @@ def rise(source: Evidence) -> Found:
         return nothing(f"no trial had {CHECKPOINTS} checkpoints before its first bad step")
     observed = exploded[seen]
     return found(_shares(observed["trial"].isin(rising), observed), [note, lost])
+
+
+def rise_by_step(source: Evidence) -> Found:
+    """Explosions before which the norm rose, of every step's norm, beside windows without one.
+
+    Of those that came late enough for a rise to be seen, by schedule and data set; a constant rate
+    judges.
+    """
+    steps = source.results.history
+    if "gradient_norm" not in steps or not (steps["disturbance"] == "none").any():
+        return nothing("no step was logged")
+    windows = windows_before_onset(steps, ("schedule", "dataset"))
+    before = windows[windows["kind"] == EXPLOSION]
+    seen = before.dropna(subset=["rise"])
+    if seen.empty:
+        return nothing("no explosion came late enough for a rise to be seen")
+    effects = []
+    for (schedule, dataset), rows in seen.groupby(["schedule", "dataset"], sort=False):
+        about = (prose.setting("schedule", schedule), f"networks on {prose.name(dataset)}")
+        grew = rows.assign(grew=(rows["rise"] >= GREW).astype(float))
+        effect = share_of_trials(grew, about, "grew")
+        # where the rate rises before an explosion, so do the norms
+        effects.append(replace(effect, judges=schedule == "constant"))
+    control = windows.loc[windows["kind"] == CONTROL, "rise"].dropna()
+    notes = [
+        f"Not observable: {prose.count(len(before) - len(seen), 'explosion')} of {len(before)} "
+        "that came sooner.",
+        "Of as late windows of stable trials "
+        f"{prose.percent(float((control >= GREW).mean()))} show such a rise."
+        if len(control)
+        else "",
+    ]
+    return found(effects, notes)
 
 
 def stop(source: Evidence) -> Found:

@@ -136,7 +136,8 @@ class Judged:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is said beside the effects, with a word on best rates at the edge of those tried."""
-        edge = edges(self.source) if self.source is not None and self.found.effects else ""
+        whole = self.source is not None and "arm" in self.source.outcomes
+        edge = edges(self.source) if self.source and whole and self.found.effects else ""
         return (*self.found.notes, edge) if edge else self.found.notes
 
     @property
@@ -168,7 +169,12 @@ class Judged:
         return " ".join(filter(None, said))
 
 
-def judge(part: Part, load: Load = evidence.load) -> Judged:
+def _load(study: str) -> Evidence | None:
+    """A study's evidence, of its trials or of their steps alone."""
+    return evidence.load(study) or evidence.load_steps(study)
+
+
+def judge(part: Part, load: Load = _load) -> Judged:
     """Judge a part on its own study, or on the first stand-in that can where that was not run."""
     empty: Judged | None = None
     for measurement in part.measurements:
@@ -250,7 +256,7 @@ def in_words(part: Part, effect: Effect) -> str:
     return f"{part.unit.words(effect.estimate)} ({about}95% interval {spread}; {effect.basis})"
 
 
-def of_claim(claim: Claim, load: Load = evidence.load) -> list[Judged]:
+def of_claim(claim: Claim, load: Load = _load) -> list[Judged]:
     """Every part of a claim, judged."""
     return [judge(part, load) for part in claim.parts]
 
@@ -271,7 +277,7 @@ def at_spike_level(level: tuple[float, float]) -> pd.DataFrame:
     @functools.cache
     def load(study: str) -> Evidence | None:
         source = evidence.load(study)
-        return source.at_spike_level(level) if source is not None else None
+        return source.at_spike_level(level) if source else evidence.load_steps(study)
 
     rows = []
     for claim, parts in all_judged():

@@ -102,7 +102,7 @@ def guards_save(source: Evidence) -> Found:
 def _saved(case: Case) -> Effect | None:
     """The share saved, at the same rate where that was run; None with less than a point to save."""
     sides = case.factor, case.level, case.baseline
-    at_one = paired(case.rows, *sides, "lost")
+    at_one = paired(case.rows, *sides, "lost", ["arm"])
     pairs = at_one if len(at_one) else paired(case.rows, *sides, "lost", OWN_RATES)
     if pairs.empty or pairs["control"].mean() < POINT:
         return None
