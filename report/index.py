@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 
 import pandas as pd
 
-from report import evidence, throughput
+from benchmark.statistics import paired_comparison
+from benchmark.statistics.disturbances import accuracy_lost
+from report import evidence, headline, throughput
+from report.evidence import Evidence, where
 
 REPEATED = ("published", "edge_of_stability")
 """Studies that repeat what others have measured, on networks and data of theirs."""
@@ -25,7 +29,53 @@ def narrowed() -> list[str]:
 
 
 def everything() -> pd.DataFrame:
-    """``dataset`` and ``steps`` of the outcomes of all studies but the `REPEATED`."""
+    """Some columns of the trained outcomes of all studies but the `REPEATED`."""
     frames = [e.outcomes for e in evidence.all_studies() if e.study not in REPEATED]
-    columns = ["dataset", "steps"]
-    return pd.concat([pd.DataFrame(columns=columns), *(f[columns] for f in frames)])
+    columns = ["dataset", "model", "optimizer", "schedule", "steps"]
+    rows = pd.concat([pd.DataFrame(columns=columns), *(f[columns] for f in frames)])
+    return rows[rows["steps"] > 0]
+
+
+def failing(multiples: Evidence) -> pd.DataFrame:
+    """Networks without normalization and clipping, at ten times their best rate, by ``model``.
+
+    The share that ``diverged`` and the share that ``learned``.
+    """
+    rows = where(multiples.relative, normalization="none", clipping="none", times=10)
+    return rows.groupby("model", sort=False)[["diverged", "learned"]].mean().reset_index()
+
+
+@functools.lru_cache(8)
+def against_lowering(multiples: Evidence) -> pd.DataFrame:
+    """The best clipping at ten times the best rate without it, against none at that best rate.
+
+    Without normalization, by ``model``: the ``level`` that saves most in `headline.far_above`, its
+    mean ``effect`` over the data sets, and the mean ``low`` and ``high`` of the intervals of seeds.
+    """
+    best = where(multiples.relative, normalization="none", clipping="none", times=1)
+    rows = where(multiples.shared, normalization="none", times=10)
+    rows = pd.concat([best, rows]).drop(columns="times")
+    by, ignore = ["dataset", "model"], ["arm", "learning_rate"]
+    found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
+    ends = ["effect", "low", "high"]
+    means = found.groupby(["model", "level"], sort=False)[ends].mean().reset_index()
+    named = [row for row in headline.far_above(multiples, "none") if "level" in row]
+    chosen = pd.DataFrame(named, columns=["model", "level"])
+    return chosen.merge(means, on=["model", "level"])
+
+
+@functools.lru_cache(8)
+def harmful(trouble: Evidence) -> pd.DataFrame:
+    """Guards that surely lose more than no guard to a disturbance, at the same learning rate.
+
+    By ``disturbance``, ``model`` and ``clipping``: accuracy ``lost`` with its interval, and
+    ``bare``, what is lost without a guard; the worst first.
+    """
+    rows, keys = trouble.outcomes, ["dataset", "model", "normalization", "learning_rate"]
+    rates = where(rows, clipping="none")[keys].drop_duplicates()
+    found = accuracy_lost(rows.merge(rates, on=keys), ["model", "clipping"])
+    ends = {"lost": "bare", "high": "bare_high"}
+    bare = where(found, clipping="none")[["disturbance", "model", *ends]].rename(columns=ends)
+    found = found.merge(bare, on=["disturbance", "model"])
+    found = found[found["low"] > found["bare_high"]]
+    return found.sort_values("lost", ascending=False, kind="stable")

@@ -359,6 +359,104 @@ def test_a_product_of_rate_and_threshold_is_named_with_how_often_it_is_best() ->
     assert advice.steadiest(rules) == {"product": pytest.approx(0.2), "alike": 2, "rates": 3}
 
 
+def deep_trials(accuracies: dict[tuple[str, float], float], **changed: object) -> pd.DataFrame:
+    """Two seeds of a ten-layer network for each clipping and rate, around an accuracy."""
+    rows = [
+        {"clipping": c, "learning_rate": rate, "seed": seed, "accuracy": value + 0.002 * seed}
+        for (c, rate), value in accuracies.items()
+        for seed in (0, 1)
+    ]
+    whole = {"depth": 10.0, "normalization": "none", "init_gain": 1.0, "schedule": "constant"}
+    whole |= {"epochs": np.nan, "updates": 500.0, "steps": 500, "clipping_threshold": 1.0}
+    found = pd.DataFrame(rows).assign(**whole, **changed)
+    same = {"validation": found["accuracy"], "objective": 1 - found["accuracy"]}
+    return found.assign(**same, trial=np.arange(len(found)), exploded=0.0, diverged=0.0)
+
+
+CASE = {
+    **{("none", 0.05): 0.8, ("none", 0.5): 0.1, ("value", 0.5): 0.7},
+    **{("global_norm", 0.05): 0.6, ("value", 0.05): 0.6, ("global_norm", 0.5): 0.75},
+}
+
+
+def test_a_lower_rate_stands_beside_every_clipping_at_the_rate_that_is_asked_for() -> None:
+    found = advice.deep(Mock(outcomes=deep_trials(CASE)))
+    assert (found["exact"], found["bare"]) == (True, pytest.approx(0.101))
+    assert found["lower"]["learning_rate"] == 0.05
+    assert list(found["rows"]["clipping"]) == ["global_norm", "value"]
+    assert found["rows"]["effect"].tolist() == pytest.approx([-0.05, -0.1])
+    assert found["rows"]["alike"].tolist() == [True, False]
+
+
+def test_a_longer_budget_does_not_lend_its_accuracy_to_the_lower_rate() -> None:
+    longer = deep_trials({("none", 0.16): 0.95}).assign(updates=3000.0, trial=[90, 91])
+    found = advice.deep(Mock(outcomes=pd.concat([deep_trials(CASE), longer])))
+    assert found["lower"]["learning_rate"] == 0.05
+
+
+def test_where_no_clipping_was_run_there_is_nothing_to_say_of_it() -> None:
+    assert advice.deep(Mock(outcomes=deep_trials({("none", 0.5): 0.1}))) is None
+
+
+def test_a_restart_is_compared_with_clipping_at_the_old_rate_by_the_same_seed() -> None:
+    levels = {("none", 1.0): 0.1, ("none", 0.1): 0.8, ("global_norm", 1.0): 0.5}
+    rows = deep_trials(levels, dataset="digits", model="mlp_deep", learned=1.0)
+    gone = rows["clipping"].eq("none") & rows["learning_rate"].eq(1.0)
+    rows = rows.assign(exploded=gone.astype(float), first_bad_step=np.where(gone, 3.0, np.nan))
+    again = advice.restarts(Mock(outcomes=rows))
+    assert again["accuracy"].tolist() == pytest.approx([0.8, 0.802])
+    found = advice.against_clipping(again)
+    assert (found["effect"], found["pairs"]) == (pytest.approx(0.3), 2)
+
+
+def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget(monkeypatch) -> None:
+    values = {8: 0.795, 16: 0.8, 32: 0.7}
+    rows = [
+        {"batch_size": size, "learning_rate": rate, "seed": seed, "accuracy": value - slow}
+        for size, value in values.items()
+        for rate, slow in ((0.1 * (size / 8) ** 0.5, 0.0), (0.1 * size / 8 + 1, 0.3))
+        for seed in (0, 1)
+    ]
+    made = pd.DataFrame(rows).assign(model="mlp", dataset="digits", updates=np.nan, epochs=1.0)
+    made = made.assign(validation=made["accuracy"], objective=1 - made["accuracy"], cell=0)
+    monkeypatch.setattr(batch_updates, "fixed_sizes", lambda study: study.outcomes)
+    (row,) = advice.sizes(Mock(outcomes=made)).to_dict("records")
+    assert (row["scarce"], row["best"], row["least"], row["most"]) == ("examples", 16, 8, 16)
+    assert (row["beyond"], row["effect"]) == (32, pytest.approx(-0.1))
+    assert (row["root_until"], row["linear_until"]) == (32, 8)
+
+
+def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:
+    rows = [
+        {"workload": workload, "arm": arm, "cpu_seconds": cost * base, "baseline_cpu_seconds": base}
+        for workload, base in (("mlp_digits", 0.01), ("mlp_fashion", 0.2))
+        for arm, cost in (("value", 1.25), ("none", 1.1), ("bare", 0.75))
+        for _ in range(6)
+    ]
+    whole = {"what": "guards", "factor": "clipping", "trials_together": 1, "device": "cpu"}
+    timings = pd.DataFrame(rows).assign(**whole, steps=100, baseline_steps=100, processes=1)
+    found = advice.attached(timings)
+    assert list(found["named"]) == ["no clipping", "value clipping"]
+    assert found["milliseconds"].tolist() == pytest.approx([-0.5, 0.5])
+
+
+def test_a_guard_harms_only_by_comparison_at_the_same_rate() -> None:
+    keys = {"dataset": "digits", "model": "mlp", "normalization": "none"}
+    rows = [
+        {"clipping": c, "learning_rate": rate, "disturbance": d, "seed": seed, "accuracy": value}
+        for c, rate, calm_, hit in (
+            ("none", 0.1, 0.9, 0.85),
+            ("skip_step", 0.1, 0.9, 0.4),
+            ("adaptive", 1.0, 0.9, 0.3),
+        )
+        for seed in (0, 1, 2)
+        for d, value in (("none", calm_), ("rate_bump", hit + 0.01 * (seed - 1)))
+    ]
+    found = index.harmful(Mock(outcomes=pd.DataFrame(rows).assign(**keys)))
+    assert list(found["clipping"]) == ["skip_step"]
+    assert found["bare"].tolist() == pytest.approx([0.05])
+
+
 def test_explosions_without_normalization_and_clipping_stand_apart() -> None:
     rows = pd.DataFrame(
         {
