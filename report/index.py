@@ -7,9 +7,8 @@ import shlex
 
 import pandas as pd
 
-from benchmark.statistics import paired_comparison
 from benchmark.statistics.disturbances import accuracy_lost
-from report import evidence, headline, throughput
+from report import evidence, throughput
 from report.evidence import Evidence, where
 
 REPEATED = ("published", "edge_of_stability")
@@ -43,25 +42,6 @@ def failing(multiples: Evidence) -> pd.DataFrame:
     """
     rows = where(multiples.relative, normalization="none", clipping="none", times=10)
     return rows.groupby("model", sort=False)[["diverged", "learned"]].mean().reset_index()
-
-
-@functools.lru_cache(8)
-def against_lowering(multiples: Evidence) -> pd.DataFrame:
-    """The best clipping at ten times the best rate without it, against none at that best rate.
-
-    Without normalization, by ``model``: the ``level`` that saves most in `headline.far_above`, its
-    mean ``effect`` over the data sets, and the mean ``low`` and ``high`` of the intervals of seeds.
-    """
-    best = where(multiples.relative, normalization="none", clipping="none", times=1)
-    rows = where(multiples.shared, normalization="none", times=10)
-    rows = pd.concat([best, rows]).drop(columns="times")
-    by, ignore = ["dataset", "model"], ["arm", "learning_rate"]
-    found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
-    ends = ["effect", "low", "high"]
-    means = found.groupby(["model", "level"], sort=False)[ends].mean().reset_index()
-    named = [row for row in headline.far_above(multiples, "none") if "level" in row]
-    chosen = pd.DataFrame(named, columns=["model", "level"])
-    return chosen.merge(means, on=["model", "level"])
 
 
 @functools.lru_cache(8)

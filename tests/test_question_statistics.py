@@ -19,7 +19,6 @@ from benchmark.statistics import (
     noise_quartiles,
     norm_profiles,
     sharpness_over_edge,
-    speed,
     theoretical_growth,
     threshold_cells,
     with_edges,
@@ -363,15 +362,3 @@ def test_what_breaks_beside_a_baseline_that_stays_finite_is_counted():
     assert found["trials"].to_dict() == {"bfloat16": 2, "float16": 2}
     assert found["broke"].to_dict() == {"bfloat16": 1, "float16": 2}
     assert broken_beside(frame, "precision", "tf32", ["seed"]).empty
-
-
-def test_the_time_that_a_strategy_adds_is_over_its_own_turns():
-    turn = {"what": "strategies", "workload": "mlp_digits", "factor": "clipping", "arm": "value"}
-    turn |= {"trials_together": 1, "steps": 100, "baseline_steps": 50, "baseline_cpu_seconds": 0.05}
-    rows = [turn | {"cpu_seconds": 0.15}, turn | {"cpu_seconds": 0.25}]
-    # several together, and other factors
-    rows += [turn | {"cpu_seconds": 9.0, "trials_together": 8}]
-    rows += [turn | {"cpu_seconds": 9.0, "factor": "optimizer"}]
-    (row,) = speed.added_time(pd.DataFrame(rows), ["clipping"]).to_dict("records")
-    assert row["level"] == "value"
-    assert (row["milliseconds"], row["share"]) == pytest.approx((1.0, 1.0))

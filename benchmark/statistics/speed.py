@@ -223,21 +223,6 @@ def with_machine_rates(best: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFram
     return best.merge(rates, on="workload")
 
 
-def added_time(timings: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """Processor time that each strategy of ``factors`` adds to a step of a network alone.
-
-    Columns ``workload``, ``factor``, ``level``, ``milliseconds`` a step and ``share`` of one:
-    medians over turns with the baseline.
-    """
-    rows = timings[timings["what"].eq("strategies") & timings["factor"].isin(factors)]
-    rows = rows[rows["trials_together"] == 1]
-    step = rows["cpu_seconds"] / rows["steps"]
-    base = rows["baseline_cpu_seconds"] / rows["baseline_steps"]
-    rows = rows.assign(milliseconds=1e3 * (step - base), share=step / base - 1, level=rows["arm"])
-    groups = rows.groupby(["workload", "factor", "level"], sort=False)
-    return groups[["milliseconds", "share"]].median().reset_index()
-
-
 def agreement(timings: pd.DataFrame) -> pd.DataFrame:
     """Whether every way of training comes to the accuracy of the baseline loop, within noise.
 
