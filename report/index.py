@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 
 import pandas as pd
 
-from benchmark.statistics.disturbances import accuracy_lost
 from report import evidence, throughput
 from report.evidence import Evidence, where
 
@@ -42,20 +40,3 @@ def failing(multiples: Evidence) -> pd.DataFrame:
     """
     rows = where(multiples.relative, normalization="none", clipping="none", times=10)
     return rows.groupby("model", sort=False)[["diverged", "learned"]].mean().reset_index()
-
-
-@functools.lru_cache(8)
-def harmful(trouble: Evidence) -> pd.DataFrame:
-    """Guards that surely lose more than no guard to a disturbance, at the same learning rate.
-
-    By ``disturbance``, ``model`` and ``clipping``: accuracy ``lost`` with its interval, and
-    ``bare``, what is lost without a guard; the worst first.
-    """
-    rows, keys = trouble.outcomes, ["dataset", "model", "normalization", "learning_rate"]
-    rates = where(rows, clipping="none")[keys].drop_duplicates()
-    found = accuracy_lost(rows.merge(rates, on=keys), ["model", "clipping"])
-    ends = {"lost": "bare", "high": "bare_high"}
-    bare = where(found, clipping="none")[["disturbance", "model", *ends]].rename(columns=ends)
-    found = found.merge(bare, on=["disturbance", "model"])
-    found = found[found["low"] > found["bare_high"]]
-    return found.sort_values("lost", ascending=False, kind="stable")

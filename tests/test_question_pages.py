@@ -441,23 +441,6 @@ def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:
     assert found["milliseconds"].tolist() == pytest.approx([-0.5, 0.5])
 
 
-def test_a_guard_harms_only_by_comparison_at_the_same_rate() -> None:
-    keys = {"dataset": "digits", "model": "mlp", "normalization": "none"}
-    rows = [
-        {"clipping": c, "learning_rate": rate, "disturbance": d, "seed": seed, "accuracy": value}
-        for c, rate, calm_, hit in (
-            ("none", 0.1, 0.9, 0.85),
-            ("skip_step", 0.1, 0.9, 0.4),
-            ("adaptive", 1.0, 0.9, 0.3),
-        )
-        for seed in (0, 1, 2)
-        for d, value in (("none", calm_), ("rate_bump", hit + 0.01 * (seed - 1)))
-    ]
-    found = index.harmful(Mock(outcomes=pd.DataFrame(rows).assign(**keys)))
-    assert list(found["clipping"]) == ["skip_step"]
-    assert found["bare"].tolist() == pytest.approx([0.05])
-
-
 def test_explosions_without_normalization_and_clipping_stand_apart() -> None:
     rows = pd.DataFrame(
         {
