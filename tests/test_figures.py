@@ -637,15 +637,44 @@ def test_every_rate_has_another_colour() -> None:
     assert len({style.colour for style in looks.values()}) == 12
 
 
-def test_trials_that_are_always_clipped_do_not_lie_on_each_other() -> None:
-    rows = pd.DataFrame(
-        {"clipping": CLIPPINGS, "clipped_fraction": 1.0, "accuracy": 0.9, "learning_rate": 0.1}
-    )
-    axis = figures.clipped_against_accuracy(rows).axes[0]
-    places = sorted(float(x) for x in axis.lines[0].get_xdata())
-    assert len(set(places)) == 3
-    assert numbers(axis) == ["90"]
-    assert [round(place) for place in places] == [3, 3, 3]
+def test_rates_whose_product_is_the_same_lie_on_each_other() -> None:
+    rows = [
+        ("global_norm", rate, product, accuracy, float(product > 0.1))
+        for rate in (0.1, 1.0)
+        for product, accuracy in ((0.1, 0.5), (1.0, 0.8))
+    ]
+    columns = ["clipping", "learning_rate", "product", "accuracy", "clipped_fraction"]
+    axis = figures.accuracy_against_product(pd.DataFrame(rows, columns=columns)).axes[0]
+    lines = [line for line in axis.get_lines() if line.get_linestyle() == "-"]
+    assert [line.get_ydata().tolist() for line in lines] == [[50.0, 80.0]] * 2
+    # a point is filled where steps were clipped
+    marks = [line for line in axis.get_lines() if line.get_linestyle() == "None"]
+    filled = [m.get_xdata().tolist() for m in marks if m.get_markerfacecolor() != "white"]
+    assert filled == [[1.0]] * 2
+
+
+def network_rows(**columns: list[float]) -> pd.DataFrame:
+    levels = {"network": ["MLP", "MLP", "CNN"], "level": ["none", "value", "none"]}
+    return pd.DataFrame({**levels, "panel": "mnist", **columns})
+
+
+def test_effects_of_all_networks_share_one_axis() -> None:
+    rows = network_rows(effect=[-0.9, 0.01, 0.0], low=[-0.91, 0.0, -0.01], high=[-0.89, 0.02, 0.01])
+    figure = figures.effects_by_network(rows.assign(times=10), "points")
+    mlp, cnn = figure.axes
+    assert mlp.get_xlim() == cnn.get_xlim()
+    assert mlp.get_xscale() == "symlog"
+    assert [t.get_text() for t in mlp.get_yticklabels()] == ["none", "value"]
+    assert [t.get_text() for t in cnn.get_yticklabels()] == ["none"]
+
+
+def test_how_trials_end_is_stacked() -> None:
+    rows = network_rows(diverged=[0.5, 0.0, 1.0], stuck=[0.25, 0.0, 0.0], healed=[0.25, 0.5, 0.0])
+    mlp, cnn = figures.outcomes_by_network(rows).axes
+    ends = [(bar.get_x(), bar.get_width()) for bar in mlp.patches]
+    # of the first clipping, then of the second
+    assert ends == [(0, 50), (0, 0), (50, 25), (0, 0), (75, 25), (0, 50)]
+    assert [bar.get_width() for bar in cnn.patches] == [100, 0, 0]
 
 
 def test_a_percentile_beyond_the_thresholds_is_an_arrow_with_its_value() -> None:
@@ -943,7 +972,9 @@ THRESHOLDS = pd.DataFrame(
 )
 PERCENTILES = pd.DataFrame({"learning_rate": RATES, "percentile": 3e17, "best_threshold": 0.1})
 GAINS = pd.concat([TRIALS.assign(init_gain=gain) for gain in (0.5, 1.0, 2.0)])
-CLIPPED = TRIALS.assign(clipped_fraction=0.7, accuracy=0.9)
+PRODUCTS = TRIALS.assign(
+    clipped_fraction=0.7, accuracy=0.9, product=[10.0 ** (k % 4 - 3) for k in range(len(TRIALS))]
+)
 
 MULTIPLES = pd.DataFrame(
     [
@@ -957,6 +988,7 @@ MULTIPLES = pd.DataFrame(
 )
 
 FURTHER: dict[str, Callable[[], Figure]] = {
+    "accuracy_against_product": lambda: figures.accuracy_against_product(PRODUCTS),
     "accuracy_against_threshold": lambda: figures.accuracy_against_threshold(
         THRESHOLDS, PERCENTILES
     ),
@@ -966,7 +998,6 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "batch_size_over_training": lambda: figures.batch_size_over_training(SIZES, "model"),
     "claim_comparisons": lambda: figures.claim_comparisons(VERDICTS),
     "claims_forest": lambda: figures.claims_forest(VERDICTS),
-    "clipped_against_accuracy": lambda: figures.clipped_against_accuracy(CLIPPED),
     "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, KNEES),
     "effect_rows": lambda: figures.effect_rows(
         EFFECTS, "changed", "difference (points)", symlog=True

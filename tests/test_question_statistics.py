@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.statistics import (
     at_the_edge,
+    best_products,
     best_thresholds,
     broken_beside,
     by_clipped_half,
@@ -18,6 +19,7 @@ from benchmark.statistics import (
     missed_by_nan_test,
     noise_quartiles,
     norm_profiles,
+    product_gaps,
     sharpness_over_edge,
     theoretical_growth,
     threshold_cells,
@@ -244,6 +246,33 @@ def test_cells_of_one_product_are_found():
     found = equal_products(pd.DataFrame(rows))
     # of 0.01, 0.1 (twice for each rule) and 1 all have two cells, 0.1 has four
     assert dict(zip(found["product"], found["cells"], strict=True)) == {0.01: 2, 0.1: 4, 1.0: 2}
+
+
+def test_gaps_of_equal_products_are_told_for_each_rule():
+    cells = {
+        "value": [(1.0, 0.1, 0.4), (0.1, 1.0, 0.7), (1.0, 1.0, 0.1)],
+        "global_norm": [(1.0, 0.1, 0.8), (0.1, 1.0, 0.79)],
+        "adagc": [(1.0, 1.0, 0.5)],
+    }
+    rows = [clipped(c, r, rule, accuracy=a) for rule, each in cells.items() for r, c, a in each]
+    found = product_gaps(pd.DataFrame(rows)).set_index("clipping")
+    assert list(found.index) == ["global_norm", "value", "adagc"]
+    assert found["products"].tolist() == [1, 1, 0]
+    assert found["most"].tolist() == pytest.approx([0.01, 0.3, NAN], nan_ok=True)
+    assert found["at"].tolist() == pytest.approx([0.1, 0.1, NAN], nan_ok=True)
+
+
+def test_the_best_product_is_none_of_those_on_an_edge():
+    rows = [
+        clipped(product / rate, rate, "global_norm", validation=validation)
+        for rate in (0.1, 1.0)
+        for product, validation in ((0.05, 0.5), (0.2, 0.8), (1.0, 0.1))
+    ]
+    # at the third rate the smallest threshold is best: a better one may lie beyond
+    rows += [clipped(c, 10.0, "global_norm", validation=v) for c, v in ((0.02, 0.8), (0.1, 0.1))]
+    (found,) = best_products(pd.DataFrame(rows)).to_dict("records")
+    assert (found["product"], found["alike"], found["rates"]) == (0.2, 2, 3)
+    assert found["others"]["learning_rate"].tolist() == [10.0]
 
 
 def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked():

@@ -22,13 +22,13 @@ from benchmark.figures.detectors import alarm_shares
 from benchmark.figures.effects import effect_rows
 from benchmark.figures.heat import (
     accuracy_against_threshold,
-    clipped_against_accuracy,
     heat_maps,
     remedies_by_rate,
 )
 from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
 from benchmark.figures.multiples import effects_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_at_onset, phase_diagram
+from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
 from benchmark.figures.search import confirmed_accuracy, search_progress
@@ -50,6 +50,7 @@ __all__ = [
     "TIMES",
     "VERDICT_STYLES",
     "Measure",
+    "accuracy_against_product",
     "accuracy_against_rate",
     "accuracy_against_threshold",
     "accuracy_profile",
@@ -58,7 +59,6 @@ __all__ = [
     "batch_size_over_training",
     "claim_comparisons",
     "claims_forest",
-    "clipped_against_accuracy",
     "comparison_forest",
     "confirmed_accuracy",
     "cost_by_level",

@@ -15,10 +15,7 @@ from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, pl
 from benchmark.figures.layout import MOST_TICKS, by_width, canvas, name_rows, row_inches, thinned
 from benchmark.figures.style import (
     BLACK,
-    BLUE,
-    HALO,
     VERMILION,
-    in_order,
     label_of,
     rate_text,
     styles_of,
@@ -27,12 +24,6 @@ from benchmark.figures.style import (
 
 COLOURS = "cividis"
 """Even in lightness, and made for the colour-blind."""
-GROUPS = ("none", "≤ 50%", "> 50%", "all")
-"""Shares of clipped steps."""
-SLOTS = 0.86
-"""Of the width of a group, which the levels share."""
-CROWDED = 55.0
-"""Per cent from which on a median has its number below it."""
 UPRIGHT = 4
 """Numbers under a map up to which they need not be turned."""
 MOST_NUMBERS = 6
@@ -105,66 +96,6 @@ def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
             color="white" if value < middle else BLACK,
             fontweight="bold" if row == best[column] else "normal",
         )
-
-
-def clipped_against_accuracy(trials: pd.DataFrame, factor: str = "clipping") -> Figure:
-    """Test accuracy by how many steps were clipped, a point a trial, a facet a rate.
-
-    The share of clipped steps is divided into none, up to half, more than half, and all: trials
-    of which all steps are clipped would otherwise lie on each other. Within each the levels of
-    ``factor`` stand side by side; a stroke with its number is the median of all.
-    """
-    rates = sorted(trials["learning_rate"].unique())
-    rates = [rates[i] for i in thinned(rates)]
-    levels = in_order(trials[factor])
-    figure, axes = facet_axes(len(rates), 2.3)
-    for axis, rate in zip(axes, rates, strict=True):
-        here = trials[trials["learning_rate"] == rate]
-        groups = here["clipped_fraction"].map(clipped_group)
-        shift = here[factor].map(lambda level: SLOTS * ((levels.index(level) + 0.5) / len(levels)))
-        axis.plot(
-            groups + shift - SLOTS / 2,
-            100 * here["accuracy"],
-            "o",
-            color=BLUE,
-            markersize=3.5,
-            markeredgewidth=0,
-            alpha=0.4,
-        )
-        for group, median in (100 * here["accuracy"]).groupby(groups).median().items():
-            middle = float(group)
-            axis.hlines(median, middle - SLOTS / 2, middle + SLOTS / 2, color=BLACK, linewidth=1.8)
-            axis.annotate(
-                f"{median:.0f}",
-                (middle, median),
-                # where accuracies are high the room is below them
-                xytext=(0, -4 if median > CROWDED else 4),
-                textcoords="offset points",
-                ha="center",
-                va="top" if median > CROWDED else "bottom",
-                fontsize=8.5,
-                fontweight="bold",
-                path_effects=HALO,
-            )
-        for edge in range(len(GROUPS) - 1):
-            axis.axvline(edge + 0.5, color=BLACK, linestyle=":", linewidth=0.8)
-        axis.set(title=f"rate {rate_text(rate)}", ylim=(0, 102), xlim=(-0.5, len(GROUPS) - 0.5))
-        axis.set_xticks(range(len(GROUPS)), labels=list(GROUPS), fontsize=8)
-        axis.grid(visible=False, axis="x")
-    for axis in lowest(axes):
-        axis.set_xlabel("clipped steps", fontsize=9)
-    for axis in leftmost(axes):
-        axis.set_ylabel("test accuracy (%)")
-    return figure
-
-
-def clipped_group(share: float) -> int:
-    """Which of `GROUPS` a share of clipped steps belongs to.
-
-    >>> [clipped_group(share) for share in (0.0, 0.2, 0.9, 1.0)]
-    [0, 1, 2, 3]
-    """
-    return 0 if share <= 0 else 1 if share <= 0.5 else 2 if share < 1 else 3
 
 
 def accuracy_against_threshold(

@@ -8,13 +8,16 @@ appear in the frame.
 """
 
 from benchmark.statistics.clipped import (
+    best_products,
     best_thresholds,
     by_clipped_half,
     clipping_facts,
     equal_products,
     percentile_rule,
+    product_gaps,
     spike_scores,
     threshold_cells,
+    threshold_products,
 )
 from benchmark.statistics.depth import (
     depth_growth,
@@ -95,6 +98,7 @@ __all__ = [
     "at_spike_level",
     "at_the_edge",
     "best_per_arm",
+    "best_products",
     "best_so_far",
     "best_thresholds",
     "bootstrap",
@@ -143,6 +147,7 @@ __all__ = [
     "percentile_rule",
     "performance_profile",
     "probability_of_improvement",
+    "product_gaps",
     "proportion",
     "rate_scores",
     "rate_spans",
@@ -161,6 +166,7 @@ __all__ = [
     "theoretical_recurrent_growth",
     "theoretical_residual_growth",
     "threshold_cells",
+    "threshold_products",
     "tied_with_best",
     "unanimous",
     "usable_decades",

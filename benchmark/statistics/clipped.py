@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ ALWAYS = 0.9
 """Share of clipped steps from which on a rule counts as always acting."""
 BOUNDING = ("global_norm", "normalized")
 """Rules that give the whole gradient the norm c wherever they act."""
+SCALED = (*BOUNDING, "per_layer_norm", "value", "adaptive", "adagc")
+"""Rules whose threshold bounds every step, in one way or another."""
 CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
 
 
@@ -121,19 +124,65 @@ def by_clipped_half(frame: pd.DataFrame, by: str = "learning_rate") -> pd.DataFr
     return found.reindex(columns=columns).dropna().reset_index()
 
 
-def equal_products(frame: pd.DataFrame) -> pd.DataFrame:
+def threshold_products(frame: pd.DataFrame, clippings: Sequence[str] = SCALED) -> pd.DataFrame:
+    """The `threshold_cells` of these clippings with ``product``, rate times threshold.
+
+    To three digits, so that equal products are equal; of plain gradient descent alone, in the order
+    of ``clippings``.
+    """
+    rows = frame[frame["optimizer"].eq("sgd") & frame["clipping"].isin(clippings)]
+    found = threshold_cells(rows)
+    product = found["learning_rate"] * found["clipping_threshold"]
+    found = found.assign(product=[float(f"{value:.3g}") for value in product])
+    order = found["clipping"].map(list(clippings).index)
+    return found.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def equal_products(frame: pd.DataFrame, clippings: Sequence[str] = BOUNDING) -> pd.DataFrame:
     """Columns ``model``, ``product``, ``cells``, ``low``, ``high``: is clipping a learning rate?
 
     Where a rule that gives the whole gradient the norm c clips at least nine steps in ten of plain
     gradient descent, rate times c is the length of a step. Of the `threshold_cells` where it does
-    so, ``low`` and ``high`` are the least and the greatest mean accuracy among those with the same
-    ``product`` of rate and threshold; products with one cell are left out.
+    so, or one of other ``clippings``, ``low`` and ``high`` are the least and the greatest mean
+    accuracy among those with the same ``product`` of rate and threshold; products with one cell are
+    left out.
     """
-    rows = frame[frame["optimizer"].eq("sgd") & frame["clipping"].isin(BOUNDING)]
-    found = threshold_cells(rows)
-    found = found[found["clipped_fraction"] >= ALWAYS]
-    product = found["learning_rate"] * found["clipping_threshold"]
-    found = found.assign(product=[float(f"{value:.3g}") for value in product])
-    groups = found.groupby(["model", "product"])["accuracy"]
+    found = threshold_products(frame, clippings)
+    groups = found[found["clipped_fraction"] >= ALWAYS].groupby(["model", "product"])["accuracy"]
     out = groups.agg(cells="size", low="min", high="max").reset_index()
     return out[out["cells"] > 1].reset_index(drop=True)
+
+
+def product_gaps(frame: pd.DataFrame, clippings: Sequence[str] = SCALED) -> pd.DataFrame:
+    """Columns ``clipping``, ``products``, ``median``, ``most``, ``at``: how far equal ones differ.
+
+    Of the `equal_products` of each clipping, how many there are, the median and the largest gap
+    between their accuracies, NaN where no product occurs twice, and where the largest is.
+    """
+    found = []
+    for clipping in threshold_products(frame, clippings)["clipping"].unique():
+        rows = equal_products(frame, [clipping])
+        gaps = rows["high"] - rows["low"]
+        at = rows["product"].to_numpy()[int(gaps.to_numpy().argmax())] if len(rows) else math.nan
+        found.append((clipping, len(rows), gaps.median(), gaps.max(), at))
+    return pd.DataFrame(found, columns=["clipping", "products", "median", "most", "at"])
+
+
+def best_products(frame: pd.DataFrame) -> pd.DataFrame:
+    """By rule that gives every gradient the norm c: the product that is best at most rates.
+
+    Columns ``model``, ``clipping``, ``product``, ``alike``, the number of rates at which validation
+    chooses it, ``rates``, how many there are, and ``others``, a frame of what it chooses at the
+    rest. A best threshold on the edge of those that were tried counts for none.
+    """
+    best = best_thresholds(threshold_products(frame, BOUNDING))
+    found = []
+    for (model, clipping), rows in best.groupby(["model", "clipping"], sort=False):
+        inner = rows[~rows["edge"]]
+        if len(inner):
+            product = float(inner["product"].mode().iloc[0])
+            alike = inner.index[inner["product"] == product]
+            others = rows.drop(index=alike).sort_values("learning_rate")
+            found.append((model, clipping, product, len(alike), len(rows), others))
+    columns = ["model", "clipping", "product", "alike", "rates", "others"]
+    return pd.DataFrame(found, columns=columns)
