@@ -42,10 +42,11 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
 
     ``verdicts`` has the columns ``claim``, ``part``, ``unit``, ``effect``, ``low``, ``high``,
     ``verdict``, ``enough`` and ``smallest``; rows without an effect are left out. A black stroke
-    across a part's effects marks what would be enough, a grey one the smallest effect of interest
-    where that is another. At the right stands how many of the comparisons support the part: what
-    ``comparison`` says where a part has one pooled effect. Ratios are drawn on a logarithmic axis,
-    and percentage points on one that is linear about 0.
+    across a part's effects marks what would be enough, a grey one ``smallest``, as much the other
+    way, where there is such: between them lies no effect that matters. At the right stands how many
+    of the comparisons support the part: what ``comparison`` says where a part has one pooled
+    effect. Ratios are drawn on a logarithmic axis, and percentage points on one that is linear
+    about 0.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
     facets = [facet for _, facet in rows.groupby("unit", sort=False)]
@@ -127,7 +128,7 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     ]
     handles += [
         Line2D([], [], color="black", marker="|", linestyle="", label="enough"),
-        Line2D([], [], color=GREY, marker="|", linestyle="", label="smallest of interest"),
+        Line2D([], [], color=GREY, marker="|", linestyle="", label="as much the other way"),
     ]
     legend_below(figure, handles, [str(handle.get_label()) for handle in handles])
     return figure
