@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison, stable_range
+from benchmark.statistics.noise import noise_quartiles
 from benchmark.statistics.rates import with_edges
 from benchmark.statistics.targets import (
-    cheapest,
     costs_to_target,
-    critical_batch_sizes,
+    critical_size,
+    saved_per_doubling,
     scaled_rates,
+    trade,
 )
 from report.evidence import Evidence, by_budget, where
 
@@ -24,47 +28,90 @@ CONSTANT = "constant"
 """The schedule of every trial but those of the first size with a rate that decays."""
 
 
+def _map(study: Evidence) -> pd.DataFrame:
+    frame = where(study.mapped, schedule=CONSTANT, batch_policy=FIXED)
+    return frame[frame["train_fraction"] == frame["train_fraction"].max()]
+
+
 def fixed_sizes(study: Evidence) -> pd.DataFrame:
-    """The map of fixed batch sizes over the same rates, on the whole training set."""
-    frame = where(study.mapped, schedule=CONSTANT)
-    whole = frame["train_fraction"] == frame["train_fraction"].max()
-    return by_budget(frame[whole & frame["batch_policy"].eq(FIXED)])
+    """The map of fixed batch sizes over the same rates, on the whole training set, by budget."""
+    return by_budget(_map(study))
+
+
+def sizes_compared(study: Evidence) -> pd.DataFrame:
+    """The map of fixed sizes at equal examples alone, of either study that has one."""
+    return _map(study).dropna(subset=["epochs"])
 
 
 @functools.lru_cache(8)
 def costs(study: Evidence) -> pd.DataFrame:
-    """What the target costs at each batch size, at the rate that gets there soonest.
+    """What the target costs at each batch size, at the rate that gets there soonest: `trade`.
 
     ``edge`` says whether that rate lies on the edge of those that were tried.
     """
-    by, tried = ["model", "batch_size"], fixed_sizes(study)
-    return with_edges(cheapest(tried, by, ["learning_rate"]), tried, by)
+    tried = sizes_compared(study)
+    return with_edges(trade(tried, ["model"]), tried, ["model", "batch_size"])
 
 
 @functools.lru_cache(8)
-def knees(study: Evidence) -> pd.DataFrame:
-    """Up to which size larger batches pay, and the noise scale, by ``model``."""
-    return critical_batch_sizes(costs(study), fixed_sizes(study), study.results.history)
+def answers(study: Evidence) -> list[dict[str, Any]]:
+    """By ``model`` up to which batch size larger ones pay, as ``study`` has it.
+
+    ``critical``, ``low``, ``high`` of `critical_size`; ``below`` and ``beyond``: by what doubling
+    the batch size divides the updates, in the mean over the doublings up to the critical size and
+    over those after it (NaN without any); ``costs``, its rows of `costs`; ``rules``, its rows of
+    `rules`; ``noise``, ``noise_low``, ``noise_high``: median and quartiles of the noise scale over
+    the checkpoints up to the target.
+    """
+    frame, found = sizes_compared(study), costs(study)
+    ruled = dict(iter(rules(study).groupby("model", sort=False)))
+    out = []
+    for row in critical_size(frame, ["model"]).to_dict("records"):
+        rows, critical = found[found["model"] == row["model"]], row.pop("estimate")
+        small = rows["batch_size"] <= critical
+        last = rows[small].tail(1)
+        parts = rows[small], pd.concat([last, rows[~small]])
+        below, beyond = (saved_per_doubling(part) for part in parts)
+        about = {"critical": critical, "below": below, "beyond": beyond, "costs": rows}
+        out.append(row | about | {"rules": ruled[row["model"]]} | _noise(study, frame, rows))
+    return out
+
+
+def critical(study: Evidence) -> pd.DataFrame:
+    """The numbers of `answers`, a row a model: ``critical``, ``noise`` and what belongs to them."""
+    return pd.DataFrame(answers(study)).drop(columns=["costs", "rules"], errors="ignore")
+
+
+def _noise(study: Evidence, frame: pd.DataFrame, costs: pd.DataFrame) -> dict[str, Any]:
+    """Median and quartiles of the noise scale on the way to the target, at the cheapest rates."""
+    chosen = frame.merge(costs[["model", "batch_size", "learning_rate"]])
+    history = study.results.history[["trial", "samples", "noise_scale"]]
+    rows = history.merge(chosen[["trial", "model", "samples_to_target"]], on="trial")
+    rows = rows[rows["samples"] <= rows["samples_to_target"].astype(float)]
+    found = noise_quartiles(rows, ["model"]).drop(columns="model").to_dict("records")
+    return found[0] if found else dict.fromkeys(("noise", "noise_low", "noise_high"), math.nan)
 
 
 @functools.lru_cache(8)
 def rules(study: Evidence) -> pd.DataFrame:
-    """Best rate at each batch size and what the linear and square-root rules say."""
-    ranges = stable_range(fixed_sizes(study), ["model", "batch_size"])
+    """Best rate at each batch size at equal examples, and what the two rules for it say."""
+    ranges = stable_range(sizes_compared(study), ["model", "batch_size"])
     return pd.concat([scaled_rates(rows) for _, rows in ranges.groupby("model", sort=False)])
 
 
-def answers(study: Evidence) -> list[dict[str, object]]:
-    """By ``model`` its row of `knees` and its ``rules``, each None where there is none.
+def holds(rules: pd.DataFrame, rule: str) -> dict[str, float]:
+    """Up to which batch size a ``rule`` (linear, root) is good: ``last``, and the ``first`` not.
 
-    With the row of knees the costs at the ``small``est and at the ``large``st batch size.
+    Both are batch sizes; ``first`` is NaN where it is good at every size.
     """
-    costly = {row["model"]: row for row in knees(study).to_dict("records")}
-    for model, rows in costs(study).groupby("model", sort=False):
-        costly[model] |= {"small": rows.iloc[0], "large": rows.iloc[-1]}
-    ruled = dict(iter(rules(study).groupby("model", sort=False)))
-    models = dict.fromkeys([*costly, *ruled])
-    return [{"model": m, "knee": costly.get(m), "rules": ruled.get(m)} for m in models]
+    bad = rules.loc[~rules[f"{rule}_good"], "batch_size"]
+    first = float(bad.min()) if len(bad) else math.nan
+    good = (
+        rules["batch_size"]
+        if math.isnan(first)
+        else rules["batch_size"][rules["batch_size"] < first]
+    )
+    return {"last": float(good.max()), "first": first}
 
 
 CHOSEN = [
@@ -72,6 +119,8 @@ CHOSEN = [
     *("epochs", "updates"),
 ]
 """What validation chooses for each policy."""
+GROWING = ("doubling", "grow_instead_of_decay")
+"""Policies that grow the batch at set times, as a schedule lowers the rate."""
 DECAY = " decay"
 """Behind the name of a schedule in that of an arm: a fixed size whose rate decays."""
 

@@ -299,7 +299,7 @@ def test_sizes_and_policies_are_compared_on_one_share_of_the_data(folder: Path) 
     assert source is not None
     assert set(source.outcomes["train_fraction"]) == {0.25, 0.5, 1.0}
     assert set(batch_updates.arms(source)["train_fraction"]) == {1.0}
-    sizes = batch_updates.fixed_sizes(source)
+    sizes = batch_updates.sizes_compared(source)
     assert set(sizes["train_fraction"]) == {1.0}
     assert not sizes["arm"].str.startswith("x").any()
 
@@ -485,12 +485,70 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
     assert optimizers.plainer(study) == ["lion"]
 
 
-@pytest.mark.parametrize(
-    ("reach", "said"), [(8.0, "8 examples"), (2048.0, "at least 8 and at most 2,048 examples")]
-)
-def test_a_size_that_pays_is_said_as_closely_as_it_is_known(reach: float, said: str) -> None:
+def answer(**facts: Any) -> str:
+    """The sentence about a critical batch size, between sizes of 8 and 512."""
+    costs = pd.DataFrame({"batch_size": [8, 512]})
+    row = {"model": "mlp", "below": 1.9, "beyond": 1.2, "noise": np.nan, "costs": costs}
     parts = rendering.environment().get_template(rendering.PARTS).module
-    assert str(parts.size_that_pays({"knee": 8.0, "reach": reach})) == said
+    return words(str(parts.batch_answer(row | facts)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            {"critical": 101.0, "low": 58.0, "high": 151.0},
+            "up to about 100 examples** (95% interval 58 to 150). Up to there a doubling divides",
+        ),
+        (
+            {"critical": 101.0, "low": 58.0, "high": np.inf},
+            "about 100 examples** (95% interval 58 to more than 512)",
+        ),
+        ({"critical": np.inf, "low": 9.0, "high": np.inf}, "up to the largest that was run, 512"),
+        ({"critical": np.nan}, "too few batch sizes"),
+        ({"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan}, "Beyond, a doubling"),
+    ],
+)
+def test_a_critical_size_is_said_as_closely_as_it_is_known(facts: dict, said: str) -> None:
+    assert said in answer(**facts)
+
+
+def test_a_rule_for_the_rate_is_good_up_to_the_first_size_at_which_it_is_not() -> None:
+    rows = pd.DataFrame(
+        {
+            "batch_size": [8, 16, 32],
+            "root_good": [True, True, True],
+            "linear_good": [True, False, True],
+        }
+    )
+    assert batch_updates.holds(rows, "root")["last"] == 32
+    assert batch_updates.holds(rows, "linear") == {"last": 8, "first": 16}
+
+
+def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:
+    study = real_study("batch_updates", "quick")
+    decays = {"batch_size": 32, "schedule": ("step", "cosine"), "learning_rate": (0.1, 0.2)}
+    both = Study(
+        name="batch_updates",
+        question=study.question,
+        factors=[*study.blocks(), {**decays, "epochs": 8}],
+        seeds=study.seeds,
+    )
+    made_up(folder, both, calm)
+    source = evidence.load("batch_updates")
+    assert source is not None
+    assert batch_updates.decays(source) == ["step decay", "cosine decay"]
+    # the best fixed size has a constant rate
+    arms = batch_updates.arms(source)
+    assert set(arms.loc[arms["batch_policy"] == "fixed", "schedule"]) == {"constant"}
+    found = batch_updates.against_decay(source)
+    chosen = str(found["baseline"].iloc[0])
+    means = (
+        arms[arms["model"] == "MLP at equal examples"].groupby("batch_policy")["accuracy"].mean()
+    )
+    (row,) = found[found["level"] == "doubling"].to_dict("records")
+    assert row["effect"] == pytest.approx(means["doubling"] - means[chosen])
+    assert "rate that decays" in words(page_of("batch_updates", folder))
 
 
 def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:

@@ -12,7 +12,6 @@ from benchmark.statistics import (
     best_thresholds,
     broken_beside,
     by_clipped_half,
-    critical_batch_sizes,
     equal_products,
     least_exploding_rate,
     least_loss_rate,
@@ -27,7 +26,13 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
 from benchmark.statistics.spans import rate_spans
-from benchmark.statistics.targets import cheapest, costs_to_target, knee, scaled_rates
+from benchmark.statistics.targets import (
+    costs_to_target,
+    critical_size,
+    crossing,
+    scaled_rates,
+    trade,
+)
 
 NAN = math.nan
 HISTORY = pd.DataFrame(
@@ -138,6 +143,7 @@ def reaching(size: int, rate: float, samples: list[float], seconds: float = 1.0)
             "model": "mlp",
             "batch_size": size,
             "learning_rate": rate,
+            "seed": range(len(samples)),
             "samples": 1000,
             "seconds": seconds,
             "samples_to_target": samples,
@@ -164,26 +170,50 @@ def test_what_was_not_reached_costs_infinity():
     assert math.isinf(costs["steps"].iloc[4])
 
 
-def test_the_cheapest_rate_is_that_of_the_median_trial():
-    found = cheapest(RUNS, ["model", "batch_size"], ["learning_rate"])
+def test_the_trade_is_that_of_the_cheapest_rate_of_the_median_trial():
+    found = trade(RUNS, ["model"])
     assert found["batch_size"].tolist() == [10, 20]
     first, second = found.to_dict("records")
     assert (first["learning_rate"], first["samples"], first["steps"]) == (0.1, 400.0, 40.0)
+    # three seeds: one in nine draws has the same one at least twice
     assert (first["samples_low"], first["samples_high"], first["reached"]) == (200.0, 600.0, 1.0)
     assert (second["samples"], second["samples_high"]) == (800.0, math.inf)
     assert second["reached"] == pytest.approx(2 / 3)
+    assert math.isnan(first["saved"])
+    # at twice the size the same 40 updates: nothing is saved
+    assert second["saved"] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("samples", "size"), [([400, 700, 900], 16), ([400, 900, 800], 64), ([100], 4)]
+    ("samples", "size"),
+    [
+        # twice the least lies half-way between two sizes, in logarithms
+        ([400, 400, 1600], 32.0),
+        ([400, 800, 1600], 16.0),
+        ([400, 700, 750], math.inf),
+        # a size that takes too much before one that does not is noise
+        ([400, 900, 700], math.inf),
+        ([400, math.inf, math.inf], math.nan),
+    ],
 )
-def test_the_knee_is_the_largest_size_that_pays(samples, size):
-    costs = pd.DataFrame({"batch_size": [4, 16, 64][: len(samples)], "samples": samples})
-    assert knee(costs) == size
+def test_beyond_the_critical_size_a_target_takes_twice_the_least(samples, size):
+    found = crossing(np.array([4.0, 16.0, 64.0]), np.array(samples, dtype=float))
+    assert found == pytest.approx(size, nan_ok=True)
 
 
-def test_without_any_batch_size_there_is_no_knee():
-    assert math.isnan(knee(pd.DataFrame({"batch_size": [], "samples": []})))
+def test_the_critical_size_has_an_interval_over_seeds_in_which_rates_are_chosen_anew():
+    # at 20 one seed is as cheap as at 10, and two seeds take twice or four times as much
+    runs = pd.concat([reaching(10, 0.1, [100.0] * 3), reaching(20, 0.1, [100.0, 200.0, 400.0])])
+    (row,) = critical_size(runs, ["model"]).to_dict("records")
+    assert (row["estimate"], row["low"], row["high"]) == (
+        math.inf,
+        pytest.approx(200**0.5),
+        math.inf,
+    )
+    # a rate that no seed of the larger size likes changes nothing
+    more = pd.concat([runs, reaching(20, 1.0, [NAN] * 3)])
+    assert critical_size(more, ["model"]).to_dict("records") == [row]
+    assert critical_size(reaching(10, 0.1, [100.0]), ["model"])["estimate"].isna().all()
 
 
 def test_both_rules_start_at_the_best_rate_of_the_smallest_batch():
@@ -201,20 +231,6 @@ def test_both_rules_start_at_the_best_rate_of_the_smallest_batch():
     assert found["root"].tolist() == [0.125, 0.25, 0.5]
     assert found["linear_good"].tolist() == [True, False, False]
     assert found["root_good"].tolist() == [True, True, True]
-
-
-@pytest.mark.parametrize(("least", "reach"), [(0.0, 20.0), (600.0, 10.0)])
-def test_the_size_that_pays_is_known_to_the_checkpoint_before_the_target(least, reach):
-    runs = RUNS.assign(trial=range(len(RUNS)))
-    costs = cheapest(runs, ["model", "batch_size"], ["learning_rate"])
-    costs = costs.assign(samples=[100.0, 800.0])
-    # the last checkpoint before the target of the larger batches
-    larger = runs[runs["batch_size"] == 20]
-    history = pd.DataFrame({"trial": larger["trial"], "samples": least, "noise_scale": 8.0})
-    runs = runs.assign(samples_to_target=runs["samples_to_target"].fillna(1000.0))
-    (row,) = critical_batch_sizes(costs, runs, history).to_dict("records")
-    assert (row["knee"], row["reach"]) == (10.0, reach)
-    assert (row["noise"], row["noise_low"], row["noise_high"]) == (8.0, 8.0, 8.0)
 
 
 def test_noise_that_is_not_positive_is_too_large_to_be_measured():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.layout import canvas, value_ticks
@@ -21,53 +22,54 @@ from benchmark.figures.style import (
     in_order,
     label_of,
     styles_of,
+    tick_text,
 )
 
-PANELS = {
-    "steps": "updates to the target",
-    "samples": "examples to the target",
-    "seconds": "seconds to the target",
-}
+PANELS = {"steps": "updates to the target", "samples": "examples to the target"}
+SHARE = 0.05
+"""Of the budget, over which the size of a policy is averaged."""
+NOISE_AT = 0.05
+"""Height, as a share of the panel, at which the noise scale is drawn."""
 
 
-def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
-    """Updates, examples and seconds to the target against the batch size, a row a model.
+def costs_by_batch_size(costs: pd.DataFrame, critical: pd.DataFrame) -> Figure:
+    """Updates and examples to the target against the batch size, a row a model.
 
-    ``costs`` comes from `benchmark.statistics.targets.cheapest` by ``model`` and ``batch_size``;
-    ``knees`` has the columns ``model`` and ``knee``, and ``noise_low`` and ``noise_high``, between
-    which the noise scale lies (a band in the second panel).
+    ``costs`` comes from `benchmark.statistics.targets.trade` by ``model``. ``critical`` has a row a
+    model: ``model``, ``critical``, ``low`` and ``high``, the critical batch size with its interval
+    (a line and a band), and ``noise``, ``noise_low`` and ``noise_high``, the noise scale (a bar in
+    the second panel). Dotted: as many examples at every size, as few as at the best of them, which
+    is half the updates at twice the size.
     """
     models = list(costs["model"].unique())
-    styles = styles_of(models)
     sizes = sorted(costs["batch_size"].unique())
-    figure, axes = canvas(len(models), len(PANELS), 2.4, sharex=True, sharey="col")
+    figure, axes = canvas(len(models), len(PANELS), 2.9, sharex=True)
     for axis_row, model in zip(axes, models, strict=True):
         rows = costs[costs["model"] == model].sort_values("batch_size")
-        for axis, value in zip(axis_row, PANELS, strict=True):
+        least = rows["samples"].min()
+        ideals = (least / rows["batch_size"], np.full(len(rows), least))
+        (found,) = critical[critical["model"] == model].to_dict("records")
+        for axis, value, ideal in zip(axis_row, PANELS, ideals, strict=True):
             estimate = rows[value]
             high = rows[f"{value}_high"].where(np.isfinite(rows[f"{value}_high"]), estimate)
+            _mark_critical(axis, found, max(sizes))
+            axis.plot(rows["batch_size"], ideal, color=GREY, linestyle=":", label="perfect scaling")
             axis.errorbar(
                 rows["batch_size"],
                 estimate,
                 yerr=np.clip([estimate - rows[f"{value}_low"], high - estimate], 0, None),
-                color=styles[model].colour,
-                marker=styles[model].marker,
+                color=BLUE,
+                marker="o",
                 markersize=5,
                 capsize=2,
                 linewidth=1.4,
-                label="median, least and greatest",
+                label="measured",
             )
-            axis.set_xscale("log")
-            value_ticks(axis, sizes)
+            axis.set(xscale="log", xlim=(min(sizes) / 1.25, max(sizes) * 1.25))
+            axis.set_xticks(sizes, labels=[tick_text(size) for size in sizes])
+            axis.xaxis.set_minor_locator(NullLocator())
             plain_log(axis)
-        first = rows.iloc[0]
-        # as many examples whatever the size: half the updates at twice the size
-        ideal = first["steps"] * first["batch_size"] / np.array(sizes)
-        seen = ideal >= np.nanmin(costs[["steps", "steps_low"]].to_numpy(float))
-        places = np.array(sizes)[seen]
-        axis_row[0].plot(places, ideal[seen], color=GREY, linestyle=":", label="ideal")
-        for row in knees[knees["model"] == model].to_dict("records"):
-            _mark_knee(axis_row[1], row, max(sizes))
+        _mark_noise(axis_row[1], found)
         axis_row[0].set_ylabel(label_of(model), fontweight="bold")
     for axis, label in zip(axes[0], PANELS.values(), strict=True):
         axis.set_title(label, fontsize=10)
@@ -77,18 +79,23 @@ def costs_by_batch_size(costs: pd.DataFrame, knees: pd.DataFrame) -> Figure:
     return figure
 
 
-def _mark_knee(axis: Axes, row: Mapping[Any, float], largest: float) -> None:
-    axis.axvline(row["knee"], color=BLACK, linestyle="--", linewidth=1.2, label="knee")
-    if np.isfinite(row["noise_low"]):
-        axis.axvspan(
-            row["noise_low"],
-            # beyond measure is beyond the largest size
-            min(row["noise_high"], max(2 * largest, row["noise_low"])),
-            color=ORANGE,
-            alpha=0.25,
-            linewidth=0,
-            label="noise scale",
-        )
+def _mark_critical(axis: Axes, row: Mapping[Any, float], largest: float) -> None:
+    if np.isfinite(row["critical"]):
+        label = "critical batch size"
+        axis.axvline(row["critical"], color=BLACK, linestyle="--", linewidth=1.2, label=label)
+    if np.isfinite(row["low"]):
+        # beyond measure is beyond the largest size
+        high = min(row["high"], 2 * largest)
+        axis.axvspan(row["low"], high, color=GREY, alpha=0.2, linewidth=0)
+
+
+def _mark_noise(axis: Axes, row: Mapping[Any, float]) -> None:
+    middle, low, high = (row[f"noise{end}"] for end in ("", "_low", "_high"))
+    if np.isfinite([middle, low, high]).all():
+        place = axis.get_xaxis_transform()
+        axis.plot([low, high], [NOISE_AT] * 2, color=ORANGE, linewidth=3, transform=place)
+        label = "noise scale"
+        axis.plot(middle, NOISE_AT, "D", color=ORANGE, transform=place, label=label)
 
 
 def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
@@ -145,8 +152,9 @@ def batch_size_over_training(history: pd.DataFrame, line: str) -> Figure:
         here = history[history["batch_policy"] == policy]
         for level in lines:
             rows = here[here[line] == level]
-            # every trial has its own checkpoints: on a grid of shares
-            median = rows.groupby(rows["share"].round(2))["batch_size"].median()
+            # every trial has its own checkpoints, and some policies jump at each
+            part = np.ceil(rows["share"] / SHARE) * SHARE
+            median = rows.groupby(part.round(2))["batch_size"].median()
             axis.plot(
                 100 * median.index,
                 median,

@@ -87,7 +87,7 @@ from benchmark.statistics.seeds import (
 from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
 from benchmark.statistics.spans import decades_gained, rate_spans
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
-from benchmark.statistics.targets import cheapest, critical_batch_sizes, scaled_rates
+from benchmark.statistics.targets import critical_size, scaled_rates, trade
 
 __all__ = [
     "CONFIDENCE",
@@ -105,12 +105,11 @@ __all__ = [
     "breaking_rate",
     "broken_beside",
     "by_clipped_half",
-    "cheapest",
     "chosen_rates",
     "clipping_facts",
     "completeness",
     "copies",
-    "critical_batch_sizes",
+    "critical_size",
     "cross_fitted",
     "decades_gained",
     "depth_growth",
@@ -168,6 +167,7 @@ __all__ = [
     "threshold_cells",
     "threshold_products",
     "tied_with_best",
+    "trade",
     "unanimous",
     "usable_decades",
     "varying",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.noise import noise_quartiles
+from benchmark.statistics.resampling import resample
+from benchmark.statistics.seeds import CONFIDENCE
 
 COSTS = ("steps", "samples", "seconds")
 PAYS = 2.0
@@ -31,35 +32,122 @@ def costs_to_target(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: value.fillna(np.inf) for name, value in costs.items()})
 
 
-def cheapest(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
-    """Columns ``by``, ``over``, ``trials``, ``reached``; each cost, with ``_low`` and ``_high``.
+def trade(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``batch_size``, ``learning_rate``, ``reached``, and costs: a row a size.
 
-    For each group the level of ``over`` (the learning rate) whose trials reach the target with the
-    fewest examples in the median; its median costs, with the least and the greatest of its trials,
-    and the share that reached the target. Groups in which the median trial never does have no row.
+    What larger batches buy and cost: ``steps`` and ``samples`` to the target, medians over seeds at
+    the rate that reaches it with the fewest examples (``learning_rate``), each with ``_low`` and
+    ``_high``. ``saved`` is how many times as many updates half the batch size takes, which is 2
+    where larger batches are for free and 1 where they buy nothing (NaN where half of it was not
+    run). All intervals are 95% bootstrap intervals over seeds, in which the rate is chosen anew
+    each time. Sizes whose median trial misses the target have no row.
+    """
+    rows = []
+    for key, group in frame.groupby(list(by), sort=False, dropna=False):
+        sizes, rates, costs = _by_size(group)
+        medians = np.median(costs, axis=-1)
+        estimate, draws = medians.min(axis=-1), _draws(costs)
+        low, high = _ends(draws)
+        for place, size in enumerate(sizes):
+            if not np.isfinite(estimate[place]):
+                continue
+            best = medians[place].argmin()
+            ends = estimate[place], low[place], high[place]
+            half = np.flatnonzero(sizes == size / 2)
+            saved = [np.nan] * 3
+            if len(half) and np.isfinite(estimate[half[0]]):
+                with np.errstate(invalid="ignore"):
+                    ratios = 2 * draws[:, half[0]] / draws[:, place]
+                known = ratios[np.isfinite(ratios)]
+                saved = [2 * estimate[half[0]] / ends[0], *_ends(known)]
+            reached = np.isfinite(costs[place, best]).mean()
+            updates = (end / size for end in ends)
+            rows.append((*key, size, rates[best], reached, *updates, *ends, *map(float, saved)))
+    names = [f"{c}{end}" for c in ("steps", "samples", "saved") for end in ("", "_low", "_high")]
+    columns = [*by, "batch_size", "learning_rate", "reached", *names]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def critical_size(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``estimate``, ``low``, ``high``: the critical batch size.
+
+    At which the target takes twice the least number of examples, between the sizes that were run
+    along a straight line in the logarithms of both; infinite where even the largest takes fewer,
+    and NaN without two sizes that reach the target. With a 95% bootstrap interval over seeds, in
+    which the learning rate of each size is chosen anew each time.
+    """
+    rows = []
+    for key, group in frame.groupby(list(by), sort=False, dropna=False):
+        sizes, _, costs = _by_size(group)
+        estimate = crossing(sizes, np.median(costs, axis=-1).min(axis=-1))
+        found = np.array([crossing(sizes, draw) for draw in _draws(costs)])
+        rows.append((*key, estimate, *map(float, _ends(found[~np.isnan(found)]))))
+    return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high"])
+
+
+def saved_per_doubling(rows: pd.DataFrame) -> float:
+    """By what a doubling of the batch size divides the updates, in the geometric mean.
+
+    ``rows`` of `trade`, ascending; NaN without two sizes.
+
+    >>> saved_per_doubling(pd.DataFrame({"batch_size": [8, 32], "steps": [90.0, 40.0]}))
+    1.5
+    """
+    if len(rows) < 2:
+        return float("nan")
+    first, last = rows.iloc[0], rows.iloc[-1]
+    doublings = np.log2(last["batch_size"] / first["batch_size"])
+    return float((first["steps"] / last["steps"]) ** (1 / doublings))
+
+
+def crossing(sizes: np.ndarray, samples: np.ndarray) -> float:
+    """Batch size beyond which ``samples`` (n,) are more than twice their least; ``sizes`` ascend.
+
+    >>> crossing(np.array([8.0, 16.0, 32.0]), np.array([100.0, 100.0, 400.0])).round(1)
+    22.6
+    """
+    known = np.isfinite(samples)
+    if known.sum() < 2:
+        return float("nan")
+    sizes, ratio = sizes[known], samples[known] / (PAYS * samples[known].min())
+    last = int(np.flatnonzero(ratio <= 1)[-1])
+    if last == len(sizes) - 1:
+        return float("inf")
+    x, y = np.log(sizes[last : last + 2]), np.log(ratio[last : last + 2])
+    return float(np.exp(x[0] - y[0] * (x[1] - x[0]) / (y[1] - y[0])))
+
+
+def _by_size(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Batch sizes (n,), rates (r,), and examples to the target (n, r, seeds); infinite if missed.
+
+    Seeds that some size or rate lacks are left out: the others are drawn together.
     """
     costs = costs_to_target(frame)
-    groups = costs.groupby([*by, *over], sort=False, dropna=False)
-    table = groups[list(COSTS)].median()
-    for name in COSTS:
-        table[f"{name}_low"] = groups[name].min()
-        table[f"{name}_high"] = groups[name].max()
-    table["trials"] = groups.size()
-    table["reached"] = groups["samples"].agg(lambda values: np.isfinite(values).mean())
-    ranked = table.reset_index().sort_values(["samples", *over], kind="stable")
-    best = ranked.drop_duplicates(list(by))
-    return best[np.isfinite(best["samples"])].sort_values(
-        list(by), kind="stable", ignore_index=True
+    table = costs.pivot_table(
+        index=["batch_size", "learning_rate"], columns="seed", values="samples", aggfunc="median"
+    ).dropna(axis="columns")
+    sizes, rates = (
+        np.unique(table.index.get_level_values(name).to_numpy(dtype=float))
+        for name in ("batch_size", "learning_rate")
     )
+    whole = pd.MultiIndex.from_product([sizes, rates])
+    values = table.reindex(whole).fillna(np.inf).to_numpy()
+    return sizes, rates, values.reshape(len(sizes), len(rates), -1)
 
 
-def knee(costs: pd.DataFrame) -> float:
-    """Largest batch size that needs at most twice the least number of examples; NaN without any.
+def _ends(draws: np.ndarray) -> np.ndarray:
+    """Ends (2, ...) of the 95% percentile interval of ``draws`` (n, ...), which may be infinite."""
+    if not len(draws):
+        return np.full(2, np.nan)
+    tail = (1 - CONFIDENCE) / 2
+    # the nearest, because between a number and infinity there is none
+    return np.asarray(np.quantile(draws, [tail, 1 - tail], axis=0, method="nearest"))
 
-    ``costs`` has the columns ``batch_size`` and ``samples``, a row a batch size.
-    """
-    pays = costs[costs["samples"] <= PAYS * costs["samples"].min()]
-    return float(pays["batch_size"].max()) if len(pays) else float("nan")
+
+def _draws(costs: np.ndarray) -> np.ndarray:
+    """Least median cost over rates of each size, of bootstrap draws of seeds (draws, sizes)."""
+    seeds = resample(np.zeros(costs.shape[-1]))
+    return np.median(costs[:, :, seeds], axis=-1).min(axis=1).T
 
 
 def scaled_rates(ranges: pd.DataFrame) -> pd.DataFrame:
@@ -79,40 +167,3 @@ def scaled_rates(ranges: pd.DataFrame) -> pd.DataFrame:
         good = (rate >= rows["low_rate"] * 0.999) & (rate <= rows["high_rate"] * 1.001)
         rows = rows.assign(**{name: rate, f"{name}_good": good})
     return rows
-
-
-def critical_batch_sizes(
-    costs: pd.DataFrame, trials: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
-) -> pd.DataFrame:
-    """Columns ``by``, ``knee``, ``reach``, ``noise``, ``noise_low``, ``noise_high``.
-
-    Up to which batch size larger batches pay. ``costs`` is what `cheapest` gives of ``trials`` by
-    group, batch size and learning rate. ``knee`` is its `knee`. A target is seen at a checkpoint,
-    and may have been reached at any step since the one before it: ``reach`` is the largest batch
-    size that may need at most twice the least number of examples all the same. Beside them the
-    quartiles of the noise scale (`benchmark.statistics.noise.noise_quartiles`) over all checkpoints
-    of the trials at the cheapest rates, which theory expects to be of that size.
-    """
-    cell = [*by, "batch_size"]
-    chosen = trials.merge(costs[[*cell, "learning_rate"]])
-    earliest = costs.merge(_before_target(history, chosen, cell), on=cell, how="left")
-    least = earliest.groupby(list(by))["samples"].transform("min")
-    pays = earliest[earliest["since"].fillna(0.0) <= PAYS * least]
-    reach = pays.groupby(list(by))["batch_size"].max().astype(float).rename("reach")
-    knees = [(*key, knee(rows)) for key, rows in costs.groupby(list(by), sort=False)]
-    found = pd.DataFrame(knees, columns=[*by, "knee"]).merge(reach.reset_index(), on=list(by))
-    noise = noise_quartiles(history.merge(chosen[["trial", *by]], on="trial"), by)
-    return found.merge(noise, on=list(by), how="left")
-
-
-def _before_target(
-    history: pd.DataFrame, chosen: pd.DataFrame, cell: Sequence[str]
-) -> pd.DataFrame:
-    """By ``cell`` the median examples ``since`` which a trial may have reached the target."""
-    reached = chosen["samples_to_target"].notna()
-    ends = chosen.loc[reached, ["trial", *cell, "samples_to_target"]]
-    rows = history[["trial", "samples"]].merge(ends, on="trial")
-    last = rows[rows["samples"] < rows["samples_to_target"]].groupby("trial")["samples"].max()
-    # none before: at some step since the start
-    ends = ends.assign(since=ends["trial"].map(last).fillna(0).astype(float))
-    return ends.groupby(list(cell))["since"].median().reset_index()
