@@ -115,6 +115,9 @@ PROGRESS = pd.DataFrame(
         for n in (1, 2, 3)
     ]
 )
+EXPECTED = PROGRESS[PROGRESS["arm"] == "random"].assign(
+    estimate=PROGRESS["best"] + 0.1, low=PROGRESS["best"], high=PROGRESS["best"] + 0.2
+)
 GRID_BEST = pd.DataFrame({"model": MODELS, "objective": [0.2, 0.3], "trials": [1200, 1200]})
 CONFIRMED = pd.DataFrame(
     [
@@ -156,7 +159,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "interval_rows": lambda: figures.interval_lines(
         levels(9, (1, 3, 10), "times"), figures.TIMES, figures.EXPLODED, "level", "facet"
     ),
-    "search_progress": lambda: figures.search_progress(PROGRESS, GRID_BEST),
+    "search_progress": lambda: figures.search_progress(PROGRESS, EXPECTED, GRID_BEST),
     "status_map": lambda: figures.status_map(TRIALS),
 }
 FACETS = {
@@ -194,7 +197,7 @@ LEGENDS = {
     "gradient_norm_trajectories": [
         *("none", "value", "global norm", "first bad step", "beyond the axis"),
     ],
-    "search_progress": ["TPE", "random", "best of the grid (1,200 trials)"],
+    "search_progress": ["TPE", "random", "random, mean", "best of the grid (1,200 trials)"],
     "status_map": list(figures.STATUS_COLOURS),
 }
 
@@ -417,10 +420,10 @@ def test_trajectories_show_at_most_five_rates() -> None:
 
 
 def test_the_grid_is_a_dashed_line_beside_the_search() -> None:
-    figure = figures.search_progress(PROGRESS, GRID_BEST)
+    figure = figures.search_progress(PROGRESS, EXPECTED, GRID_BEST)
     dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == [0.3]
-    alone = figures.search_progress(PROGRESS, GRID_BEST.iloc[:0])
+    alone = figures.search_progress(PROGRESS, EXPECTED, GRID_BEST.iloc[:0])
     assert [line for line in alone.axes[0].lines if line.get_linestyle() == "--"] == []
 
 

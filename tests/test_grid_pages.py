@@ -293,9 +293,16 @@ def search_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd
 @pytest.mark.parametrize(
     ("gain", "expected"),
     [
-        (0.1, "a search finds more accurate training than the grid's best configuration"),
-        (-0.1, "the searches do not beat the grid's best configuration"),
-        (-2e-4, "searches and grid find equally accurate training, as far as can be told"),
+        (
+            0.1,
+            "a search of 5 trials finds more accurate training than the grid's best configuration",
+        ),
+        (-0.1, "these searches of 5 trials do not beat the grid's best configuration"),
+        (
+            -2e-4,
+            "these searches of 5 trials and the grid find equally accurate training, as far as can "
+            "be told",
+        ),
     ],
 )
 def test_the_verdict_on_the_search_follows_the_data(
@@ -314,8 +321,9 @@ def test_a_search_that_wins_here_and_loses_there_depends(
     rows = rows.assign(high=rows["low"] + 0.15, pairs=5, p_holm=0.1, model="mlp", level="tpe")
     monkeypatch.setattr(search_against_grid, "differences", lambda study: rows)
     text = search_says(confirmations(0.0))
-    assert "**it depends on the network and the sampler whether a search beats" in text
-    assert "more accurate in 1, less accurate in 1 and not distinguishable in 1" in text
+    assert "**some of these searches of 5 trials beat the grid's best configuration, and" in text
+    assert "1 is more accurate than the grid's best, 1 less accurate, and 1 not disting" in text
+    assert "this is about 3 winners, not about samplers" in text
 
 
 def test_a_search_without_a_grid_has_nothing_to_beat(
@@ -324,6 +332,24 @@ def test_a_search_without_a_grid_has_nothing_to_beat(
     trials = confirmations(0.1)
     text = search_says(trials[trials["arm"] != "confirm:grid"])
     assert "nothing to be compared with" in text
+
+
+def test_cells_of_the_grid_are_drawn_on_the_seed_and_the_budget_of_the_searches() -> None:
+    rates = [{"arm": "random", "seed": 0, "learning_rate": 0.1 * k} for k in range(1, 5)]
+    search = evidence_of(
+        "search", trials_of("search", rates, lambda c: {"test_accuracy": c["learning_rate"]})
+    )
+    cells = [
+        {"seed": seed, "learning_rate": 0.1, "epochs": epochs}
+        for seed in (0, 1)
+        for epochs in (Trial().epochs, 99)
+    ]
+    grid = evidence_of("grid", trials_of("grid", cells, lambda c: {"test_accuracy": 0.75}))
+    pool = search_against_grid.pool(search, grid)
+    assert pool["arm"].value_counts().to_dict() == {"random": 4, "grid cells": 1}
+    found = search_against_grid.worth(search, grid).set_index("arm")["estimate"]
+    assert found["grid cells"] == 0.75
+    assert search_against_grid.expected(search, grid)["number"].max() == 4
 
 
 def test_the_first_page_counts_what_is_missing(

@@ -890,6 +890,16 @@ def test_the_expected_best_curve_counts_what_it_costs() -> None:
     assert (found["low"] <= found["estimate"]).all()
 
 
+def test_the_winner_is_chosen_by_one_measure_and_worth_what_another_says() -> None:
+    frame = pd.DataFrame(
+        {"arm": "a", "objective": [0.1, NAN, 0.2], "accuracy": [0.6, NAN, 0.8], "seconds": 1.0}
+    )
+    found = statistics.expected_best_curve(frame, ["arm"], of="accuracy", most=2)
+    # one of three has the smallest loss; the skipped trial is worth what the worst is
+    one, two = (0.6 + 0.8 + 0.8) / 3, (5 * 0.6 + 4 * 0.8) / 9
+    assert found["estimate"].tolist() == pytest.approx([one, two])
+
+
 def test_ped_anova_of_thresholds_within_their_clipping() -> None:
     generator = np.random.default_rng(1)
     clipping = np.tile(["none", "value", "adaptive"], 80)

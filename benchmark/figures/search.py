@@ -14,14 +14,20 @@ FIRST, MARGIN = 5, 1.03
 """Trials after which a search's best loss is shown whole, and the room about the losses."""
 
 
-def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
+def search_progress(
+    progress: pd.DataFrame, expected: pd.DataFrame, grid_best: pd.DataFrame
+) -> Figure:
     """Smallest validation loss so far against the number of trials, a line for each sampler.
 
-    ``progress`` comes from `benchmark.statistics.best_so_far`; ``grid_best`` has the columns
-    ``model``, ``objective`` and ``trials``: the best cell of the grid, a dashed line.
+    ``progress`` comes from `benchmark.statistics.best_so_far`, the one path that was run;
+    ``expected`` from `benchmark.statistics.expected_best_curve`, by ``model`` and ``arm``: a line
+    with a band for the mean over all orders. ``grid_best`` has the columns ``model``,
+    ``objective`` and ``trials``: the best cell of the grid, a dashed line.
     """
-    models, arms = list(progress["model"].unique()), list(progress["arm"].unique())
-    styles = styles_of([*arms, "grid"])
+    models = list(dict.fromkeys([*progress["model"], *expected["model"]]))
+    arms = list(progress["arm"].unique())
+    means = list(expected["arm"].unique())
+    styles = styles_of(list(dict.fromkeys([*arms, *means, "grid"])))
     figure, axes = canvas(1, len(models), 2.8, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
         for arm in arms:
@@ -36,6 +42,15 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
                 markersize=4.5,
                 label=label_of(arm),
             )
+        for arm in means:
+            rows = expected[(expected["model"] == model) & (expected["arm"] == arm)]
+            colour = styles[arm].colour
+            axis.plot(
+                rows["number"], rows["estimate"], color=colour, label=f"{label_of(arm)}, mean"
+            )
+            axis.fill_between(
+                rows["number"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0
+            )
         best = grid_best[grid_best["model"] == model]
         if len(best):
             loss, count = float(best["objective"].iloc[0]), int(best["trials"].iloc[0])
@@ -45,7 +60,8 @@ def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
         plain_log(axis)
     # the first few trials are draws that tell nothing: lines come in from above the axis
     begun = progress[(progress["number"] >= FIRST) & np.isfinite(progress["best"])]["best"]
-    losses = [*begun, *grid_best.loc[grid_best["model"].isin(models), "objective"]]
+    drawn = expected.loc[expected["number"] >= FIRST, "estimate"]
+    losses = [*begun, *drawn, *grid_best.loc[grid_best["model"].isin(models), "objective"]]
     if losses:
         axes[0][0].set_ylim(min(losses) / MARGIN, max(losses) * MARGIN)
         plain_log(axes[0][0])

@@ -68,7 +68,7 @@ from benchmark.statistics.rates import (
 )
 from benchmark.statistics.replication import replicates
 from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
-from benchmark.statistics.searches import expected_best, expected_best_curve
+from benchmark.statistics.searches import expected_best, expected_best_curve, expected_of_best
 from benchmark.statistics.seeds import (
     CONFIDENCE,
     interquartile_mean,
@@ -116,6 +116,7 @@ __all__ = [
     "equal_products",
     "expected_best",
     "expected_best_curve",
+    "expected_of_best",
     "explosion_onset",
     "fanova",
     "gradient_samples",

@@ -23,7 +23,22 @@ def expected_best(values: np.ndarray, trials: np.ndarray | Sequence[int]) -> np.
     >>> expected_best(np.array([0.0, 1.0]), [1, 2]).tolist()
     [0.5, 0.25]
     """
-    ordered = np.sort(np.asarray(values, dtype=float), axis=-1)
+    return expected_of_best(values, values, trials)
+
+
+def expected_of_best(
+    values: np.ndarray, others: np.ndarray, trials: np.ndarray | Sequence[int]
+) -> np.ndarray:
+    """Expected ``others`` (..., n) of the draw whose ``values`` (..., n) is smallest: (..., m).
+
+    What the best of so many ``trials`` (m,) by one measure is worth by another: the test accuracy
+    of the winner on validation, say. Weights as in `expected_best`.
+
+    >>> expected_of_best(np.array([0.0, 1.0]), np.array([0.9, 0.1]), [1, 2]).round(2).tolist()
+    [0.5, 0.7]
+    """
+    order = np.argsort(np.asarray(values, dtype=float), axis=-1, kind="stable")
+    ordered = np.take_along_axis(np.asarray(others, dtype=float), order, axis=-1)
     n = ordered.shape[-1]
     left = 1 - np.arange(n + 1) / n
     weights = -np.diff(left[:, None] ** np.asarray(trials, dtype=float), axis=0)
@@ -31,25 +46,39 @@ def expected_best(values: np.ndarray, trials: np.ndarray | Sequence[int]) -> np.
 
 
 def expected_best_curve(
-    frame: pd.DataFrame, by: Sequence[str], value: str = "objective", cost: str = "seconds"
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    value: str = "objective",
+    cost: str = "seconds",
+    *,
+    of: str | None = None,
+    most: int | None = None,
 ) -> pd.DataFrame:
     """Columns ``by``, ``number``, ``cost``, ``estimate``, ``low``, ``high``: expected best so far.
 
-    For each group of independent trials the expected smallest ``value`` of 1, 2, ... of them, with
-    a 95% bootstrap interval over trials, and what so many cost in the mean, in the unit of the
-    column ``cost``. Trials without a value (skipped ones) count at their cost alone: they found
-    nothing, which is the largest value of the group.
+    For each group of independent trials the expected smallest ``value`` of 1, 2, ... of them, up to
+    ``most``, with a 95% bootstrap interval over trials, and what so many cost in the mean, in the
+    unit of the column ``cost``; with ``of``, that column of the trial with the smallest ``value``
+    instead. Trials without a value (skipped ones) count at their cost alone: they found nothing,
+    which is the largest value of the group.
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
         values = group[value].to_numpy(dtype=float)
         if np.isnan(values).all():
             continue
-        values = np.where(np.isnan(values), np.nanmax(values), values)
-        numbers = np.arange(1, len(values) + 1)
-        draws = values[resample(np.zeros(len(values)), RESAMPLES)]
-        low, high = percentiles(expected_best(draws, numbers))
+        missing = np.isnan(values)
+        worst = int(np.nanargmax(values))
+        values = np.where(missing, values[worst], values)
+        others = values
+        if of is not None:
+            others = group[of].to_numpy(dtype=float)
+            others = np.where(missing, others[worst], others)
+        numbers = np.arange(1, (most or len(values)) + 1)
+        draws = resample(np.zeros(len(values)), RESAMPLES)
+        low, high = percentiles(expected_of_best(values[draws], others[draws], numbers))
         costs = numbers * group[cost].to_numpy(dtype=float).mean()
-        found = np.stack([costs, expected_best(values, numbers), low, high], axis=1)
+        estimates = expected_of_best(values, others, numbers)
+        found = np.stack([costs, estimates, low, high], axis=1)
         rows += [(*key, int(n), *map(float, row)) for n, row in zip(numbers, found, strict=True)]
     return pd.DataFrame(rows, columns=[*by, "number", "cost", "estimate", "low", "high"])
