@@ -38,7 +38,8 @@ def distinct(frame: pd.DataFrame) -> pd.DataFrame:
 @functools.lru_cache(8)
 def at_best_rate(study: Evidence) -> pd.DataFrame:
     """Every network, normalization and batch size at the rate that validation chooses for it."""
-    best = best_per_arm(by_budget(distinct(study.outcomes)), ARM)
+    kept = distinct(study.outcomes).index
+    best = best_per_arm(by_budget(study.outcomes).loc[kept], ARM)
     # the budgets of a network beside each other
     return best.sort_values("model", ascending=False, kind="stable")
 

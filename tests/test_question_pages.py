@@ -36,6 +36,7 @@ from report import (
     prose,
     rates,
     rendering,
+    small_batches,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -523,6 +524,30 @@ def test_a_rule_for_the_rate_is_good_up_to_the_first_size_at_which_it_is_not() -
     )
     assert batch_updates.holds(rows, "root")["last"] == 32
     assert batch_updates.holds(rows, "linear") == {"last": 8, "first": 16}
+
+
+def test_small_batches_repeat_no_trial_under_another_name() -> None:
+    rows = pd.DataFrame(
+        [
+            (norm, size, *budget, steps, accuracy)
+            for norm, accuracy in (("batch", 0.5), ("ghost_batch", 0.5), ("none", 0.4))
+            for size, budget, steps in (
+                *((4, (1.0, np.nan), 80), (4, (np.nan, 10.0), 10)),
+                *((32, (1.0, np.nan), 10), (32, (np.nan, 10.0), 10)),
+                *((64, (1.0, np.nan), 5), (64, (np.nan, 10.0), 10)),
+            )
+        ],
+        columns=["normalization", "batch_size", "epochs", "updates", "steps", "accuracy"],
+    ).assign(dataset="digits", model="mlp", learning_rate=0.1, seed=0)
+    rows["samples"] = rows["steps"] * rows["batch_size"]
+    # two ghosts in a batch are another normalization
+    rows.loc[rows["normalization"].eq("ghost_batch") & rows["batch_size"].eq(64), "accuracy"] = 0.6
+    found = small_batches.distinct(rows)
+    none = found[found["normalization"] == "none"]
+    assert none.groupby("batch_size").size().to_dict() == {4: 2, 32: 1, 64: 2}
+    assert none.loc[none["batch_size"] == 32, "epochs"].tolist() == [1.0]
+    ghosts = found[found["normalization"] == "ghost_batch"]
+    assert set(ghosts["batch_size"]) == {64}
 
 
 def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:
