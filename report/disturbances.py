@@ -7,6 +7,7 @@ import functools
 import pandas as pd
 
 from benchmark.records.rates import SHARED
+from benchmark.statistics import copies, idle
 from benchmark.statistics.disturbances import (
     LEAST,
     accuracy_lost,
@@ -22,13 +23,22 @@ NETWORK = ["model", "normalization"]
 
 
 @functools.lru_cache(8)
+def no_guards(study: Evidence) -> dict[object, object]:
+    """Clippings that at the one rate trained as another did, or never acted: copy -> original."""
+    rows = at_one_rate(study.outcomes)
+    unused = [level for level in idle(rows) if level != "none"]
+    return copies(rows, "clipping", "none") | dict.fromkeys(unused, "none")
+
+
+@functools.lru_cache(8)
 def losses(study: Evidence) -> pd.DataFrame:
     """`losses_saved` by network and clipping: all at the rate of training without clipping.
 
-    ``effect`` is ``lost``.
+    ``effect`` is ``lost``. Without those of `no_guards`.
     A guard harms where ``extra_low``, the least that it loses more than none, is above zero.
     """
     rows = losses_saved(study.outcomes, NETWORK)
+    rows = rows[~rows["clipping"].isin([*no_guards(study)])]
     return rows.assign(effect=rows["lost"])
 
 
@@ -78,10 +88,24 @@ def panels(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def shares(study: Evidence, model: str) -> pd.DataFrame:
-    """The shares saved in a network's ``model``, as rows of a forest plot: a panel a loss."""
-    rows = where(losses(study), model=model).dropna(subset=["saved"])
-    rows = rows.assign(level=rows["clipping"], effect=rows["saved"], panel=panels(rows))
+def shares(study: Evidence) -> pd.DataFrame:
+    """The shares saved of losses of a point or more; the guard whose least is the most comes first.
+
+    ``panel`` names the loss.
+    """
+    rows = losses(study).dropna(subset=["saved"])
+    rows = rows.assign(panel=panels(rows))
+    order = list(best_guards(study)["clipping"])
+    return rows.sort_values("clipping", key=lambda levels: levels.map(order.index), kind="stable")
+
+
+def commonest(study: Evidence) -> pd.DataFrame:
+    """`shares` of the disturbance that costs a point in most networks, for a forest plot."""
+    rows = shares(study)
+    rows = where(rows, disturbance=rows.groupby("disturbance")["bare"].agg("size").idxmax())
+    cells = zip(rows["model"], rows["normalization"], strict=True)
+    networks = [name(model) + ("" if n == "none" else f", {name(n)} norm") for model, n in cells]
+    rows = rows.assign(panel=networks, level=rows["clipping"], effect=rows["saved"])
     return rows.assign(low=rows["saved_low"], high=rows["saved_high"])
 
 

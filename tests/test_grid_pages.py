@@ -486,7 +486,12 @@ def test_guards_are_compared_by_what_is_lost(
     def outcome(c: dict[str, Any]) -> dict[str, Any]:
         cost = costs[c["clipping"]] + 0.001 * c["seed"] * (1 + (c["clipping"] == "skip_step"))
         hit = c["disturbance"] != "none"
-        return {"test_accuracy": 0.8 - hit * cost, "disturbed_step": 50 if hit else math.nan}
+        acted = {"train_loss": cost, "clipped_fraction": 0.5, "disturbed_step": math.nan}
+        return {
+            **acted,
+            "test_accuracy": 0.8 - hit * cost,
+            **({"disturbed_step": 50} if hit else {}),
+        }
 
     trials = trials_of("disturbances", configurations, outcome)
     history = pd.DataFrame(
@@ -502,11 +507,11 @@ def test_guards_are_compared_by_what_is_lost(
     text = words(page("disturbances", tmp_path))
     assert "| MLP | none | 30.1 (29.9 to 30.3) |" in text
     assert (
-        "Worse than no guard: skipping steps loses up to 60.2 points (59.7 to 60.7) instead of "
+        "**Worse than no guard**: skipping steps loses up to 60.2 points (59.7 to 60.7) instead of "
         "30.1 points (bad batch, MLP)."
     ) in text
     # 20 of 30.1 points are saved, which is less than four fifths
-    assert "| global norm | 1 | 66% | bad batch, MLP |" in text
+    assert "| guard | bad batch, MLP | | --- | ---: | | global norm | 66% | | skip step | −" in text
     assert "of every loss of a point or more" not in text
     # all are back at what they would be
     assert "In 3 of 3 combinations of network, guard and disturbance every trial recovered" in text
@@ -535,6 +540,6 @@ def test_what_sees_more_examples_stands_apart_from_the_other_remedies(
     # of the article's budget alone
     assert "after 100 updates, the MLP on digits reaches 80.0% of test accuracy" in text
     assert "in as many updates: **batch normalization** (MLP on digits +3.0). After 1,500" in text
-    assert "| batch size 512 | 100 | +8.1 (+7.9 to +8.3); 4 × examples |" in text
+    assert "| batch size 512 | 100 | +8.1 (+7.9 to +8.3); 4× |" in text
     assert "All 2 comparisons on as many examples" in text
     assert "| batch normalization | 1,500 | +3.0 (+3.0 to +3.1) |" in text
