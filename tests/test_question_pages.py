@@ -33,7 +33,6 @@ from report import (
     extension,
     index,
     optimizers,
-    prose,
     rates,
     rendering,
     small_batches,
@@ -244,15 +243,6 @@ def test_a_growth_rate_that_is_as_theory_says_is_said_to_be_so(folder: Path) -> 
 def test_the_page_says_on_how_many_images_layers_are_measured() -> None:
     text = (ROOT / "report" / "initialization.md").read_text(encoding="utf-8")
     assert f"of one batch of at most {PROBED_EXAMPLES} images" in text
-
-
-def test_explosions_that_end_in_finite_numbers_are_counted_as_missed(folder: Path) -> None:
-    made_up(folder, real_study("explosion", "smoke"), mixed)
-    source = evidence.load("explosion")
-    assert source is not None
-    exploded = source.outcomes[source.outcomes["exploded"] == 1]
-    missed = prose.percent((exploded["status"] != "nonfinite").mean())
-    assert f"It would have missed {missed} of them" in says("explosion")
 
 
 def test_no_explosion_is_said_to_be_none(folder: Path) -> None:
@@ -579,10 +569,3 @@ def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:
 def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:
     made_up(folder, real_study("clipping", "smoke"), calm)
     assert re.search(r"\| \d\.?\d*\*: \d\d\.\d \(\d+\)", says("thresholds"))
-
-
-def test_the_rates_that_explode_are_told_by_normalization() -> None:
-    rates = {"none": [1.0, 0.3, 0.01], "batch": [np.nan, 10.0], "layer": [np.nan]}
-    rows = [(level, rate) for level, own in rates.items() for rate in own]
-    found = explosion.boundaries(pd.DataFrame(rows, columns=["normalization", "rate"]))
-    assert found.values.tolist() == [["none", 0.01, 1.0], ["batch", 10.0, 10.0]]

@@ -24,7 +24,6 @@ from benchmark.statistics import (
     threshold_cells,
     with_edges,
 )
-from benchmark.statistics.onset import aligned_at_onset, growth_before_onset
 from benchmark.statistics.spans import rate_spans
 from benchmark.statistics.targets import (
     costs_to_target,
@@ -35,60 +34,6 @@ from benchmark.statistics.targets import (
 )
 
 NAN = math.nan
-HISTORY = pd.DataFrame(
-    [
-        ("slow", 0, NAN),
-        ("slow", 5, 1.0),
-        ("slow", 10, 3.0),
-        ("slow", 15, 50.0),
-        ("slow", 20, NAN),
-        ("early", 5, 1e6),
-        ("early", 10, 2.0),
-        ("calm", 5, 1.0),
-        ("fallen", 5, 1.0),
-        ("second", 5, 2.0),
-        ("second", 10, 8.0),
-    ],
-    columns=["trial", "step", "gradient_norm_max"],
-)
-ONSETS = pd.DataFrame(
-    {
-        "trial": ["slow", "early", "calm", "second", "fallen"],
-        "status": ["dead", "nonfinite", "stable", "recovered", "collapsed"],
-        "first_bad_step": [12, 2, NAN, 6, 5],
-        "first_spike_step": [12, NAN, NAN, 6, NAN],
-    }
-)
-
-
-def test_checkpoints_are_counted_from_the_one_with_the_first_bad_step():
-    found = aligned_at_onset(HISTORY, ONSETS)
-    slow = found[found["trial"] == "slow"]
-    # step 12 lies in the checkpoint at 15
-    assert slow["offset"].tolist() == [-2, -1, 0, 1]
-    assert slow["norm"].tolist() == [1.0, 3.0, 50.0, math.inf]
-    assert slow["ratio"].tolist() == [1.0, 3.0, 50.0, math.inf]
-    assert found.loc[found["trial"] == "early", "offset"].tolist() == [0, 1]
-    # the second of these fell to chance without a spike
-    assert set(found["trial"]).isdisjoint({"calm", "fallen"})
-
-
-def test_a_first_norm_that_is_not_finite_gives_no_ratio():
-    history = pd.DataFrame(
-        {"trial": ["a", "a"], "step": [5, 10], "gradient_norm_max": [math.inf, 1.0]}
-    )
-    found = aligned_at_onset(
-        history, pd.DataFrame({"trial": ["a"], "status": ["dead"], "first_bad_step": [1]})
-    )
-    assert found["ratio"].isna().all()
-    assert found["norm"].tolist() == [math.inf, 1.0]
-
-
-def test_growth_before_the_onset_takes_two_checkpoints():
-    found = growth_before_onset(aligned_at_onset(HISTORY, ONSETS)).set_index("trial")
-    assert found.loc["slow"].tolist() == [2, 3.0]
-    assert found["before"].to_dict() == {"slow": 2, "early": 0, "second": 1}
-    assert found.loc[["early", "second"], "growth"].isna().all()
 
 
 def rated(accuracies: dict[float, list[float]]) -> pd.DataFrame:

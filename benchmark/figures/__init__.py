@@ -27,7 +27,7 @@ from benchmark.figures.heat import (
 )
 from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
 from benchmark.figures.multiples import effects_by_network, outcomes_by_network
-from benchmark.figures.phases import norms_at_onset, phase_diagram
+from benchmark.figures.phases import norms_before_explosion, phase_diagram
 from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
@@ -71,7 +71,7 @@ __all__ = [
     "importance_bars",
     "interval_lines",
     "narrow",
-    "norms_at_onset",
+    "norms_before_explosion",
     "norms_by_layer",
     "outcomes_by_network",
     "phase_diagram",

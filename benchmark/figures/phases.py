@@ -1,24 +1,33 @@
-"""Phase diagrams of how trials end, and what gradients do before they explode."""
+"""Phase diagrams of how trials end, and what norms do before they explode."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.figures.curves import facet_axes, leftmost, lowest
+from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.layout import canvas, legend_below, rate_places
-from benchmark.figures.limits import limits_of_norms
-from benchmark.figures.style import BLACK, GREY, STATUS_COLOURS, in_order, label_of, rate_text
+from benchmark.figures.style import (
+    BLACK,
+    BLUE,
+    STATUS_COLOURS,
+    VERMILION,
+    in_order,
+    label_of,
+    rate_text,
+)
 from benchmark.statistics import status_shares
 
 SIZE = 0.94
 """Of a cell, in units of the distance between cells."""
-THIN = {"nonfinite": GREY}
-"""Colours of the thin lines, where the black median would not be seen over the status's own."""
+KINDS = {
+    "explosion": ("before an explosion", VERMILION, "-"),
+    "control": ("stable trials, same steps", BLUE, "--"),
+}
+"""Label, colour and line of each kind of window."""
 
 
 def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figure:
@@ -83,56 +92,29 @@ def _draw_cells(axis: Axes, part: pd.DataFrame, y: str, levels: dict[str, list])
     axis.minorticks_off()
 
 
-def norms_at_onset(aligned: pd.DataFrame, window: int) -> Figure:
-    """Gradient norms in the checkpoints about the first bad step, a facet a ``status``.
+def norms_before_explosion(curves: pd.DataFrame, facet: str) -> Figure:
+    """Gradient norms in the steps before an explosion, against windows of stable trials.
 
-    ``aligned`` comes from `benchmark.statistics.onset.aligned_at_onset`, with the column
-    ``status``. Thin lines are trials, the thick one their median; a triangle at the upper edge
-    counts the trials whose norm lay beyond the axis or was not finite.
+    ``curves`` comes from `benchmark.statistics.onset.norms_before_onset` with the column ``facet``:
+    medians as lines, quartiles as bands; dotted is the median norm of the steps before.
     """
-    found = set(aligned["status"])
-    levels = [status for status in STATUS_COLOURS if status in found]
-    rows = aligned[aligned["offset"].between(-window, window)]
-    bottom, top = limits_of_norms(rows["norm"])
+    levels = list(curves[facet].drop_duplicates())
     figure, axes = facet_axes(len(levels), 2.6)
     for axis, level in zip(axes, levels, strict=True):
-        here = rows[rows["status"] == level]
-        drawn = here[np.isfinite(here["norm"]) & (here["norm"] > 0)]
-        for _, trial in drawn.groupby("trial"):
-            axis.plot(
-                trial["offset"],
-                trial["norm"],
-                color=THIN.get(level, STATUS_COLOURS[level]),
-                linewidth=0.6,
-                alpha=0.5,
-            )
-        median = here.groupby("offset")["norm"].median()
-        median = median[np.isfinite(median)]
-        axis.plot(median.index, median, color=BLACK, linewidth=2)
-        _mark_lost(axis, here, top)
-        axis.axvline(0, color=BLACK, linestyle=":", linewidth=1)
-        axis.set(yscale="log", xlim=(-window - 0.4, window + 0.4))
-        # room for the counts above their triangles
-        axis.set_ylim(bottom / 3, 10 * top)
-        axis.set_title(f"{level} ({here['trial'].nunique():,} trials)")
-        axis.title.set_fontsize(10)
+        for kind, (label, colour, line) in KINDS.items():
+            here = curves[(curves[facet] == level) & (curves["kind"] == kind)]
+            here = here.sort_values("before", ascending=False)
+            places = -here["before"]
+            axis.fill_between(places, here["low"], here["high"], color=colour, alpha=0.2, lw=0)
+            axis.plot(places, here["median"], line, color=colour, linewidth=2, label=label)
+        seen = curves[(curves[facet] == level) & (curves["kind"] == "explosion")]["windows"]
+        axis.axhline(1, color=BLACK, linestyle=":", linewidth=1)
+        plain_log(axis)
+        axis.set_title(f"{label_of(level)} ({seen.max():,} explosions)", fontsize=10)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for axis in lowest(axes):
-        axis.set_xlabel("checkpoints from the first bad step", fontsize=9)
+        axis.set_xlabel("steps from the first bad one", fontsize=9)
     for axis in leftmost(axes):
-        axis.set_ylabel("largest gradient norm")
+        axis.set_ylabel("gradient norm over\nits median before")
+    legend_of(figure, axes, "")
     return figure
-
-
-def _mark_lost(axis: Axes, rows: pd.DataFrame, top: float) -> None:
-    lost = rows[~(rows["norm"] <= top)].groupby("offset").size()
-    axis.plot(lost.index, np.full(len(lost), top), "^", color=BLACK, markersize=5)
-    for offset, count in zip(lost.index.to_numpy(float), lost, strict=True):
-        axis.annotate(
-            f"{count:,}",
-            (offset, top),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )

@@ -1,11 +1,11 @@
-"""How gradient norms move before the first bad step, and the checkpoints about it.
+"""How gradient norms move before the first bad step, from data of every step.
 
-Checkpoints are mostly too far apart to show a rise; for data of every step there are windows. A
-*window* ends just before a step. Its *rise* is the largest gradient norm of its last `LAST` steps
-over the median of the norms before those, so that it takes `LAST` + `LEAST` steps to see one: an
-explosion that comes sooner is not observed, which is no sign that the norm did not rise. Explosions
-stand against *control* windows: of stable trials of the same kind, up to the same steps, because
-norms also change with the stage of training and with a rate that changes.
+Checkpoints are mostly too far apart to show it. A *window* ends just before a step. Its *rise* is
+the largest gradient norm of its last `LAST` steps over the median of the norms before those, so
+that it takes `LAST` + `LEAST` steps to see one: an explosion that comes sooner is not observed,
+which is no sign that the norm did not rise. Explosions stand against *control* windows: of stable
+trials of the same kind, up to the same steps, because norms also change with the stage of training
+and with a rate that changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.seeds import Ends, share
-from benchmark.status import exploded
 
 LAST = 5
 """Steps just before the first bad one in which a rise is looked for."""
@@ -154,42 +153,3 @@ def norms_before_onset(
     quartiles = zip(("median", "low", "high"), (0.5, 0.25, 0.75), strict=True)
     found = {name: rows.quantile(level) for name, level in quartiles}
     return pd.DataFrame({**found, "windows": rows.size()}).reset_index()
-
-
-NORM = "gradient_norm_max"
-
-
-def aligned_at_onset(history: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``history`` of the trials that exploded, with ``offset``, ``norm`` and ``ratio``.
-
-    ``offset`` counts checkpoints from the one by which the first bad step was taken: 0 there,
-    negative before. ``norm`` is the largest gradient norm since the checkpoint before, infinite
-    where it was not finite; ``ratio`` that over its value at the first checkpoint, NaN where the
-    first one was not finite.
-    """
-    bad = trials[exploded(trials)].dropna(subset=["first_bad_step"])[["trial", "first_bad_step"]]
-    rows = history[history["step"] > 0].merge(bad, on="trial").sort_values(["trial", "step"])
-    groups = rows.groupby("trial", sort=False)
-    place = groups.cumcount()
-    reached = rows["step"] >= rows["first_bad_step"].astype(float)
-    onset = place.where(reached).groupby(rows["trial"]).transform("min")
-    norm = rows[NORM].astype(float).fillna(np.inf)
-    first = norm.groupby(rows["trial"]).transform("first")
-    with np.errstate(all="ignore"):
-        ratio = (norm / first).where(np.isfinite(first) & (first > 0))
-    return rows.assign(offset=place - onset, norm=norm, ratio=ratio).dropna(subset=["offset"])
-
-
-def growth_before_onset(aligned: pd.DataFrame) -> pd.DataFrame:
-    """Columns ``trial``, ``before``, ``growth``: the norm's growth ahead of the first bad step.
-
-    ``before`` counts the checkpoints ahead of the one with the first bad step; ``growth`` is the
-    largest norm in the last of them over that in the first checkpoint, NaN where there are fewer
-    than two.
-    """
-    ahead = aligned[aligned["offset"] < 0]
-    counts = ahead.groupby("trial").size()
-    last = ahead[ahead["offset"] == -1].set_index("trial")["ratio"]
-    out = pd.DataFrame({"before": counts, "growth": last.where(counts >= 2)})
-    out = out.reindex(aligned["trial"].unique()).rename_axis("trial")
-    return out.fillna({"before": 0}).reset_index()

@@ -1,0 +1,217 @@
+"""When training explodes and what a test for NaN misses, on made outcomes."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pages import evidence_of, page, words
+from test_grid_pages import DEFAULTS
+from test_onset import steps_of
+
+from benchmark import figures
+from benchmark.records import Trial
+from report import evidence, explosion
+
+NAN = math.nan
+RATES = (0.01, 0.1, 0.3, 1.0, 10.0)
+SCHEDULES = ("constant", "warmup_cosine")
+
+
+def trials_of(study, configurations, outcome):
+    rows = []
+    for made in configurations:
+        trial = Trial(**{"depth": 1, "updates": 100, **made})
+        names = {"study": study, "trial": trial.key, "cell": trial.cell}
+        rows.append({**DEFAULTS, **names, **trial.row(), **outcome(made)})
+    return evidence_of(study, pd.DataFrame(rows))
+
+
+def grid(**levels):
+    return [
+        dict(zip(levels, combination, strict=True))
+        for combination in itertools.product(*levels.values())
+    ]
+
+
+def lost(status="dead", bad=2.0):
+    return {"status": status, "first_bad_step": bad, "test_accuracy": 0.1} | {
+        "validation_accuracy": 0.1
+    }
+
+
+def best_at_a_tenth(made: dict[str, Any]) -> dict[str, Any]:
+    """Best at the rate 0.1; from 0.3 on an overshoot, a loss and NaN, the further the worse."""
+    rate = made["learning_rate"]
+    if rate == 0.3:
+        return {"status": "recovered", "first_bad_step": 2.0, "validation_accuracy": 0.7}
+    if rate > 0.3:
+        return lost("dead" if rate == 1 else "nonfinite")
+    return {"validation_accuracy": 0.85 if rate == 0.1 else 0.75}
+
+
+PLAIN = trials_of(
+    "learning_rate", grid(model=["mlp"], learning_rate=RATES, seed=range(3)), best_at_a_tenth
+)
+
+
+def test_rates_are_placed_by_the_best_of_their_configuration():
+    rows = explosion.placed(PLAIN).drop_duplicates("learning_rate")
+    assert rows["times"].tolist() == pytest.approx([0.1, 1, 3, 10, 100])
+    assert rows["band"].tolist() == [
+        *["at most 3.5 ×"] * 3,
+        "3.5 to 10 ×",
+        "beyond 10 ×",
+    ]
+
+
+def test_arms_at_multiples_are_placed_by_their_arm():
+    made = grid(learning_rate=[0.3], arm=["x1", "x3", "x10"], seed=[0, 1])
+    rows = explosion.placed(trials_of("headline", made, lambda c: {}))
+    assert rows["times"].tolist() == [1, 1, 3, 3, 10, 10]
+    assert rows["band"].iloc[-1] == "3.5 to 10 ×"
+
+
+def test_configurations_that_no_rate_trains_stand_apart():
+    made = grid(model=["mlp_deep"], depth=[2, 20], learning_rate=[0.1, 1.0], seed=[0, 1])
+    source = trials_of("explosion", made, lambda c: lost() if c["depth"] == 20 else {})
+    bands = explosion.placed(source).groupby("depth")["band"].unique()
+    assert explosion.NO_RATE in bands[20]
+    assert explosion.NO_RATE not in bands[2]
+
+
+def test_a_single_rate_has_no_place():
+    source = trials_of("grid", grid(learning_rate=[0.1], seed=[0, 1]), lambda c: {})
+    assert explosion.placed(source)[["times", "band"]].isna().all(axis=None)
+
+
+def test_clipped_disturbed_and_range_tests_are_not_placed():
+    kinds = [{"clipping": "value"}, {"disturbance": "bad_batch"}, {"schedule": "range_test"}, {}]
+    made = [kind | rest for kind in kinds for rest in grid(learning_rate=RATES, seed=[0])]
+    rows = explosion.placed(trials_of("learning_rate", made, best_at_a_tenth))
+    assert len(rows) == len(RATES)
+
+
+def test_bands_say_how_explosions_end():
+    rows = explosion.by_band(PLAIN).set_index("band")
+    assert rows["exploded"].tolist() == [3, 3, 3]
+    assert rows["missed"].tolist() == [1, 1, 0]
+    assert rows["learned"].tolist() == [1, 0, 0]
+    assert rows["share"].tolist() == pytest.approx([1 / 3] * 3)
+    assert rows["early"].tolist() == [1, 1, 1]
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Make pages find these studies, and steps where there are any."""
+
+    def made(*sources, steps=None):
+        found = {source.study: source for source in sources}
+        monkeypatch.setattr(evidence, "load", found.get)
+        table = None if steps is None else (evidence_of("detectors", pd.DataFrame()), steps)
+        monkeypatch.setattr(evidence, "load_table", lambda *names: table)
+
+    return made
+
+
+def test_what_is_missed_is_counted_for_every_band(load):
+    load(PLAIN)
+    rows = explosion.missed_by_network()
+    assert rows[["band", "said"]].values.tolist() == [
+        ["at most 3.5 ×", "3 of 3"],
+        ["3.5 to 10 ×", "3 of 3"],
+        ["beyond 10 ×", "0 of 3"],
+        ["no rate trains", "–"],
+    ]
+
+
+def test_normalized_networks_have_no_part_in_it(load):
+    made = grid(normalization=["batch"], learning_rate=RATES, seed=[0])
+    load(trials_of("grid", made, best_at_a_tenth))
+    assert explosion.missed_by_network().empty
+
+
+def test_nothing_that_was_not_run_is_counted(load):
+    load()
+    assert explosion.missed_by_network().empty
+    assert explosion.by_schedule().empty
+    assert explosion.before() is None
+
+
+def late_with_warm_up(made):
+    found = best_at_a_tenth(made)
+    warm = made.get("schedule") == "warmup_cosine"
+    return found | {"first_bad_step": 40.0} if warm and "first_bad_step" in found else found
+
+
+SCHEDULED = trials_of(
+    "learning_rate",
+    grid(schedule=reversed(SCHEDULES), learning_rate=RATES, seed=range(8)),
+    late_with_warm_up,
+)
+
+
+def test_schedules_that_warm_up_stand_last(load):
+    load(SCHEDULED)
+    rows = explosion.by_schedule()
+    assert rows["schedule"].tolist() == list(SCHEDULES)
+    assert rows[["early", "began", "exploded", "trials"]].values.tolist() == [
+        [1.0, 2.0, 24, 40],
+        [0.0, 40.0, 24, 40],
+    ]
+
+
+def test_at_gain_one_the_ends_of_the_depths_are_told():
+    rows = pd.DataFrame(
+        [
+            ("none", 2.0, 1.0, 1.0),
+            ("none", 20.0, 1.0, 0.3),
+            ("none", 8.0, 1.0, 0.5),
+            ("none", 20.0, 2.0, 9.0),
+            ("batch", 2.0, 1.0, NAN),
+            ("batch", 20.0, 1.0, 3.0),
+        ],
+        columns=["normalization", "depth", "init_gain", "rate"],
+    )
+    assert explosion.at_gain_one(rows).to_dict("records") == [
+        {"normalization": "none", "least": 2.0, "most": 20.0, "shallow": 1.0, "deep": 0.3}
+    ]
+
+
+RISING = steps_of(
+    *[("fatal", 13, [1.0] * 11 + [4.0, 50.0])] * 6, *[("stable", NAN, [1.0] * 20)] * 6
+)
+
+
+def test_unobserved_explosions_alone_show_nothing(load):
+    load(steps=steps_of(("fatal", 3, [1.0, 1.0, 50.0]), ("stable", NAN, [1.0] * 20)))
+    assert explosion.before() is None
+
+
+def test_the_page_says_when_and_after_what(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    made = grid(model=["mlp_deep"], depth=[2, 20], learning_rate=RATES, seed=range(4))
+    load(trials_of("explosion", made, best_at_a_tenth), SCHEDULED, steps=RISING)
+    text = words(page("explosion", tmp_path))
+    assert "**At a constant rate explosions begin within 10 updates; with warm-up," in text
+    assert "**Explosions that could be observed announce themselves:**" in text
+    assert "a constant rate 100% had at least doubled, against 0% of the controls" in text
+    assert "it misses every explosion" in text
+    assert "| explosion | deep MLP | 8 of 8 | 8 of 8 | 0 of 8 |" in text
+    assert "33% lie at more than ten times the configuration's best rate" in text
+
+
+def test_norms_are_drawn_by_schedule_with_their_controls(load):
+    load(steps=RISING)
+    found = explosion.before()
+    assert found is not None
+    _, rises, curves = found
+    assert rises["grew"].tolist() == [1.0]
+    figure = figures.norms_before_explosion(curves, "schedule")
+    lines = figure.axes[0].get_lines()
+    assert np.asarray(lines[0].get_ydata())[-1] == 4.0
+    assert np.asarray(lines[1].get_ydata())[-1] == 1.0
+    assert figure.axes[0].get_title() == "constant (6 explosions)"
