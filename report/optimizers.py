@@ -6,11 +6,12 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import best_per_arm, interval, mean, paired_comparison, stable_range
+from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from report.evidence import Evidence, where
 from report.prose import name
 
-GUARDS = ("skip_step", "global_norm")
+LITTLE = 0.05
+"""Accuracy (0..1) up to which a loss counts as little."""
 
 
 def relative(study: Evidence) -> bool:
@@ -66,48 +67,59 @@ def plainer(study: Evidence) -> list[str]:
 
 
 @functools.lru_cache(8)
-def changes(study: Evidence, value: str) -> pd.DataFrame:
-    """What guards, schedules and the longest budget do: `paired_comparison` with ``factor``."""
-    rows = study.outcomes
-    pairs = [(rows, "clipping", "none"), (rows, "schedule", "constant")]
-    for unit in ("epochs", "updates"):
-        budgets = sorted(rows[unit].dropna().unique())
-        if len(budgets) > 1:
-            pairs.append((where(rows, **{unit: [budgets[0], budgets[-1]]}), unit, budgets[0]))
-    ignore = ["learning_rate"] if relative(study) else []
-    return pd.concat(
-        [
-            paired_comparison(some, factor, baseline, value, ignore=ignore).assign(factor=factor)
-            for some, factor, baseline in pairs
-        ],
-        ignore_index=True,
+def multiples(study: Evidence) -> pd.DataFrame:
+    """What every setting reaches at each multiple of its best rate.
+
+    Columns ``panel``, ``optimizer``, ``schedule``, ``clipping``, ``times``, ``rate`` (the one that
+    was used at the best), ``accuracy`` (mean), ``diverged`` and ``exploded`` (shares). The first
+    optimizer, and of each a constant rate without a guard, come first.
+    """
+    rows = panels(study.relative)
+    by = ["panel", "optimizer", "schedule", "clipping"]
+    used = rows[rows["times"] == 1].groupby(by)["learning_rate"].first().rename("rate")
+    values = ["accuracy", "diverged", "exploded"]
+    found = rows.groupby([*by, "times"], sort=False)[values].mean().reset_index()
+    return found.merge(used.reset_index(), on=by).sort_values(
+        ["schedule", "clipping"], key=lambda c: ~c.isin(["constant", "none"]), kind="stable"
     )
 
 
-def guards(study: Evidence) -> pd.DataFrame:
-    """Each guard for each optimizer: the columns of `paired_comparison`, ``panel`` and ``row``."""
-    ignore = ["learning_rate"] if relative(study) else []
-    parts = [
-        paired_comparison(
-            study.outcomes, "clipping", "none", value, by=["optimizer"], ignore=ignore
-        )
-        for value in ("exploded", "accuracy")
-    ]
-    rows = pd.concat(parts, keys=["share of explosions", "test accuracy"], names=["panel"])
-    rows = rows.reset_index("panel").rename(columns={"optimizer": "row"})
-    return rows.assign(clipping=rows["level"])
+def plainly(study: Evidence) -> pd.DataFrame:
+    """`multiples` at a constant rate and without a guard, where all optimizers were trained."""
+    shown = list(shared(study)["panel"].unique())
+    return where(multiples(study), clipping="none", schedule="constant", panel=shown)
 
 
-def summary(study: Evidence) -> pd.DataFrame:
-    """Best rate, range and accuracy of every optimizer and budget, and its explosions by guard.
+def kept(study: Evidence) -> pd.DataFrame:
+    """What each optimizer loses from its best rate to the largest multiple of it, least first.
 
-    All at a constant rate. Where rates are multiples of the best, the range is that of the rates
-    among which the best was looked for.
+    Columns ``optimizer``, ``lost`` (of accuracy, 0..1), ``diverged`` and ``exploded`` there, and
+    ``times``.
     """
-    by = ["panel", "optimizer"]
-    rows = bare(study.outcomes).sort_values(["updates", "epochs"], kind="stable")
-    guarded = panels(where(study.outcomes, schedule="constant"))
-    shares = guarded.groupby([*by, "clipping"])["exploded"].mean().unstack()
-    best = best_per_arm(rows, by).groupby(by, sort=False)["accuracy"].mean()
-    found = best.to_frame().join(shares.reindex(columns=["none", *GUARDS])).reset_index()
-    return found.merge(stable_range(bare(study.tried), by), on=by)
+    rows = plainly(study)
+    best = rows[rows["times"] == 1].set_index("optimizer")["accuracy"]
+    most = rows[rows["times"] == rows["times"].max()]
+    lost = most["optimizer"].map(best) - most["accuracy"]
+    columns = ["optimizer", "times", "diverged", "exploded"]
+    return most[columns].assign(lost=lost).sort_values("lost", kind="stable", ignore_index=True)
+
+
+def guards(study: Evidence) -> pd.DataFrame:
+    """Each guard for each optimizer at the largest multiple, with ``panel`` and ``row``.
+
+    The columns of `paired_comparison`, at a constant rate and the budget that all optimizers had,
+    each setting at the multiple of its own best rate.
+    """
+    shown = list(shared(study)["panel"].unique())
+    rows = where(panels(study.relative), schedule="constant", panel=shown)
+    rows = rows[rows["times"] == rows["times"].max()]
+    if rows["clipping"].nunique() < 2:
+        return pd.DataFrame()
+    parts = {
+        title: paired_comparison(
+            rows, "clipping", "none", value, by=["optimizer"], ignore=["learning_rate"]
+        )
+        for title, value in (("diverged trials", "diverged"), ("test accuracy", "accuracy"))
+    }
+    found = pd.concat(parts, names=["panel"]).reset_index("panel")
+    return found.assign(row=found["optimizer"], clipping=found["level"])

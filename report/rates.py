@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,47 @@ def widest(study: Evidence) -> list[dict[str, object]]:
                 ends = {"base": base.iloc[0], "widest": wide, "calmest": calm}
                 found.append({"factor": factor, "model": model, **ends})
     return found
+
+
+def resolved(study: Evidence) -> list[dict[str, Any]]:
+    """For each factor and model what the intervals tell apart from the baseline.
+
+    ``base``, its row of `spans`; ``calmer`` and ``wider``, the rows whose sensitivity is surely
+    lower and whose range is surely wider, the furthest first; ``least``, those of ``calmer`` whose
+    interval overlaps that of the lowest; ``others``, how many there are besides the baseline.
+    """
+    found = []
+    for factor, baseline in BASELINES.items():
+        for model, rows in spans(study, factor).groupby("model", sort=False):
+            base, others = where(rows, level=baseline), rows[rows["level"] != baseline]
+            if len(base) and len(others):
+                first = base.iloc[0]
+                calmer = others[others["sensitivity_high"] < first["sensitivity_low"]]
+                calmer = calmer.sort_values("sensitivity", kind="stable")
+                wider = others[others["decades_low"] > first["decades_high"]]
+                lowest = calmer["sensitivity_high"].iloc[:1].max()
+                found.append(
+                    {
+                        "factor": factor,
+                        "model": model,
+                        "base": first,
+                        "others": len(others),
+                        "calmer": calmer,
+                        "least": calmer[calmer["sensitivity_low"] <= lowest],
+                        "wider": wider.sort_values("decades", ascending=False, kind="stable"),
+                    }
+                )
+    return found
+
+
+def floored(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` of `spans` with ``mark``: a dagger where an interval is one step of the grid wide.
+
+    The seeds then agree on a range whose ends are known no better than that.
+    """
+    ends = (rows["decades"] - rows["decades_low"], rows["decades_high"] - rows["decades"])
+    least = [np.isclose(end, rows["spacing"]) for end in ends]
+    return rows.assign(mark=np.where(least[0] | least[1], "†", ""))
 
 
 def schedules(study: Evidence) -> pd.DataFrame:

@@ -1,0 +1,151 @@
+"""What the pages of learning rates and of optimizers read off their studies, on made outcomes."""
+
+import math
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pages import page, words
+from test_explosion_page import grid, trials_of
+
+from report import evidence, optimizers, rates
+
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def wide_with_batch(made):
+    """No level trains at the largest rate but batch normalization, which does at every rate."""
+    normal, rate = made.get("normalization", "none"), made["learning_rate"]
+    good = normal == "batch" or rate <= 0.03
+    noise = 0.001 * ((made["seed"] * 7 + RATES.index(rate)) % 5)
+    loss = 0.3 if normal == "batch" else 0.31 if good else 2.0
+    accuracy = (0.8 if good else 0.3) + noise
+    return {"validation_accuracy": accuracy, "validation_loss": loss + noise}
+
+
+STUDY = trials_of(
+    "learning_rate",
+    grid(normalization=["none", "batch", "layer"], learning_rate=RATES, seed=range(5)),
+    wide_with_batch,
+)
+
+
+def test_what_intervals_tell_apart_leads():
+    (found,) = rates.resolved(STUDY)
+    assert (found["factor"], found["model"], found["others"]) == ("normalization", "mlp", 2)
+    assert found["base"]["level"] == "none"
+    assert found["calmer"]["level"].tolist() == ["batch"]
+    assert found["least"]["level"].tolist() == ["batch"]
+    assert found["wider"]["level"].tolist() == ["batch"]
+
+
+def test_levels_that_seeds_do_not_tell_apart_share_the_lead():
+    def alike(made):
+        return wide_with_batch(
+            made | {"normalization": made["normalization"].replace("layer", "batch")}
+        )
+
+    study = trials_of(
+        "learning_rate",
+        grid(normalization=["none", "batch", "layer"], learning_rate=RATES, seed=range(5)),
+        alike,
+    )
+    (found,) = rates.resolved(study)
+    assert set(found["least"]["level"]) == {"batch", "layer"}
+
+
+def test_where_nothing_is_told_apart_nothing_leads():
+    same = trials_of(
+        "learning_rate",
+        grid(clipping=["none", "value"], learning_rate=RATES, seed=range(3)),
+        lambda made: {"validation_loss": 0.3 + 0.01 * made["seed"] * made["learning_rate"]},
+    )
+    (found,) = rates.resolved(same)
+    assert [len(found[name]) for name in ("calmer", "least", "wider")] == [0, 0, 0]
+
+
+def test_intervals_of_one_step_of_the_grid_are_marked():
+    rows = pd.DataFrame(
+        {
+            "decades": [0.5, 0.5, 0.5],
+            "decades_low": [0.25, 0.1, math.nan],
+            "decades_high": [0.75, 0.9, math.nan],
+            "spacing": [0.25, 0.25, 0.25],
+        }
+    )
+    assert rates.floored(rows)["mark"].tolist() == ["†", "", ""]
+
+
+def far_above(made):
+    """SGD is lost at ten times its best rate unless clipped, Adam is not; Lion spikes and heals."""
+    far = made["arm"] == "x10"
+    accuracy = 0.8 + 0.002 * made["seed"] - (0.02 if far else 0)
+    if far and made["optimizer"] == "sgd" and made["clipping"] == "none":
+        return {"status": "dead", "first_bad_step": 2.0, "test_accuracy": 0.1}
+    healed = {"status": "recovered", "first_bad_step": 2.0}
+    return {"test_accuracy": accuracy} | (healed if far and made["optimizer"] == "lion" else {})
+
+
+MULTIPLES = [
+    made | {"learning_rate": (0.2 if made["clipping"] == "value" else 0.1) * times, "arm": arm}
+    for made in grid(optimizer=["sgd", "adam", "lion"], clipping=["none", "value"], seed=range(4))
+    for arm, times in (("x1", 1), ("x3", 3), ("x10", 10))
+    if made["optimizer"] != "lion" or made["clipping"] == "none"
+]
+OPTIMIZERS = trials_of("optimizers", MULTIPLES, far_above)
+
+
+def test_the_rate_that_was_used_is_the_one_that_is_named():
+    rows = optimizers.multiples(OPTIMIZERS)
+    used = rows.groupby("clipping")["rate"].unique()
+    assert used.map(list).to_dict() == {"none": [0.1], "value": [0.2]}
+    assert rows["clipping"].iloc[0] == "none"
+
+
+def test_spikes_that_heal_stand_beside_divergence():
+    rows = optimizers.plainly(OPTIMIZERS).set_index(["optimizer", "times"])
+    assert set(rows["clipping"]) == {"none"}
+    assert rows.loc[("sgd", 10), ["diverged", "exploded"]].tolist() == [1.0, 1.0]
+    assert rows.loc[("lion", 10), ["diverged", "exploded"]].tolist() == [0.0, 1.0]
+    assert rows.loc[("sgd", 3), ["diverged", "exploded"]].tolist() == [0.0, 0.0]
+
+
+def test_optimizers_that_keep_most_come_first():
+    rows = optimizers.kept(OPTIMIZERS)
+    assert rows["optimizer"].iloc[-1] == "sgd"
+    assert rows["lost"].tolist() == pytest.approx([0.02, 0.02, 0.703])
+
+
+def test_guards_are_compared_far_above_the_best_rate():
+    rows = optimizers.guards(OPTIMIZERS)
+    found = rows.set_index(["panel", "row"])["effect"]
+    assert found["diverged trials", "sgd"] == -1
+    assert found["diverged trials", "adam"] == 0
+    assert found["test accuracy", "sgd"] == pytest.approx(0.683)
+
+
+@pytest.fixture
+def says(monkeypatch, tmp_path):
+    """What a page says of a study."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+
+    def said(study, name):
+        monkeypatch.setattr(evidence, "load", {study.study: study}.get)
+        return words(page(name, tmp_path))
+
+    return said
+
+
+def test_the_page_of_optimizers_says_who_still_trains(says):
+    text = says(OPTIMIZERS, "optimizers")
+    assert (
+        "**At 10 times its best rate Adam and Lion still train; SGD does not, or badly.**" in text
+    )
+    assert "| Lion | 0.1 | 80.3 | 80.3 | 78.3 | 0% (0%) | 0% (0%) | 0% (100%) |" in text
+    assert "these differ by up to 2 times within one optimizer" in text
+
+
+def test_a_study_without_multiples_says_so(says):
+    made = grid(optimizer=["sgd", "adam"], learning_rate=RATES, seed=range(3))
+    text = says(trials_of("optimizers", made, lambda made: {}), "optimizers")
+    assert "The study was not run at multiples of best rates" in text
