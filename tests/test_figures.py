@@ -957,12 +957,13 @@ SPEEDS = pd.DataFrame(
         for k in (1, 8, 64, 512)
     ]
 )
-ONSETS = pd.DataFrame(
+BEFORE = pd.DataFrame(
     [
-        {"trial": trial, "status": status, "offset": offset, "norm": math.inf if offset else 1.0}
-        for status in ("recovered", "dead", "nonfinite")
-        for trial in (f"{status}{i}" for i in range(2))
-        for offset in (-1, 0, 1)
+        {"kind": kind, "schedule": schedule, "before": before, "windows": 9}
+        | {"median": 1.0 + 1 / before, "low": 0.5, "high": 4.0}
+        for kind in ("explosion", "control")
+        for schedule in ("constant", "one_cycle", "cosine")
+        for before in (1, 2, 3)
     ]
 )
 THRESHOLDS = pd.DataFrame(
@@ -1015,7 +1016,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "interval_lines": lambda: figures.interval_lines(
         levels(3, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
     ),
-    "norms_at_onset": lambda: figures.norms_at_onset(ONSETS, 3),
+    "norms_before_explosion": lambda: figures.norms_before_explosion(BEFORE, "schedule"),
     "norms_by_layer": lambda: figures.norms_by_layer(
         PROFILES, "normalization", {"a": "error signal dL/dh", "b": "gradient of the weights"}
     ),
