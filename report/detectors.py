@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT
 from benchmark.statistics import detection
+from benchmark.statistics.rivals import rival_scores, tuned
 
 STUDY, STEPS, TABLE = "detectors", "labelled_steps", "alarms"
 OURS = "unhealed"
@@ -54,3 +56,34 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials of each group, in words, with a column for each outcome."""
     table = pd.crosstab(trials["group"], trials["outcome"]).rename(index=GROUPS)
     return table.reindex(columns=list(detection.OUTCOMES), fill_value=0).reset_index()
+
+
+def by_wait(found: pd.DataFrame) -> pd.DataFrame:
+    """The rule of ``diagnose`` by how long it waits, its share chosen for each wait.
+
+    Of the table ``alarms``: the scores on the trials to report on, with ``rule`` and ``wait``.
+    """
+    tried = found[found["detector"].str.startswith(f"{OURS} ")]
+    groups = {group: part for group, part in tried.groupby("group") if len(part)}
+    if not {"choosing", "reporting"} <= set(groups):
+        return pd.DataFrame()
+    chosen = detection.scores(groups["choosing"]).sort_values(
+        "separation", ascending=False, kind="stable"
+    )
+    chosen = chosen.assign(wait=chosen["detector"].str.split(" ").str[1].astype(int), rule=OURS)
+    chosen = chosen.drop_duplicates("wait")[["detector", "rule", "wait"]]
+    return chosen.merge(detection.scores(groups["reporting"]), on="detector")
+
+
+def rivals(steps: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rivals as tuned, and the separation of every rule by how long it waits.
+
+    Of the tables ``labelled_steps`` and ``alarms``: rows of `tuned`, the best first; and ``rule``,
+    ``wait``, ``group`` and ``estimate`` with ``low`` and ``high`` for a figure, without intervals.
+    """
+    scored = rival_scores(steps)
+    best = tuned(scored).sort_values("separation", ascending=False, kind="stable")
+    curves = pd.concat([by_wait(found), tuned(scored, ["rule", "wait"])])
+    curves = curves.assign(estimate=curves["separation"], low=np.nan, high=np.nan)
+    columns = ["rule", "wait", "estimate", "low", "high"]
+    return best, curves[columns].assign(group="trials to report on")
