@@ -148,16 +148,13 @@ def test_onset_is_told_by_model(says: Says) -> None:
         (
             0.1,
             "With every configuration at its best learning rate, **value clipping** gains most "
-            "test accuracy over no clipping: +10.0 points (95% interval +9.5 to +10.5). Over all "
-            "learning rates of the grid, **value clipping** gains most test accuracy over no "
-            "clipping: +10.0 points (95% interval +9.5 to +10.5).",
+            "test accuracy over no clipping: +10.0 points (95% interval +9.5 to +10.5).",
         ),
         *[
             (
                 gain,
                 "With every configuration at its best learning rate, nothing gains test accuracy "
-                "over no clipping. Over all learning rates of the grid, nothing gains test "
-                "accuracy over no clipping.",
+                "over no clipping.",
             )
             for gain in (-0.1, 0.0)
         ],
@@ -172,18 +169,16 @@ def test_the_verdict_on_a_factor_follows_the_data(says: Says, gain: float, expec
     assert expected in says("clipping", outcome)
 
 
-def test_a_gain_at_high_rates_only(says: Says) -> None:
+def test_a_gain_at_high_rates_is_none_at_the_best(says: Says) -> None:
     def outcome(c: dict[str, Any]) -> dict[str, Any]:
         saved = c["clipping"] == "value" and c["learning_rate"] == 1
         low = c["learning_rate"] == 0.1
         accuracy = 0.5 + saved * 0.001 * (c["seed"] - 0.5) if low or saved else 0.1
         return {"test_accuracy": accuracy, "validation_accuracy": 0.5 * low}
 
-    assert (
-        "With every configuration at its best learning rate, nothing gains test accuracy over no "
-        "clipping. Over all learning rates of the grid, **value clipping** gains most test "
-        "accuracy over no clipping: +20.0 points (95% interval +19.7 to +20.3)."
-    ) in says("clipping", outcome)
+    text = says("clipping", outcome)
+    assert "nothing gains test accuracy over no clipping." in text
+    assert "+20.0" not in text
 
 
 def test_levels_that_tie_are_named_together() -> None:
@@ -199,37 +194,15 @@ def test_the_table_of_a_factor_holds_the_effects(says: Says) -> None:
             "test_accuracy": 0.5 + (0.1 + 0.0008 * (c["seed"] - 0.5)) * (c["clipping"] == "value")
         },
     )
-    assert "| value | at the best rates | 4 | +10.0 | +9.5 to +10.5 | 0.500 | 1.00 |" in text
-    assert "| value | over all rates | 8 | +10.0 | +9.5 to +10.5 | 0.500 | 1.00 |" in text
-    # two seeds cannot give a p below 0.5 though both of them agree
-    assert "disagree for value clipping at the best rates" in text
-
-
-def test_explosions_are_told_with_their_direction(says: Says) -> None:
-    text = says(
-        "clipping",
-        lambda c: {
-            "status": "dead" if c["clipping"] == "none" or c["learning_rate"] == 1 else "stable"
-        },
-    )
-    assert (
-        "With no clipping, 100% of the trials explode, over all learning rates of the grid. Value "
-        "clipping changes it by −50.0 points (no interval). With no clipping, 0% of "
-        "the trials learn, over all learning rates of the grid. Value clipping changes it by "
-        "+50.0 points (no interval)."
-    ) in text
+    assert "| value | 4 | +10.0 | +9.5 to +10.5 |" in text
+    # no p-value where seeds are few
+    assert "p (Holm)" not in text
 
 
 def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
     text = says("clipping", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
     assert "| MLP | none | 0.1 (edge) | 0.1 to 1 | 1 | 1 | 0.00 |" in text
     assert "| CNN | none | 0.1 (edge) | 0.1 to 1 | – | – | 0.00 |" in text
-
-
-def test_importance_names_the_factor_that_matters(says: Says) -> None:
-    text = says("learning_rate", lambda c: {"test_accuracy": 0.5 + 0.2 * (c["model"] == "cnn")})
-    assert "On the grid, **model** explains the largest share" in text
-    assert "model 100% (no interval)" in text
 
 
 def test_clipped_steps_and_the_percentile(says: Says) -> None:
@@ -240,11 +213,10 @@ def test_clipped_steps_and_the_percentile(says: Says) -> None:
             "clipping_threshold": 0.01,
         },
     )
+    assert "| value | 50.0% | 50.0% |" in text
     assert (
-        "- **Value clipping** (threshold 0.01) changes the gradient in 50.0% of the steps of the "
-        "median trial. In 50.0% of the trials it changes more than half of the steps. In stable "
-        "trials without clipping the 90th percentile of the gradient norms is 2 in the median, and "
-        "between 2 and 2 in all of them."
+        "In stable trials without clipping the 90th percentile of the gradient norms is 2 in the "
+        "median, and between 2 and 2 in all of them."
     ) in text
 
 

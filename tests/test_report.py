@@ -251,7 +251,7 @@ def test_every_figure_has_a_second_drawing_for_a_phone(book: Path, name: str) ->
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("learning_rate", 3), ("clipping", 3), ("search_against_grid", 2), ("batch_policy", 3)],
+    [("learning_rate", 2), ("clipping", 2), ("search_against_grid", 2), ("batch_policy", 2)],
 )
 def test_figures_name_study_file_commit_and_command(book: Path, name: str, figures: int) -> None:
     text = (book / f"{name}.html").read_text(encoding="utf-8")
