@@ -13,19 +13,21 @@ from benchmark.figures import STATUS_COLOURS, styles_of, titled
 from report import evidence
 from report.evidence import Evidence
 from report.prose import name
+from report.text import Markdown
 
 CHOICES = (
     *("study", "model", "dataset", "normalization", "clipping", "batch_policy", "learning_rate"),
+    *("optimizer", "depth", "init_gain", "batch_size", "schedule", "disturbance", "budget"),
+    *("clipping_threshold", "train_fraction", "width", "initialization", "precision"),
+    *("momentum", "batch_policy_parameter", "learning_rate_scaling"),
 )
-"""What a reader chooses."""
-DETAILS = (
-    *("batch_size", "clipping_threshold", "optimizer", "momentum", "schedule", "depth"),
-    *("init_gain", "disturbance", "seed", "status", "steps", "first_bad_step", "accuracy"),
-)
+"""What a reader chooses: a field each, where it varies within the chosen study."""
+DETAILS = ("seed", "status", "steps", "first_bad_step", "accuracy")
 """What else is shown of a trial."""
 HEADINGS = {
     **{"model": "network", "dataset": "data", "clipping_threshold": "threshold"},
     **{"init_gain": "gain", "steps": "updates", "accuracy": "test accuracy"},
+    **{"train_fraction": "share of the data", "batch_policy_parameter": "policy's parameter"},
 }
 """Words beside a field, where they are not the column's own."""
 DIGITS = 3
@@ -37,12 +39,24 @@ FIRST = "grid"
 
 def trials(studies: Sequence[Evidence]) -> pd.DataFrame:
     """The finished trials of all studies, with the columns that the page shows."""
-    columns = [c for c in (*CHOICES, *DETAILS) if c != "study"]
-    parts = [e.outcomes.reindex(columns=columns).assign(study=e.study) for e in studies]
+    columns = [c for c in (*CHOICES, *DETAILS) if c not in ("study", "budget")]
+    parts = [
+        e.outcomes.reindex(columns=columns).assign(study=e.study, budget=_budgets(e.outcomes))
+        for e in studies
+    ]
     # those of the study of initialization are never trained
     parts = [part[part["steps"] > 0] for part in parts]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return rows.reindex(columns=[*CHOICES, *DETAILS])
+
+
+def _budgets(rows: pd.DataFrame) -> list[str]:
+    """What each trial was given, in words: updates, or passes over its data."""
+    columns = rows.reindex(columns=["updates", "epochs"])
+    return [
+        f"{updates:,.0f} updates" if updates == updates else f"{epochs:g} epochs"
+        for updates, epochs in columns.itertuples(index=False)
+    ]
 
 
 def packed(rows: pd.DataFrame) -> dict[str, object]:
@@ -64,6 +78,32 @@ def _plain(level: object) -> float | str:
         number = float(level)
         return number if number.is_integer() else float(f"{number:.{DIGITS}g}")
     return name(level)
+
+
+PRESETS = {
+    "deep": ("ten layers, each clipping", "normalization=none&schedule=constant&colour=clipping"),
+    "headline": (
+        "clippings with batch normalization",
+        "model=MLP&dataset=Fashion-MNIST&normalization=batch&colour=clipping",
+    ),
+    "explosion": (
+        "depth, without clipping or normalization",
+        "normalization=none&clipping=none&init_gain=1&budget=500+updates&colour=depth",
+    ),
+    "optimizers": ("optimizers", "clipping=none&schedule=constant&colour=optimizer"),
+}
+"""Choices to start with: study, what it shows, and the address that makes it."""
+
+
+def presets() -> list[Markdown]:
+    """Links to `PRESETS` of the studies at hand, as HTML."""
+    return [
+        Markdown('<a href="#study={}&amp;{}">{}</a>').format(
+            study, Markdown(choice.replace("&", "&amp;")), text
+        )
+        for study, (text, choice) in PRESETS.items()
+        if evidence.load(study)
+    ]
 
 
 def colours(rows: pd.DataFrame) -> dict[str, str]:
@@ -91,6 +131,7 @@ def write(folder: Path) -> None:
         "choices": {column: HEADINGS.get(column, name(column)) for column in CHOICES},
         "details": {column: HEADINGS.get(column, name(column)) for column in DETAILS},
         "first": FIRST,
+        "questions": {name(e.study): e.question for e in evidence.all_studies()},
         "statuses": STATUS_COLOURS,
     }
     with titled(evidence.titles()):

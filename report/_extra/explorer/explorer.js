@@ -1,9 +1,9 @@
 /* The explorer: fields, two charts and a table of the trials that match, kept in the address. */
 (() => {
   "use strict";
-  const { choices, colours, details, first, statuses, trials } = window.EXPLORER;
+  const { choices, colours, details, first, questions, statuses, trials } = window.EXPLORER;
   const ALL = "all";
-  const MOST_ROWS = 200;
+  const MOST_ROWS = 50;
   const root = document.getElementById("explorer");
   const find = (name) => root.querySelector(`.explorer-${name}`);
   const words = { ...choices, ...details };
@@ -15,19 +15,45 @@
     Object.fromEntries(columns.map((column) => [column, value(column, row)])));
   const inOrder = (levels) => [...levels].sort((a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
-  const colourings = [...Object.keys(choices), "batch_size", "optimizer", "schedule", "depth",
-    "init_gain", "disturbance"].filter((c) => c !== "learning_rate" && trials[c].levels.length > 1);
+  // what may distinguish trials at one learning rate, the seed apart
+  const factors = Object.keys(choices).filter((c) => c !== "study" && c !== "learning_rate");
+  const levelsIn = (column, data) => new Set(data.map((row) => row[column]));
+  const groupBy = (data, key) => {
+    const groups = new Map();
+    for (const row of data) {
+      const name = key(row);
+      if (groups.has(name)) groups.get(name).push(row);
+      else groups.set(name, [row]);
+    }
+    return groups;
+  };
+  const MOST_COLOURS = 12;
 
   /* --- the choice, and the address that keeps it --- */
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const choice = { colour: asked.get("colour") ?? "clipping" };
-  for (const column of Object.keys(choices)) {
-    const known = trials[column].levels.map(String);
-    const wanted = asked.get(column);
-    const start = column === "study" ? (known.includes(first) ? first : known[0] ?? ALL) : ALL;
-    choice[column] = wanted === ALL || known.includes(wanted) ? wanted : start;
-  }
-  if (!colourings.includes(choice.colour)) choice.colour = colourings[0] ?? "clipping";
+  const choice = {};
+  const read = () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    for (const column of Object.keys(choices)) {
+      const known = trials[column].levels.map(String);
+      const wanted = asked.get(column);
+      const start = column === "study" ? (known.includes(first) ? first : known[0] ?? ALL) : ALL;
+      choice[column] = wanted === ALL || known.includes(wanted) ? wanted : start;
+    }
+    choice.colour = asked.get("colour") ?? "";
+  };
+  read();
+  const ofStudy = () => rows.filter((row) => choice.study === ALL || String(row.study) === choice.study);
+  const varied = () => factors.filter((column) => levelsIn(column, ofStudy()).size > 1);
+  const colourings = () => choice.study === ALL ? ["study", ...varied()] : varied();
+  // unless the reader has chosen: what has most levels that can still be told apart
+  const colourBy = () => {
+    const offered = colourings();
+    if (offered.includes(choice.colour)) return;
+    const matching = rows.filter((row) => matches(row));
+    const few = offered.map((column) => [levelsIn(column, matching).size, column])
+      .filter(([size]) => size <= MOST_COLOURS);
+    choice.colour = few.reduce((a, b) => (b[0] > a[0] ? b : a), [0, offered[0] ?? "clipping"])[1];
+  };
 
   const matches = (row, but) => Object.keys(choices).every((column) =>
     column === but || choice[column] === ALL || String(row[column]) === choice[column]);
@@ -40,21 +66,29 @@
     label.append(text);
     const select = document.createElement("select");
     select.name = name;
-    select.addEventListener("change", () => { choice[name] = select.value; show(); });
+    select.addEventListener("change", () => {
+      choice[name] = select.value;
+      // settings of another study would hide most of this one
+      if (name === "study") for (const other of Object.keys(choice)) if (other !== "study") choice[other] = other === "colour" ? "" : ALL;
+      show();
+    });
     label.append(select);
     form.append(label);
-    fields[name] = { select, options };
+    fields[name] = { label, select, options };
   };
   for (const [column, text] of Object.entries(choices))
     addField(column, text, () => {
       const left = new Set(rows.filter((row) => matches(row, column)).map((row) => row[column]));
       return [ALL, ...inOrder(left)];
     });
-  addField("colour", "colours", () => colourings);
+  addField("colour", "colours", colourings);
   form.addEventListener("submit", (event) => event.preventDefault());
 
   const fill = () => {
-    for (const [name, { select, options }] of Object.entries(fields)) {
+    const here = new Set(["study", "learning_rate", "colour", ...varied()]);
+    for (const [name, { label, select, options }] of Object.entries(fields)) {
+      // what is the same throughout a study is no choice
+      label.hidden = !here.has(name) && choice[name] === ALL;
       const offered = options().map(String);
       // what was chosen stays on offer, even where nothing matches it any more
       if (!offered.includes(choice[name])) offered.push(choice[name]);
@@ -91,7 +125,9 @@
       x: { field: "learning_rate", type: "ordinal", title: "learning rate", axis: { labelAngle: 0, labelOverlap: true } },
       y: { aggregate: "count", stack: "normalize", title: "share of trials", axis: { format: "%" } },
       color: { field: "status", title: null, legend,
-        scale: { domain: Object.keys(statuses), range: Object.values(statuses) } },
+        scale: { domain: Object.keys(statuses).filter((s) => levelsIn("status", data).has(s)),
+          range: Object.entries(statuses).filter(([s]) => levelsIn("status", data).has(s))
+            .map(([, colour]) => colour.replace("#222222", themed().axis.labelColor)) } },
       tooltip: [{ field: "learning_rate", title: "learning rate" }, { field: "status" },
         { aggregate: "count", title: "trials" }],
     },
@@ -103,8 +139,31 @@
     const high = Math.floor(logs.reduce((a, b) => Math.max(a, b), -Infinity) + 0.05);
     return high > low ? Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i)) : undefined;
   };
-  const rates = (data) => {
-    const levels = inOrder(new Set(data.map((row) => row[choice.colour])));
+  /* Factors with several levels left within a colour: a mean over them would say nothing. */
+  const left = (data) => {
+    const groups = groupBy(data, (row) => row[choice.colour]);
+    return factors.filter((column) => column !== choice.colour
+      && [...groups.values()].some((group) => levelsIn(column, group).size > 1));
+  };
+  // Student's 97.5% points for 1 to 10 degrees of freedom; more are rare here, and close to the last
+  const STUDENT = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+  const meansOf = (data) => {
+    const groups = groupBy(data, (row) => JSON.stringify([row[choice.colour], row.learning_rate]));
+    return [...groups.values()].map((group) => {
+      const values = group.map((row) => row.accuracy);
+      const n = values.length;
+      const mean = values.reduce((a, b) => a + b, 0) / n;
+      const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(n - 1, 1);
+      const half = n > 1 ? STUDENT[Math.min(n - 1, STUDENT.length) - 1] * Math.sqrt(variance / n) : 0;
+      return { [choice.colour]: group[0][choice.colour], learning_rate: group[0].learning_rate, trials: n,
+        mean, low: Math.max(0, mean - half), high: Math.min(1, mean + half) };
+    });
+  };
+  // the same every time: by the trial's place, over a twelfth of a decade
+  const JITTER = 1 / 12;
+  const aside = (row, i) => ({ ...row, at: row.learning_rate * 10 ** (JITTER * (((i * 0.618034) % 1) - 0.5)) });
+  const rates = (data, means) => {
+    const levels = inOrder(levelsIn(choice.colour, data));
     const scale = (range) => ({ domain: levels, range: levels.map((_, i) => range[i % range.length]) });
     // numbers from dark to light, names in the colours of the figures; black is the page's ink
     const ink = themed().axis.labelColor;
@@ -112,24 +171,27 @@
     const shades = levels.every((level) => typeof level === "number")
       ? { domain: levels, scheme: "viridis" }
       : { domain: levels, range: levels.map(colourOf) };
-    const look = {
-      color: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades },
+    const color = { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades };
+    const log = { type: "log", nice: false, padding: 12 };
+    const axis = { format: "~g", labelOverlap: true, values: decades(data) };
+    const x = (field) => ({ field, type: "quantitative", title: "learning rate", scale: log, axis });
+    const y = (field) => ({ field, type: "quantitative", title: "test accuracy", axis: { format: "%" } });
+    const points = {
+      data: { values: data.map(aside) },
+      mark: { type: "point", filled: true, opacity: means.length ? 0.3 : 0.55, size: 30 },
+      encoding: { x: x("at"), y: y("accuracy"), color,
+        shape: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: scale(shapes) },
+        tooltip: columns.filter((field) => field !== "study").map((field) => ({ field, title: words[field] })) },
     };
-    const x = { field: "learning_rate", type: "quantitative", title: "learning rate",
-      scale: { type: "log", nice: false, padding: 12 }, axis: { format: "~g", labelOverlap: true, values: decades(data) } };
-    return {
-      ...base(), height: 300, data: { values: data }, encoding: { x, ...look },
-      layer: [
-        { mark: { type: "point", filled: true, opacity: 0.55, size: 35 },
-          encoding: {
-            y: { field: "accuracy", type: "quantitative", title: "test accuracy", axis: { format: "%" } },
-            shape: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: scale(shapes) },
-            tooltip: columns.map((field) => ({ field, title: words[field] })),
-          } },
-        { mark: { type: "line", strokeWidth: 1.5 },
-          encoding: { y: { aggregate: "mean", field: "accuracy", type: "quantitative" } } },
-      ],
-    };
+    const told = [{ field: choice.colour, title: words[choice.colour] }, { field: "learning_rate", title: "learning rate" },
+      ...["mean", "low", "high"].map((field) => ({ field, format: ".1%" })), { field: "trials" }];
+    const lines = [
+      { data: { values: means }, mark: { type: "rule", strokeWidth: 1.5 },
+        encoding: { x: x("learning_rate"), y: y("low"), y2: { field: "high" }, color } },
+      { data: { values: means }, mark: { type: "line", strokeWidth: 1.5, point: { size: 45 } },
+        encoding: { x: x("learning_rate"), y: y("mean"), color, tooltip: told } },
+    ];
+    return { ...base(), height: 320, layer: means.length ? [points, ...lines] : [points] };
   };
   const draw = async (name, spec) => {
     await window.vegaEmbed(find(name), spec, { actions: false, renderer: "canvas" });
@@ -188,16 +250,26 @@
   /* --- all together --- */
   let shown = [];
   const show = async () => {
+    colourBy();
     shown = rows.filter((row) => matches(row));
     history.replaceState(null, "", `#${new URLSearchParams(choice)}`);
     fill();
-    const bad = shown.filter((row) => !["stable", "stalled"].includes(row.status)).length;
-    find("count").textContent = `${shown.length} trials match; ${bad} of them exploded or collapsed.`;
+    const counted = Object.keys(statuses)
+      .map((status) => [shown.filter((row) => row.status === status).length, status])
+      .filter(([n]) => n).map(([n, status]) => `${n} ${status}`);
+    find("question").textContent = questions[choice.study] ?? "";
+    find("count").textContent = `${shown.length} trials match: ${counted.join(", ") || "none"}.`;
+    const open = left(shown);
+    const named = open.map((column) => `${words[column]} (${levelsIn(column, shown).size})`).join(", ");
+    find("means").textContent = open.length
+      ? `No means are drawn, because several levels are left of: ${named}. Choose one of each.`
+      : "Lines are means over seeds, strokes their 95% intervals.";
     tabulate(shown);
     await draw("map", map(shown));
-    await draw("rates", rates(shown));
+    await draw("rates", rates(shown, open.length ? [] : meansOf(shown)));
     root.dataset.ready = "true";
   };
+  window.addEventListener("hashchange", () => { read(); show(); });
   find("filter").addEventListener("input", () => tabulate(shown));
   new MutationObserver(show).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   show();
