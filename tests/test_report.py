@@ -418,7 +418,21 @@ def test_the_explorer_draws_every_trial(
     said = browser.evaluate("document.querySelector('.explorer-count').textContent")
     assert said.startswith(f"{len(finished)} trials match")
     shown = browser.evaluate("document.querySelectorAll('.explorer-table tbody tr').length")
-    assert shown == min(len(finished), 200)
+    assert shown == min(len(finished), 50)
+    assert not browser.evaluate("document.querySelector('.explorer-trials').open")
+
+
+def test_the_explorer_averages_only_over_the_seeds_of_one_configuration(
+    book: Path, browsers: dict[int, Browser]
+) -> None:
+    browser = browsers[1300]
+    said = "document.querySelector('.explorer-means').textContent"
+    explore(browser, book, "#study=grid&colour=normalization")
+    assert "several levels are left of: " in browser.evaluate(said)
+    assert "clipping" in browser.evaluate(said)
+    one = "&".join(["#study=grid", "model=MLP", "clipping=none", "batch_policy=fixed"])
+    explore(browser, book, f"{one}&colour=normalization")
+    assert browser.evaluate(said).startswith("Lines are means over seeds")
 
 
 def test_the_explorer_keeps_the_choice_in_its_address(
