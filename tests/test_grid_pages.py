@@ -336,14 +336,14 @@ def test_the_first_page_counts_what_is_missing(
         evidence, "completeness_of_all", lambda by=("study",): completeness(plan, trials, by)
     )
     # what is judged is remembered for the whole process
-    verdicts = pd.DataFrame({"verdict": ["supported", "depends", "depends"]})
+    verdicts = pd.DataFrame({"verdict": ["supported", "mixed", "mixed"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
     text = words(page("index", tmp_path))
     built = page("reproducibility", tmp_path)
     assert "All at the scale quick" in built
     assert "| `grid` | 13 of 16 | 0123456 | unknown |" in words(built)
     assert "**3 expected trials without a row**" in text
-    assert "1 is supported and 2 depend on the setting" in text
+    assert "1 is supported and 2 are mixed" in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:
