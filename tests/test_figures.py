@@ -901,6 +901,7 @@ PROFILES = pd.DataFrame(
         for layer in range(1, 31)
     ]
 )
+COLUMNS = ["network", "panel", "level"]
 COSTS = pd.DataFrame(
     [
         {"model": model, "batch_size": size}
@@ -1074,6 +1075,17 @@ def test_rows_that_stand_below_each_other_are_named_in_every_panel() -> None:
     assert names == 3 * [["momentum", "weight\nstandardization,\ntwice the rate"]]
     assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "percentage points"]
     assert [axis.get_title().replace("\n", " ") for axis in figure.axes] == list(PANELS)
+
+
+def test_panels_of_the_first_row_that_stand_below_it_keep_their_titles() -> None:
+    panels = [f"{times} × the rate" for times in range(5)]
+    rows = pd.concat([MULTIPLES.assign(panel=panel) for panel in panels])
+    with figures.narrow():
+        figure = figures.outcomes_by_network(rows[rows["times"] == 3].drop_duplicates(COLUMNS))
+    FigureCanvasAgg(figure).draw()
+    assert [axis.get_title().replace("\n", " ") for axis in figure.axes] == 2 * panels
+    named = [any(t.get_text() for t in axis.get_yticklabels()) for axis in figure.axes]
+    assert named == 2 * [True, False, False, True, False]
 
 
 def test_panels_that_are_not_there_leave_no_gap() -> None:

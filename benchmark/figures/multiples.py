@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.effects import LINEAR, TICKS
-from benchmark.figures.layout import by_width, canvas, legend_below, name_rows, row_inches
+from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.style import (
     BASELINE,
     BLACK,
@@ -95,7 +95,7 @@ def effects_by_network(effects: pd.DataFrame, label: str) -> Figure:
             axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.grid(visible=False, axis="y")
             axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
-            _label_rows(axis, levels, named=by_width(axis is axes[0], True))
+            _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
     axis = found[network][1][0]
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick <= high]))
@@ -115,7 +115,8 @@ def outcomes_by_network(shares: pd.DataFrame) -> Figure:
     without a spike.
     """
     panels = list(shares["panel"].unique())
-    figure, found = _networks(shares, len(panels), abreast=len(panels))
+    figure, found = _networks(shares, len(panels), abreast=3)
+    first = next(iter(found))
     for network, (levels, axes) in found.items():
         for axis, panel in zip(axes, panels, strict=True):
             here = shares[shares["network"].eq(network) & shares["panel"].eq(panel)]
@@ -128,11 +129,10 @@ def outcomes_by_network(shares: pd.DataFrame) -> Figure:
             axis.set_xlim(0, 100)
             axis.set_xticks([0, 50, 100])
             axis.grid(visible=False, axis="y")
-            top = axis.get_subplotspec().is_first_row()
-            axis.set_title(label_of(panel) if top else "", fontsize=9.5)
-            _label_rows(axis, levels, named=axis is axes[0])
+            axis.set_title(label_of(panel) if network == first else "", fontsize=9.5)
+            _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
         axes[0].set_ylabel(network.replace(", ", ",\n"), fontsize=8.5, fontweight="bold")
-    axes[len(panels) // 2].set_xlabel("trials (%)", fontsize=9.5)
+    figure.supxlabel("trials (%)", fontsize=9.5)
     handles = [Patch(color=STATUS_COLOURS[status]) for status, _ in ENDS.values()]
     legend_below(figure, handles, [said for _, said in ENDS.values()])
     return figure
