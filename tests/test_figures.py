@@ -1077,6 +1077,14 @@ def test_rows_that_stand_below_each_other_are_named_in_every_panel() -> None:
     assert [axis.get_title().replace("\n", " ") for axis in figure.axes] == list(PANELS)
 
 
+def test_panels_that_share_their_numbers_keep_more_than_one() -> None:
+    rows = pd.concat([GAINS.assign(learning_rate=rate) for rate in DECADES])
+    with figures.narrow():
+        figure = figures.phase_diagram(rows, "init_gain", "model", "clipping")
+    FigureCanvasAgg(figure).draw()
+    assert [shown_ticks(axis) for axis in figure.axes[3:]] == 3 * [["0.001", "0.1", "10"]]
+
+
 def test_panels_of_the_first_row_that_stand_below_it_keep_their_titles() -> None:
     panels = [f"{times} × the rate" for times in range(5)]
     rows = pd.concat([MULTIPLES.assign(panel=panel) for panel in panels])

@@ -222,6 +222,8 @@ def _wrap(text: Text | None, room: float) -> None:
 def _set_apart(axis: Axes) -> None:
     """Leave out numbers under an axis until no two of them touch; 0 stays."""
     low, high = sorted(axis.get_xlim())
+    # brings the ticks up to date, which another axis may have changed for all that share them
+    axis.get_xticklabels()
     ticks = [t for t in axis.xaxis.get_major_ticks() if low <= t.get_loc() <= high]
     shown = [(t.get_loc(), t.label1) for t in ticks if t.label1.get_text()]
     shown.sort(key=lambda pair: pair[0])
