@@ -910,7 +910,10 @@ COSTS = pd.DataFrame(
         for size in (8, 32, 128, 512, 2048)
     ]
 )
-KNEES = pd.DataFrame({"model": MODELS, "knee": 128, "noise_low": 64.0, "noise_high": 256.0})
+CRITICAL = pd.DataFrame(
+    {"model": MODELS, "critical": 128.0, "low": 64.0, "high": 256.0}
+    | {"noise": 100.0, "noise_low": 64.0, "noise_high": 256.0}
+)
 RULES = pd.DataFrame(
     [
         {"model": model, "batch_size": size, "best_rate": 0.1, "low_rate": 0.05, "high_rate": 0.2}
@@ -1003,7 +1006,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "batch_size_over_training": lambda: figures.batch_size_over_training(SIZES, "model"),
     "claim_comparisons": lambda: figures.claim_comparisons(VERDICTS),
     "claims_forest": lambda: figures.claims_forest(VERDICTS),
-    "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, KNEES),
+    "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, CRITICAL),
     "effect_rows": lambda: figures.effect_rows(
         EFFECTS, "changed", "difference (points)", symlog=True
     ),
