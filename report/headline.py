@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import chosen_rates, interval, mean, paired_comparison
+from benchmark.statistics import (
+    chosen_rates,
+    interval,
+    mean,
+    paired_comparison,
+    tied_ranks,
+)
+from benchmark.statistics.rates import Choice, choices_of_single_seeds
 from report.evidence import Evidence, where
 from report.prose import listing, name, phrase, rate
 
@@ -170,10 +177,12 @@ def _ranked(study: Evidence, network: Network, *, same_rate: bool) -> pd.DataFra
     ]
     found = found[kept].sort_values(["times", "cost"], ascending=[True, False], kind="stable")
     rows = where(_rows(study, same_rate=same_rate), **here)
-    places = [
-        pd.Series(_places(rows[rows["times"] == times], list(part["level"])), part.index)
-        for times, part in found.groupby("times")
-    ]
+    ignore = ["learning_rate", "arm"]
+    places = []
+    for times, part in found.groupby("times"):
+        there, order = rows[rows["times"] == times], list(part["level"])
+        ranks = tied_ranks(there, "clipping", order, ignore=ignore)
+        places.append(pd.Series(ranks, part.index))
     also: dict[str, list[str]] = {}
     for level, first in double.items():
         also.setdefault(first, [first]).append(level)
@@ -194,24 +203,6 @@ def _means(rows: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
     found = found.rename(columns={end: f"{value}_{end}" for end in ENDS[1:]})
     found[f"{value}_sure"] = groups["sure"].all().map({True: "*", False: ""})
     return found.reset_index()
-
-
-def _places(rows: pd.DataFrame, order: list[str]) -> list[int]:
-    """The rank of each level of ``order``, the best first: tied ones share that of the best.
-
-    A level ties with the best of its rank where the interval of their paired difference holds zero,
-    or has no width.
-    """
-    places: list[int] = []
-    while len(places) < len(order):
-        place = len(places)
-        first, rest = order[place], order[place:]
-        ignore = ["learning_rate", "arm"]
-        against = paired_comparison(where(rows, clipping=rest), "clipping", first, ignore=ignore)
-        apart = against.set_index("level")["high"].lt(0)
-        tied = [level == first or not apart.get(level, False) for level in rest]
-        places += [place + 1] * (tied.index(False) if False in tied else len(tied))
-    return places
 
 
 @functools.lru_cache(8)
@@ -290,29 +281,10 @@ def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
     return found.reset_index().sort_values(["least", "most"], ascending=False, kind="stable")
 
 
-class Choice(NamedTuple):
-    """How surely the best rates are known: what each seed would have chosen alone."""
-
-    seeds: int
-    configurations: int
-    same: float
-    """Share of the configurations where every seed alone chooses the same rate."""
-    near: float
-    """Share where they choose rates at most a quarter-decade apart."""
-    most: float
-    """The largest ratio of two choices."""
-
-
 def choice(study: Evidence) -> Choice | None:
-    """How far the choices of single seeds lie apart; None where no rates were looked for."""
-    by = [*SETTING, "clipping"]
-    if study.looked.empty:
-        return None
-    alone = [chosen_rates(rows, by) for _, rows in study.looked.groupby("seed")]
-    rates = pd.concat(alone).groupby(by)["best_rate"].agg(["min", "max"])
-    apart = np.log10(rates["max"] / rates["min"])
-    share = [float((apart < limit).mean()) for limit in (0.01, 0.26)]
-    return Choice(len(alone), len(apart), *share, float(10 ** apart.max()))
+    """`choices_of_single_seeds` of the rates that were looked for; None without any."""
+    looked = study.looked
+    return choices_of_single_seeds(looked, [*SETTING, "clipping"]) if len(looked) else None
 
 
 def outcomes_at(study: Evidence, *, same_rate: bool = False) -> pd.DataFrame:
@@ -418,15 +390,3 @@ def headroom(plain: pd.DataFrame) -> float:
     sides = plain.pivot(index="model", columns="normalization", values=columns)
     without, batch = (sides.xs(level, axis=1, level=1) for level in ("none", "batch"))
     return float((without - batch).max(axis=None))
-
-
-def explosions(study: Evidence) -> pd.DataFrame:
-    """Share of explosions of each clipping at each multiple, with its interval.
-
-    ``learned`` is the share of the exploded trials that learned all the same.
-    """
-    rows, by = study.relative, [*NETWORK, "clipping", "times"]
-    rows = rows.assign(exploded=rows["exploded"].astype(bool))
-    found = interval(rows, "exploded", by, statistic=mean)
-    ends = rows[rows["exploded"]].groupby(by)["learned"].mean().reset_index()
-    return found.merge(ends, on=by, how="left")

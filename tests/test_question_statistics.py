@@ -12,6 +12,7 @@ from benchmark.statistics import (
     best_thresholds,
     broken_beside,
     by_clipped_half,
+    choices_of_single_seeds,
     equal_products,
     least_exploding_rate,
     least_loss_rate,
@@ -22,6 +23,7 @@ from benchmark.statistics import (
     sharpness_over_edge,
     theoretical_growth,
     threshold_cells,
+    tied_ranks,
     with_edges,
 )
 from benchmark.statistics.spans import rate_spans
@@ -352,3 +354,32 @@ def test_what_breaks_beside_a_baseline_that_stays_finite_is_counted():
     assert found["trials"].to_dict() == {"bfloat16": 2, "float16": 2}
     assert found["broke"].to_dict() == {"bfloat16": 1, "float16": 2}
     assert broken_beside(frame, "precision", "tf32", ["seed"]).empty
+
+
+def scored(scores: dict[str, list[float]]) -> pd.DataFrame:
+    rows = [(level, seed, x) for level, own in scores.items() for seed, x in enumerate(own)]
+    return pd.DataFrame(rows, columns=["clipping", "seed", "accuracy"])
+
+
+def test_levels_that_cannot_be_told_from_the_best_share_its_rank():
+    top = [0.9, 0.91, 0.92, 0.93]
+    scores = {"a": top, "b": [0.91, 0.9, 0.93, 0.92], "c": [x - 0.2 for x in top], "d": [0.1] * 4}
+    # all seeds agree that c is worse than a, which has no interval: not told apart
+    assert tied_ranks(scored(scores), "clipping", [*"abcd"]) == [1, 1, 1, 4]
+    scores["c"] = [0.7, 0.72, 0.71, 0.69]
+    assert tied_ranks(scored(scores), "clipping", [*"abcd"]) == [1, 1, 3, 4]
+
+
+def test_how_far_the_rates_lie_apart_that_single_seeds_choose():
+    best = {"alike": [1.0, 1.0], "near": [1.0, 10**0.25], "far": [1.0, 10.0]}
+    rows = [
+        (level, seed, rate, float(np.isclose(rate, own[seed])))
+        for level, own in best.items()
+        for seed in (0, 1)
+        for rate in {*own}
+    ]
+    frame = pd.DataFrame(rows, columns=["clipping", "seed", "learning_rate", "validation"])
+    found = choices_of_single_seeds(frame.assign(objective=1.0), ["clipping"])
+    assert (found.seeds, found.configurations) == (2, 3)
+    assert (found.same, found.near) == pytest.approx((1 / 3, 2 / 3))
+    assert found.most == pytest.approx(10.0)

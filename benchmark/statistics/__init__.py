@@ -52,10 +52,12 @@ from benchmark.statistics.pairing import (
     paired_ratio,
     probability_of_improvement,
     sign_flip,
+    tied_ranks,
     tied_with_best,
 )
 from benchmark.statistics.rates import (
     best_per_arm,
+    choices_of_single_seeds,
     chosen_rates,
     cross_fitted,
     largest_stable_rate,
@@ -105,6 +107,7 @@ __all__ = [
     "breaking_rate",
     "broken_beside",
     "by_clipped_half",
+    "choices_of_single_seeds",
     "chosen_rates",
     "clipping_facts",
     "completeness",
@@ -167,6 +170,7 @@ __all__ = [
     "theoretical_residual_growth",
     "threshold_cells",
     "threshold_products",
+    "tied_ranks",
     "tied_with_best",
     "trade",
     "unanimous",

@@ -243,6 +243,37 @@ def tied_with_best(
     return [best, *(level for level in means.index[1:] if not apart.get(level, False))]
 
 
+def tied_ranks(
+    frame: pd.DataFrame,
+    factor: str,
+    order: Sequence[object],
+    value: str = "accuracy",
+    *,
+    ignore: Sequence[str] = (),
+) -> list[int]:
+    """The rank (from 1) of each level of ``order``, which begins with the best one.
+
+    A level shares the rank of the best one before it from which the interval of their paired
+    difference in ``value`` does not tell it apart, because it holds zero or has no width.
+
+    >>> scores = {"a": [0.9, 0.8], "b": [0.8, 0.9], "c": [0.1, 0.2]}
+    >>> rows = [(level, seed, x) for level, own in scores.items() for seed, x in enumerate(own)]
+    >>> frame = pd.DataFrame(rows, columns=["rule", "seed", "accuracy"])
+    >>> tied_ranks(frame, "rule", ["a", "b", "c"])
+    [1, 1, 1]
+    """
+    places: list[int] = []
+    while len(places) < len(order):
+        place = len(places)
+        first, rest = order[place], order[place:]
+        rows = frame[frame[factor].isin(rest)]
+        against = paired_comparison(rows, factor, first, value, ignore=ignore)
+        apart = against.set_index("level")["high"].lt(0)
+        tied = [level == first or not apart.get(level, False) for level in rest]
+        places += [place + 1] * (tied.index(False) if False in tied else len(tied))
+    return places
+
+
 def copies(
     frame: pd.DataFrame, factor: str, baseline: object, *, ignore: Sequence[str] = ()
 ) -> dict[object, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -212,3 +213,28 @@ def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd
     several = ends["min"] < ends["max"]
     low, high = several & (rate <= ends["min"]), several & (rate >= ends["max"])
     return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
+
+
+class Choice(NamedTuple):
+    """How surely the best rates are known: what each seed would have chosen alone."""
+
+    seeds: int
+    configurations: int
+    same: float
+    """Share of the configurations where every seed alone chooses the same rate."""
+    near: float
+    """Share where they choose rates at most a quarter-decade apart."""
+    most: float
+    """The largest ratio of two choices."""
+
+
+def choices_of_single_seeds(frame: pd.DataFrame, by: Sequence[str]) -> Choice:
+    """How far the best rates of each group lie apart that its seeds choose alone.
+
+    ``frame`` has the `outcomes` of trials over rates, as `chosen_rates` takes them.
+    """
+    alone = [chosen_rates(rows, by) for _, rows in frame.groupby("seed")]
+    rates = pd.concat(alone).groupby(list(by))["best_rate"].agg(["min", "max"])
+    apart = np.log10(rates["max"] / rates["min"])
+    same, near = (float((apart < limit).mean()) for limit in (0.01, 0.26))
+    return Choice(len(alone), len(apart), same, near, float(10 ** apart.max()))
