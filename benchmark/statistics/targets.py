@@ -103,7 +103,7 @@ def saved_per_doubling(rows: pd.DataFrame) -> float:
 def crossing(sizes: np.ndarray, samples: np.ndarray) -> float:
     """Batch size beyond which ``samples`` (n,) are more than twice their least; ``sizes`` ascend.
 
-    >>> crossing(np.array([8.0, 16.0, 32.0]), np.array([100.0, 100.0, 400.0])).round(1)
+    >>> round(crossing(np.array([8.0, 16.0, 32.0]), np.array([100.0, 100.0, 400.0])), 1)
     22.6
     """
     known = np.isfinite(samples)
