@@ -8,9 +8,9 @@ size they do so at the cost of examples (Shallue et al. 2019, arXiv:1811.03600; 
 
 smoke         4 trials         166 updates   0.000 core-hours
 quick       140 trials      29,176 updates       - core-hours
-standard    196 trials     138,880 updates       - core-hours
-paper       490 trials     868,000 updates       - core-hours
-full      1,820 trials  13,997,760 updates       - core-hours
+standard    224 trials     158,720 updates       - core-hours
+paper       560 trials     992,000 updates       - core-hours
+full      2,080 trials  15,997,440 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Settings:
     models: Sequence[str] = ("mlp",)
     epochs: float = 1
     batch_sizes: Sequence[int] = powers(3, 9)
-    rates: Sequence[float] = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0)
+    rates: Sequence[float] = (0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0)
     seeds: int = 10
     checkpoints: int = 80
 
