@@ -97,11 +97,13 @@ def kept(study: Evidence) -> pd.DataFrame:
     ``times``.
     """
     rows = plainly(study)
-    best = rows[rows["times"] == 1].set_index("optimizer")["accuracy"]
     most = rows[rows["times"] == rows["times"].max()]
-    lost = most["optimizer"].map(best) - most["accuracy"]
-    columns = ["optimizer", "times", "diverged", "exploded"]
-    return most[columns].assign(lost=lost).sort_values("lost", kind="stable", ignore_index=True)
+    # the mean over budgets, where all optimizers had several
+    found = most.groupby("optimizer", sort=False)[["accuracy", "diverged", "exploded"]].mean()
+    best = rows[rows["times"] == 1].groupby("optimizer")["accuracy"].mean()
+    lost = best.reindex(found.index) - found.pop("accuracy")
+    found = found.assign(lost=lost, times=rows["times"].max()).dropna(subset=["lost"])
+    return found.reset_index().sort_values("lost", kind="stable", ignore_index=True)
 
 
 def guards(study: Evidence) -> pd.DataFrame:
