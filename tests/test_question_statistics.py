@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark import statistics
 from benchmark.statistics import (
     at_the_edge,
     best_products,
@@ -236,6 +237,12 @@ def test_the_best_product_is_none_of_those_on_an_edge():
     (found,) = best_products(pd.DataFrame(rows)).to_dict("records")
     assert (found["product"], found["alike"], found["rates"]) == (0.2, 2, 3)
     assert found["others"]["learning_rate"].tolist() == [10.0]
+
+
+def test_products_of_rate_and_threshold_come_by_clipping_to_three_digits():
+    rows = [clipped(1 / 3, 0.1, "normalized"), clipped(0.2, 1.0, "global_norm")]
+    found = statistics.threshold_products(pd.DataFrame(rows), ["global_norm", "normalized"])
+    assert found["product"].tolist() == [0.2, 0.0333]
 
 
 def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.stats
 from pandas.testing import assert_frame_equal
 
 from benchmark import statistics
-from benchmark.records import Trial
+from benchmark.records import CONFIGURATION, Trial
 from benchmark.statistics import pairing, resampling, seeds
 
 NAN, INF = math.nan, math.inf
@@ -1081,12 +1082,21 @@ def test_rate_spans_say_where_the_best_rate_lies_on_an_edge() -> None:
     assert (row["best_rate"], row["edge"], row["spacing"]) == (10.0, True, 1.0)
 
 
-def test_every_public_statistic_is_tested_here() -> None:
-    with open(__file__, encoding="utf-8") as file:
-        text = file.read()
+def test_what_varies_leaves_out_the_seed_and_the_arm() -> None:
+    same = dict.fromkeys(CONFIGURATION, "a")
+    rows = pd.DataFrame([same, same | {"seed": 1, "arm": "x3", "clipping": "value", "depth": 2}])
+    assert statistics.varying(rows) == [c for c in CONFIGURATION if c in ("clipping", "depth")]
+
+
+def test_every_public_statistic_is_tested() -> None:
+    here = Path(__file__).parent
+    tests = "".join(path.read_text(encoding="utf-8") for path in here.glob("test_*.py"))
+    sources = (here.parent / "benchmark" / "statistics").glob("*.py")
+    lines = [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
+    text = tests + "".join(line for line in lines if line.strip().startswith((">>>", "...")))
     constants = {"CONFIDENCE", "RESAMPLES", "STRICTEST"}
     names = set(statistics.__all__) - constants
-    assert [name for name in sorted(names) if f"statistics.{name}(" not in text] == []
+    assert [name for name in sorted(names) if f"{name}(" not in text] == []
 
 
 def test_paired_takes_every_combination_of_equal_configurations_and_missing_values_as_equal() -> (

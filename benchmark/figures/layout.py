@@ -63,7 +63,7 @@ def narrow() -> Iterator[None]:
     """Within it, figures are laid out for the narrow column of a phone.
 
     >>> with narrow():
-    ...     canvas(1, 4, 2.0)[0].get_figwidth()
+    ...     float(canvas(1, 4, 2.0)[0].get_figwidth())
     3.95
     """
     token = _narrow.set(True)
