@@ -14,6 +14,7 @@ from benchmark.statistics import (
     paired_comparison,
     speed,
     stable_range,
+    tied_with_best,
 )
 from benchmark.statistics.seeds import over_seeds
 from benchmark.statistics.targets import scaled_rates
@@ -89,8 +90,9 @@ def deep(study: Evidence) -> dict[str, object] | None:
     against = against.rename(columns=ends)[[*ends.values(), "effect", "pairs"]]
     found = found.merge(shares, on="clipping").merge(against, on="clipping", how="left")
     found = found.sort_values("accuracy", ascending=False, kind="stable")
-    behind = paired_comparison(clipped, "clipping", found["clipping"].iloc[0])
-    alike = set(behind.loc[behind["high"] >= 0, "level"]) | {found["clipping"].iloc[0]}
+    # as `deep.leaders`: where a trial diverged, a rule is not as good, however wide its interval
+    whole = clipped[clipped.groupby("clipping")["diverged"].transform("max") == 0]
+    alike = tied_with_best(whole, "clipping") if len(whole) else [found["clipping"].iloc[0]]
     lowest = interval(lower, "accuracy", ["learning_rate"], statistic=mean)
     return {
         "depth": depth,

@@ -66,6 +66,12 @@ def missed(rows: pd.DataFrame) -> dict[str, float]:
     return share_of(rows["status"].ne("nonfinite"), rows["seed"])
 
 
+def near_best(source: Evidence) -> pd.DataFrame:
+    """Explosions without clipping and normalization, up to ten times the best rate."""
+    rows = where(placed(source), exploded=1, normalization="none")
+    return rows[rows["band"].isin(list(BANDS)[:-1])]
+
+
 def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The ``rows`` without normalization and clipping, and those with either."""
     plain = rows["normalization"].eq("none") & rows["clipping"].eq("none")

@@ -480,8 +480,7 @@ def test_a_page_shows_one_drawing_of_each_figure(
     browser.open(book / "learning_rate.html")
     shown = browser.evaluate(SHOWN)
     wanted = [[drawing] if drawing else []]
-    assert shown
-    assert [[name.split()[:1] for name, _ in images] for images in shown] == [wanted] * len(shown)
+    assert [[name.split()[:1] for name, _ in images] for images in shown] == 2 * [wanted]
     # a window may be wider than it was asked to be
     assert max(images[0][1] for images in shown) <= browser.evaluate("innerWidth")
 

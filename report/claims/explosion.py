@@ -122,6 +122,7 @@ def rise_by_step(source: Evidence) -> Found:
         return nothing("no step was logged")
     windows = windows_before_onset(steps, ("schedule", "dataset"))
     before = windows[windows["kind"] == EXPLOSION]
+    judging = windows[windows["schedule"] == "constant"]
     seen = before.dropna(subset=["rise"])
     if seen.empty:
         return nothing("no explosion came late enough for a rise to be seen")
@@ -132,11 +133,12 @@ def rise_by_step(source: Evidence) -> Found:
         effect = share_of_trials(grew, about, "grew")
         # where the rate rises before an explosion, so do the norms
         effects.append(replace(effect, judges=schedule == "constant"))
-    control = windows.loc[windows["kind"] == CONTROL, "rise"].dropna()
+    control = judging.loc[judging["kind"] == CONTROL, "rise"].dropna()
+    onsets = judging.loc[judging["kind"] == EXPLOSION, "rise"]
     notes = [
-        f"Not observable: {prose.count(len(before) - len(seen), 'explosion')} of {len(before)} "
-        "that came sooner.",
-        "Of as late windows of stable trials "
+        f"Not observable: {prose.count(int(onsets.isna().sum()), 'explosion')} of {len(onsets)} "
+        "at a constant rate, that came sooner.",
+        "Of as late windows of stable trials at a constant rate "
         f"{prose.percent(float((control >= GREW).mean()))} show such a rise."
         if len(control)
         else "",
