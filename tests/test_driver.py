@@ -509,6 +509,27 @@ def test_a_search_has_its_arms_and_confirms_its_winners_on_fresh_seeds(searched:
     assert results.metadata["expected"] == len(results.plan) == len(trials) == 24
 
 
+def test_each_seed_is_searched_by_other_draws_and_a_shared_winner_counts_once(
+    tmp_path: Path,
+) -> None:
+    budget: dict[str, Any] = {"dataset": "digits", "updates": 4, "batch_size": 16}
+    grid = Study(name="grid", question="Which cell?", factors=budget, seeds=(0,), checkpoints=4)
+    run_study(grid, here(tmp_path))
+    search = dataclasses.replace(
+        SEARCH, samplers=("random",), each={"seed": (0, 1)}, fixed=budget, checkpoints=4
+    )
+    trials = run_search(search, here(tmp_path))
+
+    drawn = trials[trials["arm"] == "random"]
+    assert drawn.groupby("seed").size().to_dict() == {0: 4, 1: 4}
+    assert drawn["learning_rate"].is_unique
+    # the best cell of the grid is the same for both seeds
+    assert trials.groupby("arm").size()["confirm:grid"] == 2
+    results = load_study(tmp_path, "search")
+    assert results is not None
+    assert results.metadata["expected"] == len(results.plan) == len(trials) == 14
+
+
 def test_a_search_in_the_order_of_a_shuffled_grid(tmp_path: Path) -> None:
     search = dataclasses.replace(SEARCH, samplers=("grid-random",), each={}, confirm_seeds=())
     trials = run_search(search, here(tmp_path))

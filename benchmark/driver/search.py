@@ -53,9 +53,8 @@ def run_search(search: Search, options: Options) -> pd.DataFrame:
 
 def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]]) -> pd.DataFrame:
     check_space(search, [base for base, _ in searches])
-    confirmed = len(search.confirm_seeds) * (len(searches) + len(_bases(search)))
-    expected = len(searches) * search.trials + confirmed
-    with open_run(search, options, expected=expected) as run:
+    most = len(search.confirm_seeds) * (len(searches) + len(_bases(search)))
+    with open_run(search, options, expected=len(searches) * search.trials + most) as run:
         for start in range(0, search.trials, search.generation):
             size = min(search.generation, search.trials - start)
             generation = [
@@ -74,14 +73,15 @@ def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]
             for base in _bases(search)
             if (best := best_of_grid(options, base)) is not None
         ]
-        run.set_expected(len(searches) * search.trials + len(winners) * len(search.confirm_seeds))
-        run.train(
-            [
-                dataclasses.replace(winner, seed=seed)
-                for winner in winners
-                for seed in search.confirm_seeds
-            ]
-        )
+        # two searches may choose the same trial, and all but for their seeds share the grid's best
+        confirmed = {
+            trial.key: trial
+            for winner in winners
+            for seed in search.confirm_seeds
+            for trial in [dataclasses.replace(winner, seed=seed)]
+        }
+        run.set_expected(len(searches) * search.trials + len(confirmed))
+        run.train(list(confirmed.values()))
     return run.folder.load(trials_only=True).trials
 
 

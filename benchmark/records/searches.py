@@ -43,7 +43,9 @@ class Search:
         parameters of strategies need not be named: each strategy's own declared range is
         searched when the strategy is drawn.
     each
-        Factors for every combination of which a search of its own is made.
+        Factors for every combination of which a separate search is made. With several seeds each
+        sampler searches several times, on each seed by other draws: only that tells a
+        sampler from its luck.
     fixed
         Values of the other fields.
     samplers
