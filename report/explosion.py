@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 
-from benchmark.statistics import chosen_rates, interval, mean
-from benchmark.statistics.explosions import least_exploding_rate, missed_by_nan_test
-from benchmark.statistics.multiples import in_relative_arms, varying_but_rate
+from benchmark.statistics import missed_by_nan_test
+from benchmark.statistics.bands import BANDS, NO_RATE, explosions_by, in_bands
+from benchmark.statistics.explosions import least_exploding_rate
 from benchmark.statistics.onset import (
     norms_before_onset,
     rises_before_onset,
@@ -19,21 +19,15 @@ from report import evidence
 from report.evidence import Evidence, share_of, where
 from report.prose import DASH
 
-EARLY = 10
-"""Steps within which an explosion counts as early."""
 LATE = 100
 """Steps after which an explosion counts as late."""
-PLAIN = {"clipping": "none", "disturbance": "none"}
-BANDS = {"at most 3.5 ×": 3.5, "3.5 to 10 ×": 10.5, "beyond 10 ×": np.inf}
-"""Multiples of a configuration's best rate up to which each band reaches; rates are rounded."""
-NO_RATE = "no rate trains"
-"""The band of configurations that do not learn at their best rate."""
+IN_ORDER = [*BANDS, NO_RATE]
 STUDIES = (
     *("explosion", "deep", "headline", "grid", "learning_rate", "batch_updates", "optimizers"),
     *("article", "architectures"),
 )
 """Studies whose explosions are counted, where they were run."""
-RANGE_TEST, WARM = "range_test", ("warmup_cosine", "one_cycle")
+WARM = ("warmup_cosine", "one_cycle")
 SCHEDULED = ("learning_rate", "deep")
 """Studies that vary the schedule at the same learning rates."""
 LABELLED = ("detectors", "labelled_steps")
@@ -72,57 +66,19 @@ def near_best(source: Evidence) -> pd.DataFrame:
     return rows[rows["band"].isin(list(BANDS)[:-1])]
 
 
-def plain_and_aided(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ``rows`` without normalization and clipping, and those with either."""
-    plain = rows["normalization"].eq("none") & rows["clipping"].eq("none")
-    return rows[plain], rows[~plain]
-
-
 @functools.lru_cache(16)
 def placed(source: Evidence) -> pd.DataFrame:
-    """Trials without clipping, at ``times`` their configuration's best rate, in a ``band``.
-
-    The multiple is that of the arm, or the rate over the best one, as validation chooses it for
-    each configuration. What no rate trains, where most seeds do not learn at the best one, is a
-    band of its own; where a single rate was run there is none (NaN).
-    """
-    rows = where(source.outcomes, **PLAIN)
-    rows = rows[rows["schedule"] != RANGE_TEST].reset_index(drop=True)
-    keys = varying_but_rate(rows)
-    chosen = where(rows.assign(arm=rows["arm"].fillna("")), arm="")
-    times = in_relative_arms(rows)["times"].reindex(rows.index)
-    at_best = rows[times == 1]
-    if len(chosen):
-        best = chosen_rates(chosen, keys)
-        best = best[best["low_rate"] < best["high_rate"]][[*keys, "best_rate"]]
-        rate = rows[keys].merge(best, on=keys, how="left")["best_rate"]
-        times = times.fillna(rows["learning_rate"] / rate)
-        at_best = rows[np.isclose(times, 1)]
-    learned = at_best.groupby(keys, dropna=False)["learned"].mean().rename("at_best")
-    able = rows[keys].merge(learned.reset_index(), on=keys, how="left")["at_best"] >= 0.5
-    reach = [-np.inf, *BANDS.values()]
-    band = pd.cut(times, reach, labels=list(BANDS)).astype(object).where(able, NO_RATE)
-    return rows.assign(times=times, band=band.where(times.notna()))
+    """`in_bands` of the trials without clipping, of which range tests are none."""
+    rows = where(source.outcomes, clipping="none", disturbance="none")
+    return in_bands(rows[rows["schedule"] != "range_test"])
 
 
 def by_band(source: Evidence) -> pd.DataFrame:
-    """Explosions of a map without clipping by ``band``: how many, which share, and how they ended.
-
-    ``exploded``, ``share`` of all; ``early``, the share that began by step `EARLY`, with ``low``
-    and ``high``; ``missed``, the share that a test for NaN misses, and ``learned``, that learned
-    all the same.
-    """
+    """`explosions_by` ``band``, of a map without clipping."""
     rows = placed(source)
-    bad = rows[(rows["exploded"] == 1) & rows["trial"].isin(mapped(source)["trial"])]
-    bad = bad.assign(early=bad["first_bad_step"] <= EARLY, missed=bad["status"].ne("nonfinite"))
-    if bad.empty:
-        return pd.DataFrame()
-    found = interval(bad, "early", ["band"], statistic=mean)
-    found = found.rename(columns={"estimate": "early", "trials": "exploded"})
-    ended = bad.groupby("band")[["missed", "learned"]].mean().reset_index()
-    order = {band: place for place, band in enumerate([*BANDS, NO_RATE])}
-    found = found.merge(ended, on="band").assign(share=found["exploded"] / len(bad))
-    return found.sort_values("band", key=lambda names: names.map(order), ignore_index=True)
+    found = explosions_by(rows[rows["trial"].isin(mapped(source)["trial"])], ["band"])
+    found = where(found, band=IN_ORDER)
+    return found.sort_values("band", key=lambda names: names.map(IN_ORDER.index), ignore_index=True)
 
 
 def missed_by_network() -> pd.DataFrame:
@@ -131,52 +87,41 @@ def missed_by_network() -> pd.DataFrame:
     Columns ``study``, ``network``, ``band``, ``exploded`` and ``missed`` (how many) and ``said``,
     both in words; a row for every band of each network that explodes in a study that was run.
     """
-    parts, bands, by = [], [*BANDS, NO_RATE], ["model", "band"]
-    for study in STUDIES:
-        source = evidence.load(study)
-        if source is None:
-            continue
-        rows = where(placed(source), normalization="none").dropna(subset=["band"])
-        found = missed_by_nan_test(rows, by)[[*by, "exploded", "missed"]].set_index(by)
-        every = pd.MultiIndex.from_product([found.index.unique("model"), bands], names=by)
-        found = found.reindex(every, fill_value=0).reset_index().assign(study=study)
-        parts.append(found.rename(columns={"model": "network"}))
-    if not parts:
-        return pd.DataFrame()
-    rows = pd.concat(parts, ignore_index=True)
-    counts = zip(rows["missed"], rows["exploded"], strict=True)
+
+    def counted(rows: pd.DataFrame) -> pd.DataFrame:
+        by = ["network", "band"]
+        found = missed_by_nan_test(rows.dropna(subset=["band"]), by)
+        found = found.set_index(by)[["exploded", "missed"]]
+        every = pd.MultiIndex.from_product([found.index.unique("network"), IN_ORDER], names=by)
+        return found.reindex(every, fill_value=0).reset_index()
+
+    rows = _of_studies(STUDIES, counted)
+    counts = rows[["missed", "exploded"]].itertuples(index=False) if len(rows) else []
     said = [f"{missed:,} of {exploded:,}" if exploded else DASH for missed, exploded in counts]
     return rows.assign(said=said)
 
 
 def by_schedule() -> pd.DataFrame:
-    """When explosions begin under each schedule, without clipping and normalization.
+    """`explosions_by` ``schedule`` without clipping and normalization, by study and ``network``.
 
-    Columns ``study``, ``network``, ``schedule``, ``exploded`` and ``trials`` (how many),
-    ``early``, the share of explosions that began by step `EARLY`, with ``low`` and ``high``,
-    ``began``, the median first bad step, and ``warm``, whether the rate rises at first.
+    With ``warm``, whether the rate rises at first; those that warm up stand last.
     """
-    parts = []
-    for study in SCHEDULED:
-        source = evidence.load(study)
-        if source is None:
-            continue
-        rows = where(placed(source), normalization="none")
-        by = ["model", "schedule"]
-        bad = rows[rows["exploded"] == 1]
-        bad = bad.assign(early=bad["first_bad_step"] <= EARLY)
-        found = interval(bad, "early", by, statistic=mean)
-        found = found.rename(columns={"estimate": "early", "trials": "exploded"})
-        counts = rows.groupby(by).size().rename("trials").reset_index()
-        began = bad.groupby(by)["first_bad_step"].median().rename("began").reset_index()
-        found = found.merge(counts, on=by).merge(began, on=by)
-        parts.append(found.assign(study=study).rename(columns={"model": "network"}))
-    if not parts:
-        return pd.DataFrame()
-    rows = pd.concat(parts, ignore_index=True)
-    # those that warm up stand last
+    rows = _of_studies(SCHEDULED, lambda rows: explosions_by(rows, ["network", "schedule"]))
+    if rows.empty:
+        return rows
     rows = rows.assign(warm=rows["schedule"].isin(WARM))
     return rows.sort_values(["study", "warm"], kind="stable", ascending=[False, True])
+
+
+def _of_studies(
+    studies: Sequence[str], count: Callable[[pd.DataFrame], pd.DataFrame]
+) -> pd.DataFrame:
+    """A table of the networks without normalization in each of ``studies`` that was run."""
+    parts = [pd.DataFrame()]
+    for source in filter(None, map(evidence.load, studies)):
+        rows = where(placed(source), normalization="none").rename(columns={"model": "network"})
+        parts.append(count(rows).assign(study=source.study))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def before() -> tuple[Evidence, pd.DataFrame, pd.DataFrame] | None:
@@ -200,9 +145,8 @@ def boundary(study: Evidence) -> pd.DataFrame:
     """`least_exploding_rate` without clipping, by normalization, depth and gain."""
     keys = ["normalization", "depth", "init_gain"]
     first = least_exploding_rate(where(mapped(study), clipping="none"), keys)
-    place = {name: i for i, name in enumerate(first["normalization"].unique())}
-    by = ["normalization", "depth"]
-    return first.sort_values(by, key=lambda c: c.map(place) if c.name == by[0] else c)
+    groups = first.groupby("normalization", sort=False).ngroup()
+    return first.assign(_group=groups).sort_values(["_group", "depth"]).drop(columns="_group")
 
 
 def at_gain_one(rows: pd.DataFrame) -> pd.DataFrame:
@@ -210,13 +154,11 @@ def at_gain_one(rows: pd.DataFrame) -> pd.DataFrame:
 
     By normalization, with their depths ``least`` and ``most``; rows without both are left out.
     """
-    rows = where(rows, init_gain=1.0).dropna(subset=["rate"])
-    found = []
-    for level, part in rows.groupby("normalization", sort=False):
-        part = part.sort_values("depth")
-        first, last = part.iloc[0], part.iloc[-1]
-        if first["depth"] < last["depth"]:
-            ends = {"least": first["depth"], "most": last["depth"]}
-            rates = {"shallow": first["rate"], "deep": last["rate"]}
-            found.append({"normalization": level, **ends, **rates})
-    return pd.DataFrame(found)
+    rows = where(rows, init_gain=1.0).dropna(subset=["rate"]).sort_values("depth", kind="stable")
+    ends = rows.groupby("normalization", sort=False).agg(
+        least=("depth", "first"),
+        most=("depth", "last"),
+        shallow=("rate", "first"),
+        deep=("rate", "last"),
+    )
+    return ends[ends["least"] < ends["most"]].reset_index()

@@ -439,17 +439,6 @@ def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:
     assert found["milliseconds"].tolist() == pytest.approx([-0.5, 0.5])
 
 
-def test_explosions_without_normalization_and_clipping_stand_apart() -> None:
-    rows = pd.DataFrame(
-        {
-            "normalization": ["none", "none", "batch"],
-            "clipping": ["none", "value", "none"],
-        }
-    )
-    plain, aided = explosion.plain_and_aided(rows)
-    assert (list(plain.index), list(aided.index)) == ([0], [1, 2])
-
-
 @pytest.mark.parametrize(
     ("made", "shown"),
     [

@@ -7,6 +7,7 @@ share their seeds (`benchmark.statistics.seeds`). Groups come in the order in wh
 appear in the frame.
 """
 
+from benchmark.statistics.bands import explosions_by, in_bands
 from benchmark.statistics.clipped import (
     best_products,
     best_thresholds,
@@ -121,10 +122,12 @@ __all__ = [
     "expected_best_curve",
     "expected_of_best",
     "explosion_onset",
+    "explosions_by",
     "fanova",
     "gradient_samples",
     "holm",
     "idle",
+    "in_bands",
     "in_relative_arms",
     "interquartile_mean",
     "interval",
