@@ -38,9 +38,10 @@ def named(rows: pd.DataFrame) -> pd.Series:
 
 
 def compared(study: Evidence, clipping: str) -> pd.DataFrame:
-    """A clipping against none: `against_none` with the ``network`` in words as its ``level``."""
+    """A clipping against none, its ``level`` the network in words, and a ``panel`` a multiple."""
     rows = where(against_none(study), level=clipping)
-    return rows.assign(level=named(rows))
+    panels = rows["times"].map("{} × best rate".format).replace("1 × best rate", "best rate")
+    return rows.assign(panel=panels, level=named(rows))
 
 
 def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]:

@@ -1512,8 +1512,7 @@ def test_the_best_clipping_is_reported_where_it_was_not_chosen() -> None:
 def test_rules_that_cannot_be_told_apart_share_their_rank() -> None:
     accuracies = {"none": (0.1, 0.1), "value": (0.8, 0.8), "adagc": (0.8, 0.8), "zclip": (0.5, 0.5)}
     study = on_two_data_sets(accuracies)
-    (network,) = headline.networks(study)
-    found = where(headline.rules(study, network), same_rate=True, times=10)
+    found = where(headline.rules(study), times=10)
     places = found.set_index("level")["place"].to_dict()
     assert places == {"value": 1, "adagc": 1, "zclip": 3, "none": 4}
 
@@ -1521,12 +1520,12 @@ def test_rules_that_cannot_be_told_apart_share_their_rank() -> None:
 def test_rules_that_do_the_same_are_named_together() -> None:
     study = on_two_data_sets({"none": (0.1, 0.1), "global_norm": (0.8, 0.7)})
     rows = study.results.trials
+    rows = rows.assign(train_loss=[float(place) for place in range(len(rows))])
     copied = where(rows, clipping="global_norm").assign(clipping="zclip_capped")
     copied["trial"] = "copy of " + copied["trial"]
     results = dataclasses.replace(study.results, trials=pd.concat([rows, copied]))
     study = dataclasses.replace(study, results=results)
-    (network,) = headline.networks(study)
-    found = where(headline.rules(study, network), same_rate=True, times=10)
+    found = where(headline.rules(study), times=10)
     assert list(found["rule"]) == ["global norm and ZClip capped", "none"]
 
 
@@ -1534,11 +1533,9 @@ def test_rules_that_do_the_same_are_named_together() -> None:
 def test_a_rule_that_changed_no_step_is_not_ranked(share: float, named: list[str]) -> None:
     accuracies = {"none": (0.1, 0.1), "update_rms": (0.1, 0.1)}
     study = on_two_data_sets(accuracies, clipped_fraction=share)
-    found = headline.idle(study, same_rate=True)
-    assert [level for *_, level in found] == named
-    (network,) = headline.networks(study)
-    ranked = where(headline.rules(study, network), same_rate=True)
-    assert ("update_rms" in set(ranked["level"])) != bool(named)
+    found = where(headline.idle(study), same_rate=True)
+    assert list(found["level"]) == named
+    assert ("update_rms" in set(headline.rules(study)["level"])) != bool(named)
 
 
 def test_without_trials_at_shared_rates_each_stands_at_its_own() -> None:

@@ -430,6 +430,7 @@ def test_clippings_are_compared_at_multiples_of_the_best_rate(
         return {
             "test_accuracy": 0.5 + saved * (0.2 + 0.001 * c["seed"]),
             "clipped_fraction": acted,
+            "train_loss": 1 + acted,
         }
 
     trials = trials_of("headline", configurations, outcome)

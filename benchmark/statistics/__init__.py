@@ -34,7 +34,12 @@ from benchmark.statistics.explosions import (
     missed_by_nan_test,
 )
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
-from benchmark.statistics.multiples import at_multiples, in_relative_arms, varying
+from benchmark.statistics.multiples import (
+    at_multiples,
+    at_own_and_same_rates,
+    in_relative_arms,
+    varying,
+)
 from benchmark.statistics.noise import gradient_samples, noise_quartiles, noise_scale
 from benchmark.statistics.outcomes import (
     able,
@@ -42,10 +47,13 @@ from benchmark.statistics.outcomes import (
     completeness,
     explosion_onset,
     idle,
+    idle_in,
+    outcome_means,
     outcomes,
     status_shares,
 )
 from benchmark.statistics.pairing import (
+    against_reference,
     copies,
     holm,
     paired,
@@ -53,8 +61,13 @@ from benchmark.statistics.pairing import (
     paired_ratio,
     probability_of_improvement,
     sign_flip,
+)
+from benchmark.statistics.ranking import (
+    cross_chosen,
+    mean_effects,
     tied_ranks,
     tied_with_best,
+    with_ranks,
 )
 from benchmark.statistics.rates import (
     best_per_arm,
@@ -64,6 +77,7 @@ from benchmark.statistics.rates import (
     largest_stable_rate,
     learning_rate_sensitivity,
     least_loss_rate,
+    rate_ratios,
     rate_scores,
     stable_range,
     usable_decades,
@@ -97,7 +111,9 @@ __all__ = [
     "RESAMPLES",
     "STRICTEST",
     "able",
+    "against_reference",
     "at_multiples",
+    "at_own_and_same_rates",
     "at_spike_level",
     "at_the_edge",
     "best_per_arm",
@@ -114,6 +130,7 @@ __all__ = [
     "completeness",
     "copies",
     "critical_size",
+    "cross_chosen",
     "cross_fitted",
     "decades_gained",
     "depth_growth",
@@ -127,6 +144,7 @@ __all__ = [
     "gradient_samples",
     "holm",
     "idle",
+    "idle_in",
     "in_bands",
     "in_relative_arms",
     "interquartile_mean",
@@ -139,10 +157,12 @@ __all__ = [
     "left_open",
     "main_effects",
     "mean",
+    "mean_effects",
     "missed_by_nan_test",
     "noise_quartiles",
     "noise_scale",
     "norm_profiles",
+    "outcome_means",
     "outcomes",
     "over_cells_and_seeds",
     "over_seeds",
@@ -155,6 +175,7 @@ __all__ = [
     "probability_of_improvement",
     "product_gaps",
     "proportion",
+    "rate_ratios",
     "rate_scores",
     "rate_spans",
     "replicates",
@@ -180,4 +201,5 @@ __all__ = [
     "usable_decades",
     "varying",
     "with_edges",
+    "with_ranks",
 ]

@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark import status
+from benchmark.statistics.seeds import interval, mean
 from benchmark.status import FINISHED, capped_loss
 
 COULD_ACT = {"clipping": "could_act", "batch_policy": "policy_could_act"}
 """Factors whose strategies may have a warm-up, and the column of `outcomes` that says whether they
 could act."""
+EVENTS = ("exploded", "overshoot", "diverged", "learned")
+"""Columns of `outcomes` that say of each trial, by 0 or 1, whether something happened."""
 
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +70,21 @@ def idle(frame: pd.DataFrame) -> list[object]:
     >>> idle(frame)
     ['update_rms']
     """
-    acted = frame.groupby("clipping", sort=False)["clipped_fraction"].median()
-    return acted.index[acted == 0].tolist()
+    return idle_in(frame, [], 0.5)["level"].tolist()
+
+
+def idle_in(frame: pd.DataFrame, by: Sequence[str], share: float = 1.0) -> pd.DataFrame:
+    """Columns ``by``, ``level``: clippings that changed no step in a ``share`` of their trials.
+
+    In each group of ``by``; in none of its trials, unless another share is named.
+
+    >>> frame = pd.DataFrame({"times": [1, 1, 3, 3], "clipping": "value"})
+    >>> idle_in(frame.assign(clipped_fraction=[0.0, 0.0, 0.0, 0.5]), ["times"]).values.tolist()
+    [[1, 'value']]
+    """
+    groups = frame.groupby([*by, "clipping"], sort=False)["clipped_fraction"]
+    acted = groups.quantile(share).reset_index().rename(columns={"clipping": "level"})
+    return acted.loc[acted["clipped_fraction"] == 0, [*by, "level"]].reset_index(drop=True)
 
 
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -85,6 +101,30 @@ def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     )
     long = long.sort_index(kind="stable").reset_index(drop=True)
     return long.assign(share=long["count"] / long["total"]).drop(columns="total")
+
+
+def outcome_means(
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    values: Sequence[str] = ("accuracy", "diverged", "exploded"),
+) -> pd.DataFrame:
+    """Columns ``by``, ``trials``, and of each of ``values`` the mean, ``..._low`` and ``..._high``.
+
+    95% intervals over seeds, as `interval` has them: of a share for what happened or not
+    (`EVENTS`, and columns of True and False), of a mean for what is measured.
+
+    >>> frame = pd.DataFrame({"times": 3, "seed": [0, 1], "accuracy": [0.5, 0.75]})
+    >>> found = outcome_means(frame.assign(diverged=[1, 0]), ["times"], ["accuracy", "diverged"])
+    >>> found[["trials", "accuracy", "diverged"]].values.tolist()
+    [[2.0, 0.625, 0.5]]
+    """
+    events = {value: frame[value].astype(bool) for value in values if value in EVENTS}
+    rows, found = frame.assign(**events), None
+    for value in values:
+        ends = {"estimate": value, "low": f"{value}_low", "high": f"{value}_high"}
+        part = interval(rows, value, by, statistic=mean).rename(columns=ends)
+        found = part if found is None else found.merge(part.drop(columns="trials"), on=list(by))
+    return rows[[*by]].iloc[:0] if found is None else found
 
 
 def explosion_onset(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -227,51 +227,36 @@ def _in_each(
     return pd.concat(parts, ignore_index=True)
 
 
-def tied_with_best(
-    frame: pd.DataFrame, factor: str, value: str = "accuracy", *, ignore: Sequence[str] = ()
-) -> list[object]:
-    """Levels of ``factor`` that cannot be told from the best one, which comes first.
-
-    The best has the highest mean ``value``. Another ties with it unless both the interval of their
-    paired difference and the corrected test tell them apart, or no pair compares them. A winner is
-    a list of one.
-    """
-    means = frame.groupby(factor, sort=False)[value].mean().sort_values(ascending=False)
-    best = means.index[0]
-    against = paired_comparison(frame, factor, best, value, ignore=ignore).set_index("level")
-    apart = (against["high"] < 0) & (against["p_holm"] < SIGNIFICANT)
-    return [best, *(level for level in means.index[1:] if not apart.get(level, False))]
-
-
-def tied_ranks(
+def against_reference(
     frame: pd.DataFrame,
+    reference: pd.DataFrame,
     factor: str,
-    order: Sequence[object],
     value: str = "accuracy",
     *,
+    by: Sequence[str] = (),
+    across: Sequence[str] = (),
     ignore: Sequence[str] = (),
-) -> list[int]:
-    """The rank (from 1) of each level of ``order``, which begins with the best one.
+    named: str = "reference",
+) -> pd.DataFrame:
+    """Each level of ``factor`` against one and the same ``reference`` trials, paired by seed.
 
-    A level shares the rank of the best one before it from which the interval of their paired
-    difference in ``value`` does not tell it apart, because it holds zero or has no width.
+    For what could have been done instead: a network without clipping at its best rate, beside every
+    clipping at a rate that is too high. In each group of ``by`` and ``across``, as
+    `paired_comparison`; the reference has the columns ``by``, and stands in every group of
+    ``across``. As ``baseline`` it is ``named``.
 
-    >>> scores = {"a": [0.9, 0.8], "b": [0.8, 0.9], "c": [0.1, 0.2]}
-    >>> rows = [(level, seed, x) for level, own in scores.items() for seed, x in enumerate(own)]
-    >>> frame = pd.DataFrame(rows, columns=["rule", "seed", "accuracy"])
-    >>> tied_ranks(frame, "rule", ["a", "b", "c"])
-    [1, 1, 1]
+    >>> frame = pd.DataFrame({"clipping": ["none", "value"] * 2, "times": [3, 3, 10, 10]})
+    >>> frame = frame.assign(seed=0, accuracy=[0.5, 0.75, 0.0, 0.5])
+    >>> best = pd.DataFrame({"clipping": ["none"], "seed": 0, "accuracy": 1.0})
+    >>> found = against_reference(frame, best, "clipping", across=["times"])
+    >>> found[["times", "level", "effect"]].values.tolist()
+    [[3, 'none', -0.5], [3, 'value', -0.25], [10, 'none', -1.0], [10, 'value', -0.5]]
     """
-    places: list[int] = []
-    while len(places) < len(order):
-        place = len(places)
-        first, rest = order[place], order[place:]
-        rows = frame[frame[factor].isin(rest)]
-        against = paired_comparison(rows, factor, first, value, ignore=ignore)
-        apart = against.set_index("level")["high"].lt(0)
-        tied = [level == first or not apart.get(level, False) for level in rest]
-        places += [place + 1] * (tied.index(False) if False in tied else len(tied))
-    return places
+    reference = reference.assign(**{factor: named})
+    groups = frame[list(across)].drop_duplicates().to_dict("records") if across else [{}]
+    parts = [reference.assign(**{str(k): v for k, v in group.items()}) for group in groups]
+    rows = pd.concat([*parts, frame], ignore_index=True)
+    return paired_comparison(rows, factor, named, value, by=[*by, *across], ignore=ignore)
 
 
 def copies(

@@ -215,6 +215,32 @@ def with_edges(rows: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str]) -> pd
     return rows.assign(edge=np.select([low, high], ["low", "high"], default=""))
 
 
+def rate_ratios(
+    frame: pd.DataFrame,
+    factor: str,
+    baseline: object,
+    by: Sequence[str] = (),
+    over: str = "dataset",
+) -> pd.DataFrame:
+    """Columns ``by``, ``level``, ``least``, ``most``: a level's rate over that of the ``baseline``.
+
+    The smallest and the largest ratio of all levels of ``over`` (data sets), in which both have one
+    learning rate: their best, say. Levels without such a pair have no row, nor has the baseline.
+
+    >>> frame = pd.DataFrame({"dataset": [*"aabb"], "clipping": ["none", "value"] * 2})
+    >>> frame = frame.assign(learning_rate=[1.0, 3.0, 1.0, 10.0])
+    >>> rate_ratios(frame, "clipping", "none").values.tolist()
+    [['value', 3.0, 10.0]]
+    """
+    rows = frame[[*by, over, factor, "learning_rate"]].drop_duplicates()
+    base = rows[rows[factor] == baseline].drop(columns=factor)
+    both = rows[rows[factor] != baseline].merge(base, on=[*by, over], suffixes=("", "_base"))
+    ratios = both.assign(ratio=both["learning_rate"] / both["learning_rate_base"])
+    groups = ratios.groupby([*by, factor], sort=False)["ratio"]
+    found = groups.agg(least="min", most="max").reset_index()
+    return found.rename(columns={factor: "level"})
+
+
 class Choice(NamedTuple):
     """How surely the best rates are known: what each seed would have chosen alone."""
 

@@ -1,0 +1,139 @@
+"""Levels beside each other: at which rate, against what, on which data; on numbers by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.statistics import (
+    against_reference,
+    at_own_and_same_rates,
+    cross_chosen,
+    idle_in,
+    mean_effects,
+    outcome_means,
+    rate_ratios,
+    with_ranks,
+)
+
+
+def arms(*rows: tuple[str, str, float]) -> pd.DataFrame:
+    """Two seeds of each arm, clipping and accuracy; the second is a hundredth better."""
+    whole = [(*row[:2], seed, row[2] + 0.01 * seed) for row in rows for seed in (0, 1)]
+    return pd.DataFrame(whole, columns=["arm", "clipping", "seed", "accuracy"])
+
+
+ARMS = arms(
+    *(("x1", "none", 0.8), ("x10", "none", 0.1), ("x2", "none", 0.3)),
+    *(("x1", "value", 0.7), ("x10", "value", 0.2), ("shared_x10", "value", 0.6)),
+    ("select", "none", 0.9),
+)
+
+
+def test_trials_of_the_baseline_stand_at_their_own_and_at_the_same_rate():
+    rows = at_own_and_same_rates(ARMS)
+    cells = rows.groupby("same_rate")[["clipping", "times"]].value_counts(sort=False).to_dict()
+    own = {(False, clipping, times): 2 for clipping in ("none", "value") for times in (1, 10)}
+    # two and a half are no multiple that is stated, and what looked for a rate is no multiple
+    assert cells == own | {(True, "none", 10): 2, (True, "value", 10): 2}
+
+
+def test_without_arms_at_the_same_rate_there_are_none():
+    rows = at_own_and_same_rates(ARMS[~ARMS["arm"].str.startswith("shared")])
+    assert not rows["same_rate"].any()
+
+
+def test_a_reference_is_the_same_in_every_group():
+    rows = at_own_and_same_rates(ARMS)
+    best = rows[rows["clipping"].eq("none") & rows["times"].eq(1)]
+    above = rows[rows["times"].ne(1)].assign(network="mlp")
+    found = against_reference(
+        *(above, best.assign(network="mlp"), "clipping"),
+        **{"by": ["network"], "across": ["same_rate", "times"], "ignore": ["arm"]},
+        named="its best",
+    )
+    effects = found.set_index(["same_rate", "level"])["effect"].to_dict()
+    expected = {(False, "none"): -0.7, (False, "value"): -0.6}
+    expected |= {(True, "none"): -0.7, (True, "value"): -0.2}
+    assert effects == pytest.approx(expected)
+    assert set(found["baseline"]) == {"its best"}
+    assert found["pairs"].tolist() == [2] * 4
+
+
+def test_a_winner_is_reported_on_all_other_data():
+    rows = [("a", "x", 0.9), ("a", "y", 0.8), ("b", "x", 0.1), ("b", "y", 0.2), ("c", "x", 0.3)]
+    frame = pd.DataFrame(rows, columns=["dataset", "rule", "accuracy"]).assign(model="mlp")
+    found = cross_chosen(frame, "rule", ["model"]).groupby("chosen_on")[["dataset", "level"]]
+    told = {key: part.to_numpy().tolist() for key, part in found}
+    assert told == {
+        "a": [["b", "x"], ["c", "x"]],
+        "b": [["a", "y"], ["c", "y"]],
+        "c": [["a", "x"], ["b", "x"]],
+    }
+
+
+def test_on_a_single_data_set_validation_chooses():
+    frame = pd.DataFrame({"rule": ["x", "y"], "accuracy": [0.9, 0.8], "validation": [0.7, 0.8]})
+    found = cross_chosen(frame.assign(dataset="a", model="mlp"), "rule", ["model"])
+    assert found.to_numpy().tolist() == [["mlp", "a", "a", "y"]]
+
+
+@pytest.mark.parametrize(
+    ("lows", "highs", "star"),
+    [
+        ([0.1, 0.2], [0.3, 0.4], "*"),
+        ([-0.1, 0.2], [0.3, 0.4], ""),
+        # sure on either data set, and of opposite sign
+        ([0.1, -0.4], [0.3, -0.2], ""),
+        ([math.nan, 0.2], [math.nan, 0.4], ""),
+    ],
+)
+def test_a_star_needs_every_interval_on_one_side_of_zero(lows, highs, star):
+    effects = np.nan_to_num(np.add(lows, highs) / 2, nan=0.1)
+    rows = pd.DataFrame({"level": "a", "effect": effects, "low": lows, "high": highs})
+    (found,) = mean_effects(rows, ["level"], "cost").to_dict("records")
+    assert found["cost"] == pytest.approx(effects.mean())
+    assert found["cost_sure"] == star
+
+
+def test_ranks_are_within_each_group():
+    frame = pd.concat(
+        [
+            arms(("", "a", 0.9), ("", "b", 0.5)).assign(times=1),
+            arms(("", "b", 0.9), ("", "a", 0.5)).assign(times=3),
+        ]
+    )
+    # seeds that agree to the last digit leave no interval
+    frame["accuracy"] += 0.001 * frame["seed"] * frame["clipping"].eq("a")
+    rows = pd.DataFrame({"times": [3, 3, 1, 1], "level": [*"baab"]}, index=[5, 6, 7, 8])
+    assert with_ranks(rows, frame, "clipping", ["times"])["place"].tolist() == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize(("share", "named"), [(1.0, ["never"]), (0.5, ["never", "rare"])])
+def test_how_seldom_an_idle_rule_acts_may_be_named(share, named):
+    fractions = {"never": [0, 0, 0], "rare": [0, 0, 0.1], "often": [0, 0.1, 0.1]}
+    rows = [(k, x) for k, values in fractions.items() for x in values]
+    frame = pd.DataFrame(rows, columns=["clipping", "clipped_fraction"]).assign(model="mlp")
+    assert idle_in(frame, ["model"], share)["level"].tolist() == named
+
+
+def test_what_happened_has_the_interval_of_a_share_and_what_is_measured_that_of_a_mean():
+    frame = pd.DataFrame({"times": 3, "seed": range(10), "diverged": 1.0, "accuracy": 0.1})
+    (found,) = outcome_means(frame, ["times"], ["accuracy", "diverged"]).to_dict("records")
+    assert (found["trials"], found["accuracy"], found["diverged"]) == (10, pytest.approx(0.1), 1)
+    # ten that agree: Wilson's interval of a share; a mean has none
+    assert found["diverged_low"] == pytest.approx(0.722, abs=5e-4)
+    assert math.isnan(found["accuracy_low"])
+
+
+def test_rates_are_divided_within_each_data_set_and_network():
+    rates = {("a", "none"): 0.1, ("a", "batch"): 0.3, ("b", "none"): 0.2, ("b", "batch"): 1.0}
+    rows = [(d, n, r, seed) for (d, n), r in rates.items() for seed in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["dataset", "normalization", "learning_rate", "seed"])
+    other = frame[frame["normalization"] == "batch"].assign(model="cnn")
+    both = pd.concat([frame.assign(model="mlp"), other])
+    # the other network has no baseline
+    (found,) = rate_ratios(both, "normalization", "none", ["model"]).to_dict("records")
+    assert (found["model"], found["level"]) == ("mlp", "batch")
+    assert (found["least"], found["most"]) == (pytest.approx(3.0), pytest.approx(5.0))
