@@ -4,131 +4,32 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.statistics.noise import gradient_samples, noise_scale
-from benchmark.statistics.replication import UNTOLD, noise_band, replicates
-from benchmark.statistics.seeds import Ends, over_seeds, unanimous
-from benchmark.statistics.sharpness import sharpness_over_edge
+from benchmark.statistics.published import beside_published
+from benchmark.statistics.replication import noise_band
 from report.evidence import Evidence, load
 from report.prose import DASH, fixed, number
 from report.text import Markdown
 
 FILE = Path(__file__).with_name("published.csv")
 STUDIES = ("published", "edge_of_stability")
-SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
-"""Columns of the table of published numbers that choose the trials; an empty one leaves it open."""
-NOT_RUN = "not run in this setting"
 SHOWN = ["estimate", "low", "high", "value"]
-NOTHING: Ends = (math.nan, math.nan, math.nan)
-WINDOWS = 4
-"""Parts of training in each of which the noise scale is the ratio of two averages."""
 
 
 @functools.lru_cache(1)
 def published() -> pd.DataFrame:
     """What was published: a row a number.
 
-    ``name``, ``source`` (its key in the bibliography), ``url``, ``place``; ``measure`` (one of
-    `MEASURES`), ``value``, ``noise`` and ``rule`` (as `replicates` takes them); the `SETTING`, and
-    ``updates``, the fewest that it needs; and ``differs``, what is not as in the source whatever
-    the scale.
+    ``name``, ``source`` (its key in the bibliography), ``url``, ``place``; what
+    `benchmark.statistics.published` needs to measure it; and ``differs``, what is not as in the
+    source whatever the scale.
     """
     return pd.read_csv(FILE)
 
 
-def chosen(trials: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """The trials in the setting of a published number; its batch size apart from a gap's."""
-    if not pd.isna(row["updates"]):
-        trials = trials[trials["steps"] >= row["updates"]]
-    for column in SETTING:
-        wanted = row[column]
-        if pd.isna(wanted) or (row["measure"] == "gap" and column == "batch_size"):
-            continue
-        values = trials[column]
-        alike = (
-            values == wanted
-            if isinstance(wanted, str)
-            else np.isclose(values.astype(float), wanted)
-        )
-        trials = trials[alike]
-    return trials
-
-
-def accuracy(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """Mean test accuracy; a trial that broke counts at chance."""
-    return over(trials["accuracy"], trials["seed"])
-
-
-def over(values: pd.Series, seeds: pd.Series | pd.Index) -> Ends:
-    """Mean of ``values`` with its interval over seeds; NaN of none."""
-    return over_seeds(values.to_numpy(), seeds) if len(values) else NOTHING
-
-
-def gap(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """Test accuracy of the row's batches minus that of the others of the same seed."""
-    return over(*_paired(trials, trials["batch_size"] == row["batch_size"], trials["accuracy"]))
-
-
-def solved(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """Share of seeds that reach the data set's target with clipping, minus that without."""
-    reached = (trials["accuracy"] >= trials["target_accuracy"]).astype(float)
-    differences, seeds = _paired(trials, trials["clipping"] != "none", reached)
-    estimate, low, high = over(differences, seeds)
-    if len(seeds) > 1 and differences.nunique() == 1:
-        return unanimous(estimate, len(seeds), len(seeds))
-    return estimate, max(low, -1.0), min(high, 1.0)
-
-
-def _paired(
-    trials: pd.DataFrame, treated: pd.Series, values: pd.Series
-) -> tuple[pd.Series, pd.Index]:
-    """Mean differences of the ``treated`` from the others, and the seeds that have both."""
-    sides = values.groupby([trials["seed"], treated]).mean().unstack()
-    both = sides.reindex(columns=[True, False]).dropna()
-    return both[True] - both[False], both.index
-
-
-def noise_start(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """The noise scale of the first sample of gradients."""
-    samples = gradient_samples(history, trials)
-    return noise_scale(samples[samples["number"] == 0])
-
-
-def noise_average(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """The noise scale of equal parts of training, averaged over these."""
-    return noise_scale(gradient_samples(history, trials), WINDOWS)
-
-
-def edge_end(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """Sharpness over 2 / rate at the last checkpoint at which it was measured."""
-    ends = _edges(trials, history)
-    return over(ends["last"], ends["seed"])
-
-
-def edge_rise(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
-    """How much of 2 / rate the sharpness has won at the end, at the smallest rate.
-
-    At larger ones it may begin above the edge, and fall.
-    """
-    ends = _edges(trials, history)
-    ends = ends[ends["rate"] == ends["rate"].min()]
-    return over(ends["last"] - ends["first"], ends["seed"])
-
-
-def _edges(trials: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    rows = sharpness_over_edge(history, trials, ["seed"]).sort_values("step")
-    return rows.groupby(["trial", "seed", "rate"])["edge"].agg(["first", "last"]).reset_index()
-
-
-Measurement = Callable[[pd.DataFrame, pd.DataFrame, pd.Series], Ends]
-MEASURES: dict[str, Measurement] = {
-    f.__name__: f for f in (accuracy, gap, solved, noise_start, noise_average, edge_rise, edge_end)
-}
 UNITS = {"accuracy": "%", "gap": " points", "solved": " points"}
 """Of measures that are shares of 1, shown in hundredths."""
 IN_POINTS = ("accuracy", "gap")
@@ -138,33 +39,14 @@ IN_MULTIPLES = ("noise_start", "noise_average", "edge_end")
 
 
 def measured() -> pd.DataFrame:
-    """`published`, with what is measured: ``estimate``, ``low``, ``high``, ``seeds``, ``verdict``.
-
-    ``passes`` are examples seen over those there are. A number whose setting was not run, as at the
-    scales at which other data stand in, has none of them.
-    """
-    rows = [row.to_dict() | _found(row) for _, row in published().iterrows()]
-    return pd.DataFrame(rows)
-
-
-def _found(row: pd.Series) -> dict[str, object]:
-    nothing = dict.fromkeys(("estimate", "low", "high", "passes"), math.nan)
-    study = load(study_of(row["measure"]))
-    trials = chosen(study.outcomes, row) if study else pd.DataFrame()
-    found = NOTHING
-    if study and len(trials):
-        found = MEASURES[row["measure"]](trials, study.results.history, row)
-    estimate, low, high = found
-    if not math.isfinite(estimate):
-        return nothing | {"seeds": 0, "verdict": NOT_RUN}
-    seeds = trials["seed"].nunique()
-    # a single seed is no evidence either way
-    said = replicates(row["rule"], row["value"], row["noise"], found) if seeds > 1 else UNTOLD
-    if row["measure"] == "accuracy":
-        low, high = max(low, 0.0), min(high, 1.0)
-    passes = float((trials["samples"] / trials["examples"]).mean())
-    ends = {"estimate": estimate, "low": low, "high": high, "passes": passes}
-    return ends | {"seeds": seeds, "verdict": said}
+    """`beside_published`, each number in the trials of its study; none where that was not run."""
+    parts = []
+    for name in STUDIES:
+        study = load(name)
+        tables = (study.outcomes, study.results.history) if study else (pd.DataFrame(),) * 2
+        own = published()["measure"].map(study_of).eq(name)
+        parts.append(beside_published(published()[own], *tables))
+    return pd.concat(parts).sort_index()
 
 
 def study_of(measure: str) -> str:

@@ -16,10 +16,17 @@ from pages import evidence_of, page, words
 from benchmark import figures
 from benchmark.records import Study
 from benchmark.results import Results
+from benchmark.statistics.published import (
+    MEASURES,
+    NOT_RUN,
+    edge_end,
+    edge_rise,
+    in_setting,
+    solved,
+)
 from benchmark.statistics.replication import DIFFERS, REPRODUCED, UNTOLD
 from report import evidence, published
 from report.evidence import Evidence
-from report.published import NOT_RUN, chosen
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = published.published()
@@ -44,7 +51,7 @@ PLANNED = {name: planned(name) for name in published.STUDIES}
 @pytest.mark.parametrize("number", NUMBERS["name"])
 def test_every_number_is_measured_at_the_scale_paper_on_five_seeds(number: str) -> None:
     (row,) = (row for _, row in NUMBERS.iterrows() if row["name"] == number)
-    trials = chosen(PLANNED[published.study_of(row["measure"])], row)
+    trials = in_setting(PLANNED[published.study_of(row["measure"])], row)
     assert trials["seed"].nunique() >= 5
     varied = {"gap": "batch_size", "solved": "clipping"}.get(row["measure"])
     assert varied is None or trials[varied].nunique() == 2
@@ -57,7 +64,7 @@ def test_every_source_is_in_the_bibliography_and_every_rule_is_known() -> None:
     text = (ROOT / "report" / "references.bib").read_text(encoding="utf-8")
     assert [key for key in NUMBERS["source"].unique() if f"{{{key}," not in text] == []
     assert set(NUMBERS["rule"]) == {"near", "factor", "more"}
-    assert set(NUMBERS["measure"]) == set(published.MEASURES)
+    assert set(NUMBERS["measure"]) == set(MEASURES)
     assert NUMBERS["url"].str.startswith("https://").all()
     assert NUMBERS["name"].is_unique
 
@@ -74,7 +81,7 @@ def test_clipping_is_paired_by_seed() -> None:
             "target_accuracy": 0.99,
         }
     )
-    assert published.solved(trials, pd.DataFrame(), NUMBERS.iloc[0])[0] == pytest.approx(0.5)
+    assert solved(trials, pd.DataFrame(), NUMBERS.iloc[0])[0] == pytest.approx(0.5)
 
 
 def test_sharpness_is_held_against_two_over_the_rate() -> None:
@@ -88,10 +95,10 @@ def test_sharpness_is_held_against_two_over_the_rate() -> None:
         }
     )
     row = NUMBERS.iloc[0]
-    assert published.edge_end(trials, history, row)[0] == pytest.approx((1.0 + 1.1 + 1.2) / 3)
+    assert edge_end(trials, history, row)[0] == pytest.approx((1.0 + 1.1 + 1.2) / 3)
     # at the smallest rate; the third begins above the edge, and falls
-    assert published.edge_rise(trials, history, row)[0] == pytest.approx(0.8)
-    assert math.isnan(published.edge_rise(trials[:0], history, row)[0])
+    assert edge_rise(trials, history, row)[0] == pytest.approx(0.8)
+    assert math.isnan(edge_rise(trials[:0], history, row)[0])
 
 
 # the page
@@ -155,7 +162,7 @@ def as_published(row: dict) -> float:
         return 1.0 if row["clipping"] != "none" or row["learning_rate"] < 0.05 else 0.25
     trial = pd.DataFrame([row | {"steps": row["updates"] or 0}])
     here = NUMBERS[NUMBERS["measure"] == "accuracy"]
-    return next((r["value"] + off for _, r in here.iterrows() if len(chosen(trial, r))), 0.5)
+    return next((r["value"] + off for _, r in here.iterrows() if len(in_setting(trial, r))), 0.5)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
 from benchmark.results import Results, write
 from benchmark.schema import frame
+from benchmark.statistics.targets import rule_holds
 from report import (
     advice,
     batch_updates,
@@ -508,8 +509,8 @@ def test_a_rule_for_the_rate_is_good_up_to_the_first_size_at_which_it_is_not() -
             "linear_good": [True, False, True],
         }
     )
-    assert batch_updates.holds(rows, "root")["last"] == 32
-    assert batch_updates.holds(rows, "linear") == {"last": 8, "first": 16}
+    assert rule_holds(rows, "root")["last"] == 32
+    assert rule_holds(rows, "linear") == {"last": 8, "first": 16}
 
 
 def test_small_batches_repeat_no_trial_under_another_name() -> None:

@@ -69,6 +69,7 @@ from benchmark.statistics.ranking import (
     tied_with_best,
     with_ranks,
 )
+from benchmark.statistics.published import beside_published
 from benchmark.statistics.rates import (
     best_per_arm,
     choices_of_single_seeds,
@@ -104,7 +105,13 @@ from benchmark.statistics.seeds import (
 from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
 from benchmark.statistics.spans import decades_gained, rate_spans
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
-from benchmark.statistics.targets import critical_size, scaled_rates, trade
+from benchmark.statistics.targets import (
+    critical_size,
+    rules_for_rate,
+    scaled_rates,
+    trade,
+    where_larger_batches_pay,
+)
 
 __all__ = [
     "CONFIDENCE",
@@ -116,6 +123,7 @@ __all__ = [
     "at_own_and_same_rates",
     "at_spike_level",
     "at_the_edge",
+    "beside_published",
     "best_per_arm",
     "best_products",
     "best_so_far",
@@ -180,6 +188,7 @@ __all__ = [
     "rate_spans",
     "replicates",
     "resample",
+    "rules_for_rate",
     "scaled_rates",
     "share",
     "sharpness_over_edge",
@@ -200,6 +209,7 @@ __all__ = [
     "unanimous",
     "usable_decades",
     "varying",
+    "where_larger_batches_pay",
     "with_edges",
     "with_ranks",
 ]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.noise import noise_quartiles
+from benchmark.statistics.rates import stable_range
 from benchmark.statistics.resampling import resample
 from benchmark.statistics.seeds import CONFIDENCE
 
@@ -167,3 +169,56 @@ def scaled_rates(ranges: pd.DataFrame) -> pd.DataFrame:
         good = (rate >= rows["low_rate"] * 0.999) & (rate <= rows["high_rate"] * 1.001)
         rows = rows.assign(**{name: rate, f"{name}_good": good})
     return rows
+
+
+def rules_for_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """`scaled_rates` of the `stable_range` of every batch size, in each group of ``by``.
+
+    ``frame`` has the `outcomes` of trials over batch sizes and rates, at equal examples.
+    """
+    ranges = stable_range(frame, [*by, "batch_size"])
+    groups = ranges.groupby(list(by), sort=False, dropna=False)
+    return pd.concat([scaled_rates(rows) for _, rows in groups])
+
+
+def rule_holds(rules: pd.DataFrame, rule: str) -> dict[str, float]:
+    """Up to which batch size a ``rule`` (linear, root) is good: ``last``, and the ``first`` not.
+
+    Both are batch sizes of ``rules``, rows of `scaled_rates`; ``first`` is NaN where the rule is
+    good at every size.
+
+    >>> rules = pd.DataFrame({"batch_size": [8, 16, 32], "root_good": [True, True, False]})
+    >>> rule_holds(rules, "root")
+    {'last': 16.0, 'first': 32.0}
+    """
+    first = rules.loc[~rules[f"{rule}_good"], "batch_size"].min()
+    good = rules["batch_size"][~(rules["batch_size"] >= first)]
+    return {"last": float(good.max()), "first": float(first)}
+
+
+def where_larger_batches_pay(
+    frame: pd.DataFrame, history: pd.DataFrame, by: Sequence[str]
+) -> pd.DataFrame:
+    """Columns ``by``, ``critical``, ``low``, ``high``, ``below``, ``beyond`` and ``noise``.
+
+    The `critical_size` with its interval; by what a doubling of the batch size divides the updates
+    to the target, up to that size and beyond it (`saved_per_doubling`, NaN without any); and what
+    is to predict it: the `noise_quartiles` (``noise``, ``noise_low``, ``noise_high``) over the
+    checkpoints up to the target, at the rate of each size that gets there soonest. ``frame`` and
+    ``history`` are those of trials over batch sizes and rates, at equal examples.
+    """
+    costs, by = trade(frame, by), list(by)
+    chosen = frame.merge(costs[[*by, "batch_size", "learning_rate"]])
+    rows = history[["trial", "samples", "noise_scale"]].merge(
+        chosen[["trial", *by, "samples_to_target"]], on="trial"
+    )
+    rows = rows[rows["samples"] <= rows["samples_to_target"].astype(float)]
+    found = critical_size(frame, by).rename(columns={"estimate": "critical"})
+    savings = []
+    for row in found.to_dict("records"):
+        sizes = costs[(costs[by] == pd.Series(row)[by]).all(axis=1)]
+        small = sizes["batch_size"] <= row["critical"]
+        parts = sizes[small], pd.concat([sizes[small].tail(1), sizes[~small]])
+        savings.append([saved_per_doubling(part) for part in parts])
+    found[["below", "beyond"]] = np.reshape(savings, (-1, 2))
+    return found.merge(noise_quartiles(rows, by), on=by, how="left")

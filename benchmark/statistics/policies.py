@@ -1,0 +1,141 @@
+"""Policies that change the batch during training, beside fixed sizes and rates that decay.
+
+A batch that grows is to do what a rate that decays does (Smith et al. 2018, 1711.00489), so that a
+policy has two rivals: the best fixed size at a constant rate, and a fixed size whose rate decays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.pairing import paired_comparison
+from benchmark.statistics.rates import best_per_arm, with_edges
+from benchmark.statistics.targets import costs_to_target
+
+FIXED, CONSTANT = "fixed", "constant"
+UNCHANGING = (FIXED, "full", "accumulate")
+"""Policies under which the size of an update does not change."""
+DECAY = " decay"
+"""Behind the name of a schedule in that of a fixed size whose rate decays."""
+CHOSEN = [
+    *("learning_rate", "batch_size", "learning_rate_scaling", "batch_policy_parameter"),
+    *("epochs", "updates"),
+]
+"""What validation chooses for each policy."""
+
+
+def beside_policies(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows on the shares of the training set on which policies that change the batch were run.
+
+    A fixed size whose rate decays is a policy of its own, named by its schedule.
+
+    >>> frame = pd.DataFrame({"batch_policy": ["doubling", "fixed"], "train_fraction": 1.0})
+    >>> beside_policies(frame.assign(schedule=["constant", "step"]))["batch_policy"].tolist()
+    ['doubling', 'step decay']
+    """
+    changing = frame.loc[~frame["batch_policy"].isin(UNCHANGING), "train_fraction"]
+    here = frame[frame["train_fraction"].isin(changing.unique())]
+    decays = here["batch_policy"].eq(FIXED) & here["schedule"].ne(CONSTANT)
+    return here.assign(batch_policy=here["batch_policy"].where(~decays, here["schedule"] + DECAY))
+
+
+def best_policies(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """The rows of `beside_policies` at the settings that validation chooses for each policy.
+
+    Rate, first size, rule by which the rate follows, the policy's number and the budget.
+    """
+    # settings that some trials do not have
+    missing = ("batch_policy_parameter", "epochs", "updates")
+    filled = frame.assign(**{column: frame[column].fillna(-1.0) for column in missing})
+    return best_per_arm(filled, [*by, "batch_policy"], CHOSEN)
+
+
+def decaying(best: pd.DataFrame) -> list[str]:
+    """The policies of `best_policies` whose size is fixed and whose rate decays."""
+    names = best["batch_policy"].drop_duplicates()
+    return list(names[names.str.endswith(DECAY)])
+
+
+def changing(best: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `best_policies` whose policy changes the batch."""
+    return best[~best["batch_policy"].isin([*UNCHANGING, *decaying(best)])]
+
+
+def against_fixed_size(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """`paired_comparison` of each policy with the best fixed size at a constant rate.
+
+    ``best`` are the rows of `best_policies`.
+    """
+    return _paired(best, FIXED, by)
+
+
+def against_decay(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """`paired_comparison` of each policy that changes the batch with a fixed size that decays.
+
+    Validation chooses among the schedules, too, and the chosen one is the ``baseline``. ``best``
+    are the rows of `best_policies`.
+    """
+    rivals = best[best["batch_policy"].isin(decaying(best))]
+    rival = best_per_arm(rivals, by, ["batch_policy"])
+    found = _paired(pd.concat([changing(best), rival.assign(batch_policy=DECAY)]), DECAY, by)
+    names = rival.groupby(list(by))["batch_policy"].first().rename("baseline").reset_index()
+    named = found[list(by)].merge(names, on=list(by), how="left")
+    return found.assign(baseline=named["baseline"].to_numpy())
+
+
+def _paired(rows: pd.DataFrame, baseline: str, by: Sequence[str]) -> pd.DataFrame:
+    ignore = [*CHOSEN, "schedule", "arm"]
+    return paired_comparison(rows, "batch_policy", baseline, by=by, ignore=ignore)
+
+
+def policy_costs(
+    best: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str] = ("model",)
+) -> pd.DataFrame:
+    """What each policy of `best_policies` chose, its accuracy, and what it cost to the target.
+
+    Columns ``by``, ``batch_policy``, ``learning_rate`` with its ``edge`` among the rates ``tried``
+    (`with_edges`), ``batch_size`` (the first) and ``learning_rate_scaling``; ``accuracy``, the mean
+    test accuracy; ``reached``, the share of trials that reach the target; and the medians of
+    ``steps`` and ``samples`` up to there, infinite where most do not.
+    """
+    rows = with_edges(costs_to_target(best), tried, [*by, "batch_policy", "batch_size"])
+    rows = rows.assign(reached=np.isfinite(rows["samples"]))
+    firsts = ["learning_rate", "edge", "batch_size", "learning_rate_scaling"]
+    groups = rows.groupby([*by, "batch_policy"], sort=False)
+    found = groups.agg(
+        dict.fromkeys(firsts, "first")
+        | dict.fromkeys(["accuracy", "reached"], "mean")
+        | dict.fromkeys(["steps", "samples"], "median")
+    )
+    return found.reset_index()
+
+
+def scaling_rules(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """Columns ``learning_rate_scaling``, ``accuracy``, ``exploded``: how the rate should follow.
+
+    Means over the policies that change the batch, each at the rate that validation chooses for it.
+    ``frame`` has the `outcomes` of trials.
+    """
+    rows = frame[~frame["batch_policy"].isin(UNCHANGING)]
+    best = best_per_arm(rows, [*by, "batch_policy", "learning_rate_scaling"])
+    groups = best.groupby("learning_rate_scaling", sort=False)
+    return groups[["accuracy", "exploded"]].mean().reset_index()
+
+
+def sizes_over_training(
+    best: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
+) -> pd.DataFrame:
+    """``history`` of the policies of `best_policies` that change the batch, with ``share``.
+
+    That is the share of its examples that a trial has seen, with the columns ``by`` and
+    ``batch_policy``; the start and the last hundredth are left out, where what is left of the
+    budget decides the size and not the policy.
+    """
+    rows = history.merge(changing(best)[["trial", *by, "batch_policy"]], on="trial")
+    rows = rows[rows["step"] > 0]
+    budget = rows.groupby("trial")["samples"].transform("max").astype(float)
+    rows = rows.assign(share=rows["samples"] / budget)
+    return rows[rows["share"] < 0.99]
