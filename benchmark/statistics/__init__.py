@@ -102,8 +102,9 @@ from benchmark.statistics.seeds import (
     smallest_detectable,
     unanimous,
 )
+from benchmark.statistics.selection import differing_in, where
 from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
-from benchmark.statistics.spans import decades_gained, rate_spans
+from benchmark.statistics.spans import decades_gained, rate_spans, told_apart
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
 from benchmark.statistics.targets import (
     critical_size,
@@ -142,6 +143,7 @@ __all__ = [
     "cross_fitted",
     "decades_gained",
     "depth_growth",
+    "differing_in",
     "equal_products",
     "expected_best",
     "expected_best_curve",
@@ -205,10 +207,12 @@ __all__ = [
     "threshold_products",
     "tied_ranks",
     "tied_with_best",
+    "told_apart",
     "trade",
     "unanimous",
     "usable_decades",
     "varying",
+    "where",
     "where_larger_batches_pay",
     "with_edges",
     "with_ranks",

@@ -52,7 +52,7 @@ def accuracy(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> End
     return over(trials["accuracy"], trials["seed"])
 
 
-def over(values: pd.Series, seeds: pd.Series | pd.Index) -> Ends:
+def over(values: pd.Series, seeds: pd.Series | np.ndarray) -> Ends:
     """Mean of ``values`` with its interval over seeds; NaN of none."""
     return over_seeds(values.to_numpy(), seeds) if len(values) else NOTHING
 
@@ -74,11 +74,11 @@ def solved(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:
 
 def _paired(
     trials: pd.DataFrame, treated: pd.Series, values: pd.Series
-) -> tuple[pd.Series, pd.Index]:
+) -> tuple[pd.Series, np.ndarray]:
     """Mean differences of the ``treated`` from the others, and the seeds that have both."""
     sides = values.groupby([trials["seed"], treated]).mean().unstack()
     both = sides.reindex(columns=[True, False]).dropna()
-    return both[True] - both[False], both.index
+    return both[True] - both[False], both.index.to_numpy()
 
 
 def noise_start(trials: pd.DataFrame, history: pd.DataFrame, row: pd.Series) -> Ends:

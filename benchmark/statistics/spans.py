@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,3 +103,49 @@ def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
     rates = level.columns.to_numpy(dtype=float)
     wide, narrow = (usable_decades(side.to_numpy(), rates) for side in (level, baseline))
     return wide - narrow
+
+
+def told_apart(spans: pd.DataFrame, factor: str, baseline: object) -> dict[str, Any] | None:
+    """What the intervals of `rate_spans` tell apart from the row at the ``baseline`` of ``factor``.
+
+    ``base``, that row; ``calmer`` and ``wider``, the rows whose sensitivity is surely lower and
+    whose range is surely wider, the furthest first; ``least``, those of ``calmer`` whose interval
+    overlaps that of the lowest; ``calmest`` and ``widest``, the rows with the lowest sensitivity
+    and the widest range, sure or not; ``others``, how many there are besides the baseline. None
+    without a baseline or without another. ``spans`` has one row a level.
+
+    >>> ends = {"sensitivity_low": [0.9, 0.1], "sensitivity_high": [1.1, 0.3]}
+    >>> ends |= {"decades_low": [0.5, 0.5], "decades_high": [1.5, 2.5]}
+    >>> spans = pd.DataFrame({"clipping": ["none", "value"], "sensitivity": [1.0, 0.2], **ends})
+    >>> found = told_apart(spans.assign(decades=[1.0, 1.5]), "clipping", "none")
+    >>> found["calmer"]["clipping"].tolist(), found["wider"]["clipping"].tolist()
+    (['value'], [])
+    """
+    at_baseline = spans[factor] == baseline
+    if at_baseline.all() or not at_baseline.any():
+        return None
+    base = spans[at_baseline].iloc[0]
+    by_sensitivity = spans[~at_baseline].sort_values("sensitivity", kind="stable")
+    by_width = spans[~at_baseline].sort_values("decades", kind="stable")
+    calmer = by_sensitivity[by_sensitivity["sensitivity_high"] < base["sensitivity_low"]]
+    lowest = calmer["sensitivity_high"].iloc[:1].max()
+    descending = spans[~at_baseline].sort_values("decades", ascending=False, kind="stable")
+    return {
+        "base": base,
+        "others": len(by_width),
+        "calmer": calmer,
+        "least": calmer[calmer["sensitivity_low"] <= lowest],
+        "wider": descending[descending["decades_low"] > base["decades_high"]],
+        "calmest": by_sensitivity.iloc[0],
+        "widest": by_width.iloc[-1],
+    }
+
+
+def of_one_spacing(spans: pd.DataFrame) -> pd.Series:
+    """Whether an interval of the decades of `rate_spans` is one spacing of the rates wide.
+
+    The seeds then agree on a range whose ends are known no better than that.
+    """
+    ends = (spans["decades"] - spans["decades_low"], spans["decades_high"] - spans["decades"])
+    least = [np.isclose(end, spans["spacing"]) for end in ends]
+    return pd.Series(least[0] | least[1], spans.index)

@@ -1,0 +1,32 @@
+"""Choosing the trials of a comparison by their levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+
+def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
+    """The rows that have these levels, by column: a value each, or a list of values.
+
+    >>> where(pd.DataFrame({"a": [1, 2, 3], "b": [*"xxy"]}), a=[2, 3], b="x")
+       a  b
+    1  2  x
+    """
+    for column, level in levels.items():
+        wanted = level if isinstance(level, list) else [level]
+        frame = frame[frame[column].isin(wanted)]
+    return frame
+
+
+def differing_in(frame: pd.DataFrame, factor: str, baselines: Mapping[str, object]) -> pd.DataFrame:
+    """The rows in which every other factor of ``baselines`` is at its own.
+
+    So they differ in ``factor`` alone, as far as these factors go.
+
+    >>> frame = pd.DataFrame({"clipping": ["none", "value", "value"], "schedule": [*"ccs"]})
+    >>> differing_in(frame, "clipping", {"clipping": "none", "schedule": "c"})["clipping"].tolist()
+    ['none', 'value']
+    """
+    return where(frame, **{c: level for c, level in baselines.items() if c != factor})
