@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT
 from benchmark.statistics import detection
-from benchmark.statistics.rivals import rival_scores, tuned
+from benchmark.statistics.rivals import rival_scores, scores_by_wait, tuned
 
 STUDY, STEPS, TABLE = "detectors", "labelled_steps", "alarms"
 OURS = "unhealed"
@@ -58,23 +58,6 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=list(detection.OUTCOMES), fill_value=0).reset_index()
 
 
-def by_wait(found: pd.DataFrame) -> pd.DataFrame:
-    """The rule of ``diagnose`` by how long it waits, its share chosen for each wait.
-
-    Of the table ``alarms``: the scores on the trials to report on, with ``rule`` and ``wait``.
-    """
-    tried = found[found["detector"].str.startswith(f"{OURS} ")]
-    groups = {group: part for group, part in tried.groupby("group") if len(part)}
-    if not {"choosing", "reporting"} <= set(groups):
-        return pd.DataFrame()
-    chosen = detection.scores(groups["choosing"]).sort_values(
-        "separation", ascending=False, kind="stable"
-    )
-    chosen = chosen.assign(wait=chosen["detector"].str.split(" ").str[1].astype(int), rule=OURS)
-    chosen = chosen.drop_duplicates("wait")[["detector", "rule", "wait"]]
-    return chosen.merge(detection.scores(groups["reporting"]), on="detector")
-
-
 def rivals(steps: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rivals as tuned, and the separation of every rule by how long it waits.
 
@@ -83,7 +66,7 @@ def rivals(steps: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     """
     scored = rival_scores(steps)
     best = tuned(scored).sort_values("separation", ascending=False, kind="stable")
-    curves = pd.concat([by_wait(found), tuned(scored, ["rule", "wait"])])
+    curves = pd.concat([scores_by_wait(found, OURS), tuned(scored, ["rule", "wait"])])
     curves = curves.assign(estimate=curves["separation"], low=np.nan, high=np.nan)
     columns = ["rule", "wait", "estimate", "low", "high"]
     return best, curves[columns].assign(group="trials to report on")

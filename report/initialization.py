@@ -7,9 +7,10 @@ import functools
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import depth_growth, theoretical_growth
-from benchmark.statistics.depth import norm_profiles
-from report.evidence import Evidence, where
+from benchmark.statistics import theoretical_growth
+from benchmark.statistics.depth import growth_beside_theory, norm_profiles, theory_over_gains
+from benchmark.statistics.selection import differing_in, where
+from report.evidence import Evidence
 
 GROUPS = ["model", "normalization", "initialization", "init_gain", "width", "depth"]
 PADDED = "cnn_deep"
@@ -20,11 +21,8 @@ BASELINES = {"normalization": "none", "initialization": "he"}
 
 @functools.lru_cache(8)
 def growths(study: Evidence) -> pd.DataFrame:
-    """Growth rate of every group of draws, with the columns ``theory`` and ``ratio``."""
-    rows = depth_growth(study.results.layers, study.results.trials, GROUPS)
-    cells = zip(rows["normalization"], rows["init_gain"], rows["initialization"], strict=True)
-    rows["theory"] = [theoretical_growth(*cell) for cell in cells]
-    return rows.assign(ratio=rows["growth"] / rows["theory"])
+    """`growth_beside_theory` of every group of draws."""
+    return growth_beside_theory(study.results.layers, study.results.trials, GROUPS)
 
 
 def deepest(rows: pd.DataFrame) -> pd.DataFrame:
@@ -47,19 +45,12 @@ def furthest(rows: pd.DataFrame) -> float:
 
 def by_factor(study: Evidence, factor: str) -> pd.DataFrame:
     """Growth rates of the deepest networks that differ in ``factor`` alone, and in the gain."""
-    others = {c: level for c, level in BASELINES.items() if c != factor}
-    return deepest(where(growths(study), **others)).dropna(subset=["growth"])
+    return deepest(differing_in(growths(study), factor, BASELINES)).dropna(subset=["growth"])
 
 
 def lines(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Theory for the levels of ``factor`` over the gains of ``rows``."""
-    gains = np.geomspace(rows["init_gain"].min(), rows["init_gain"].max(), 30)
-    grid = [(level, gain) for level in rows[factor].unique() for gain in gains]
-    expected = [
-        theoretical_growth(**(BASELINES | {factor: level}), gain=gain) for level, gain in grid
-    ]
-    found = pd.DataFrame(grid, columns=[factor, "init_gain"])
-    return found.assign(growth=expected).dropna()
+    return theory_over_gains(rows["init_gain"], factor, rows[factor].unique())
 
 
 def by_gain(study: Evidence) -> pd.DataFrame:

@@ -5,40 +5,22 @@ from __future__ import annotations
 import functools
 import math
 
-import numpy as np
 import pandas as pd
 
 from benchmark.statistics import best_per_arm, paired_comparison
-from benchmark.statistics.pairing import SIGNIFICANT
+from benchmark.statistics.pairing import verdicts
 from benchmark.statistics.rates import with_edges
+from benchmark.statistics.selection import without_repeats
 from report.evidence import Evidence, by_budget
 
 UPDATES = " at equal updates"
 ARM = ["model", "normalization", "batch_size"]
 
 
-def distinct(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without those that repeat others: by the budget, and by ghost batches.
-
-    At one batch size equal examples are equal updates: such trials count as those at equal
-    examples. Ghost batch normalization is batch normalization where a batch is one ghost: its rows
-    at the sizes at which every one has the accuracy of the other are left out.
-    """
-    key = ["dataset", "model", "batch_size", "learning_rate", "seed", "normalization"]
-    ordered = frame.sort_values("updates", na_position="first", kind="stable")
-    once = ordered.drop_duplicates([*key, "steps", "samples"]).sort_index()
-    ghosts, whole = (once[once["normalization"] == n] for n in ("ghost_batch", "batch"))
-    same = [*key[:-1], "epochs", "updates"]
-    pairs = ghosts.reset_index().merge(whole[[*same, "accuracy"]], on=same, suffixes=("", "_batch"))
-    pairs = pairs.assign(same=pairs["accuracy"] == pairs["accuracy_batch"])
-    groups = pairs.groupby(["dataset", "model", "batch_size"])["same"]
-    return once.drop(index=pairs.loc[groups.transform("all"), "index"])
-
-
 @functools.lru_cache(8)
 def at_best_rate(study: Evidence) -> pd.DataFrame:
     """Every network, normalization and batch size at the rate that validation chooses for it."""
-    kept = distinct(study.outcomes).index
+    kept = without_repeats(study.outcomes).index
     best = best_per_arm(by_budget(study.outcomes).loc[kept], ARM)
     # the budgets of a network beside each other
     return best.sort_values("model", ascending=False, kind="stable")
@@ -54,14 +36,11 @@ def against_none(study: Evidence) -> pd.DataFrame:
     """Each normalization against none at every batch size, paired by seed, at the best rates.
 
     The columns of `paired_comparison`, with ``model`` and ``batch_size``; corrected for the
-    normalizations that are compared at that size. ``verdict`` is ``better`` or ``worse`` where the
-    interval and the corrected test say so, else empty.
+    normalizations that are compared at that size, and with its ``verdict``.
     """
     best, by = at_best_rate(study).sort_values("batch_size", kind="stable"), ["model", "batch_size"]
     rows = paired_comparison(best, "normalization", "none", by=by, ignore=["learning_rate"])
-    sure = rows["p_holm"] < SIGNIFICANT
-    better, worse = sure & (rows["low"] > 0), sure & (rows["high"] < 0)
-    return rows.assign(verdict=np.select([better, worse], ["better", "worse"], default=""))
+    return rows.assign(verdict=verdicts(rows))
 
 
 def examples_seen(study: Evidence) -> float:

@@ -25,6 +25,7 @@ from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
 from benchmark.results import Results, write
 from benchmark.schema import frame
+from benchmark.statistics.selection import without_repeats
 from benchmark.statistics.targets import rule_holds
 from report import (
     advice,
@@ -36,7 +37,6 @@ from report import (
     optimizers,
     rates,
     rendering,
-    small_batches,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -529,7 +529,7 @@ def test_small_batches_repeat_no_trial_under_another_name() -> None:
     rows["samples"] = rows["steps"] * rows["batch_size"]
     # two ghosts in a batch are another normalization
     rows.loc[rows["normalization"].eq("ghost_batch") & rows["batch_size"].eq(64), "accuracy"] = 0.6
-    found = small_batches.distinct(rows)
+    found = without_repeats(rows)
     none = found[found["normalization"] == "none"]
     assert none.groupby("batch_size").size().to_dict() == {4: 2, 32: 1, 64: 2}
     assert none.loc[none["batch_size"] == 32, "epochs"].tolist() == [1.0]

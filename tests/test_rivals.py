@@ -9,8 +9,15 @@ from test_detectors import random_run
 
 from benchmark.diagnosis.detectors import DETECTORS, first_alarm
 from benchmark.schema import ALARMS
-from benchmark.statistics.rivals import RULES, again, first, most, rival_scores, tuned
-from report import detectors
+from benchmark.statistics.rivals import (
+    RULES,
+    again,
+    first,
+    most,
+    rival_scores,
+    scores_by_wait,
+    tuned,
+)
 
 NAN = math.nan
 PUBLISHED = {"spike_level": 1.0, "norm_multiple": 10.0, "loss_spike": 7.0}
@@ -98,7 +105,7 @@ def test_the_rule_of_diagnose_is_chosen_for_each_wait():
         )
         for row in alarm(detector, group, fatal, stable)
     ]
-    found = detectors.by_wait(pd.DataFrame(rows))
+    found = scores_by_wait(pd.DataFrame(rows), "unhealed")
     assert found[["detector", "wait"]].values.tolist() == [
         ["unhealed 20 0.5", 20],
         ["unhealed 40 0.5", 40],

@@ -22,10 +22,12 @@ from benchmark.statistics.clipped import (
 )
 from benchmark.statistics.depth import (
     depth_growth,
+    growth_beside_theory,
     norm_profiles,
     theoretical_growth,
     theoretical_recurrent_growth,
     theoretical_residual_growth,
+    theory_over_gains,
 )
 from benchmark.statistics.explosions import (
     breaking_rate,
@@ -33,6 +35,7 @@ from benchmark.statistics.explosions import (
     least_exploding_rate,
     missed_by_nan_test,
 )
+from benchmark.statistics.growing import at_each_size, gains_of_size
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.multiples import (
     at_multiples,
@@ -61,7 +64,9 @@ from benchmark.statistics.pairing import (
     paired_ratio,
     probability_of_improvement,
     sign_flip,
+    verdicts,
 )
+from benchmark.statistics.published import beside_published
 from benchmark.statistics.ranking import (
     cross_chosen,
     mean_effects,
@@ -69,7 +74,6 @@ from benchmark.statistics.ranking import (
     tied_with_best,
     with_ranks,
 )
-from benchmark.statistics.published import beside_published
 from benchmark.statistics.rates import (
     best_per_arm,
     choices_of_single_seeds,
@@ -102,7 +106,7 @@ from benchmark.statistics.seeds import (
     smallest_detectable,
     unanimous,
 )
-from benchmark.statistics.selection import differing_in, where
+from benchmark.statistics.selection import differing_in, where, without_repeats
 from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
 from benchmark.statistics.spans import decades_gained, rate_spans, told_apart
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
@@ -120,6 +124,7 @@ __all__ = [
     "STRICTEST",
     "able",
     "against_reference",
+    "at_each_size",
     "at_multiples",
     "at_own_and_same_rates",
     "at_spike_level",
@@ -151,7 +156,9 @@ __all__ = [
     "explosion_onset",
     "explosions_by",
     "fanova",
+    "gains_of_size",
     "gradient_samples",
+    "growth_beside_theory",
     "holm",
     "idle",
     "idle_in",
@@ -203,6 +210,7 @@ __all__ = [
     "theoretical_growth",
     "theoretical_recurrent_growth",
     "theoretical_residual_growth",
+    "theory_over_gains",
     "threshold_cells",
     "threshold_products",
     "tied_ranks",
@@ -212,8 +220,10 @@ __all__ = [
     "unanimous",
     "usable_decades",
     "varying",
+    "verdicts",
     "where",
     "where_larger_batches_pay",
     "with_edges",
     "with_ranks",
+    "without_repeats",
 ]

@@ -136,3 +136,40 @@ def norm_profiles(
     means = groups.mean().pow(0.5).reset_index()
     last = means.sort_values("layer_index").groupby(by, sort=False)[list(kinds)].transform("last")
     return means.assign(**{kind: means[kind] / last[kind] for kind in kinds})
+
+
+def growth_beside_theory(
+    layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str]
+) -> pd.DataFrame:
+    """`depth_growth` with ``theory``, the `theoretical_growth` of each row, and their ``ratio``.
+
+    ``by`` has at least ``normalization``, ``initialization`` and ``init_gain``.
+    """
+    rows = depth_growth(layers, trials, by)
+    cells = zip(rows["normalization"], rows["init_gain"], rows["initialization"], strict=True)
+    rows["theory"] = [theoretical_growth(*cell) for cell in cells]
+    return rows.assign(ratio=rows["growth"] / rows["theory"])
+
+
+def theory_over_gains(
+    gains: pd.Series, factor: str, levels: Sequence[str], points: int = 30
+) -> pd.DataFrame:
+    """Columns ``factor``, ``init_gain``, ``growth``: theory as a line over the range of ``gains``.
+
+    For each of the ``levels`` of ``factor`` (``normalization`` or ``initialization``), the other at
+    none and He's; levels without a formula are left out.
+
+    >>> found = theory_over_gains(pd.Series([1.0, 2.0]), "initialization", ["he", "glorot"], 2)
+    >>> found["growth"].tolist()
+    [1.0, 4.0, 0.5, 2.0]
+    """
+    places = np.geomspace(gains.min(), gains.max(), points)
+    grid = pd.DataFrame(
+        [(level, gain) for level in levels for gain in places], columns=[factor, "init_gain"]
+    )
+    cells = {"normalization": "none", "initialization": "he"}
+    found = [
+        theoretical_growth(**(cells | {factor: level}), gain=gain)
+        for level, gain in grid.itertuples(index=False)
+    ]
+    return grid.assign(growth=found).dropna()

@@ -209,6 +209,21 @@ def paired_comparison(
     return out.assign(agree=apart == (out["p_holm"] < SIGNIFICANT))
 
 
+def verdicts(compared: pd.DataFrame) -> pd.Series:
+    """``better`` or ``worse`` where the interval and the corrected test both say so, else empty.
+
+    Of the rows of `paired_comparison`.
+
+    >>> ends = {"low": [0.1, 0.1, -0.2], "high": [0.2, 0.2, -0.1], "p_holm": [0.01, 0.2, 0.01]}
+    >>> verdicts(pd.DataFrame(ends)).tolist()
+    ['better', '', 'worse']
+    """
+    sure = compared["p_holm"] < SIGNIFICANT
+    better, worse = sure & (compared["low"] > 0), sure & (compared["high"] < 0)
+    found = np.select([better, worse], ["better", "worse"], default="")
+    return pd.Series(found, compared.index)
+
+
 def _in_each(
     by: Sequence[str],
     frame: pd.DataFrame,

@@ -151,3 +151,22 @@ def tuned(
     chosen = chosen.sort_values("separation", ascending=False, kind="stable")
     chosen = chosen.drop_duplicates(list(by))[keys]
     return chosen.merge(scored[scored["group"] == on], on=keys)
+
+
+def scores_by_wait(found: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """A rule of two numbers by how long it waits, its second number chosen for each wait.
+
+    ``found`` is the table ``alarms`` with detectors ``RULE WAIT NUMBER``: the number with the
+    largest separation on the trials of the group ``choosing`` is scored on those of ``reporting``.
+    Columns ``detector``, ``rule``, ``wait`` and those of `detection.scores`; empty where one of the
+    groups is.
+    """
+    tried = found[found["detector"].str.startswith(f"{rule} ")]
+    groups = {group: part for group, part in tried.groupby("group") if len(part)}
+    if not {"choosing", "reporting"} <= set(groups):
+        return pd.DataFrame()
+    chosen = scores(groups["choosing"])
+    chosen = chosen.sort_values("separation", ascending=False, kind="stable")
+    chosen = chosen.assign(wait=chosen["detector"].str.split(" ").str[1].astype(int), rule=rule)
+    chosen = chosen.drop_duplicates("wait")[["detector", "rule", "wait"]]
+    return chosen.merge(scores(groups["reporting"]), on="detector")
