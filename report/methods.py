@@ -1,4 +1,4 @@
-"""Strategies that the methods' tables do not know, and how much hangs on the level of a spike."""
+"""Strategies that the methods' tables do not know, and how much depends on the level of a spike."""
 
 from __future__ import annotations
 

@@ -106,6 +106,28 @@ def kept(study: Evidence) -> pd.DataFrame:
     return found.reset_index().sort_values("lost", kind="stable", ignore_index=True)
 
 
+def with_other_schedules(study: Evidence) -> pd.DataFrame:
+    """The most accurate optimizer at a constant rate against the others, whose rate changes.
+
+    The columns of `paired_comparison`, each ``level`` minus that optimizer, both at their best
+    rates, with the schedule and the guard that validation chooses for each; empty where none of the
+    others had a schedule.
+    """
+    rows = panels(study.relative)
+    shown = list(shared(study)["panel"].unique())
+    rows = where(rows[rows["times"] == 1], panel=shown)
+    ranks = ranked(study, bare(study.outcomes), ["optimizer"])
+    changing = rows[rows["schedule"] != "constant"]
+    if ranks.empty or changing.empty:
+        return pd.DataFrame()
+    first = ranks["optimizer"].iloc[0]
+    own = ["schedule", "clipping", "clipping_threshold"]
+    others = changing[changing["optimizer"] != first]
+    chosen = best_per_arm(others, ["panel", "optimizer"], own[:2])
+    both = pd.concat([where(bare(rows), optimizer=first), chosen])
+    return paired_comparison(both, "optimizer", first, ignore=["learning_rate", *own])
+
+
 def guards(study: Evidence) -> pd.DataFrame:
     """Each guard for each optimizer at the largest multiple, with ``panel`` and ``row``.
 

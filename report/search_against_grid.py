@@ -43,12 +43,12 @@ def progress(study: Evidence) -> pd.DataFrame:
 
 
 RESAMPLED = ("random", "quasi-random", "grid-random")
-"""Samplers whose trials do not hang on earlier ones, so that any order of them is as likely."""
+"""Samplers whose trials do not depend on earlier ones, so that any order of them is as likely."""
 GRID = "grid cells"
 
 
 def paths(study: Evidence) -> pd.DataFrame:
-    """`progress` of the samplers whose trials hang on earlier ones: one run each."""
+    """`progress` of the samplers whose trials depend on earlier ones: one run each."""
     rows = progress(study)
     return rows[~rows["arm"].isin(RESAMPLED)]
 
