@@ -56,13 +56,13 @@ def by_clipping(study: Evidence) -> pd.DataFrame:
 
 
 def missed(rows: pd.DataFrame) -> dict[str, float]:
-    """The share of the exploded ``rows`` that a test for NaN misses, with its interval."""
+    """The share of the diverged ``rows`` that a test for NaN misses, with its interval."""
     return share_of(rows["status"].ne("nonfinite"), rows["seed"])
 
 
-def near_best(source: Evidence) -> pd.DataFrame:
-    """Explosions without clipping and normalization, up to ten times the best rate."""
-    rows = where(placed(source), exploded=1, normalization="none")
+def lost_near_best(source: Evidence) -> pd.DataFrame:
+    """Trials that diverged without clipping and normalization, up to ten times the best rate."""
+    rows = where(placed(source), diverged=1, normalization="none")
     return rows[rows["band"].isin(list(BANDS)[:-1])]
 
 
@@ -84,21 +84,26 @@ def by_band(source: Evidence) -> pd.DataFrame:
 def missed_by_network() -> pd.DataFrame:
     """What a test for NaN misses without clipping and normalization, by study and network.
 
-    Columns ``study``, ``network``, ``band``, ``exploded`` and ``missed`` (how many) and ``said``,
-    both in words; a row for every band of each network that explodes in a study that was run.
+    Columns ``study``, ``network``, ``band``, ``diverged``, ``missed`` and ``healed`` (how many) and
+    ``said``, all three in words; a row for every band of each network that explodes in a study that
+    was run.
     """
+    counts = ["missed", "diverged", "healed"]
 
     def counted(rows: pd.DataFrame) -> pd.DataFrame:
         by = ["network", "band"]
-        found = missed_by_nan_test(rows.dropna(subset=["band"]), by)
-        found = found.set_index(by)[["exploded", "missed"]]
+        found = missed_by_nan_test(rows.dropna(subset=["band"]), by).set_index(by)[counts]
         every = pd.MultiIndex.from_product([found.index.unique("network"), IN_ORDER], names=by)
         return found.reindex(every, fill_value=0).reset_index()
 
     rows = _of_studies(STUDIES, counted)
-    counts = rows[["missed", "exploded"]].itertuples(index=False) if len(rows) else []
-    said = [f"{missed:,} of {exploded:,}" if exploded else DASH for missed, exploded in counts]
-    return rows.assign(said=said)
+    return rows.assign(said=[_missed(*row) for row in rows.get(counts, pd.DataFrame()).values])
+
+
+def _missed(missed: int, diverged: int, healed: int) -> str:
+    """``1 of 3, 2 healed``, or what there is of it."""
+    parts = [f"{missed:,} of {diverged:,}"] if diverged else []
+    return ", ".join(parts + ([f"{healed:,} healed"] if healed else [])) or DASH
 
 
 def by_schedule() -> pd.DataFrame:

@@ -43,13 +43,12 @@ def test_explosions_are_counted_group_by_group() -> None:
             "seed": [0, 1, 2, 3, 0, 1],
             "exploded": [1, 1, 1, 0, 1, 0],
             "first_bad_step": [2, 10, 11, math.nan, 50, math.nan],
-            "status": ["dead", "nonfinite", "recovered", "stable", "dead", "stable"],
             "learned": [0, 0, 1, 1, 0, 1],
         }
     )
     mlp, cnn = explosions_by(frame, ["model"]).to_dict("records")
     assert (mlp["trials"], mlp["exploded"], cnn["trials"], cnn["exploded"]) == (4, 3, 2, 1)
-    assert (mlp["early"], mlp["missed"], mlp["learned"]) == pytest.approx((2 / 3, 2 / 3, 1 / 3))
+    assert (mlp["early"], mlp["learned"]) == pytest.approx((2 / 3, 1 / 3))
     assert (mlp["began"], cnn["began"]) == (10, 50)
     assert (mlp["share"], cnn["share"]) == (0.75, 0.25)
     assert explosions_by(frame, ["model"], early=11)["early"].tolist() == [1, 0]
@@ -57,5 +56,5 @@ def test_explosions_are_counted_group_by_group() -> None:
 
 def test_a_group_without_a_name_is_a_group() -> None:
     frame = pd.DataFrame({"band": [None, "x"], "exploded": 1, "first_bad_step": 2, "seed": [0, 1]})
-    found = explosions_by(frame.assign(status="dead", learned=0.0), ["band"])
+    found = explosions_by(frame.assign(learned=0.0), ["band"])
     assert found["share"].tolist() == [0.5, 0.5]

@@ -317,19 +317,25 @@ def test_norms_by_layer_are_root_mean_squares_over_the_last_hidden_one():
     assert found["backprop_norm"].tolist() == pytest.approx([math.sqrt(50), 1.0])
 
 
-def test_explosions_that_a_test_for_nan_misses_are_counted():
+def test_losses_that_a_test_for_nan_misses_are_counted_and_healed_ones_apart():
     rows = pd.DataFrame(
         {
-            "clipping": ["none"] * 4 + ["value"],
-            "status": ["dead", "nonfinite", "nonfinite", "stable", "stable"],
-            "exploded": [1, 1, 1, 0, 0],
-            "seed": [0, 0, 1, 1, 0],
+            "clipping": ["none"] * 4 + ["value", "adagc"],
+            "status": ["dead", "nonfinite", "nonfinite", "recovered", "stable", "recovered"],
+            "seed": [0, 0, 1, 1, 0, 0],
         }
     )
-    (row,) = missed_by_nan_test(rows, ["clipping"]).to_dict("records")
-    assert (row["clipping"], row["missed"], row["exploded"], row["trials"]) == ("none", 1, 3, 4)
-    assert row["share"] == pytest.approx(1 / 3)
-    assert 0 <= row["low"] < row["share"] < row["high"] <= 1
+    rows = rows.assign(
+        exploded=rows["status"].ne("stable").astype(int),
+        diverged=rows["status"].isin(["dead", "nonfinite"]).astype(int),
+    )
+    adagc, none = missed_by_nan_test(rows, ["clipping"]).to_dict("records")
+    counts = ["clipping", "missed", "diverged", "healed", "trials"]
+    assert [none[c] for c in counts] == ["none", 1, 3, 1, 4]
+    assert none["share"] == pytest.approx(1 / 3)
+    assert 0 <= none["low"] < none["share"] < none["high"] <= 1
+    assert [adagc[c] for c in counts] == ["adagc", 0, 0, 1, 1]
+    assert math.isnan(adagc["share"])
 
 
 def test_the_least_rate_at_which_half_explode():

@@ -60,23 +60,20 @@ def explosions_by(frame: pd.DataFrame, by: Sequence[str], early: int = EARLY) ->
 
     Columns ``by``; ``trials`` and ``exploded``, how many of the group; ``share`` of all explosions
     of the ``frame``; ``early``, the share that began by that step, with its 95% interval over seeds
-    ``low`` and ``high``; ``began``, the median first bad step; ``missed``, the share that ended in
-    finite numbers, which a test for NaN misses; and ``learned``, the share that learned all the
-    same. ``frame`` has the form that `outcomes` gives.
+    ``low`` and ``high``; ``began``, the median first bad step; and ``learned``, the share that
+    learned all the same. ``frame`` has the form that `outcomes` gives.
 
     >>> frame = pd.DataFrame({"model": "mlp", "exploded": [1, 1, 0], "seed": range(3)})
     >>> frame = frame.assign(first_bad_step=[2, 40, None], learned=[0, 0, 1])
-    >>> frame["status"] = ["nonfinite", "dead", "stable"]
-    >>> explosions_by(frame, ["model"])[["trials", "exploded", "early", "missed"]].values.tolist()
-    [[3.0, 2.0, 0.5, 0.5]]
+    >>> explosions_by(frame, ["model"])[["trials", "exploded", "early"]].values.tolist()
+    [[3.0, 2.0, 0.5]]
     """
     bad = frame[frame["exploded"] == 1]
-    bad = bad.assign(early=bad["first_bad_step"] <= early, missed=bad["status"].ne("nonfinite"))
+    bad = bad.assign(early=bad["first_bad_step"] <= early)
     found = interval(bad, "early", by, statistic=mean)
     found = found.rename(columns={"estimate": "early", "trials": "exploded"})
     groups = bad.groupby(list(by), dropna=False)
-    ended = groups[["missed", "learned"]].mean()
-    ended = ended.assign(began=groups["first_bad_step"].median())
+    ended = groups.agg(learned=("learned", "mean"), began=("first_bad_step", "median"))
     trials = frame.groupby(list(by), dropna=False).size().rename("trials")
     for more in (ended, trials):
         found = found.merge(more.reset_index(), on=list(by))

@@ -70,25 +70,34 @@ def broken_beside(
 
 
 def missed_by_nan_test(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Columns ``by``, ``exploded``, ``share``, ``low``, ``high``, ``missed``, ``trials``.
+    """By group ``trials``, ``healed``, ``diverged``, ``missed``, ``share``, ``low`` and ``high``.
 
-    Of how many of the group's ``trials`` explode, how many of these end in finite numbers, so that
-    a test for NaN and infinity would have ``missed`` them, and what ``share`` that is, with its 95%
-    interval over seeds. Groups without an explosion have no row.
+    How many of the group's ``trials`` diverge, how many of these end in finite numbers, so that a
+    test for NaN and infinity would have ``missed`` them, and what ``share`` that is, with its 95%
+    interval over seeds. A trial that ``healed`` (exploded, and learned all the same) is no loss,
+    and is rightly let through: it is counted apart. Groups without an explosion have no row; where
+    every explosion healed, the share is NaN.
 
     >>> frame = pd.DataFrame(
-    ...     {"model": "mlp", "status": ["dead", "nonfinite"], "exploded": 1, "seed": [0, 1]}
+    ...     {"model": "mlp", "status": ["dead", "nonfinite", "recovered"], "seed": [0, 1, 1]}
     ... )
-    >>> missed_by_nan_test(frame, ["model"])[["missed", "exploded", "share"]].values.tolist()
-    [[1.0, 2.0, 0.5]]
+    >>> frame = frame.assign(exploded=1, diverged=[1, 1, 0])
+    >>> missed_by_nan_test(frame, ["model"])[["missed", "diverged", "healed"]].values.tolist()
+    [[1, 2, 1]]
     """
     bad = frame[frame["exploded"] == 1]
-    bad = bad.assign(finite=bad["status"].ne("nonfinite"))
-    counts = {
-        "missed": bad.groupby(list(by))["finite"].sum(),
-        "trials": frame.groupby(list(by)).size(),
-    }
-    found = interval(bad, "finite", by, statistic=mean)
-    found = found.rename(columns={"estimate": "share", "trials": "exploded"})
-    joined = found.merge(pd.DataFrame(counts).reset_index(), on=list(by))
-    return joined.astype({"missed": int})
+    bad = bad.assign(healed=bad["diverged"].ne(1), finite=bad["status"].ne("nonfinite"))
+    lost = bad[~bad["healed"]]
+    groups = bad.groupby(list(by))
+    counts = pd.DataFrame(
+        {
+            "missed": (bad["finite"] & ~bad["healed"]).groupby([bad[c] for c in by]).sum(),
+            "healed": groups["healed"].sum(),
+            "trials": frame.groupby(list(by)).size(),
+        }
+    )
+    found = interval(lost, "finite", by, statistic=mean)
+    found = found.rename(columns={"estimate": "share", "trials": "diverged"})
+    joined = counts.loc[groups.size().index].reset_index().merge(found, on=list(by), how="left")
+    whole = ["diverged", "missed", "healed", "trials"]
+    return joined.fillna({"diverged": 0}).astype(dict.fromkeys(whole, int))
