@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import interval, mean, paired_comparison
+from benchmark.statistics import change_effects, interval, mean, single_changes
 from benchmark.status import FINISHED
 from report.claims.article import OWN, own
 from report.evidence import Evidence
@@ -16,11 +16,6 @@ SIZES = ("batch_size", "batch_policy")
 """Remedies that, in as many updates, see another number of examples."""
 POINT = 0.01
 """Test accuracy (0..1) from which a gain is named."""
-
-
-def differs(frame: pd.DataFrame) -> pd.DataFrame:
-    """For each remedy, whether a trial's level is another than the article's own."""
-    return pd.DataFrame({factor: frame[factor] != own for factor, own in OWN.items()})
 
 
 def endings(study: Evidence) -> pd.DataFrame:
@@ -41,15 +36,10 @@ def remedies(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     settings it sees in them, and ``alike``, whether the remedy leaves them as they are.
     """
     keys = ["model", "dataset", "updates"]
-    apart, parts = differs(study.outcomes), []
-    for factor, level in OWN.items():
-        # the own settings, and those that differ in this one only
-        rows = study.outcomes[~apart.drop(columns=factor).any(axis=1)]
-        found = paired_comparison(rows, factor, level, value, by=keys)
-        seen = rows.groupby([*keys, factor])["samples"].mean().rename("examples").reset_index()
-        found = found.merge(seen.rename(columns={factor: "level"}), on=[*keys, "level"])
-        parts.append(found.assign(factor=factor))
-    rows = pd.concat(parts, ignore_index=True)
+    rows = change_effects(study.outcomes, OWN, value, by=keys)
+    seen = single_changes(study.outcomes, OWN)
+    samples = seen.groupby([*keys, "factor", "level"])["samples"].mean().rename("examples")
+    rows = rows.merge(samples.reset_index(), on=[*keys, "factor", "level"])
     plain = own(study.outcomes).groupby(keys)["samples"].mean().rename("_own")
     rows = rows.merge(plain.reset_index(), on=keys)
     rows["examples"] /= rows.pop("_own")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import pandas as pd
 
 from benchmark.statistics import (
+    against_reference,
     chosen_rates,
-    interval,
-    mean,
-    over_seeds,
+    largest_safe_rate,
+    outcome_means,
     rate_scores,
+    single_changes,
     tied_with_best,
 )
 from report.evidence import Evidence, where
@@ -28,23 +28,12 @@ KEYS = ["factor", "level", "remedy"]
 
 @functools.lru_cache(8)
 def remedies(study: Evidence, depth: float | None = None) -> pd.DataFrame:
-    """The trials of one ``depth`` (the least, unless given) with the remedy of each.
-
-    ``factor`` is what was changed, ``level`` to what, and ``remedy`` both in words; without a
-    remedy the factor is empty. Trials with two remedies at once are left out.
-    """
+    """`single_changes` of one ``depth`` (the least, unless given), with the ``remedy`` in words."""
     rows = study.outcomes
     rows = where(rows, depth=float(rows["depth"].min()) if depth is None else depth)
-    changed = pd.DataFrame({factor: rows[factor].ne(level) for factor, level in PLAIN.items()})
-    rows, changed = rows[changed.sum(axis=1) <= 1], changed[changed.sum(axis=1) <= 1]
-    factor = changed.idxmax(axis=1).where(changed.any(axis=1), "")
-    level = [row[name] if name else "none" for name, row in zip(factor, _dicts(rows), strict=True)]
-    said = [setting(*pair) if pair[0] else NOTHING for pair in zip(factor, level, strict=True)]
-    return rows.assign(factor=factor, level=level, remedy=said, diverged=rows["diverged"].eq(1))
-
-
-def _dicts(rows: pd.DataFrame) -> list[dict[str, object]]:
-    return rows[list(PLAIN)].to_dict("records")  # type: ignore[return-value]
+    rows = single_changes(rows, PLAIN)
+    pairs = zip(rows["factor"], rows["level"], strict=True)
+    return rows.assign(remedy=[setting(*pair) if pair[0] else NOTHING for pair in pairs])
 
 
 def depths(study: Evidence) -> list[float]:
@@ -54,26 +43,15 @@ def depths(study: Evidence) -> list[float]:
 
 @functools.lru_cache(8)
 def cells(study: Evidence, depth: float | None = None) -> pd.DataFrame:
-    """By remedy and rate: ``accuracy`` and the share ``diverged``, each with its interval.
+    """`outcome_means` by remedy and rate, with ``clipping_threshold``.
 
-    Columns `KEYS`, ``learning_rate``, ``clipping_threshold``, ``accuracy``, ``accuracy_low``,
-    ``accuracy_high``, ``diverged``, ``diverged_low``, ``diverged_high``, the share ``exploded``,
-    ``began``, the median first bad step of those that exploded, and ``trials``.
+    And ``began``, the median first bad step of those that exploded.
     """
     rows, by = remedies(study, depth), [*KEYS, "learning_rate"]
     began = rows["first_bad_step"].where(rows["exploded"].eq(1)).astype(float)
     groups = rows.assign(began=began).groupby(by, sort=False)
-    found = groups.agg(
-        clipping_threshold=("clipping_threshold", "first"),
-        exploded=("exploded", "mean"),
-        began=("began", "median"),
-        trials=("trial", "size"),
-    ).reset_index()
-    for value in ("accuracy", "diverged"):
-        part = interval(rows, value, by, statistic=mean).drop(columns="trials")
-        ends = {"estimate": value, "low": f"{value}_low", "high": f"{value}_high"}
-        found = found.merge(part.rename(columns=ends), on=by)
-    return found
+    more = groups.agg(clipping_threshold=("clipping_threshold", "first"), began=("began", "median"))
+    return outcome_means(rows, by).merge(more.reset_index(), on=by)
 
 
 def too_high(study: Evidence) -> float:
@@ -89,17 +67,10 @@ def best_rates(study: Evidence, depth: float | None = None) -> pd.DataFrame:
     Columns of `cells` at that rate, the mean ``validation`` accuracy, ``edge`` where it is the
     least or the largest that was run, and ``safe``, the largest up to which no trial diverged.
     """
-    chosen = chosen_rates(remedies(study, depth), KEYS)
-    scores = rate_scores(remedies(study, depth), KEYS)[[*KEYS, "learning_rate", "validation"]]
-    chosen = chosen.rename(columns={"best_rate": "learning_rate"})
-    chosen = chosen.merge(scores, on=[*KEYS, "learning_rate"])
-    every = cells(study, depth).sort_values("learning_rate", kind="stable")
-    calm = every["diverged"].eq(0).groupby(every["remedy"]).cummin()
-    safe = every[calm].groupby("remedy")["learning_rate"].max().rename("safe")
-    found = chosen[[*KEYS, "learning_rate", "edge", "validation"]].merge(
-        every, on=[*KEYS, "learning_rate"]
-    )
-    return found.merge(safe.reset_index(), on="remedy", how="left")
+    rows, by = remedies(study, depth), [*KEYS, "learning_rate"]
+    chosen = chosen_rates(rows, KEYS).rename(columns={"best_rate": "learning_rate"})[[*by, "edge"]]
+    found = chosen.merge(rate_scores(rows, KEYS)[[*by, "validation"]], on=by)
+    return found.merge(cells(study, depth), on=by).merge(largest_safe_rate(rows, KEYS), on=KEYS)
 
 
 def plain_best(study: Evidence) -> pd.Series:
@@ -112,23 +83,17 @@ def at_rate(study: Evidence, rate: float) -> pd.DataFrame:
     """Every remedy at one ``rate``, the most accurate first, and how far below a lower rate.
 
     Columns of `cells`; ``effect``, ``low`` and ``high``: its accuracy less that of the plain
-    network at its best rate, paired by seed; ``best_rate`` and ``safe``, its best rate and the
-    largest at which no trial diverged, and ``edge`` of `best_rates`.
+    network at its best rate, paired by seed; ``best_rate``, ``edge`` and ``safe`` of `best_rates`.
     """
     rows = remedies(study)
-    bare = where(rows, factor="", learning_rate=float(plain_best(study)["learning_rate"]))
-    lower = bare.set_index("seed")["accuracy"]
-    here = where(rows, learning_rate=rate)
-    found = []
-    for remedy, part in here.groupby("remedy", sort=False):
-        part = part[part["seed"].isin(lower.index)]
-        differences = part["accuracy"].to_numpy() - lower[part["seed"]].to_numpy()
-        ends = over_seeds(differences, part["seed"], mean) if len(part) else (math.nan,) * 3
-        found.append({"remedy": remedy, **dict(zip(("effect", "low", "high"), ends, strict=True))})
+    lower = where(rows, factor="", learning_rate=float(plain_best(study)["learning_rate"]))
+    ignore = ["learning_rate", "clipping_threshold", *PLAIN]
+    effects = against_reference(where(rows, learning_rate=rate), lower, "remedy", ignore=ignore)
+    effects = effects.rename(columns={"level": "remedy"})[["remedy", "effect", "low", "high"]]
     own = best_rates(study).rename(columns={"learning_rate": "best_rate"})
-    joined = where(cells(study), learning_rate=rate).merge(pd.DataFrame(found), on="remedy")
-    joined = joined.merge(own[["remedy", "best_rate", "edge", "safe"]], on="remedy")
-    return joined.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    found = where(cells(study), learning_rate=rate).merge(effects, on="remedy", how="left")
+    found = found.merge(own[["remedy", "best_rate", "edge", "safe"]], on="remedy")
+    return found.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
 def leaders(study: Evidence, rate: float) -> pd.DataFrame:

@@ -89,9 +89,7 @@ def overheads(timings: pd.DataFrame, factor: str) -> pd.DataFrame:
 
 def step_names(timings: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     """The workload of each row, with how long a step of a loop in torch with its clipping takes."""
-    loops = timings[timings["what"] == "guards"]
-    seconds = loops["baseline_cpu_seconds"] / loops["baseline_steps"]
-    took = seconds.groupby(loops["workload"]).median()
+    took = speed.loop_steps(timings)
     return [f"{WORKLOADS[w]} ({fixed(1000 * took[w], 2)} ms)" for w in rows["workload"]]
 
 

@@ -9,11 +9,14 @@ import pytest
 from benchmark.statistics import (
     against_reference,
     at_own_and_same_rates,
+    change_effects,
     cross_chosen,
     idle_in,
+    largest_safe_rate,
     mean_effects,
     outcome_means,
     rate_ratios,
+    single_changes,
     with_ranks,
 )
 
@@ -137,3 +140,56 @@ def test_rates_are_divided_within_each_data_set_and_network():
     (found,) = rate_ratios(both, "normalization", "none", ["model"]).to_dict("records")
     assert (found["model"], found["level"]) == ("mlp", "batch")
     assert (found["least"], found["most"]) == (pytest.approx(3.0), pytest.approx(5.0))
+
+
+OWN = {"batch_size": 128, "clipping": "none", "schedule": "constant"}
+
+
+def changed(*changes: dict[str, object]) -> pd.DataFrame:
+    """Two seeds of `OWN` with each of some changes; accuracy by how many there are."""
+    rows = [
+        {**OWN, **change, "seed": seed, "accuracy": 0.5 + 0.1 * len(change)}
+        for change in changes
+        for seed in (0, 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+CHANGED = changed({}, {"batch_size": 512}, {"clipping": "value"}, {"clipping": "adagc"})
+
+
+def test_two_changes_at_once_are_left_out():
+    both = changed({"clipping": "value", "batch_size": 512})
+    found = single_changes(pd.concat([both, CHANGED]), OWN)
+    assert found[["factor", "level"]].drop_duplicates().to_numpy().tolist() == [
+        ["", ""],
+        ["batch_size", 512],
+        ["clipping", "value"],
+        ["clipping", "adagc"],
+    ]
+
+
+def test_each_change_is_compared_with_what_it_leaves_as_it_is():
+    both = changed({"clipping": "value", "batch_size": 512}).assign(accuracy=0.9)
+    found = change_effects(pd.concat([both, CHANGED]).assign(model="mlp"), OWN, by=["model"])
+    assert found[["factor", "level"]].to_numpy().tolist() == [
+        ["batch_size", 512],
+        ["clipping", "value"],
+        ["clipping", "adagc"],
+    ]
+    assert found["effect"].tolist() == pytest.approx([0.1] * 3)
+    assert found["pairs"].tolist() == [2] * 3
+
+
+def test_without_a_change_there_is_no_effect():
+    assert change_effects(changed({}), OWN).empty
+
+
+@pytest.mark.parametrize(
+    ("diverged", "safe"), [([0, 0, 0], 10.0), ([0, 1, 0], 0.1), ([1, 0, 0], math.nan)]
+)
+def test_a_rate_above_one_that_diverges_is_not_safe(diverged, safe):
+    rates = pd.DataFrame({"learning_rate": [0.1, 1.0, 10.0], "diverged": diverged, "depth": 5})
+    calm = rates.assign(diverged=0)
+    found = largest_safe_rate(pd.concat([rates, calm]), ["depth"])
+    assert found["safe"].tolist() == pytest.approx([safe], nan_ok=True)

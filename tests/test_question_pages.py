@@ -25,6 +25,13 @@ from benchmark.provenance import provenance
 from benchmark.records import Study, Trial
 from benchmark.results import Results, write
 from benchmark.schema import frame
+from benchmark.statistics import (
+    restart_effect,
+    restarts,
+    sizes_near_best,
+    speed,
+    steadiest_product,
+)
 from benchmark.statistics.selection import without_repeats
 from benchmark.statistics.targets import rule_holds
 from report import (
@@ -349,7 +356,7 @@ def test_nothing_that_the_reference_holds_is_called_not_run(monkeypatch):
 
 def test_a_product_of_rate_and_threshold_is_named_with_how_often_it_is_best() -> None:
     rules = pd.DataFrame({"learning_rate": [0.1, 1.0, 10.0], "best_threshold": [9.0, 0.2, 0.02]})
-    assert advice.steadiest(rules) == {"product": pytest.approx(0.2), "alike": 2, "rates": 3}
+    assert steadiest_product(rules) == {"product": pytest.approx(0.2), "alike": 2, "rates": 3}
 
 
 def deep_trials(
@@ -403,13 +410,13 @@ def test_a_restart_is_compared_with_clipping_at_the_old_rate_by_the_same_seed() 
     rows = deep_trials(levels, dataset="digits", model="mlp_deep", learned=1.0)
     gone = rows["clipping"].eq("none") & rows["learning_rate"].eq(1.0)
     rows = rows.assign(exploded=gone.astype(float), first_bad_step=np.where(gone, 3.0, np.nan))
-    again = advice.restarts(Mock(outcomes=rows))
+    again = restarts(rows)
     assert again["accuracy"].tolist() == pytest.approx([0.8, 0.802])
-    found = advice.against_clipping(again)
+    found = restart_effect(again)
     assert (found["effect"], found["pairs"]) == (pytest.approx(0.3), 2)
 
 
-def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget(monkeypatch) -> None:
+def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget() -> None:
     values = {8: 0.795, 16: 0.8, 32: 0.7}
     rows = [
         {"batch_size": size, "learning_rate": rate, "seed": seed, "accuracy": value - slow}
@@ -419,8 +426,7 @@ def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget(monkeypatch)
     ]
     made = pd.DataFrame(rows).assign(model="mlp", dataset="digits", updates=np.nan, epochs=1.0)
     made = made.assign(validation=made["accuracy"], objective=1 - made["accuracy"], cell=0)
-    monkeypatch.setattr(batch_updates, "fixed_sizes", lambda study: study.outcomes)
-    (row,) = advice.sizes(Mock(outcomes=made)).to_dict("records")
+    (row,) = sizes_near_best(made).to_dict("records")
     assert (row["scarce"], row["best"], row["least"], row["most"]) == ("examples", 16, 8, 16)
     assert (row["beyond"], row["effect"]) == (32, pytest.approx(-0.1))
     assert (row["root_until"], row["linear_until"]) == (32, 8)
@@ -435,8 +441,8 @@ def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:
     ]
     whole = {"what": "guards", "factor": "clipping", "trials_together": 1, "device": "cpu"}
     timings = pd.DataFrame(rows).assign(**whole, steps=100, baseline_steps=100, processes=1)
-    found = advice.attached(timings)
-    assert list(found["named"]) == ["no clipping", "value clipping"]
+    found = speed.attached(timings)
+    assert list(found["arm"]) == ["bare", "value"]
     assert found["milliseconds"].tolist() == pytest.approx([-0.5, 0.5])
 
 

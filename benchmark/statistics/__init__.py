@@ -8,6 +8,8 @@ appear in the frame.
 """
 
 from benchmark.statistics.bands import explosions_by, in_bands
+from benchmark.statistics.batch_sizes import sizes_near_best
+from benchmark.statistics.changes import change_effects, single_changes
 from benchmark.statistics.clipped import (
     best_products,
     best_thresholds,
@@ -17,6 +19,7 @@ from benchmark.statistics.clipped import (
     percentile_rule,
     product_gaps,
     spike_scores,
+    steadiest_product,
     threshold_cells,
     threshold_products,
 )
@@ -32,6 +35,7 @@ from benchmark.statistics.depth import (
 from benchmark.statistics.explosions import (
     breaking_rate,
     broken_beside,
+    largest_safe_rate,
     least_exploding_rate,
     missed_by_nan_test,
 )
@@ -90,6 +94,7 @@ from benchmark.statistics.rates import (
 )
 from benchmark.statistics.replication import replicates
 from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
+from benchmark.statistics.restarts import restart_effect, restarts
 from benchmark.statistics.searches import expected_best, expected_best_curve, expected_of_best
 from benchmark.statistics.seeds import (
     CONFIDENCE,
@@ -138,6 +143,7 @@ __all__ = [
     "breaking_rate",
     "broken_beside",
     "by_clipped_half",
+    "change_effects",
     "choices_of_single_seeds",
     "chosen_rates",
     "clipping_facts",
@@ -167,6 +173,7 @@ __all__ = [
     "interquartile_mean",
     "interval",
     "jackknifed",
+    "largest_safe_rate",
     "largest_stable_rate",
     "learning_rate_sensitivity",
     "least_exploding_rate",
@@ -197,16 +204,21 @@ __all__ = [
     "rate_spans",
     "replicates",
     "resample",
+    "restart_effect",
+    "restarts",
     "rules_for_rate",
     "scaled_rates",
     "share",
     "sharpness_over_edge",
     "sign_flip",
+    "single_changes",
+    "sizes_near_best",
     "smallest_detectable",
     "spike_level_sensitivity",
     "spike_scores",
     "stable_range",
     "status_shares",
+    "steadiest_product",
     "theoretical_growth",
     "theoretical_recurrent_growth",
     "theoretical_residual_growth",

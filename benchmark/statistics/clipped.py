@@ -71,6 +71,21 @@ def percentile_rule(
     return pd.DataFrame(out, columns=[*by, *columns, "regret", "low", "high"])
 
 
+def steadiest_product(rules: pd.DataFrame) -> dict[str, float]:
+    """Of the best thresholds times their rates the median, and how many are within a tenth of it.
+
+    ``product``, ``alike`` and ``rates``, of the rows of `percentile_rule`.
+
+    >>> rules = pd.DataFrame({"learning_rate": [0.5, 1.0], "best_threshold": [2.0, 1.0]})
+    >>> steadiest_product(rules)
+    {'product': 1.0, 'alike': 2, 'rates': 2}
+    """
+    products = rules["best_threshold"] * rules["learning_rate"]
+    middle = float(products.median())
+    alike = np.isclose(products, middle, rtol=0.1).sum()
+    return {"product": middle, "alike": int(alike), "rates": len(rules)}
+
+
 def spike_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``trials``, ``measured``, ``estimate``, ``low``, ``high``: share of spikes.
 

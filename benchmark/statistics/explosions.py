@@ -45,6 +45,23 @@ def breaking_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return rates.groupby(list(by))["rate"].min().reset_index()
 
 
+def largest_safe_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``safe``: the largest learning rate up to which no trial diverged.
+
+    At it and at every smaller rate; NaN where a trial diverged at the smallest one.
+
+    >>> frame = pd.DataFrame(
+    ...     {"model": "mlp", "learning_rate": [0.1, 1.0, 10.0], "diverged": [0, 1, 0]}
+    ... )
+    >>> largest_safe_rate(frame, ["model"])["safe"].tolist()
+    [0.1]
+    """
+    worst = frame.groupby([*by, "learning_rate"])["diverged"].max().reset_index()
+    calm = worst["diverged"].eq(0).groupby([worst[c] for c in by]).cummin()
+    rates = worst.assign(safe=worst["learning_rate"].where(calm))
+    return rates.groupby(list(by), sort=False)["safe"].max().reset_index()
+
+
 def broken_beside(
     frame: pd.DataFrame, factor: str, baseline: object, keys: Sequence[str]
 ) -> pd.DataFrame:

@@ -278,6 +278,32 @@ def overheads(timings: pd.DataFrame, what: str) -> pd.DataFrame:
     return found.reset_index()
 
 
+def loop_steps(timings: pd.DataFrame) -> pd.Series:
+    """Median processor seconds of a step of a loop in torch with its own clipping, by workload."""
+    rows = timings[timings["what"] == "guards"]
+    return (
+        (rows["baseline_cpu_seconds"] / rows["baseline_steps"]).groupby(rows["workload"]).median()
+    )
+
+
+def attached(timings: pd.DataFrame) -> pd.DataFrame:
+    """What each clipping adds to a step of a loop in torch, in place of ``clip_grad_norm_``.
+
+    Of the network whose step takes longest, the dearest last: the columns of `overheads`, the
+    interval of ``step`` as ``low`` and ``high``, and ``milliseconds``, of a step of ``base``. The
+    ``arm`` that is ``bare`` does not clip at all.
+    """
+    base = 1e3 * loop_steps(timings)
+    if base.empty:
+        return pd.DataFrame()
+    found = overheads(timings, "guards")
+    # attached, and letting everything through, tells what attaching costs: not a user's question
+    found = found[(found["workload"] == base.idxmax()) & (found["arm"] != "none")]
+    found = found.rename(columns={"step_low": "low", "step_high": "high"})
+    found = found.assign(milliseconds=found["step"] * base.max(), base=base.max())
+    return found.sort_values("step", kind="stable")
+
+
 def diagnostics_share(timings: pd.DataFrame) -> pd.DataFrame:
     """Share of the time that all measurements add, evaluation apart, by workload and width.
 

@@ -1,0 +1,52 @@
+"""Which fixed batch sizes come close to the best, and where the rules for the rate are good."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from benchmark.statistics.pairing import paired_comparison
+from benchmark.statistics.rates import WITHIN, best_per_arm, stable_range
+from benchmark.statistics.targets import rule_holds, scaled_rates
+
+
+def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
+    """Up to which fixed batch size accuracy pays, at equal examples and at equal updates.
+
+    ``frame`` has the `outcomes` of a map of fixed sizes over rates. One row a ``model`` and kind of
+    budget, ``scarce`` (``examples``, or ``updates`` where these are what a budget counts):
+
+    - the ``best`` size by validation, its ``accuracy``, and ``seeds``;
+    - ``least`` and ``most`` of the sizes whose mean accuracy, each at its own best rate, is within
+      a point of that, out of ``smallest`` to ``largest``;
+    - ``beyond``, the first size after them, and its ``effect`` against the best, with ``low`` and
+      ``high``; NaN where there is none;
+    - ``linear_until`` and ``root_until``: up to which size the rate of that rule, from the best one
+      at the smallest size, is within a point of the best (`rule_holds`).
+
+    A network that was run at a single size has no row.
+    """
+    scarce = frame["updates"].notna().map({True: "updates", False: "examples"})
+    rows = []
+    for (model, kind), group in frame.groupby(["model", scarce], sort=False):
+        chosen = best_per_arm(group, ["batch_size"])
+        means = chosen.groupby("batch_size")[["validation", "accuracy"]].mean()
+        if len(means) < 2:
+            continue
+        best = means["validation"].idxmax()
+        apart = paired_comparison(chosen, "batch_size", best, ignore=["learning_rate"])
+        means = means.join(apart.set_index("level")[["effect", "low", "high"]])
+        near = means.index[means["effect"].fillna(0.0) > -WITHIN]
+        after = means.index[means.index > near.max()]
+        of_size = means.to_dict("index")
+        first = of_size[after[0] if len(after) else best]
+        ruled = scaled_rates(stable_range(group, ["batch_size"]))
+        row: dict[str, object] = {"model": model, "scarce": kind, "seeds": group["seed"].nunique()}
+        row |= {"best": best, "accuracy": of_size[best]["accuracy"]}
+        row |= {"least": near.min(), "most": near.max()}
+        row |= {"smallest": means.index.min(), "largest": means.index.max()}
+        row |= {"beyond": after[0] if len(after) else np.nan}
+        row |= {str(end): first[end] for end in ("effect", "low", "high")}
+        until = {f"{rule}_until": rule_holds(ruled, rule)["last"] for rule in ("linear", "root")}
+        rows.append(row | until)
+    return pd.DataFrame(rows)
