@@ -9,8 +9,9 @@ import pandas as pd
 from benchmark.statistics import policies
 from benchmark.statistics.policies import FIXED
 from benchmark.statistics.rates import with_edges
+from benchmark.statistics.selection import where
 from benchmark.statistics.targets import rules_for_rate, trade, where_larger_batches_pay
-from report.evidence import Evidence, by_budget, where
+from report.evidence import Evidence, by_budget
 from report.prose import Row, records
 
 GROWING = ("doubling", "grow_instead_of_decay")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-import re
-import shlex
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +14,12 @@ import pandas as pd
 from benchmark import results
 from benchmark.figures import words
 from benchmark.project import CHECKOUT
-from benchmark.records import CONFIGURATION, SELECT
+from benchmark.records import SELECT
 from benchmark.records.rates import SHARED
-from benchmark.statistics import at_spike_level, completeness, outcomes, share
+from benchmark.results import origin
+from benchmark.statistics import at_spike_level, completeness, outcomes, selection, share
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
+from benchmark.statistics.selection import where as where
 from report.prose import listing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,23 +44,6 @@ PAGES = {
     },
 }
 """The page about each study."""
-FILES = ("plan", "trials", "history", "layers", "labelled_steps", "alarms", "measurements")
-"""Tables that a study may have, in the order in which their hashes are listed."""
-ABSOLUTE = re.compile(r"(--results[ =])('/[^']*'|/\S*)")
-"""A results folder as a path of the machine that the study ran on."""
-DEFAULT_SCALE = "quick"
-"""Of a study script, where its command line names none."""
-
-SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-OWNERS = {
-    "depth": "model",
-    "width": "model",
-    "clipping_threshold": "clipping",
-    "momentum": "optimizer",
-    "batch_policy_parameter": "batch_policy",
-    "batch_size": "batch_policy",
-}
-"""Factors that have a level of their own only within one of another's."""
 
 
 def default_folder() -> Path:
@@ -92,6 +74,7 @@ class Evidence:
     study: str
     folder: Path
     results: results.Results
+    spike_level: tuple[float, float] | None = None
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -99,24 +82,20 @@ class Evidence:
 
         Those by which a best rate was found have done their part, and are reported nowhere.
         """
-        trials = self.results.trials
-        return outcomes(trials[trials["arm"] != SELECT])
+        trials, history = self.results.trials, self.results.history
+        rows = outcomes(trials[trials["arm"] != SELECT])
+        return at_spike_level(rows, history, self.spike_level) if self.spike_level else rows
 
     def at_spike_level(self, level: tuple[float, float]) -> Evidence:
         """The same study with explosions at another level of a spike (`at_spike_level`)."""
-        if "train_loss_max" not in self.results.history:
-            # of steps alone, or not run: nothing says how high its losses went
-            return self
-        other = replace(self)
-        # where the cached property looks first
-        other.__dict__["outcomes"] = at_spike_level(self.outcomes, self.results.history, level)
-        return other
+        # of steps alone, or not run, nothing says how high its losses went
+        known = "train_loss_max" in self.results.history
+        return replace(self, spike_level=level) if known else self
 
     @cached_property
     def looked(self) -> pd.DataFrame:
         """Finished trials of the arm by which the best learning rates were found."""
-        trials = self.results.trials
-        return outcomes(trials[trials["arm"] == SELECT])
+        return outcomes(where(self.results.trials, arm=SELECT))
 
     @property
     def tried(self) -> pd.DataFrame:
@@ -160,39 +139,27 @@ class Evidence:
     def command(self) -> str:
         """The command that made the files, for a reader on another machine."""
         made = str(self.metadata.get("command", COMMAND.format(study=self.study)))
-        folder = shlex.quote(shown(self.folder.parent))
-        return ABSOLUTE.sub(lambda found: found.group(1) + folder, made)
+        return origin.command_for(made, shown(self.folder.parent))
 
     @property
     def commit(self) -> str:
         """Seven digits of each maker's commit, marked where the sources had been changed."""
-        changed = {True: " with local changes", False: ""}
-        commits = [
-            f"{str(m.get('commit', 'unknown'))[:7]}{changed[bool(m.get('dirty'))]}"
-            for m in self.results.makers
-        ]
-        return listing(dict.fromkeys(commits))
+        return listing(origin.commits(self.results.makers))
 
     @property
     def device(self) -> str:
         """On what each maker trained."""
-        return listing(dict.fromkeys(str(m.get("device", "unknown")) for m in self.results.makers))
+        return listing(origin.devices(self.results.makers))
 
     @property
     def scale(self) -> str:
         """The scale that the command asked for; ``unknown`` where it was no study script."""
-        words = shlex.split(self.command)
-        named = re.search(r"--scale[ =](\S+)", self.command)
-        if named:
-            return named.group(1)
-        by_script = words[1:4] == ["-m", "benchmark", "run"] or "studies/" in "".join(words[1:2])
-        return DEFAULT_SCALE if by_script else "unknown"
+        return origin.scale_of(self.command)
 
     @cached_property
     def seeds(self) -> tuple[int, int]:
         """The fewest and the most seeds of a configuration."""
-        groups = self.outcomes.groupby([*SETTINGS, "arm"], dropna=False)["seed"].nunique()
-        return int(groups.min()), int(groups.max())
+        return selection.seeds_of_configurations(self.outcomes)
 
     @property
     def question(self) -> str:
@@ -205,19 +172,8 @@ class Evidence:
 
     @cached_property
     def factors(self) -> list[str]:
-        """The factors that vary among the finished trials, the seed and the arm apart.
-
-        A number that another factor brings with it (the default threshold of a clipping, the depth
-        of a model) is none of its own.
-        """
-        return [c for c in SETTINGS if self._varies_alone(c)]
-
-    def _varies_alone(self, column: str) -> bool:
-        frame = self.outcomes
-        if column not in OWNERS:
-            return self.varies(column)
-        within = frame.groupby(OWNERS[column], dropna=False)[column].nunique()
-        return bool((within > 1).any())
+        """The factors that vary among the finished trials by themselves: `varying_alone`."""
+        return selection.varying_alone(self.outcomes)
 
     @property
     def missing(self) -> int:
@@ -226,11 +182,9 @@ class Evidence:
 
     @cached_property
     def not_varied(self) -> list[str]:
-        """What is the same in all trials, with its value; what no trial has is left out."""
-        owned = [c for c in OWNERS if self.varies(c)]
-        fixed = [c for c in SETTINGS if c not in self.factors and c not in owned]
-        values = {c: self.outcomes[c].iloc[0] for c in fixed if c not in OWNERS}
-        return [f"{words(c)} {words(v)}" for c, v in values.items() if not pd.isna(v)]
+        """What is the same in all trials, with its value."""
+        fixed = selection.not_varied(self.outcomes)
+        return [f"{words(column)} {words(value)}" for column, value in fixed.items()]
 
     def file(self, table: str) -> str:
         """Name of a table's file as the pages write it."""
@@ -241,11 +195,8 @@ class Evidence:
     @property
     def hashes(self) -> str:
         """SHA-256 and name of every parquet file of the study, a line each."""
-        files = [path for t in FILES if (path := self.folder / f"{t}.parquet").exists()]
-        return "\n".join(
-            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {self.file(path.stem)}"
-            for path in files
-        )
+        found = origin.hashes(self.folder)
+        return "\n".join(f"{digest}  {self.file(table)}" for table, digest in found.items())
 
 
 def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
@@ -258,19 +209,6 @@ def by_budget(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     kinds = updates.map({True: "at equal updates", False: "at equal examples"})
     return frame.assign(model=frame["model"].map(words) + " " + kinds)
-
-
-def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
-    """The rows that have these levels, by column: a value each, or a list of values.
-
-    >>> where(pd.DataFrame({"a": [1, 2, 3], "b": [*"xxy"]}), a=[2, 3], b="x")
-       a  b
-    1  2  x
-    """
-    for column, level in levels.items():
-        wanted = level if isinstance(level, list) else [level]
-        frame = frame[frame[column].isin(wanted)]
-    return frame
 
 
 def share_of(events: pd.Series, seeds: pd.Series) -> dict[str, float]:
@@ -335,27 +273,12 @@ def all_studies() -> list[Evidence]:
     return [e for e in map(load, names) if e is not None]
 
 
-def described() -> dict[str, dict[str, dict[str, str]]]:
-    """What the results say of their strategies: factor, name of a level and what of it.
-
-    ``title``, ``summary``, ``reference``, ``formula`` and ``default``, each where it is there;
-    results of earlier versions say nothing, nor does a folder without a study.
-    """
-    found: dict[str, dict[str, dict[str, str]]] = {}
+def described() -> origin.Words:
+    """What the results say of their strategies: factor, name of a level and what of it."""
     folder = default_folder()
     # a folder of timings alone holds no study
-    if not folder.is_dir() or not any(map(results.is_study, folder.iterdir())):
-        return found
-    for study in all_studies():
-        for factor, levels in _mapping(study.metadata.get("words")).items():
-            for level, words_ in _mapping(levels).items():
-                said = {k: str(text) for k, text in _mapping(words_).items()}
-                found.setdefault(factor, {}).setdefault(level, said)
-    return found
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    holds = folder.is_dir() and any(map(results.is_study, folder.iterdir()))
+    return origin.strategies_in(study.metadata for study in (all_studies() if holds else []))
 
 
 def titles() -> dict[str, str]:

@@ -15,8 +15,9 @@ from benchmark.statistics.onset import (
     rises_before_onset,
     windows_before_onset,
 )
+from benchmark.statistics.selection import where
 from report import evidence
-from report.evidence import Evidence, share_of, where
+from report.evidence import Evidence, share_of
 from report.prose import DASH
 
 LATE = 100

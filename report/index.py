@@ -6,8 +6,9 @@ import shlex
 
 import pandas as pd
 
+from benchmark.statistics.selection import where
 from report import evidence, throughput
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 
 REPEATED = ("published", "edge_of_stability")
 """Studies that repeat what others have measured, on networks and data of theirs."""

@@ -6,6 +6,20 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchmark.records import CONFIGURATION
+
+SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
+"""Configuration columns, the seed and the arm apart."""
+OWNERS = {
+    "depth": "model",
+    "width": "model",
+    "clipping_threshold": "clipping",
+    "momentum": "optimizer",
+    "batch_policy_parameter": "batch_policy",
+    "batch_size": "batch_policy",
+}
+"""Factors that have a level of their own only within one of another's."""
+
 
 def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
     """The rows that have these levels, by column: a value each, or a list of values.
@@ -48,3 +62,37 @@ def without_repeats(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs.assign(same=pairs["accuracy"] == pairs["accuracy_batch"])
     groups = pairs.groupby(["dataset", "model", "batch_size"])["same"]
     return once.drop(index=pairs.loc[groups.transform("all"), "index"])
+
+
+def varying_alone(frame: pd.DataFrame) -> list[str]:
+    """The factors that vary among the trials, the seed and the arm apart.
+
+    A number that another factor brings with it (the default threshold of a clipping, the depth of a
+    model) varies alone only where one level of that factor has several.
+
+    >>> from benchmark.records import Trial
+    >>> made = [Trial(), Trial(clipping="value", clipping_threshold=1.0)]
+    >>> varying_alone(pd.DataFrame([trial.row() for trial in made]))
+    ['clipping']
+    """
+    return [column for column in SETTINGS if _varies_alone(frame, column)]
+
+
+def _varies_alone(frame: pd.DataFrame, column: str) -> bool:
+    if column not in OWNERS:
+        return bool(frame[column].nunique(dropna=False) > 1)
+    within = frame.groupby(OWNERS[column], dropna=False)[column].nunique()
+    return bool((within > 1).any())
+
+
+def not_varied(frame: pd.DataFrame) -> dict[str, object]:
+    """What is the same in all trials, by column; what no trial has is left out."""
+    fixed = [c for c in SETTINGS if c not in OWNERS and not _varies_alone(frame, c)]
+    values = {column: frame[column].iloc[0] for column in fixed}
+    return {column: value for column, value in values.items() if not pd.isna(value)}
+
+
+def seeds_of_configurations(frame: pd.DataFrame) -> tuple[int, int]:
+    """The fewest and the most seeds of a configuration."""
+    groups = frame.groupby([*SETTINGS, "arm"], dropna=False)["seed"].nunique()
+    return int(groups.min()), int(groups.max())
