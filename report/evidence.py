@@ -19,7 +19,7 @@ from benchmark.records.rates import SHARED
 from benchmark.results import origin
 from benchmark.statistics import at_spike_level, completeness, outcomes, selection, share
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
-from benchmark.statistics.selection import where as where
+from benchmark.statistics.selection import where
 from report.prose import listing
 
 ROOT = Path(__file__).resolve().parent.parent

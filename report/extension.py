@@ -6,7 +6,7 @@ import functools
 
 import pandas as pd
 
-from benchmark.statistics import interval, mean, paired_comparison
+from benchmark.statistics.pairing import every_factor_compared
 from report import evidence
 from report.evidence import ROOT, Evidence
 
@@ -38,17 +38,7 @@ def custom_studies() -> list[Evidence]:
 
 @functools.lru_cache(8)
 def compare(study: Evidence) -> pd.DataFrame:
-    """Every level of every factor against its baseline, paired, within each data set.
-
-    The columns of `paired_comparison`, with ``factor``, ``panel`` (the data set) and the level's
-    mean ``accuracy``.
-    """
-    parts = []
-    for factor in (f for f in study.factors if f not in UNPAIRED):
-        baseline = BASELINES.get(factor, study.outcomes[factor].iloc[0])
-        means = interval(study.outcomes, "accuracy", ["dataset", factor], statistic=mean)
-        means = means.rename(columns={factor: "level", "estimate": "accuracy"})
-        found = paired_comparison(study.outcomes, factor, baseline, by=["dataset"])
-        found = found.merge(means[["dataset", "level", "accuracy"]], on=["dataset", "level"])
-        parts.append(found.assign(factor=factor, panel=found["dataset"]))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    """`every_factor_compared` of what could be a remedy; ``panel`` is the data set."""
+    factors = [factor for factor in study.factors if factor not in UNPAIRED]
+    found = every_factor_compared(study.outcomes, factors, BASELINES)
+    return found.assign(panel=found["dataset"]) if len(found) else found

@@ -6,7 +6,6 @@ and within the patterns of `told` and `table` (``"{level:clipping} {effect:point
 
 from __future__ import annotations
 
-import math
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,20 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
-from benchmark.figures.phrases import phrase
+from benchmark.figures.numbers import (
+    DASH,
+    between,
+    bounds,
+    fixed,
+    is_nothing,
+    number,
+    percent,
+    points,
+    signed,
+)
+from benchmark.figures.numbers import count as count
+from benchmark.figures.phrases import phrase as phrase
+from benchmark.figures.phrases import setting
 from report.text import Markdown, code
 
 Row = Mapping[str, Any]
@@ -25,105 +37,13 @@ Format = Callable[[Any], object]
 name = words
 """A level or column in a sentence: ``global_norm`` becomes global norm."""
 
-DASH = "–"
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NUMERIC = re.compile(rf"(?: to | \(edge\)|[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p])*")
 """Cells of a column of numbers and of ranges of numbers."""
-
-
-def setting(factor: str, level: object) -> str:
-    """A level of any factor as a sentence can use it where the factor is not named.
-
-    >>> setting("schedule", "cosine"), setting("learning_rate", 0.1), setting("clipping", "none")
-    ('the cosine schedule', 'learning rate 0.1', 'no clipping')
-    """
-    if factor == "schedule":
-        return "a constant rate" if level == "constant" else f"the {name(level)} schedule"
-    if factor == "updates":
-        return f"training for {level:,} updates"
-    if factor in ("learning_rate", "batch_size", "epochs"):
-        return f"{name(factor)} {number(level)}"
-    return phrase(factor, level)
 
 
 def opening(text: str) -> str:
     """``text`` with a capital, for the start of a sentence."""
     return text[:1].upper() + text[1:]
-
-
-def is_nothing(value: Any) -> bool:
-    """Whether a value is missing: None, NaN or NA."""
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
-def fixed(value: float, digits: int = 1) -> str:
-    """A number with so many decimals; never a negative zero, never a mile of digits.
-
-    >>> fixed(-0.04), fixed(-1.25, 2), fixed(1.31e17)
-    ('0.0', '−1.25', '1.3 × 10¹⁷')
-    """
-    if is_nothing(value):
-        return DASH
-    if math.isinf(value) or abs(value) >= 1e6:
-        return number(value, 2)
-    rounded = round(float(value), digits)
-    return f"{'−' if rounded < 0 else ''}{abs(rounded):,.{digits}f}"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number to ``digits`` significant digits; a dash where there is none.
-
-    >>> number(0.00012345), number(12345.6), number(1.0), number(2.81e8)
-    ('0.00012', '12,346', '1', '2.8 × 10⁸')
-    """
-    if is_nothing(value):
-        return DASH
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    sign = "−" if value < 0 else ""
-    size = abs(float(value))
-    if size and (size >= 1e6 or size < 1e-4):
-        mantissa, _, power = f"{size:.1e}".partition("e")
-        return f"{sign}{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}"
-    if size < 1e-3:
-        return f"{sign}{float(f'{size:.1e}'):.10f}".rstrip("0").rstrip(".") if size else "0"
-    return f"{sign}{size:,.0f}" if size >= 1000 else f"{sign}{size:.{digits}g}"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share of 1 as a percentage; none and all are written without decimals.
-
-    >>> percent(0.9731), percent(1.0), percent(float("nan"))
-    ('97.3%', '100%', '–')
-    """
-    if is_nothing(share):
-        return DASH
-    whole = round(share, 9) in (0, 1)
-    return f"{fixed(100 * share, 0 if whole else digits)}%"
-
-
-def signed(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign and without a unit.
-
-    >>> signed(-0.0123), signed(-0.0001)
-    ('−1.2', '0.0')
-    """
-    text = fixed(100 * difference)
-    return text if text[0] in "−–∞" or not text.strip("0.") else f"+{text}"
-
-
-def points(difference: float) -> str:
-    """A difference of shares in signed percentage points.
-
-    >>> points(-0.0123)
-    '−1.2 points'
-    """
-    return f"{signed(difference)} points"
-
-
-def bounds(low: float, high: float, write: Format = signed) -> str:
-    """The two ends of an interval; a dash where a single run has none."""
-    return DASH if is_nothing(low) or is_nothing(high) else f"{write(low)} to {write(high)}"
 
 
 def spread(row: Row, write: Format = signed) -> str:
@@ -154,45 +74,6 @@ def effect(row: Row) -> str:
     '+1.5 points (95% interval +1.0 to +2.0)'
     """
     return f"{points(row['effect'])} ({spread(row)})"
-
-
-def sign(row: Row) -> int:
-    """1 or -1 where the interval of an effect excludes 0, else 0."""
-    return 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
-
-
-def change(row: Row) -> str:
-    """How a level moves a share, by its interval: ``lowers it by 2.0 points (...)``."""
-    if is_nothing(row["low"]):
-        if row["effect"] == 0:
-            return "does not change it"
-        return f"changes it by {effect(row)}"
-    if sign(row) == 0:
-        return f"does not measurably change it ({effect(row).replace(' (', ', ', 1)}"
-    verb = "raises" if sign(row) > 0 else "lowers"
-    low, high = sorted((abs(row["low"]), abs(row["high"])))
-    ends = f"95% interval {fixed(100 * low)} to {fixed(100 * high)}"
-    return f"{verb} it by {fixed(100 * abs(row['effect']))} points ({ends})"
-
-
-def p_value(p: float) -> str:
-    """A p-value to three decimals, or that it is below 0.001."""
-    return DASH if is_nothing(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def count(amount: int, noun: str) -> str:
-    """An amount with its noun: ``1 trial``, ``2 trials``."""
-    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
-
-
-def between(low: float, high: float, write: Format = number) -> str:
-    """Two numbers as a range, or the one that it is.
-
-    >>> between(0.1, 0.1), between(0.1, 3.0)
-    ('0.1', '0.1 to 3')
-    """
-    ends = write(low), write(high)
-    return f"{ends[0]}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def listing(parts: Iterable[object], separator: str = ",") -> str:
@@ -258,7 +139,6 @@ FORMATS: dict[str, Format] = {
     "signed": signed,
     "points": points,
     "size": lambda difference: f"{fixed(abs(100 * difference))} points",
-    "p": p_value,
     "millions": lambda value: f"{value / 1e6:,.3g} million" if value >= 1e6 else f"{value:,.0f}",
     "code": code,
     "bold": lambda value: Markdown("**{}**").format(value),
@@ -268,7 +148,6 @@ FORMATS: dict[str, Format] = {
     },
     # of a whole row: {row:effect}
     "effect": effect,
-    "change": change,
     "spread": spread,
     "spread_sizes": lambda row: spread(*_turned(row)),
     "spread_percents": lambda row: spread(row, percent),

@@ -282,7 +282,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "study_link": study_link,
     }
     made.globals |= {
-        **{f.__name__: f for f in (prose.between, prose.bounds, prose.sign, origin)},
+        **{f.__name__: f for f in (prose.between, prose.bounds, origin)},
         **{path.stem: facts for path in source.glob("*.md") if (facts := module_of(path.stem))},
         "claims": claims,
         "comparison": comparison,

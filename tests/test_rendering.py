@@ -313,31 +313,6 @@ def test_zero_has_no_sign(write: Callable[[float], str], value: float) -> None:
     assert "-" not in write(value)
 
 
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        (
-            {"effect": -0.1, "low": -0.2, "high": -0.05},
-            "lowers it by 10.0 points (95% interval 5.0 to 20.0)",
-        ),
-        (
-            {"effect": 0.1, "low": 0.05, "high": 0.2},
-            "raises it by 10.0 points (95% interval 5.0 to 20.0)",
-        ),
-        (
-            {"effect": 0.1, "low": -0.1, "high": 0.2},
-            "does not measurably change it (+10.0 points, 95% interval −10.0 to +20.0)",
-        ),
-        (
-            {"effect": 0.1, "low": math.nan, "high": math.nan},
-            "changes it by +10.0 points (no interval)",
-        ),
-    ],
-)
-def test_a_change_is_told_by_its_interval(row: dict[str, float], text: str) -> None:
-    assert prose.change(row) == text
-
-
 def test_numbers_of_a_table_are_aligned() -> None:
     frame = pd.DataFrame({"a": ["x|y", "z"], "b": [1.5, math.nan], "c": [0.01, -0.02]})
     assert prose.table(frame, {"a": "{a}", "b": "{b}", "in points": "{c:signed}"}) == (

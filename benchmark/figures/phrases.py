@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from benchmark.figures.numbers import number
 from benchmark.figures.style import title, words
 
 PHRASES = {
@@ -35,3 +38,18 @@ def phrase(factor: str, level: object) -> str:
     if factor in ("clipping", "normalization"):
         return f"{HYPHENATED.get(str(level), words(level))} {factor}"
     return words(level)
+
+
+def setting(factor: str, level: Any) -> str:
+    """A level of any factor as a sentence can use it where the factor is not named.
+
+    >>> setting("schedule", "cosine"), setting("learning_rate", 0.1), setting("clipping", "none")
+    ('the cosine schedule', 'learning rate 0.1', 'no clipping')
+    """
+    if factor == "schedule":
+        return "a constant rate" if level == "constant" else f"the {words(level)} schedule"
+    if factor == "updates":
+        return f"training for {level:,} updates"
+    if factor in ("learning_rate", "batch_size", "epochs"):
+        return f"{words(factor)} {number(level)}"
+    return phrase(factor, level)

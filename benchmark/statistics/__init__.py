@@ -39,6 +39,7 @@ from benchmark.statistics.explosions import (
     least_exploding_rate,
     missed_by_nan_test,
 )
+from benchmark.statistics.gpu_check import cases_checked, disagreements, gains_of_width
 from benchmark.statistics.growing import at_each_size, gains_of_size
 from benchmark.statistics.importance import fanova, main_effects, ped_anova
 from benchmark.statistics.multiples import (
@@ -62,6 +63,7 @@ from benchmark.statistics.outcomes import (
 from benchmark.statistics.pairing import (
     against_reference,
     copies,
+    every_factor_compared,
     holm,
     paired,
     paired_comparison,
@@ -143,6 +145,7 @@ __all__ = [
     "breaking_rate",
     "broken_beside",
     "by_clipped_half",
+    "cases_checked",
     "change_effects",
     "choices_of_single_seeds",
     "chosen_rates",
@@ -155,7 +158,9 @@ __all__ = [
     "decades_gained",
     "depth_growth",
     "differing_in",
+    "disagreements",
     "equal_products",
+    "every_factor_compared",
     "expected_best",
     "expected_best_curve",
     "expected_of_best",
@@ -163,6 +168,7 @@ __all__ = [
     "explosions_by",
     "fanova",
     "gains_of_size",
+    "gains_of_width",
     "gradient_samples",
     "growth_beside_theory",
     "holm",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -332,3 +332,31 @@ def paired_ratio(
         found = bootstrap(strata.to_numpy(), strata.index.to_numpy(), mean)
         rows.append((level, baseline, len(pairs), *np.exp(found)))
     return pd.DataFrame(rows, columns=["level", "baseline", "pairs", "ratio", "low", "high"])
+
+
+def every_factor_compared(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    baselines: Mapping[str, object],
+    by: Sequence[str] = ("dataset",),
+) -> pd.DataFrame:
+    """Every level of each of ``factors`` against its baseline, paired, within each group of ``by``.
+
+    The columns of `paired_comparison`, with ``factor`` and the level's mean ``accuracy``. A factor
+    without one of ``baselines`` is compared with its first level.
+
+    >>> frame = pd.DataFrame({"clipping": ["none", "value"], "seed": 0, "accuracy": [0.5, 0.75]})
+    >>> frame["dataset"] = "digits"
+    >>> found = every_factor_compared(frame, ["clipping"], {"clipping": "none"})
+    >>> found[["factor", "level", "effect", "accuracy"]].values.tolist()
+    [['clipping', 'value', 0.25, 0.75]]
+    """
+    parts = [pd.DataFrame()]
+    for factor in factors:
+        baseline = baselines.get(factor, frame[factor].iloc[0])
+        means = frame.groupby([*by, factor], sort=False)["accuracy"].mean()
+        named = means.rename_axis([*by, "level"]).reset_index()
+        found = paired_comparison(frame, factor, baseline, by=by)
+        found = found.merge(named, on=[*by, "level"])
+        parts.append(found.assign(factor=factor))
+    return pd.concat(parts[1:] or parts, ignore_index=True)

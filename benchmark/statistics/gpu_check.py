@@ -1,0 +1,62 @@
+"""What `studies/gpu_check.py` found on a GPU: which cases agree, what training together gains."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+BROKE = "stopped with an error"
+TWICE = "the same bits when repeated"
+
+
+def cases_checked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``what``, ``cases``, ``agree``: how many cases of each kind were checked, and agree.
+
+    A kind is the factor that a case varies. ``rows`` are those of ``correctness.csv``.
+
+    >>> cases = ["mlp clipping=value K=3", "mlp clipping=none K=3", "mlp twice"]
+    >>> cases_checked(pd.DataFrame({"case": cases, "agrees": [True, False, True]})).values.tolist()
+    [['clipping', 2, 1], ['the same bits when repeated', 1, 1]]
+    """
+    repeated = rows["case"].str.endswith("twice")
+    factor = rows["case"].str.extract(r" (\w+)=")[0].where(~repeated, TWICE)
+    groups = rows.assign(what=factor).groupby("what", sort=False)["agrees"]
+    return groups.agg(cases="size", agree="sum").reset_index()
+
+
+def disagreements(rows: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``columns``, ``cases``: the cases that do not agree, by the columns that differ.
+
+    Both are lists of names. A case that stopped with an error of the program has `BROKE` for its
+    columns, whatever the message. ``rows`` are those of ``correctness.csv``.
+
+    >>> differ = ["trials.steps: 1 != 2; trials.seed: 1 != 2", "ValueError: no"]
+    >>> rows = pd.DataFrame({"case": ["a", "b"], "agrees": False, "differ": differ})
+    >>> disagreements(rows).values.tolist()
+    [[['steps', 'seed'], ['a']], [['stopped with an error'], ['b']]]
+    """
+    bad = rows[~rows["agrees"]]
+    broke = bad["differ"].str.match(r"\w+(Error|Exception)\b")
+    columns = bad["differ"].str.findall(r"\w+\.(\w+)(?=: )")
+    cause = pd.Series([tuple(dict.fromkeys(found)) for found in columns], bad.index, dtype=object)
+    cause[broke] = [(BROKE,)] * int(broke.sum())
+    groups = bad.groupby(cause, sort=False)["case"]
+    found = [(list(columns), cases.tolist()) for columns, cases in groups]
+    return pd.DataFrame(found, columns=["columns", "cases"])
+
+
+def gains_of_width(rows: pd.DataFrame) -> pd.DataFrame:
+    """By ``model`` the ``best`` width, its ``time`` a trial and how many ``times`` faster it is.
+
+    The best is the fewest trials together that come within a tenth of the least time; it is faster
+    than the fewest that were run. ``rows`` are those of ``widths.csv``; times in microseconds.
+
+    >>> rows = pd.DataFrame({"model": "mlp", "together": [1, 8, 64]})
+    >>> gains_of_width(rows.assign(microseconds_a_trial=[90.0, 30.0, 29.0])).values.tolist()
+    [['mlp', 8, 30.0, 3.0]]
+    """
+    time = rows.pivot(index="model", columns="together", values="microseconds_a_trial")
+    best = time.le(1.1 * time.min(axis=1), axis=0).idxmax(axis=1)
+    least = time.where(time.columns.to_numpy() == best.to_numpy()[:, None]).min(axis=1)
+    alone = time.bfill(axis=1).iloc[:, 0]
+    found = pd.DataFrame({"best": best, "time": least, "times": alone / least})
+    return found.rename_axis("model").reset_index()
