@@ -41,9 +41,9 @@ quickstart: $(FOR_REPORT)
 
 # The most worth knowing first, should time run out. The grid comes before the search, which trains
 # the grid's best cell again beside its own.
-STUDIES = headline explosion deep disturbances clipping batch_updates critical_batch learning_rate \
-    initialization normalization optimizers scaling article architectures precision published \
-    edge_of_stability grid search
+STUDIES = headline headroom explosion deep disturbances clipping batch_updates critical_batch \
+    learning_rate initialization normalization optimizers scaling article architectures precision \
+    published edge_of_stability grid search
 STUDY_OPTIONS = --scale $(SCALE) $(if $(RESULTS),--results "$(RESULTS)")
 
 # Ctrl-C and bad input end all; a study on some of whose trials the program failed does not.

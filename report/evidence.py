@@ -34,6 +34,7 @@ PAGES = {
     "search": "search_against_grid",
     "edge_of_stability": "published",
     "critical_batch": "batch_updates",
+    "headroom": "headline",
     **{
         study: study
         for study in (

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import COMPARED
 
 STEPS, BATCH_SIZE = 100, 128
 
@@ -32,7 +32,7 @@ def one_at_a_time() -> dict[str, tuple[Any, ...]]:
     return {
         "learning_rate": (0.0001, 0.001, 0.1, 1.0),
         "schedule": ("step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
-        "clipping": tuple(name for name in CLIPPINGS if name != "none"),
+        "clipping": tuple(name for name in COMPARED if name != "none"),
         "normalization": ("batch", "layer"),
         "batch_size": (32, 512),
         "batch_policy": ("doubling", "grow_instead_of_decay", "noise_scale"),

@@ -5,17 +5,19 @@ examples, and to equally many updates. Fixed sizes are tried at rates that are p
 that both the linear and the square-root rule land on them: where a rule's rate stops being the best
 one is where it breaks. Some of the sizes are compared on ten seeds at 1, 3 and 10 times their own
 best rates; so is the full batch, on a part of the data, where it can make as many updates as the
-others. Every policy that changes the batch starts from the same first size, at its own best rate,
-with each rule for the rate when the batch changes, beside fixed sizes; at equal updates also at 3
-and 10 times that rate. Batches that grow stand in for a rate that decays (Smith et al. 2018,
+others; once for as many passes as give it these updates, too. Every policy that changes the batch
+starts from the same first size, at its own best rate, with each rule for the rate when the batch
+changes, beside fixed sizes; at equal updates also at 3 and 10 times that rate, and at equal
+examples at the rate that is best for a fixed size and a little below it, because the choice of a
+rate is noisy. Batches that grow stand in for a rate that decays (Smith et al. 2018,
 arXiv:1711.00489), so that the first size is trained with decaying rates, too. The noise scale
 (McCandlish et al. 2018, arXiv:1812.06162) stands beside the knee.
 
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper    1,662 trials   3,040,397 updates    0.29 core-hours
-full     3,864 trials  44,511,362 updates       - core-hours
+paper     1,852 trials   4,002,272 updates    0.29 core-hours
+full      4,244 trials  50,689,172 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -62,13 +64,24 @@ class Settings:
     compared_rates: RelativeRates = RelativeRates(low=0.0316, high=1.0)
     part: float = 0.02
     part_epochs: float = 48
+    part_long_epochs: float = 1500
+    part_long_sizes: Sequence[int] = (32,)
+    part_long_rates: RelativeRates = RelativeRates(
+        low=0.0316, high=0.316, multiples=(1,), seeds=(100,)
+    )
     part_sizes: Sequence[int] = (32, 256)
     part_rates: Sequence[float] | RelativeRates = RelativeRates(low=0.0316, high=0.316)
     first: int = 32
     policy_sizes: Sequence[int] = (32, 256)
     policies: Sequence[str] = CHANGING
     scalings: Sequence[str] = tuple(SCALINGS)
-    policy_rates: RelativeRates = RelativeRates(low=0.0316, high=0.316, multiples=(1,))
+    policy_rates: RelativeRates = RelativeRates(
+        low=0.0316,
+        high=0.316,
+        multiples=(1,),
+        baseline=("batch_policy", "fixed"),
+        baseline_multiples=(0.562, 1),
+    )
     policy_multiples: Sequence[float] = (1, 3, 10)
     policy_fraction: float = 0.1
     policy_epochs: float = 10
@@ -86,6 +99,7 @@ SMALL = Settings(
     compared_sizes=(),
     part=0.25,
     part_epochs=0,
+    part_long_epochs=0,
     decays=(),
     part_rates=(0.0625, 0.25, 1.0),
     policy_sizes=(32,),
@@ -150,9 +164,16 @@ def study(scale: str) -> Study:
     part_budgets: list[dict[str, Any]] = [{"updates": s.updates}]
     if s.part_epochs:
         part_budgets.append({"epochs": s.part_epochs})
+    long = {"epochs": s.part_long_epochs, "learning_rate": s.part_long_rates}
     policy = common | {"train_fraction": s.policy_fraction, "batch_size": s.first}
-    multiples = replace(s.policy_rates, multiples=s.policy_multiples)
+    multiples = replace(s.policy_rates, multiples=s.policy_multiples, baseline=None)
     in_examples = policy | {"epochs": s.policy_epochs, "learning_rate": s.policy_rates}
+    if s.policy_rates.baseline is not None:
+        # the baseline is there at each rate that it lends to the others
+        lent = replace(s.policy_rates, multiples=s.policy_rates.baseline_multiples)
+        in_examples_fixed = in_examples | {"learning_rate": lent}
+    else:
+        in_examples_fixed = in_examples
     in_updates = policy | {"updates": s.updates, "learning_rate": multiples}
     return Study(
         name="batch_updates",
@@ -167,10 +188,17 @@ def study(scale: str) -> Study:
                 for whole_or_size in ({"batch_policy": "full"}, {"batch_size": s.part_sizes})
             ),
             *(
-                budget | kept
-                for budget in (in_examples, in_updates)
-                for kept in ({"batch_size": s.policy_sizes}, {"batch_policy": "accumulate"})
+                part | long | whole_or_size
+                for whole_or_size in (
+                    {"batch_policy": "full"},
+                    {"batch_size": s.part_long_sizes},
+                )
+                if s.part_long_epochs
             ),
+            in_examples_fixed | {"batch_size": s.policy_sizes},
+            in_updates | {"batch_size": s.policy_sizes},
+            in_examples | {"batch_policy": "accumulate"},
+            in_updates | {"batch_policy": "accumulate"},
             *(budget | {"schedule": s.decays} for budget in (in_examples, in_updates) if s.decays),
             in_examples | {"batch_policy": s.policies, "learning_rate_scaling": s.scalings},
             in_updates | {"batch_policy": s.policies},

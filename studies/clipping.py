@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Range, Study, rates_between
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import CLIPPINGS, COMPARED
 
-COMPARED = ("none", "global_norm")
+CONTRASTED = ("none", "global_norm")
 """Of which the report states differences; the other clippings are a map."""
 
 
@@ -35,7 +35,7 @@ class Settings:
     models: Sequence[str] = ("mlp",)
     updates: int = 1500
     rates: Sequence[float] = rates_between(0.03, 10)
-    clippings: Sequence[str] = tuple(CLIPPINGS)
+    clippings: Sequence[str] = COMPARED
     thresholds: int = 9
     global_norms: Sequence[float] = rates_between(0.01, 100, per_decade=4)
     map_seeds: int = 3
@@ -101,7 +101,7 @@ def study(scale: str) -> Study:
         | {
             "clipping": name,
             "clipping_threshold": thresholds(CLIPPINGS[name].threshold, s.thresholds),
-            "seed": range(s.seeds if name in COMPARED else s.map_seeds),
+            "seed": range(s.seeds if name in CONTRASTED else s.map_seeds),
         }
         for name in s.clippings
     ]

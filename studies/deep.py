@@ -21,13 +21,13 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import COMPARED
 
 
 def one_at_a_time() -> dict[str, tuple[str, ...]]:
     """What is changed, one at a time, against constant rates without clipping or normalization."""
     return {
-        "clipping": tuple(name for name in CLIPPINGS if name != "none"),
+        "clipping": tuple(name for name in COMPARED if name != "none"),
         "schedule": ("step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
         "normalization": ("batch", "layer"),
     }

@@ -40,7 +40,7 @@ PROCESSES = (1, 2, 4, 8)
 PIECE = ("clipping=none,global_norm", "normalization=none,batch", "batch_policy=fixed,noise_scale")
 """Of the grid, what is trained to see how many processes share a GPU best."""
 STUDIES = (
-    *("headline", "explosion", "deep", "disturbances", "clipping", "batch_updates"),
+    *("headline", "headroom", "explosion", "deep", "disturbances", "clipping", "batch_updates"),
     *("critical_batch", "learning_rate", "initialization", "normalization", "optimizers"),
     *("scaling", "article", "architectures"),
     *("precision", "published", "edge_of_stability", "grid", "search"),

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.driver.commandline import run
 from benchmark.records import RelativeRates, Study
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import COMPARED
 
 UNCLIPPED = ("clipping", "none")
 """Whose rates all clippings are compared at besides their own."""
@@ -33,7 +33,7 @@ class Settings:
 
     mlp_datasets: Sequence[str] = ("mnist", "fashion-mnist")
     cnn_datasets: Sequence[str] = ("mnist", "fashion-mnist")
-    mlp_clippings: Sequence[str] = tuple(CLIPPINGS)
+    mlp_clippings: Sequence[str] = COMPARED
     cnn_clippings: Sequence[str] = ("none", "value", "global_norm", "adaptive", "adagc")
     normalizations: Sequence[str] = ("none", "batch")
     updates: int = 1500
@@ -68,7 +68,7 @@ SCALES = {
         updates=1500,
     ),
     "paper": Settings(),
-    "full": Settings(cnn_clippings=tuple(CLIPPINGS), updates=5000, seeds=20),
+    "full": Settings(cnn_clippings=COMPARED, updates=5000, seeds=20),
 }
 
 

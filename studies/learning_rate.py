@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study, rates_between
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.strategies.clipping import COMPARED
 from benchmark.strategies.normalization import NORMALIZATIONS
 
 
@@ -35,7 +35,7 @@ class Settings:
     schedules: Sequence[str] = (
         *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
     )
-    clippings: Sequence[str] = tuple(CLIPPINGS)
+    clippings: Sequence[str] = COMPARED
     normalizations: Sequence[str] = tuple(NORMALIZATIONS)
     seeds: int = 10
     checkpoints: int = 20

@@ -3,12 +3,14 @@
 Every optimizer with a constant and a decaying schedule, with the two guards of practice (skipping a
 step whose loss or gradient norm is an outlier, and limiting the norm), at 1, 3 and 10 times its own
 best rate; and for a budget four times as long. Newer optimizers stand beside them without guards.
+Adam and AdamW are also trained with several clippings, all at multiples of the rate that is best
+without.
 
 smoke        54 trials        864 updates   0.000 core-hours
 quick       630 trials     79,800 updates   0.006 core-hours
 standard    630 trials    441,000 updates       - core-hours
-paper     1,800 trials  3,780,000 updates    0.78 core-hours
-full      5,040 trials  9,720,000 updates       - core-hours
+paper     2,200 trials   4,380,000 updates    0.78 core-hours
+full      5,840 trials  10,920,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import RelativeRates, Study
+
+UNCLIPPED = ("clipping", "none")
+"""Whose best rate the clippings of Adam are compared at multiples of."""
 
 
 def about(low: float, high: float, **more: Any) -> RelativeRates:
@@ -55,6 +60,10 @@ class Settings:
     newer: Mapping[tuple[str, ...], RelativeRates] = field(default_factory=by_newer_optimizer)
     schedules: Sequence[str] = ("constant", "cosine")
     clippings: Sequence[str] = ("none", "skip_step", "global_norm")
+    shared_optimizers: Sequence[str] = ("adam", "adamw")
+    shared_clippings: Sequence[str] = (
+        *("none", "global_norm", "value", "per_layer_norm", "adagc"),
+    )
     updates: int = 1500
     long_updates: int = 6000
     seeds: int = 10
@@ -65,6 +74,7 @@ SMALL = Settings(
     dataset="digits",
     rates=by_optimizer(seeds=(100,)),
     newer=by_newer_optimizer(seeds=(100,)),
+    shared_optimizers=(),
     updates=100,
     long_updates=300,
     seeds=3,
@@ -114,6 +124,21 @@ def study(scale: str) -> Study:
         }
         for optimizers, rates in s.newer.items()
     ]
+    # what clipping does to an optimizer that scales its own steps, at one and the same rate
+    at_one_rate = about(
+        0.000316, 0.00316, multiples=(1, 3, 10), baseline=UNCLIPPED, baseline_multiples=(3, 10)
+    )
+    if s.shared_optimizers:
+        blocks.append(
+            {
+                "dataset": s.dataset,
+                "model": s.models,
+                "optimizer": s.shared_optimizers,
+                "clipping": s.shared_clippings,
+                "learning_rate": at_one_rate,
+                "updates": s.updates,
+            }
+        )
     return Study(
         name="optimizers",
         question="Do more reliable optimizers, more epochs and stricter safety make training "

@@ -198,32 +198,38 @@ def test_adagc_does_not_freeze_a_tensor_whose_gradient_was_zero() -> None:
     assert float(clipped[4]) == pytest.approx(1.05 * 0.2)
 
 
-def skip_trace(losses: Sequence[float], norms: Sequence[float], k: float) -> list[bool]:
-    accepted: list[tuple[float, float]] = []
+def skip_trace(
+    losses: Sequence[float], norms: Sequence[float], k: float, keeps_all: bool
+) -> list[bool]:
+    window: list[tuple[float, float]] = []
     skipped = []
     for pair in zip(losses, norms, strict=True):
         skip = False
-        if len(accepted) >= 64:
-            for value, past in zip(pair, zip(*accepted[-128:], strict=True), strict=True):
+        if len(window) >= 64:
+            for value, past in zip(pair, zip(*window[-128:], strict=True), strict=True):
                 skip |= value > statistics.fmean(past) + k * statistics.stdev(past)
         skipped.append(skip)
-        if not skip:
-            accepted.append(pair)
+        if keeps_all or not skip:
+            window.append(pair)
     return skipped
 
 
+SKIPPING = pytest.mark.parametrize("name", ["skip_step", "skip_step_all"])
+
+
+@SKIPPING
 @pytest.mark.parametrize("k", [2.0, 6.0, 10.0])
-def test_skip_step_follows_its_formulas(k: float) -> None:
+def test_skip_step_follows_its_formulas(k: float, name: str) -> None:
     generator = np.random.default_rng(4)
     losses = 2.3 * np.exp(-np.arange(400) / 150) + 0.1 * generator.random(400)
     norms = 1 + 0.3 * generator.random(400)
     losses[80::50] += 3
     norms[105::60] *= 6
-    expected = skip_trace(losses.tolist(), norms.tolist(), k)
+    expected = skip_trace(losses.tolist(), norms.tolist(), k, name == "skip_step_all")
     state, skipped = None, []
     for loss, norm in zip(losses, norms, strict=True):
         gradient = float(norm) * DIRECTION
-        clipped, state, flag = step("skip_step", gradient, state, k, float(loss))
+        clipped, state, flag = step(name, gradient, state, k, float(loss))
         assert torch.equal(clipped, gradient)
         skipped.append(flag)
     assert skipped == expected
@@ -274,10 +280,24 @@ def test_skip_step_does_not_take_rounding_for_a_spike() -> None:
         assert not flag
 
 
+@pytest.mark.parametrize(("name", "resumes"), [("skip_step", False), ("skip_step_all", True)])
+def test_a_loss_that_moves_up_for_good_is_accepted_where_the_window_holds_all(
+    name: str, resumes: bool
+) -> None:
+    state, flags = None, []
+    for i in range(264):
+        loss = (1.0 if i < 64 else 3.0) + 0.1 * (i % 2)
+        _, state, flag = step(name, DIRECTION, state, 6.0, loss)
+        flags.append(flag)
+    assert flags[64]
+    assert any(flags[100:]) != resumes
+
+
+@SKIPPING
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_skip_step_never_takes_a_step_on_a_loss_that_is_not_finite(loss: float) -> None:
-    _, before, _ = step("skip_step", DIRECTION, None, 6.0, 1.0)
-    clipped, after, flag = step("skip_step", DIRECTION, before, 6.0, loss)
+def test_skip_step_never_takes_a_step_on_a_loss_that_is_not_finite(loss: float, name: str) -> None:
+    _, before, _ = step(name, DIRECTION, None, 6.0, 1.0)
+    clipped, after, flag = step(name, DIRECTION, before, 6.0, loss)
     assert flag
     assert torch.equal(clipped, DIRECTION)
     assert all(torch.equal(before[k], v) for k, v in after.items())

@@ -12,6 +12,7 @@ PHRASES = {
     ("clipping", "update_rms"): "clipping the update's RMS",
     ("clipping", "normalized"): "normalized gradients",
     ("clipping", "skip_step"): "skipping steps",
+    ("clipping", "skip_step_all"): "skipping steps by a window of all",
     ("clipping", "autoclip"): "AutoClip",
     ("clipping", "zclip"): "ZClip",
     ("clipping", "zclip_capped"): "capped ZClip",

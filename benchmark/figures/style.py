@@ -78,7 +78,7 @@ STYLES: dict[str, Style] = {
     ),
     **_factor(
         *("none", "global_norm", "adaptive", "per_layer_norm", "value", "zclip", "autoclip"),
-        *("adagc", "update_rms", "normalized", "skip_step", "zclip_capped"),
+        *("adagc", "update_rms", "normalized", "skip_step", "zclip_capped", "skip_step_all"),
     ),
     **_factor("float32", "bfloat16", "float16", "float16_static", "float16_dynamic"),
     **_factor("grid", "tpe", "random", "quasi-random"),
@@ -137,6 +137,7 @@ NAMES = {
     **{"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"},
     **{"mnist-60k": "all of MNIST", "fashion-mnist-60k": "all of Fashion-MNIST"},
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "ZClip capped"},
+    "skip_step_all": "skip step (window of all)",
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
     **{"lion": "Lion", "lamb": "LAMB", "muon": "Muon", "schedule_free_sgd": "schedule-free SGD"},

@@ -1,7 +1,7 @@
 """Clipping: what is done to a gradient that may be too large."""
 
 from benchmark.strategies.clipping.chain import chain
-from benchmark.strategies.clipping.registry import CLIPPINGS
+from benchmark.strategies.clipping.registry import CLIPPINGS, COMPARED
 from benchmark.strategies.clipping.rule import (
     Clipped,
     Clipping,
@@ -18,6 +18,7 @@ from benchmark.strategies.clipping.rule import (
 
 __all__ = [
     "CLIPPINGS",
+    "COMPARED",
     "Clipped",
     "Clipping",
     "Context",

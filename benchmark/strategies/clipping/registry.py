@@ -25,7 +25,14 @@ from benchmark.strategies.clipping.history import (
     no_tensor_norms,
 )
 from benchmark.strategies.clipping.rule import Clipping, keep
-from benchmark.strategies.clipping.skipping import FIRST_STEPS, none_accepted, skip_outliers
+from benchmark.strategies.clipping.skipping import (
+    FIRST_STEPS,
+    no_steps,
+    skip_outliers,
+    skip_outliers_of_taken,
+)
+
+OLMO = "Ai2, OLMo-core, SkipStepOptimizer: github.com/allenai/OLMo-core"
 
 CLIPPINGS: dict[str, Clipping] = {
     "none": Clipping("none", keep, None, "-", "the gradient as it is", scales=True),
@@ -118,13 +125,31 @@ CLIPPINGS: dict[str, Clipping] = {
     ),
     "skip_step": Clipping(
         "skip_step",
+        skip_outliers_of_taken,
+        Range(2.0, 10.0, default=6.0, log=False),
+        f"stricter than {OLMO}",
+        "no update where loss or norm exceeds mean + k std of the last 128 that were taken",
+        no_steps,
+        stage="step",
+        warm_up=FIRST_STEPS,
+        scales=True,
+    ),
+    "skip_step_all": Clipping(
+        "skip_step_all",
         skip_outliers,
         Range(2.0, 10.0, default=6.0, log=False),
-        "Ai2, OLMo-core, SkipStepOptimizer: github.com/allenai/OLMo-core",
-        "no update where loss or norm exceeds mean + k std of the last 128",
-        none_accepted,
+        OLMO,
+        "no update where loss or norm exceeds mean + k std of the last 128 steps, all of them",
+        no_steps,
         stage="step",
         warm_up=FIRST_STEPS,
         scales=True,
     ),
 }
+"""Clipping: what is done to a gradient that may be too large."""
+
+COMPARED = tuple(name for name in CLIPPINGS if name != "skip_step_all")
+"""What studies compare unless they say otherwise: one of each kind of rule.
+
+A variant is compared with its rule alone, where the difference matters (`studies/disturbances`).
+"""

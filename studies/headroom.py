@@ -1,0 +1,90 @@
+"""Which learning rates train, with and without batch normalization and clipping?
+
+Training without either, with batch normalization, with the global norm limited and with both, at
+the same learning rates, from those that train well to those that do not train at all. Ten times
+one's own best rate is a poor yardstick where the best rate lies anywhere on a plateau: a remedy
+may move the plateau's upper end, and only rates that all share show by how much.
+
+smoke        16 trials         320 updates   0.000 core-hours
+quick       144 trials      18,720 updates       - core-hours
+standard    120 trials      60,000 updates       - core-hours
+paper       600 trials     900,000 updates    0.42 core-hours
+full      1,120 trials   5,600,000 updates       - core-hours
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmark.driver.commandline import run
+from benchmark.records import Study, rates_between
+
+
+def by_model() -> dict[str, tuple[Sequence[float], int]]:
+    """Network -> learning rates, and how many seeds; a convolution's best rates are lower."""
+    return {
+        "mlp": (rates_between(0.0562, 10, per_decade=4), 10),
+        "cnn": (rates_between(0.0178, 3.16, per_decade=4), 5),
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scale decides; the defaults are those of ``paper``."""
+
+    dataset: str = "fashion-mnist"
+    networks: Mapping[str, tuple[Sequence[float], int]] = field(default_factory=by_model)
+    normalizations: Sequence[str] = ("none", "batch")
+    clippings: Sequence[str] = ("none", "global_norm")
+    updates: int = 1500
+    checkpoints: int = 4
+
+
+SMALL = Settings(
+    dataset="digits",
+    networks=dict.fromkeys(("mlp", "cnn"), (rates_between(0.1, 31.6), 3)),
+    updates=130,
+)
+SCALES = {
+    "smoke": replace(SMALL, networks=dict.fromkeys(("mlp", "cnn"), ((0.1, 10.0), 1)), updates=20),
+    "quick": SMALL,
+    "standard": Settings(
+        networks={"mlp": (rates_between(0.0562, 10, per_decade=4), 3)}, updates=500
+    ),
+    "paper": Settings(),
+    "full": Settings(
+        networks={
+            "mlp": (rates_between(0.0178, 31.6, per_decade=4), 10),
+            "cnn": (rates_between(0.00562, 10, per_decade=4), 10),
+        },
+        updates=5000,
+    ),
+}
+
+
+def study(scale: str) -> Study:
+    """The rates at ``scale``."""
+    s = SCALES[scale]
+    return Study(
+        name="headroom",
+        question="Which learning rates train, with and without batch normalization and clipping?",
+        factors=[
+            {
+                "dataset": s.dataset,
+                "model": model,
+                "normalization": s.normalizations,
+                "clipping": s.clippings,
+                "learning_rate": rates,
+                "updates": s.updates,
+                "seed": range(seeds),
+            }
+            for model, (rates, seeds) in s.networks.items()
+        ],
+        checkpoints=s.checkpoints,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(study))
