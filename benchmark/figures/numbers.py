@@ -91,6 +91,15 @@ def bounds(low: float, high: float, write: Callable[[Any], object] = signed) -> 
     return DASH if is_nothing(low) or is_nothing(high) else f"{write(low)} to {write(high)}"
 
 
+def p_value(p: float) -> str:
+    """A p-value to three decimals, or that it is below 0.001.
+
+    >>> p_value(0.0123), p_value(1e-5)
+    ('0.012', '< 0.001')
+    """
+    return DASH if is_nothing(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def count(amount: int, noun: str) -> str:
     """An amount with its noun: ``1 trial``, ``2 trials``."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
