@@ -7,37 +7,30 @@ import functools
 import pandas as pd
 
 from benchmark.statistics import (
-    against_reference,
+    RaisedRates,
     at_own_and_same_rates,
     choices_of_single_seeds,
     chosen_rates,
-    copies,
-    cross_chosen,
-    idle_in,
-    mean_effects,
     outcome_means,
-    paired_comparison,
     rate_ratios,
-    with_ranks,
 )
+from benchmark.statistics.raised_rates import NETWORK, SETTING
 from benchmark.statistics.rates import Choice
 from report.evidence import Evidence, where
 from report.prose import listing, name, phrase, rate
 
-NETWORK = ["model", "normalization"]
-SETTING = ["dataset", *NETWORK]
-RATES = ["same_rate", "times"]
 MULTIPLES = (1, 3, 10)
-BEST = "its best rate"
-"""In the place of a clipping: the network without any, at its best rate."""
-APART = ["learning_rate", "arm"]
-"""What trials differ in that are compared at one multiple."""
 
 
 @functools.lru_cache(8)
-def trials(study: Evidence) -> pd.DataFrame:
-    """`at_own_and_same_rates` of the study."""
-    return at_own_and_same_rates(study.outcomes)
+def raised(study: Evidence, *, same_rate: bool) -> RaisedRates:
+    """The study's `RaisedRates`: each clipping at multiples of its own best rate, or at one."""
+    return RaisedRates(study.outcomes, same_rate)
+
+
+def against_none(study: Evidence) -> pd.DataFrame:
+    """What each clipping saves at multiples of its own best rate (`RaisedRates`)."""
+    return raised(study, same_rate=False).saved
 
 
 @functools.lru_cache(8)
@@ -46,7 +39,7 @@ def networks(study: Evidence) -> pd.DataFrame:
 
     In the order of the study's trials, the dense one first, and those without normalization.
     """
-    rows = trials(study)[NETWORK].drop_duplicates()
+    rows = study.relative[NETWORK].drop_duplicates()
     rows = rows.sort_values("normalization", key=lambda n: n.ne("none"), kind="stable")
     rows = rows.sort_values("model", key=lambda m: m.ne("mlp"), kind="stable", ignore_index=True)
     return rows.assign(network=[f"{name(m)}, {phrase('normalization', n)}" for m, n in rows.values])
@@ -61,92 +54,20 @@ def _in_networks(study: Evidence, rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@functools.lru_cache(8)
-def against_none(study: Evidence, *, same_rate: bool = False) -> pd.DataFrame:
-    """Every clipping against none in each setting and at each multiple, paired by seed.
-
-    Each at multiples of its own best rate, or, at the ``same_rate``, all at multiples of the best
-    without clipping. The columns of `paired_comparison`, of the setting and ``times``.
-    """
-    rows = where(trials(study), same_rate=same_rate)
-    return paired_comparison(rows, "clipping", "none", by=[*SETTING, "times"], ignore=APART)
-
-
-@functools.lru_cache(8)
-def against_best(study: Evidence, *, same_rate: bool = False) -> pd.DataFrame:
-    """Every clipping, and none, against the network without clipping at its best rate.
-
-    What a rate costs with a clipping: a user could have lowered the rate instead. The rows, and
-    the columns, of `against_none`, and those without clipping away from the best rate.
-    """
-    rows = where(trials(study), same_rate=same_rate)
-    bare = where(trials(study), same_rate=False, clipping="none", times=1)
-    rows = rows[rows["clipping"].ne("none") | rows["times"].ne(1)]
-    kw = {"by": SETTING, "across": ["times"], "ignore": APART, "named": BEST}
-    return against_reference(rows, bare, "clipping", **kw)
-
-
-@functools.lru_cache(8)
-def idle(study: Evidence) -> pd.DataFrame:
-    """By network, ``same_rate`` and ``times`` each ``level`` that changed no step of a trial.
-
-    Such a rule is training without clipping, whatever its accuracy, and is ranked nowhere.
-    """
-    rows = trials(study)
-    return idle_in(rows[rows["clipping"].ne("none")], [*NETWORK, *RATES])
-
-
-@functools.lru_cache(8)
-def doubles(study: Evidence) -> pd.DataFrame:
-    """By network each ``level`` that did the same as another one (`copies`), the ``original``."""
-    rows, never = trials(study), where(idle(study), same_rate=False)
-    found = []
-    for network, part in rows.groupby(NETWORK, sort=False):
-        still = where(never, **dict(zip(NETWORK, network, strict=True)))["level"]
-        pairs = copies(part[~part["clipping"].isin(still)], "clipping", "none").items()
-        found += [(*network, *pair) for pair in pairs if pair[1] != "none"]
-    return pd.DataFrame(found, columns=[*NETWORK, "level", "original"])
-
-
-def _distinct(study: Evidence, rows: pd.DataFrame, *, same_rate: bool) -> pd.DataFrame:
-    """``rows`` without the levels that are `idle` there or `doubles`."""
-    for out in (where(idle(study), same_rate=same_rate), doubles(study)):
-        keys = [c for c in out if c in rows]
-        rows = rows[~pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(out[keys]))]
-    return rows
-
-
 def never_acted(study: Evidence) -> pd.DataFrame:
-    """By network each ``level`` that was `idle` at its own rates, and ``reach``, up to which."""
-    by = [*NETWORK, "level"]
-    times = where(idle(study), same_rate=False).groupby(by)["times"].max().reset_index()
+    """By network each ``level`` that was idle at its own rates, and ``reach``, up to which."""
+    idle = raised(study, same_rate=False).idle
+    times = idle.groupby([*NETWORK, "level"])["times"].max().reset_index()
     reach = [f"up to {t} times the best rate" if t > 1 else "at the best rate" for t in times.times]
     return times.assign(reach=reach)
 
 
-@functools.lru_cache(8)
 def rules(study: Evidence, *, same_rate: bool = True) -> pd.DataFrame:
-    """What the clippings do: a row a ``network``, multiple and distinct rule that acted.
-
-    Columns ``level``, ``rule`` (its name, with those that did the same), ``times``; over the data
-    sets the mean ``saved`` (against none at that rate, NaN where none was not trained at it) and
-    ``cost`` (against none at its best rate), each as `mean_effects` has them; ``place``, the rank,
-    which those share that cannot be told from the first of them. The best of each multiple first.
-    """
-    by = [*NETWORK, "times"]
-    cost, saved = (
-        mean_effects(effects(study, same_rate=same_rate), [*by, "level"], word)
-        for word, effects in (("cost", against_best), ("saved", against_none))
-    )
-    found = cost.merge(saved, on=[*by, "level"], how="left").fillna({"saved_sure": ""})
-    found = _distinct(study, found, same_rate=same_rate)
-    found = found.sort_values(["times", "cost"], ascending=[True, False], kind="stable")
-    found = _in_networks(study, found)
-    rows = where(trials(study), same_rate=same_rate)
-    also = doubles(study).groupby([*NETWORK, "original"])["level"].agg(list).to_dict()
-    keys = found[[*NETWORK, "level"]].itertuples(index=False, name=None)
-    said = [listing(map(name, [key[-1], *also.get(key, [])])) for key in keys]
-    return with_ranks(found, rows, "clipping", by, ignore=APART).assign(rule=said)
+    """The ranks of `RaisedRates`, and each ``rule`` in words, with those that did the same."""
+    rows = raised(study, same_rate=same_rate).ranks
+    each = zip(rows["level"], rows["also"], strict=True)
+    said = [listing(map(name, [level, *also])) for level, also in each]
+    return _in_networks(study, rows.assign(rule=said))
 
 
 def from_the_largest(study: Evidence) -> pd.DataFrame:
@@ -156,24 +77,13 @@ def from_the_largest(study: Evidence) -> pd.DataFrame:
 
 
 @functools.lru_cache(8)
-def elsewhere(study: Evidence, times: int = 10) -> pd.DataFrame:
-    """The best clipping, chosen on one data set and reported on another, at one rate for all.
+def elsewhere(study: Evidence) -> pd.DataFrame:
+    """The best clipping at ten times a best rate, chosen on one data set and reported on another.
 
-    `cross_chosen` by network, with the ``effect`` against none at that rate and its interval, and
-    ``cost``, ``cost_low``, ``cost_high`` against none at its best rate. Where nothing was trained
-    at such rates, at multiples of each one's own.
+    At one rate for all; where nothing was trained so, at multiples of each one's own.
     """
-    same_rate = bool(len(study.shared))
-    rows = where(trials(study), same_rate=same_rate, times=times)
-    chosen = cross_chosen(rows[rows["clipping"].ne("none")], "clipping", NETWORK)
-    saved, cost = (
-        where(against(study, same_rate=same_rate), times=times)
-        for against in (against_none, against_best)
-    )
-    cost = cost.rename(columns={"effect": "cost", "low": "cost_low", "high": "cost_high"})
-    keys = [*SETTING, "level"]
-    cost = cost[[*keys, "cost", "cost_low", "cost_high"]]
-    return _in_networks(study, chosen.merge(saved, on=keys).merge(cost, on=keys, how="left"))
+    one = raised(study, same_rate=bool(len(study.shared)))
+    return _in_networks(study, one.elsewhere(times=10))
 
 
 def far_above(study: Evidence, normalization: str) -> list[dict[str, object]]:
@@ -185,22 +95,20 @@ def far_above(study: Evidence, normalization: str) -> list[dict[str, object]]:
     """
     chosen = where(elsewhere(study), normalization=normalization)
     first = where(rules(study, same_rate=bool(len(study.shared))), times=10, place=1)
-    first = first[first["level"].ne("none")].assign(said=lambda f: f["level"].map(_clipping))
+    first = first[first["level"].ne("none")]
     found = []
     for model, here in chosen.groupby("model", sort=False):
         numbers = here.select_dtypes("number").mean().to_dict()
-        tied = where(first, model=model, normalization=normalization)["said"]
-        best = numbers | {"names": listing(tied)} if (here["low"] > 0).all() else {}
+        tied = where(first, model=model, normalization=normalization)["level"]
+        names = listing(phrase("clipping", level) for level in tied)
+        best = numbers | {"names": names} if (here["low"] > 0).all() else {}
         found.append({"model": model, **best})
     return found
 
 
-_clipping = functools.partial(phrase, "clipping")
-
-
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
     """`rate_ratios` of the best rates over that without clipping, the largest first."""
-    rows = where(trials(study), times=1, same_rate=False, normalization=normalization, model=model)
+    rows = where(study.relative, times=1, normalization=normalization, model=model)
     found = rate_ratios(rows, "clipping", "none")
     return found.sort_values(["least", "most"], ascending=False, kind="stable")
 
@@ -218,21 +126,21 @@ def endings(study: Evidence) -> pd.DataFrame:
     ``stuck``, the share that neither spiked nor learned. At multiples of each one's own best rate,
     then at those of the best rate without clipping.
     """
-    rows = trials(study)
-    rows = rows.assign(
-        stuck=rows["exploded"].eq(0) & rows["learned"].eq(0), healed=rows["overshoot"]
-    )
-    shares = outcome_means(
-        rows, [*NETWORK, *RATES, "clipping"], ["diverged", "exploded", "healed", "stuck"]
-    ).sort_values(RATES, kind="stable")
+    rows, rates = at_own_and_same_rates(study.outcomes), ["same_rate", "times"]
+    stuck = rows["exploded"].eq(0) & rows["learned"].eq(0)
+    rows = rows.assign(stuck=stuck, healed=rows["overshoot"])
+    values = ["diverged", "exploded", "healed", "stuck"]
+    shares = outcome_means(rows, [*NETWORK, *rates, "clipping"], values)
+    shares = shares.sort_values(rates, kind="stable")
     of = shares["same_rate"].map({False: "own best", True: "one rate"})
     panels = shares["times"].map("{} × ".format) + of
     return _in_networks(study, shares.assign(panel=panels, level=shares["clipping"]))
 
 
 def costs(study: Evidence, *, same_rate: bool) -> pd.DataFrame:
-    """`against_best` as a figure has it, without rules that did not act or did as another one."""
-    rows = _distinct(study, against_best(study, same_rate=same_rate), same_rate=same_rate)
+    """What each distinct rule that acted costs, as a figure has it: a ``panel`` a data set."""
+    one = raised(study, same_rate=same_rate)
+    rows = one.distinct(one.cost)
     return _in_networks(study, rows.assign(panel=rows["dataset"]))
 
 

@@ -1487,7 +1487,7 @@ def on_two_data_sets(accuracies: dict[str, tuple[float, float]], **more: Any) ->
 
 def test_what_raising_the_rate_costs_is_told_against_the_best_rate() -> None:
     study = on_two_data_sets({"none": (0.1, 0.2), "value": (0.8, 0.7)})
-    cost = headline.against_best(study, same_rate=True).set_index(["level", "dataset"])["effect"]
+    cost = headline.raised(study, same_rate=True).cost.set_index(["level", "dataset"])["effect"]
     expected = {
         ("none", "mnist"): -0.8,
         ("none", "fashion-mnist"): -0.7,
@@ -1533,7 +1533,7 @@ def test_rules_that_do_the_same_are_named_together() -> None:
 def test_a_rule_that_changed_no_step_is_not_ranked(share: float, named: list[str]) -> None:
     accuracies = {"none": (0.1, 0.1), "update_rms": (0.1, 0.1)}
     study = on_two_data_sets(accuracies, clipped_fraction=share)
-    found = where(headline.idle(study), same_rate=True)
+    found = headline.raised(study, same_rate=True).idle
     assert list(found["level"]) == named
     assert ("update_rms" in set(headline.rules(study)["level"])) != bool(named)
 

@@ -73,6 +73,7 @@ from benchmark.statistics.pairing import (
     verdicts,
 )
 from benchmark.statistics.published import beside_published
+from benchmark.statistics.raised_rates import RaisedRates
 from benchmark.statistics.ranking import (
     cross_chosen,
     mean_effects,
@@ -129,6 +130,7 @@ __all__ = [
     "CONFIDENCE",
     "RESAMPLES",
     "STRICTEST",
+    "RaisedRates",
     "able",
     "against_reference",
     "at_each_size",
