@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import (
     best_so_far,
-    expected_best_curve,
-    holm,
+    expected_best,
+    expected_of_best,
     interval,
     mean,
-    paired_comparison,
+    over_cells_and_seeds,
 )
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 
 CONFIRM = "confirm:"
-ANY = [c for c in CONFIGURATION if c not in ("dataset", "model", "seed", "arm")]
+SEARCHED = [c for c in CONFIGURATION if c not in ("dataset", "model", "seed", "arm")]
 """What two winners may differ in: everything that was searched."""
+GRID = "grid cells"
+"""Cells of the grid, drawn at random: a search that costs no more than the others."""
+ENDS = ["estimate", "low", "high"]
 
 
 def grid_best(grid: Evidence | None) -> pd.DataFrame:
@@ -33,94 +38,139 @@ def grid_best(grid: Evidence | None) -> pd.DataFrame:
 
 
 def searched(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of the ``rows`` of trials or best objectives those of the searches, not the confirmations."""
+    """Of the ``rows`` of trials those of the searches, not the confirmations."""
     return rows[~rows["arm"].str.startswith(CONFIRM)]
 
 
-def progress(study: Evidence) -> pd.DataFrame:
-    """The best objective so far of each search, without the confirmations."""
-    return searched(best_so_far(study.results.plan, study.results.trials))
-
-
-RESAMPLED = ("random", "quasi-random", "grid-random")
-"""Samplers whose trials do not depend on earlier ones, so that any order of them is as likely."""
-GRID = "grid cells"
-
-
-def paths(study: Evidence) -> pd.DataFrame:
-    """`progress` of the samplers whose trials depend on earlier ones: one run each."""
-    rows = progress(study)
-    return rows[~rows["arm"].isin(RESAMPLED)]
-
-
-@functools.lru_cache(8)
-def pool(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
-    """Trials that may come in any order: those of `RESAMPLED`, and the grid's on the same seed.
-
-    Columns ``model``, ``arm`` (also `GRID`), ``objective``, ``accuracy`` (NaN both where the
-    combination was impossible) and ``seconds``. Of the grid only what has the searches' budget.
-    """
-    trials = searched(study.results.trials)
-    asked = where(trials, arm=list(RESAMPLED))[["trial", "model", "arm", "seconds"]]
-    made = study.outcomes[["trial", "objective", "accuracy"]]
-    rows = [asked.merge(made, on="trial", how="left").fillna({"seconds": 0.0})]
-    if grid is not None:
-        same = ["dataset", "model", "epochs", "updates", "train_fraction", "seed"]
-        # a budget that no trial states is no number
-        floats = {"epochs": float, "updates": float}
-        wanted = trials[same].drop_duplicates().astype(floats)
-        alike = grid.outcomes.astype(floats).merge(wanted, on=same)
-        rows.append(alike[["model", "objective", "accuracy", "seconds"]].assign(arm=GRID))
-    return pd.concat(rows, ignore_index=True)
-
-
-@functools.lru_cache(8)
-def expected(study: Evidence, grid: Evidence | None, of: str | None = None) -> pd.DataFrame:
-    """Expected best validation loss of so many trials of each arm of `pool`, in any order.
-
-    With ``of`` that column of the best trial. As many trials as a search has made at most.
-    """
-    trials = searched(study.results.trials)
-    most = int(trials.groupby(["model", "arm"]).size().max())
-    return expected_best_curve(pool(study, grid), ["model", "arm"], of=of, most=most)
-
-
-def worth(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
-    """Expected test accuracy of the winner on validation of a whole search, by ``model``, ``arm``.
-
-    Columns ``estimate``, ``low``, ``high``, best first; of a sampler that has one run, that of its
-    winner, without an interval.
-    """
-    found = expected(study, grid, of="accuracy")
-    found = found.groupby(["model", "arm"], sort=False).tail(1)
-    made = searched(study.outcomes)
-    single = made[~made["arm"].isin(RESAMPLED)].sort_values("objective")
-    single = single.drop_duplicates(["model", "arm"]).rename(columns={"accuracy": "estimate"})
-    both = pd.concat([found, single[["model", "arm", "estimate"]]])
-    order = ["model", "estimate"]
-    columns = ["model", "arm", "estimate", "low", "high"]
-    return both.sort_values(order, ascending=[True, False])[columns]
-
-
 def confirmed(study: Evidence) -> pd.DataFrame:
-    """The outcomes of the confirmations, with the column ``source`` (a sampler, or grid)."""
+    """The outcomes of the confirmations; ``arm`` is whose winner it is (a sampler, or grid)."""
     rows = study.outcomes[study.outcomes["arm"].str.startswith(CONFIRM)]
-    return rows.assign(source=rows["arm"].str.removeprefix(CONFIRM))
+    return rows.assign(arm=rows["arm"].str.removeprefix(CONFIRM))
 
 
 def winners(study: Evidence) -> pd.DataFrame:
-    """The configurations that were confirmed, with ``estimate``, ``low`` and ``high``."""
-    rows, by = confirmed(study), ["model", "source"]
-    found = interval(rows, "accuracy", by, statistic=mean)
-    return rows.drop_duplicates(by).merge(found, on=by)
+    """Each search's trial of the least objective: a row for each model, sampler and ``search``.
+
+    ``search`` is the seed that the search was made on.
+    """
+    best = searched(study.outcomes).sort_values("objective", kind="stable")
+    best = best.drop_duplicates(["model", "arm", "seed"]).rename(columns={"seed": "search"})
+    return best.sort_values(["model", "search"], kind="stable")
+
+
+@functools.lru_cache(8)
+def fresh(study: Evidence) -> pd.DataFrame:
+    """Test accuracy of each search's winner on each fresh seed, beside the grid's best cell.
+
+    Columns ``model``, ``arm``, ``search``, ``seed``, ``accuracy`` and ``difference`` from the
+    grid's best on the same seed, NaN where that was not trained again.
+    """
+    rows = confirmed(study)
+    chosen = winners(study)[["model", "arm", "search", *SEARCHED]]
+    found = chosen.merge(rows, on=["model", "arm", *SEARCHED])
+    grid = rows[rows["arm"] == "grid"].set_index(["model", "seed"])["accuracy"].rename("grid")
+    found = found.join(grid, on=["model", "seed"])
+    found = found.assign(difference=found["accuracy"] - found["grid"])
+    return found[["model", "arm", "search", "seed", "accuracy", "difference"]]
 
 
 @functools.lru_cache(8)
 def differences(study: Evidence) -> pd.DataFrame:
-    """Each sampler's winner against the grid's, by ``model``, paired by fresh seed.
+    """Each search's winner against the grid's best cell: a mean and interval over fresh seeds."""
+    rows = fresh(study).dropna(subset=["difference"])
+    return interval(rows, "difference", ["model", "arm", "search"], statistic=mean)
 
-    The columns of `paired_comparison`; ``p_holm`` is corrected for all comparisons.
+
+@functools.lru_cache(8)
+def samplers(study: Evidence) -> pd.DataFrame:
+    """Each sampler's winners against the grid's best cell, best first.
+
+    Columns ``model``, ``arm``, ``searches``, ``seeds``, how many winners are ``better`` and
+    ``worse``, their mean ``accuracy`` on fresh seeds, and ``estimate``, ``low``, ``high`` of the
+    difference: over searches and seeds, or over seeds alone where there is one search.
     """
-    sides, ignore = ("source", "grid"), [*ANY, "arm"]
-    rows = paired_comparison(confirmed(study), *sides, by=["model"], ignore=ignore)
-    return rows.assign(p_holm=holm(rows["p"].to_numpy(dtype=float)))
+    singly = differences(study)
+    singly = singly.assign(better=singly["low"] > 0, worse=singly["high"] < 0)
+    counts = singly.groupby(["model", "arm"])[["better", "worse"]].sum()
+    found = []
+    for key, rows in fresh(study).dropna(subset=["difference"]).groupby(["model", "arm"]):
+        sizes = (rows["search"].nunique(), rows["seed"].nunique(), rows["accuracy"].mean())
+        values = (rows[c].to_numpy() for c in ("difference", "search", "seed"))
+        found.append((*key, *sizes, *over_cells_and_seeds(*values)))
+    table = pd.DataFrame(found, columns=["model", "arm", "searches", "seeds", "accuracy", *ENDS])
+    table = table.join(counts, on=["model", "arm"])
+    return table.sort_values(["model", "estimate"], ascending=[True, False])
+
+
+def against_random(study: Evidence) -> pd.DataFrame:
+    """The winners of each other sampler against those of random search, on the same fresh seeds.
+
+    Columns ``model``, ``arm``, ``estimate``, ``low``, ``high`` (Welch's interval over searches) and
+    whether that tells them ``apart``; nothing where a sampler made a single search.
+    """
+    means = fresh(study).groupby(["model", "arm", "search"])["accuracy"].mean()
+    by, found = means.index.get_level_values("arm"), []
+    for (model, arm), values in means.groupby(level=["model", "arm"]):
+        random = means[(means.index.get_level_values("model") == model) & (by == "random")]
+        if arm != "random" and min(len(values), len(random)) > 1:
+            test = stats.ttest_ind(values, random, equal_var=False).confidence_interval()
+            found.append((model, arm, values.mean() - random.mean(), test.low, test.high))
+    table = pd.DataFrame(found, columns=["model", "arm", *ENDS])
+    return table.assign(apart=(table["low"] > 0) | (table["high"] < 0))
+
+
+@functools.lru_cache(8)
+def drawn(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """What as many cells of the grid as a search has trials find, drawn in any order.
+
+    For each seed of the grid a row for each ``number`` of cells, with the expected least
+    objective so far (``best``) and the expected test ``accuracy`` of the cell that has it; ``arm``
+    is `GRID`. Only cells of the searches' data set, networks and budget count.
+    """
+    columns = ["model", "arm", "seed", "number", "best", "accuracy"]
+    if grid is None:
+        return pd.DataFrame(columns=columns)
+    trials = searched(study.results.trials)
+    numbers = np.arange(1, trials.groupby(["model", "arm", "seed"]).size().max() + 1)
+    same = ["dataset", "model", "epochs", "updates", "train_fraction"]
+    # a budget that no trial states is no number
+    floats = {"epochs": float, "updates": float}
+    alike = grid.outcomes.astype(floats).merge(trials[same].drop_duplicates().astype(floats))
+    found = [
+        pd.DataFrame(
+            {
+                "model": model,
+                "arm": GRID,
+                "seed": seed,
+                "number": numbers,
+                "best": expected_best(rows["objective"], numbers),
+                "accuracy": expected_of_best(rows["objective"], rows["accuracy"], numbers),
+            }
+        )
+        for (model, seed), rows in alike.groupby(["model", "seed"])
+    ]
+    return pd.concat(found) if found else pd.DataFrame(columns=columns)
+
+
+@functools.lru_cache(8)
+def progress(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """Least objective so far by ``model``, ``arm`` and ``number`` of trials, over searches."""
+    by = ("model", "arm", "seed")
+    rows = searched(best_so_far(study.results.plan, study.results.trials, by))
+    both = [rows[[*by, "number", "best"]], drawn(study, grid)[[*by, "number", "best"]]]
+    both = [table for table in both if len(table)]
+    return interval(pd.concat(both), "best", ["model", "arm", "number"], statistic=mean)
+
+
+@functools.lru_cache(8)
+def worth(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """Test accuracy of the winners on the seed they were found on, by ``model`` and ``arm``.
+
+    ``trials`` counts the searches, and the seeds of the grid; best first.
+    """
+    rows = winners(study).rename(columns={"search": "seed"})[["model", "arm", "seed", "accuracy"]]
+    cells = drawn(study, grid)
+    both = [rows, cells[cells["number"] == cells["number"].max()][list(rows)]]
+    both = [table for table in both if len(table)]
+    found = interval(pd.concat(both), "accuracy", ["model", "arm"], statistic=mean)
+    return found.sort_values(["model", "estimate"], ascending=[True, False])

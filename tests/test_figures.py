@@ -109,29 +109,27 @@ SHARES = pd.DataFrame(
 )
 PROGRESS = pd.DataFrame(
     [
-        {"model": model, "arm": arm, "number": n, "best": 1 / n}
+        {"model": model, "arm": arm, "number": n, "estimate": 1 / n, "low": low, "high": 2 / n}
         for model in MODELS
-        for arm in ("tpe", "random")
+        # one search alone has no interval
+        for arm, low in (("tpe", 0.1), ("random", math.nan))
         for n in (1, 2, 3)
     ]
 )
-EXPECTED = PROGRESS[PROGRESS["arm"] == "random"].assign(
-    estimate=PROGRESS["best"] + 0.1, low=PROGRESS["best"], high=PROGRESS["best"] + 0.2
-)
 GRID_BEST = pd.DataFrame({"model": MODELS, "objective": [0.2, 0.3], "trials": [1200, 1200]})
-CONFIRMED = pd.DataFrame(
+SEARCHES = pd.DataFrame(
     [
-        {"model": model, "source": source, "accuracy": 0.9 + 0.01 * seed}
+        {"model": model, "arm": arm, "estimate": 0.001 * search}
         for model in MODELS
-        for source in ("tpe", "grid")
-        for seed in range(3)
+        for arm in ("tpe", "random")
+        for search in range(3)
     ]
 )
-SUMMARY = pd.DataFrame(
+SAMPLERS = pd.DataFrame(
     [
-        {"model": model, "source": source, "estimate": 0.91, "low": 0.90, "high": 0.92}
+        {"model": model, "arm": arm, "estimate": 0.001, "low": -0.002, "high": 0.004}
         for model in MODELS
-        for source in ("tpe", "grid")
+        for arm in ("tpe", "random")
     ]
 )
 IMPORTANCE = pd.DataFrame(
@@ -149,7 +147,6 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "accuracy_profile": lambda: figures.accuracy_profile(OUTCOMES, "clipping"),
     "alarm_shares": lambda: figures.alarm_shares(SHARES),
     "comparison_forest": lambda: figures.comparison_forest(COMPARISONS, "difference (points)"),
-    "confirmed_accuracy": lambda: figures.confirmed_accuracy(CONFIRMED, SUMMARY),
     "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
     "gradient_norm_trajectories": lambda: figures.gradient_norm_trajectories(history(), TRIALS),
     "importance_bars": lambda: figures.importance_bars(IMPORTANCE),
@@ -159,15 +156,15 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "interval_rows": lambda: figures.interval_lines(
         levels(9, (1, 3, 10), "times"), figures.TIMES, figures.EXPLODED, "level", "facet"
     ),
-    "search_progress": lambda: figures.search_progress(PROGRESS, EXPECTED, GRID_BEST),
+    "search_progress": lambda: figures.search_progress(PROGRESS, GRID_BEST),
     "status_map": lambda: figures.status_map(TRIALS),
+    "winners_against_grid": lambda: figures.winners_against_grid(SEARCHES, SAMPLERS),
 }
 FACETS = {
     "accuracy_against_rate": 2,
     "accuracy_profile": 2,
     "alarm_shares": 2,
     "comparison_forest": 2,
-    "confirmed_accuracy": 2,
     "cost_by_level": 2,
     "gradient_norm_trajectories": 6,
     "importance_bars": 2,
@@ -175,13 +172,13 @@ FACETS = {
     "interval_rows": 3,
     "search_progress": 2,
     "status_map": 2,
+    "winners_against_grid": 2,
 }
 LABELS = {
     "accuracy_against_rate": ("learning rate", "test accuracy (%)"),
     "accuracy_profile": ("test accuracy (%)", "trials above it (%)"),
     "alarm_shares": ("trials with an alarm (%)", ""),
     "comparison_forest": ("difference (points)", ""),
-    "confirmed_accuracy": ("test accuracy (%)", ""),
     "cost_by_level": ("time a trial (s)", ""),
     "gradient_norm_trajectories": ("training examples seen", "MLP: gradient norm"),
     "importance_bars": ("importance (%)", ""),
@@ -189,6 +186,7 @@ LABELS = {
     "interval_rows": ("exploded trials (%)", ""),
     "search_progress": ("trials of the search", "best validation loss so far (nats)"),
     "status_map": ("learning rate", ""),
+    "winners_against_grid": ("accuracy gained (points)", ""),
 }
 LEGENDS = {
     "accuracy_against_rate": ["none", "value", "global norm"],
@@ -197,7 +195,7 @@ LEGENDS = {
     "gradient_norm_trajectories": [
         *("none", "value", "global norm", "first bad step", "beyond the axis"),
     ],
-    "search_progress": ["TPE", "random", "random, mean", "best of the grid (1,200 trials)"],
+    "search_progress": ["TPE", "random", "best of the grid (1,200 trials)"],
     "status_map": list(figures.STATUS_COLOURS),
 }
 
@@ -420,22 +418,22 @@ def test_trajectories_show_at_most_five_rates() -> None:
 
 
 def test_the_grid_is_a_dashed_line_beside_the_search() -> None:
-    figure = figures.search_progress(PROGRESS, EXPECTED, GRID_BEST)
+    figure = figures.search_progress(PROGRESS, GRID_BEST)
     dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == [0.3]
-    alone = figures.search_progress(PROGRESS, EXPECTED, GRID_BEST.iloc[:0])
+    alone = figures.search_progress(PROGRESS, GRID_BEST.iloc[:0])
     assert [line for line in alone.axes[0].lines if line.get_linestyle() == "--"] == []
 
 
-def test_every_confirmed_seed_has_a_tick() -> None:
-    figure = figures.confirmed_accuracy(CONFIRMED, SUMMARY)
+def test_every_search_has_a_tick_at_its_difference() -> None:
+    figure = figures.winners_against_grid(SEARCHES, SAMPLERS)
     ticks = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
-    assert [len(line.get_xdata()) for line in ticks[:1]] == [3]
+    assert list(ticks[0].get_xdata()) == pytest.approx([0.0, 0.1, 0.2])
 
 
 def test_an_interval_that_is_missing_is_not_drawn() -> None:
-    lone = SUMMARY.assign(low=math.nan, high=math.nan)
-    assert svg(figures.confirmed_accuracy(CONFIRMED, lone))
+    lone = SAMPLERS.assign(low=math.nan, high=math.nan)
+    assert svg(figures.winners_against_grid(SEARCHES, lone))
 
 
 def test_bars_are_as_long_as_the_importance() -> None:

@@ -237,17 +237,32 @@ def test_costs_are_ratios() -> None:
     assert [row[c] for c in ("steps", "ratio", "low", "high")] == pytest.approx([0.5, *[0.75] * 3])
 
 
-def confirmations(gain: float) -> pd.DataFrame:
+def searches(*winners: float) -> pd.DataFrame:
+    """A search by TPE and one by random search on each seed, whose winner gains so much.
+
+    Each has a winner at a rate of its own and a worse trial; the grid's best has 50 %.
+    """
+    gains = {0.3 + seed: gain for seed, gain in enumerate(winners)}
     configurations = [
-        {"arm": f"{arm}", "seed": seed, "learning_rate": rate}
-        for arm, rate in (("confirm:tpe", 0.3), ("confirm:grid", 0.1), ("tpe", 0.3))
-        for seed in range(5)
+        {"arm": arm, "seed": seed, "learning_rate": rate}
+        for sampler in ("tpe", "random")
+        for search, rate in enumerate(gains)
+        for arm, seed, rate in [
+            (sampler, search, rate),
+            (sampler, search, 90.0),
+            *((f"confirm:{sampler}", seed, rate) for seed in range(100, 105)),
+        ]
     ]
-    return trials_of(
-        "search",
-        configurations,
-        lambda c: {"test_accuracy": 0.5 + (gain + 1e-4 * c["seed"]) * ("tpe" in c["arm"])},
-    )
+    configurations += [
+        {"arm": "confirm:grid", "seed": seed, "learning_rate": 0.1} for seed in range(100, 105)
+    ]
+
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        rate = c["learning_rate"]
+        gain = gains.get(rate, 0.0) + 1e-4 * (c["seed"] - 100) * (rate in gains)
+        return {"test_accuracy": 0.5 + gain, "validation_loss": 2.0 if rate == 90 else 1.0}
+
+    return trials_of("search", configurations, outcome)
 
 
 @pytest.fixture
@@ -264,48 +279,62 @@ def search_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd
 @pytest.mark.parametrize(
     ("gain", "expected"),
     [
-        (
-            0.1,
-            "a search of 5 trials finds more accurate training than the grid's best configuration",
-        ),
-        (-0.1, "these searches of 5 trials do not beat the grid's best configuration"),
-        (
-            -2e-4,
-            "these searches of 5 trials and the grid find equally accurate training, as far as can "
-            "be told",
-        ),
+        (0.1, "searches of 2 trials find more accurate training than the grid's best"),
+        (-0.1, "these searches of 2 trials do not beat the grid's best configuration"),
+        (-2e-4, "these searches of 2 trials and the grid find equally accurate training"),
     ],
 )
 def test_the_verdict_on_the_search_follows_the_data(
     search_says: Callable[[pd.DataFrame], str], gain: float, expected: str
 ) -> None:
-    text = search_says(confirmations(gain))
-    assert f"**{expected}**" in text
-    assert f"| MLP | TPE | 5 | {prose.signed(gain + 2e-4)} |" in text
-    assert "With 5 pairs the sign-flip test cannot give a p-value below 0.0625" in text
+    text = search_says(searches(gain))
+    assert f"**{expected}" in text
+    effect = re.escape(prose.signed(gain + 2e-4))
+    assert re.search(rf"\| MLP \| TPE \| 1 \| [\d.]+ \| {effect} \|", text)
+    assert "Each sampler was run once: this is about 2 winners, not about samplers." in text
+    assert "random search" not in text
 
 
-def test_a_search_that_wins_here_and_loses_there_depends(
-    search_says: Callable[[pd.DataFrame], str], monkeypatch: pytest.MonkeyPatch
+def test_several_searches_of_a_sampler_are_judged_together(
+    search_says: Callable[[pd.DataFrame], str],
 ) -> None:
-    rows = pd.DataFrame({"effect": [0.1, -0.1, 0.0], "low": [0.05, -0.2, -0.1]})
-    rows = rows.assign(high=rows["low"] + 0.15, pairs=5, p_holm=0.1, model="mlp", level="tpe")
-    monkeypatch.setattr(search_against_grid, "differences", lambda study: rows)
-    text = search_says(confirmations(0.0))
-    assert "**some of these searches of 5 trials beat the grid's best configuration, and" in text
-    assert "1 is more accurate than the grid's best, 1 less accurate, and 1 not disting" in text
-    assert "this is about 3 winners, not about samplers" in text
+    text = search_says(searches(0.1, -0.1, 0.02))
+    assert "**some of these searches of 2 trials beat the grid's best configuration, and" in text
+    assert "Of 6 winners 4 are more accurate than the grid's best, 2 less accurate, and 0" in text
+    assert "In the mean over 3 searches the winners' difference from the grid's best is" in text
+    assert "Each sampler was run once" not in text
+    # both samplers found the same
+    assert "No sampler can be told from random search: TPE 0.0 points" in text
+
+
+def test_an_interval_over_searches_holds_what_they_differ_by() -> None:
+    study = evidence_of("search", searches(0.1, -0.1, 0.02))
+    rows = search_against_grid.samplers(study).set_index("arm")
+    alone = search_against_grid.differences(study).set_index(["arm", "search"])
+    assert rows.loc["tpe", "estimate"] == pytest.approx(0.02 / 3 + 2e-4)
+    assert rows.loc["tpe", ["better", "worse"]].tolist() == [2, 1]
+    wide = rows.loc["tpe", "high"] - rows.loc["tpe", "low"]
+    assert wide > 10 * (alone["high"] - alone["low"]).max()
+
+
+def test_a_sampler_that_finds_more_is_told_from_random_search(
+    search_says: Callable[[pd.DataFrame], str],
+) -> None:
+    trials = searches(0.1, 0.11, 0.12)
+    worse = trials["arm"].eq("confirm:random")
+    trials.loc[worse, "test_accuracy"] -= 0.05
+    assert "Against random search TPE gains +5.0 points" in search_says(trials)
 
 
 def test_a_search_without_a_grid_has_nothing_to_beat(
     search_says: Callable[[pd.DataFrame], str],
 ) -> None:
-    trials = confirmations(0.1)
+    trials = searches(0.1)
     text = search_says(trials[trials["arm"] != "confirm:grid"])
     assert "nothing to be compared with" in text
 
 
-def test_cells_of_the_grid_are_drawn_on_the_seed_and_the_budget_of_the_searches() -> None:
+def test_cells_of_the_grid_are_drawn_by_seed_within_the_budget_of_the_searches() -> None:
     rates = [{"arm": "random", "seed": 0, "learning_rate": 0.1 * k} for k in range(1, 5)]
     search = evidence_of(
         "search", trials_of("search", rates, lambda c: {"test_accuracy": c["learning_rate"]})
@@ -315,12 +344,15 @@ def test_cells_of_the_grid_are_drawn_on_the_seed_and_the_budget_of_the_searches(
         for seed in (0, 1)
         for epochs in (Trial().epochs, 99)
     ]
-    grid = evidence_of("grid", trials_of("grid", cells, lambda c: {"test_accuracy": 0.75}))
-    pool = search_against_grid.pool(search, grid)
-    assert pool["arm"].value_counts().to_dict() == {"random": 4, "grid cells": 1}
-    found = search_against_grid.worth(search, grid).set_index("arm")["estimate"]
-    assert found["grid cells"] == 0.75
-    assert search_against_grid.expected(search, grid)["number"].max() == 4
+    grid = evidence_of(
+        "grid", trials_of("grid", cells, lambda c: {"test_accuracy": 0.7 + 0.1 * c["seed"]})
+    )
+    drawn = search_against_grid.drawn(search, grid)
+    assert drawn.groupby("seed")["accuracy"].max().tolist() == pytest.approx([0.7, 0.8])
+    assert drawn["number"].max() == 4
+    found = search_against_grid.worth(search, grid).set_index("arm")
+    assert found.loc["grid cells", "estimate"] == pytest.approx(0.75)
+    assert search_against_grid.progress(search, grid)["number"].max() == 4
 
 
 def test_the_first_page_counts_what_is_missing(

@@ -878,27 +878,12 @@ def test_the_expected_best_is_that_of_so_many_draws(number: int) -> None:
     assert found.tolist() == [pytest.approx(drawn.mean(), abs=4 * drawn.std() / 20_000**0.5)]
 
 
-def test_the_expected_best_curve_counts_what_it_costs() -> None:
-    frame = pd.DataFrame(
-        {"arm": ["a"] * 3 + ["b"], "objective": [1.0, 0.0, NAN, 5.0], "seconds": [1, 2, 6, 1.0]}
-    )
-    found = statistics.expected_best_curve(frame, ["arm"])
-    assert found["arm"].tolist() == ["a", "a", "a", "b"]
-    assert found["number"].tolist() == [1, 2, 3, 1]
-    assert found["cost"].tolist() == pytest.approx([3.0, 6.0, 9.0, 1.0])
-    # a skipped trial found nothing: as bad as the worst of 1, 0, 1
-    assert found["estimate"].tolist()[:2] == pytest.approx([2 / 3, 4 / 9])
-    assert (found["low"] <= found["estimate"]).all()
-
-
 def test_the_winner_is_chosen_by_one_measure_and_worth_what_another_says() -> None:
-    frame = pd.DataFrame(
-        {"arm": "a", "objective": [0.1, NAN, 0.2], "accuracy": [0.6, NAN, 0.8], "seconds": 1.0}
-    )
-    found = statistics.expected_best_curve(frame, ["arm"], of="accuracy", most=2)
-    # one of three has the smallest loss; the skipped trial is worth what the worst is
-    one, two = (0.6 + 0.8 + 0.8) / 3, (5 * 0.6 + 4 * 0.8) / 9
-    assert found["estimate"].tolist() == pytest.approx([one, two])
+    losses, accuracies = np.array([0.1, 0.3, 0.2]), np.array([0.6, 0.1, 0.8])
+    found = statistics.expected_of_best(losses, accuracies, [1, 2])
+    # one of three has the smallest loss; of two draws in nine cases five have it, three the next
+    one, two = (0.6 + 0.8 + 0.1) / 3, (5 * 0.6 + 3 * 0.8 + 0.1) / 9
+    assert found.tolist() == pytest.approx([one, two])
 
 
 def test_ped_anova_of_thresholds_within_their_clipping() -> None:

@@ -31,7 +31,7 @@ from benchmark.figures.phases import norms_before_explosion, phase_diagram
 from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
 from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
-from benchmark.figures.search import confirmed_accuracy, search_progress
+from benchmark.figures.search import search_progress, winners_against_grid
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
 from benchmark.figures.statuses import status_map
@@ -60,7 +60,6 @@ __all__ = [
     "claim_comparisons",
     "claims_forest",
     "comparison_forest",
-    "confirmed_accuracy",
     "cost_by_level",
     "costs_by_batch_size",
     "effect_rows",
@@ -88,5 +87,6 @@ __all__ = [
     "throughput_by_width",
     "title",
     "titled",
+    "winners_against_grid",
     "words",
 ]

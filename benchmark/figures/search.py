@@ -14,42 +14,32 @@ FIRST, MARGIN = 5, 1.03
 """Trials after which a search's best loss is shown whole, and the room about the losses."""
 
 
-def search_progress(
-    progress: pd.DataFrame, expected: pd.DataFrame, grid_best: pd.DataFrame
-) -> Figure:
+def search_progress(progress: pd.DataFrame, grid_best: pd.DataFrame) -> Figure:
     """Smallest validation loss so far against the number of trials, a line for each sampler.
 
-    ``progress`` comes from `benchmark.statistics.best_so_far`, the one path that was run;
-    ``expected`` from `benchmark.statistics.expected_best_curve`, by ``model`` and ``arm``: a line
-    with a band for the mean over all orders. ``grid_best`` has the columns ``model``,
+    ``progress`` has ``model``, ``arm``, ``number`` and the ``estimate`` over searches, with a band
+    from ``low`` to ``high`` where there are several. ``grid_best`` has the columns ``model``,
     ``objective`` and ``trials``: the best cell of the grid, a dashed line.
     """
-    models = list(dict.fromkeys([*progress["model"], *expected["model"]]))
-    arms = list(progress["arm"].unique())
-    means = list(expected["arm"].unique())
-    styles = styles_of(list(dict.fromkeys([*arms, *means, "grid"])))
+    models, arms = progress["model"].unique(), list(progress["arm"].unique())
+    styles = styles_of([*arms, "grid"])
     figure, axes = canvas(1, len(models), 2.8, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
-        for arm in arms:
+        for place, arm in enumerate(arms):
             rows = progress[(progress["model"] == model) & (progress["arm"] == arm)]
-            axis.step(
-                rows["number"],
-                rows["best"],
-                where="post",
-                color=styles[arm].colour,
+            colour, steps = styles[arm].colour, rows["number"]
+            axis.plot(
+                steps,
+                rows["estimate"],
+                color=colour,
                 marker=styles[arm].marker,
-                markevery=(5, 10),
+                # markers of lines that run close together stand apart
+                markevery=(5 + 3 * place, 15),
                 markersize=4.5,
                 label=label_of(arm),
             )
-        for arm in means:
-            rows = expected[(expected["model"] == model) & (expected["arm"] == arm)]
-            colour = styles[arm].colour
-            axis.plot(
-                rows["number"], rows["estimate"], color=colour, label=f"{label_of(arm)}, mean"
-            )
             axis.fill_between(
-                rows["number"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0
+                steps, rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0
             )
         best = grid_best[grid_best["model"] == model]
         if len(best):
@@ -59,9 +49,11 @@ def search_progress(
         axis.set(title=label_of(model), xlabel="trials of the search")
         plain_log(axis)
     # the first few trials are draws that tell nothing: lines come in from above the axis
-    begun = progress[(progress["number"] >= FIRST) & np.isfinite(progress["best"])]["best"]
-    drawn = expected.loc[expected["number"] >= FIRST, "estimate"]
-    losses = [*begun, *drawn, *grid_best.loc[grid_best["model"].isin(models), "objective"]]
+    shown = progress[(progress["number"] >= FIRST) & np.isfinite(progress["estimate"])]
+    losses = [
+        *shown["estimate"],
+        *grid_best.loc[grid_best["model"].isin(models), "objective"],
+    ]
     if losses:
         axes[0][0].set_ylim(min(losses) / MARGIN, max(losses) * MARGIN)
         plain_log(axes[0][0])
@@ -70,29 +62,29 @@ def search_progress(
     return figure
 
 
-def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Test accuracy on fresh seeds of each search's winner and of the grid's best cell.
+def winners_against_grid(searches: pd.DataFrame, samplers: pd.DataFrame) -> Figure:
+    """Test accuracy of the searches' winners on fresh seeds, less that of the grid's best cell.
 
-    ``confirmed`` has a row for each trial (``model``, ``source``, ``accuracy``); ``summary`` an
-    interval for each (``model``, ``source``, ``estimate``, ``low``, ``high``).
+    ``searches`` has a row for each search (``model``, ``arm``, ``estimate``), drawn as a tick;
+    ``samplers`` the mean over them for each ``model`` and ``arm``, with ``low`` and ``high``. The
+    vertical line is the grid's best cell.
     """
-    models = list(summary["model"].unique())
-    sources = list(summary["source"].unique())
-    styles = styles_of(sources)
-    names = list(map(label_of, sources))
-    height = 0.5 + row_inches(names, 0.4) * len(sources)
+    models, arms = list(samplers["model"].unique()), list(samplers["arm"].unique())
+    styles, names = styles_of(arms), list(map(label_of, arms))
+    height = 0.6 + row_inches(names, 0.4) * len(arms)
     figure, axes = canvas(1, len(models), height, abreast=1, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
-        for y, source in enumerate(sources):
-            runs = confirmed[(confirmed["model"] == model) & (confirmed["source"] == source)]
-            found = summary[(summary["model"] == model) & (summary["source"] == source)]
+        axis.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+        for y, arm in enumerate(arms):
+            each = searches[(searches["model"] == model) & (searches["arm"] == arm)]
+            found = samplers[(samplers["model"] == model) & (samplers["arm"] == arm)]
             if found.empty:
                 continue
+            style, place = styles[arm], np.full(len(each), y + 0.24)
+            axis.plot(100 * each["estimate"], place, "|", color=style.colour, markersize=7)
             estimate, low, high = (
                 100 * float(found[c].iloc[0]) for c in ("estimate", "low", "high")
             )
-            style, place = styles[source], np.full(len(runs), y + 0.24)
-            axis.plot(100 * runs["accuracy"], place, "|", color=style.colour, markersize=7)
             axis.errorbar(
                 estimate,
                 y,
@@ -102,7 +94,11 @@ def confirmed_accuracy(confirmed: pd.DataFrame, summary: pd.DataFrame) -> Figure
                 capsize=3,
                 markersize=5,
             )
-        axis.set(title=label_of(model), xlabel="test accuracy (%)", ylim=(len(sources) - 0.5, -0.5))
+        axis.set(
+            title=label_of(model),
+            xlabel="accuracy gained (points)",
+            ylim=(len(arms) - 0.5, -0.5),
+        )
         name_rows(axis, names)
         axis.grid(visible=False, axis="y")
     return figure

@@ -98,7 +98,7 @@ from benchmark.statistics.rates import (
 from benchmark.statistics.replication import replicates
 from benchmark.statistics.resampling import RESAMPLES, bootstrap, resample
 from benchmark.statistics.restarts import restart_effect, restarts
-from benchmark.statistics.searches import expected_best, expected_best_curve, expected_of_best
+from benchmark.statistics.searches import expected_best, expected_of_best
 from benchmark.statistics.seeds import (
     CONFIDENCE,
     interquartile_mean,
@@ -164,7 +164,6 @@ __all__ = [
     "equal_products",
     "every_factor_compared",
     "expected_best",
-    "expected_best_curve",
     "expected_of_best",
     "explosion_onset",
     "explosions_by",

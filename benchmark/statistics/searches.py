@@ -1,15 +1,10 @@
-"""What a search is expected to have found after so many trials, or so much computation."""
+"""What a search is expected to have found after a number of trials."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-
-from benchmark.statistics.resampling import percentiles, resample
-
-RESAMPLES = 500
 
 
 def expected_best(values: np.ndarray, trials: np.ndarray | Sequence[int]) -> np.ndarray:
@@ -43,42 +38,3 @@ def expected_of_best(
     left = 1 - np.arange(n + 1) / n
     weights = -np.diff(left[:, None] ** np.asarray(trials, dtype=float), axis=0)
     return ordered @ weights
-
-
-def expected_best_curve(
-    frame: pd.DataFrame,
-    by: Sequence[str],
-    value: str = "objective",
-    cost: str = "seconds",
-    *,
-    of: str | None = None,
-    most: int | None = None,
-) -> pd.DataFrame:
-    """Columns ``by``, ``number``, ``cost``, ``estimate``, ``low``, ``high``: expected best so far.
-
-    For each group of independent trials the expected smallest ``value`` of 1, 2, ... of them, up to
-    ``most``, with a 95% bootstrap interval over trials, and what so many cost in the mean, in the
-    unit of the column ``cost``; with ``of``, that column of the trial with the smallest ``value``
-    instead. Trials without a value (skipped ones) count at their cost alone: they found nothing,
-    which is the largest value of the group.
-    """
-    rows = []
-    for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        values = group[value].to_numpy(dtype=float)
-        if np.isnan(values).all():
-            continue
-        missing = np.isnan(values)
-        worst = int(np.nanargmax(values))
-        values = np.where(missing, values[worst], values)
-        others = values
-        if of is not None:
-            others = group[of].to_numpy(dtype=float)
-            others = np.where(missing, others[worst], others)
-        numbers = np.arange(1, (most or len(values)) + 1)
-        draws = resample(np.zeros(len(values)), RESAMPLES)
-        low, high = percentiles(expected_of_best(values[draws], others[draws], numbers))
-        costs = numbers * group[cost].to_numpy(dtype=float).mean()
-        estimates = expected_of_best(values, others, numbers)
-        found = np.stack([costs, estimates, low, high], axis=1)
-        rows += [(*key, int(n), *map(float, row)) for n, row in zip(numbers, found, strict=True)]
-    return pd.DataFrame(rows, columns=[*by, "number", "cost", "estimate", "low", "high"])
