@@ -6,6 +6,7 @@ and within the patterns of `told` and `table` (``"{level:clipping} {effect:point
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,8 +39,9 @@ Format = Callable[[Any], object]
 name = words
 """A level or column in a sentence: ``global_norm`` becomes global norm."""
 
-NUMERIC = re.compile(rf"(?: to | \(edge\)|[\d\s.,;%<>±×()+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p])*")
-"""Cells of a column of numbers and of ranges of numbers."""
+NBSP = "\N{NO-BREAK SPACE}"
+NUMERIC = re.compile(rf"(?: to | of | \(edge\)|[\d\s.,;%<>±×()/+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p*†])*")
+"""Cells of a column of numbers, of ranges and of counts, with the marks of a note."""
 
 
 def opening(text: str) -> str:
@@ -108,6 +110,15 @@ def rate(value: float, edge: object) -> str:
     return f"{number(value)}{' (edge)' if edge else ''}"
 
 
+def unbroken(text: object) -> str:
+    """Text that gives way in front of a bracket and nowhere else, for cells of a table.
+
+    >>> unbroken("+0.2 points (−0.1 to +0.4)").split(" ")
+    ['+0.2\\xa0points', '(−0.1\\xa0to\\xa0+0.4)']
+    """
+    return str(text).replace(" ", NBSP).replace(f"{NBSP}(", " (")
+
+
 def names(levels: Iterable[object]) -> str:
     """The levels that a column has, in the order of their appearance.
 
@@ -132,11 +143,13 @@ FORMATS: dict[str, Format] = {
     "whole": lambda value: fixed(value, 0),
     "g": number,
     "g2": lambda value: number(float(f"{value:.2g}")),
-    "bracketed": lambda value: "" if is_nothing(value) else f" ({number(value)})",
+    "bracketed": lambda value: "" if is_nothing(value) else f"{NBSP}({number(value)})",
+    "unbroken": unbroken,
     "give_or_take": lambda value: "" if is_nothing(value) else f" ± {fixed(value, 2)}",
     "percent": percent,
     "percent0": lambda share: percent(share, 0),
     "hundredths": lambda share: fixed(100 * share) if not is_nothing(share) else DASH,
+    "hundredths0": lambda share: fixed(100 * share, 0) if not is_nothing(share) else DASH,
     "signed": signed,
     "points": points,
     "size": lambda difference: f"{fixed(abs(100 * difference))} points",
@@ -161,6 +174,7 @@ FORMATS: dict[str, Format] = {
     # in the cells of a table
     "interval": lambda row: bounds(row["low"], row["high"]),
     "plain": lambda row: bounds(row["low"], row["high"], FORMATS["hundredths"]),
+    "plain0": lambda row: bounds(row["low"], row["high"], FORMATS["hundredths0"]),
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "percents0": lambda row: bounds(row["low"], row["high"], FORMATS["percent0"]),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
@@ -211,12 +225,15 @@ def table(
     across: str = "",
     cells: Mapping[str, str] | None = None,
     missing: str = DASH,
+    group: str = "",
 ) -> Markdown:
     """Rows as a Markdown table: ``columns`` gives for each heading the pattern of its cells.
 
     With ``across`` each value of that column has columns of its own, whose headings and ``cells``
     are patterns both; rows that are alike in ``columns`` make one line, with ``missing`` where
     none has the value. Values come in the order of the rows, numbers in ascending order.
+
+    With ``group``, a pattern, rows that are alike in it stand together, under a line that says it.
 
     Columns of numbers are aligned to the right, where the style sheet lets no number break over
     lines. A column that no row has anything in is left out.
@@ -232,13 +249,14 @@ def table(
     if not any(isinstance(value, str) for value in values):
         values.sort()
     wide = [filled(head, {across: value}).unescape() for head in cells for value in values]
-    lines: dict[object, dict[str, str]] = {}
+    groups: dict[str, dict[object, dict[str, str]]] = {}
     for i, row in enumerate(found):
         first = {head: _cell(filled(pattern, row)) for head, pattern in columns.items()}
         whole = dict.fromkeys([*columns, *wide], missing) | first
+        lines = groups.setdefault(_cell(filled(group, row)), {})
         line = lines.setdefault(tuple(first.values()) if across else i, whole)
         line |= {filled(h, row).unescape(): _cell(filled(p, row)) for h, p in cells.items()}
-    body = [list(line.values()) for line in lines.values()]
+    body = [list(line.values()) for lines in groups.values() for line in lines.values()]
     plain = [[Markdown(cell).unescape() for cell in line] for line in body]
     heads = [*columns, *wide]
     told_in = [i for i in range(len(heads)) if any(line[i] not in ("", DASH) for line in plain)]
@@ -247,8 +265,12 @@ def table(
     drawn = [
         [str(Markdown.escape(heads[i])) for i in shown_in],
         ["---:" if numeric else "---" for numeric in right],
-        *([line[i] for i in shown_in] for line in body),
     ]
+    rest = iter(body)
+    for said, lines in groups.items():
+        if said:
+            drawn.append([f"**{said}**", *[""] * (len(shown_in) - 1)])
+        drawn += ([line[i] for i in shown_in] for line in itertools.islice(rest, len(lines)))
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in drawn) + "\n")
 
 

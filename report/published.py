@@ -91,17 +91,21 @@ def written(value: float, measure: str) -> str:
 
 
 def table_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `measured` in words: ``said`` by the source, ``found``, ``ends`` and ``link``."""
+    """The rows of `measured` in words: ``said``, ``found``, ``ends``, and a ``link`` each."""
     said, found, low, high = (
         [written(value, measure) for value, measure in zip(rows[c], rows["measure"], strict=True)]
         for c in ("value", "estimate", "low", "high")
     )
-    places = zip(rows["place"], rows["url"], strict=True)
-    links = [Markdown("[{}]({})").format(place, Markdown(url)) for place, url in places]
+    places = zip(rows["name"], rows["url"], strict=True)
+    links = [Markdown("[{}]({})").format(name, Markdown(url)) for name, url in places]
     return rows.assign(
         said=rows["rule"].map({"more": "more than "}).fillna("") + said,
         found=found,
-        ends=[DASH if a == DASH else f"{a} to {b}" for a, b in zip(low, high, strict=True)],
+        # a word is said once, a sign twice
+        ends=[
+            DASH if a == DASH else f"{a.removesuffix(' points')} to {b}"
+            for a, b in zip(low, high, strict=True)
+        ],
         # of texts pandas would make plain ones
         link=pd.Series(links, rows.index, dtype=object),
     )

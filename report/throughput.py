@@ -46,7 +46,7 @@ def peers(timings: pd.DataFrame) -> pd.DataFrame:
         words=rows["arm"].map(speed.ARMS),
         place=rows["arm"].map(list(speed.ARMS).index),
         named=rows["workload"].map(WORKLOADS),
-        width=rows["trials_together"].map(", K = {:g}".format).mask(alone, ""),
+        width=rows["trials_together"].map("{:g}".format).mask(alone, "–"),
         ratio=[_ratio(row, "cpu") for row in rows.to_dict("records")],
         hourly_ratio=[_ratio(row, "hourly") for row in rows.to_dict("records")],
     )

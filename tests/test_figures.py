@@ -132,24 +132,13 @@ SAMPLERS = pd.DataFrame(
         for arm in ("tpe", "random")
     ]
 )
-IMPORTANCE = pd.DataFrame(
-    {
-        "panel": ["grid", "grid", "search"],
-        "factor": ["learning_rate", "clipping", "learning_rate"],
-        "estimate": [0.6, 0.1, 0.5],
-        "low": [0.5, 0.05, 0.4],
-        "high": [0.7, 0.2, 0.8],
-    }
-)
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
     "accuracy_against_rate": lambda: figures.accuracy_against_rate(OUTCOMES, "clipping"),
-    "accuracy_profile": lambda: figures.accuracy_profile(OUTCOMES, "clipping"),
     "alarm_shares": lambda: figures.alarm_shares(SHARES),
     "comparison_forest": lambda: figures.comparison_forest(COMPARISONS, "difference (points)"),
     "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
     "gradient_norm_trajectories": lambda: figures.gradient_norm_trajectories(history(), TRIALS),
-    "importance_bars": lambda: figures.importance_bars(IMPORTANCE),
     "interval_panels": lambda: figures.interval_lines(
         levels(6, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
     ),
@@ -162,12 +151,10 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
 }
 FACETS = {
     "accuracy_against_rate": 2,
-    "accuracy_profile": 2,
     "alarm_shares": 2,
     "comparison_forest": 2,
     "cost_by_level": 2,
     "gradient_norm_trajectories": 6,
-    "importance_bars": 2,
     "interval_panels": 6,
     "interval_rows": 3,
     "search_progress": 2,
@@ -176,12 +163,10 @@ FACETS = {
 }
 LABELS = {
     "accuracy_against_rate": ("learning rate", "test accuracy (%)"),
-    "accuracy_profile": ("test accuracy (%)", "trials above it (%)"),
     "alarm_shares": ("trials with an alarm (%)", ""),
     "comparison_forest": ("difference (points)", ""),
     "cost_by_level": ("time a trial (s)", ""),
     "gradient_norm_trajectories": ("training examples seen", "MLP: gradient norm"),
-    "importance_bars": ("importance (%)", ""),
     "interval_panels": ("learning rate", "test accuracy (%)"),
     "interval_rows": ("exploded trials (%)", ""),
     "search_progress": ("trials of the search", "best validation loss so far (nats)"),
@@ -190,7 +175,6 @@ LABELS = {
 }
 LEGENDS = {
     "accuracy_against_rate": ["none", "value", "global norm"],
-    "accuracy_profile": ["none", "value", "global norm"],
     "cost_by_level": ["MLP", "CNN"],
     "gradient_norm_trajectories": [
         *("none", "value", "global norm", "first bad step", "beyond the axis"),
@@ -356,14 +340,6 @@ def test_chance_is_drawn_where_the_classes_put_it() -> None:
     assert [list(line.get_ydata()) for line in dotted] == [[10.0, 10.0]]
 
 
-def test_a_profile_counts_trials_above_each_accuracy() -> None:
-    figure = figures.accuracy_profile(OUTCOMES, "clipping")
-    line = figure.axes[0].lines[0]
-    shares = dict(zip(np.round(line.get_xdata()), line.get_ydata(), strict=True))
-    # four of six trials are above one half, two of them above 90%
-    assert [shares[0], shares[50], shares[90]] == pytest.approx([100, 200 / 3, 100 / 3])
-
-
 def test_effects_stand_in_the_unit_of_the_axis() -> None:
     figure = figures.comparison_forest(COMPARISONS, "difference (points)")
     points = [bar.lines[0].get_xdata()[0] for bar in errorbars(figure.axes[0])]
@@ -434,14 +410,6 @@ def test_every_search_has_a_tick_at_its_difference() -> None:
 def test_an_interval_that_is_missing_is_not_drawn() -> None:
     lone = SAMPLERS.assign(low=math.nan, high=math.nan)
     assert svg(figures.winners_against_grid(SEARCHES, lone))
-
-
-def test_bars_are_as_long_as_the_importance() -> None:
-    figure = figures.importance_bars(IMPORTANCE)
-    widths = [patch.get_width() for patch in figure.axes[0].patches]
-    assert widths == pytest.approx([60.0, 10.0])
-    assert figure.axes[0].get_xlim() == pytest.approx((0.0, 92.0))
-    assert figure.axes[1].get_xlim() == figure.axes[0].get_xlim()
 
 
 def test_costs_are_means_of_the_level() -> None:
@@ -776,13 +744,24 @@ def test_titles_of_narrow_panels_do_not_run_into_each_other() -> None:
 
 
 def test_a_published_accuracy_far_off_is_an_arrow_with_its_number() -> None:
-    ends = {"value": 0.0, "from": -1.0, "to": 1.0, "verdict": "agrees"}
+    ends = {"value": 0.0, "from": -1.0, "to": 1.0, "verdict": "reproduced"}
     near = [{"estimate": e, "low": e - 0.5, "high": e + 0.5} for e in (-1, -0.5, 0, 0.3, 0.8, 1)]
     rows = [*near, {"estimate": -31.0, "low": -60.0, "high": -2.0}]
     frame = pd.DataFrame([{"name": f"SGD {i}", **ends, **row} for i, row in enumerate(rows)])
     axis = figures.against_published(frame, "points").axes[0]
     assert axis.get_xlim()[0] > -10
     assert [text.get_text() for text in axis.texts] == ["−31"]
+
+
+def test_a_number_that_cannot_be_told_looks_unlike_one_that_is_reproduced() -> None:
+    row = {"name": "SGD", "value": 0.0, "from": -1.0, "to": 1.0}
+    row |= {"estimate": 0.0, "low": -2.0, "high": 2.0}
+    frame = pd.DataFrame([row | {"verdict": v} for v in ("reproduced", "cannot tell")])
+    figure = figures.against_published(frame, "points")
+    drawn = [bar.lines[0] for bar in errorbars(figure.axes[0])]
+    assert len({(line.get_color(), line.get_marker()) for line in drawn}) == 2
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[2:] == ["reproduced", "cannot tell"]
 
 
 def test_a_figure_is_saved_as_savefig_does_with_a_single_drawing(

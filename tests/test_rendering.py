@@ -196,22 +196,23 @@ def test_a_figure_that_is_taller_than_wide_has_a_page_on_paper(
 
 
 def test_a_figure_links_to_the_code_that_draws_it(render: Render) -> None:
-    columns = ["panel", "factor", "estimate", "low", "high"]
+    columns = ["panel", "level", "effect", "low", "high"]
     text = render(
-        '\n{% figure "a", figures.importance_bars(data), data, sources=[] %}\nCaption.\n'
+        '\n{% figure "a", figures.comparison_forest(data, "points"), data, sources=[] %}\n'
+        "Caption.\n"
         "{% alt %}\nDescription.\n{% endfigure %}\n",
-        data=pd.DataFrame([["grid", "model", 0.5, 0.4, 0.6]], columns=columns),
+        data=pd.DataFrame([["grid", "value", 0.5, 0.4, 0.6]], columns=columns),
     )
     assert (
-        "code: [`importance_bars`](#code-importance-bars), called in `report/page.md, line 2`"
+        "code: [`comparison_forest`](#code-comparison-forest), called in `report/page.md, line 2`"
         in text
     )
 
 
 def test_the_code_of_every_function_that_draws_is_in_the_book() -> None:
-    (bars,) = [f for f in figure_code.functions() if f["name"] == "importance_bars"]
-    assert bars["source"].startswith("def importance_bars(importance: pd.DataFrame) -> Figure:")
-    assert (bars["anchor"], bars["file"]) == ("importance-bars", "benchmark/figures/comparisons.py")
+    (found,) = [f for f in figure_code.functions() if f["name"] == "cost_by_level"]
+    assert found["source"].startswith("def cost_by_level(frame: pd.DataFrame, factor: str")
+    assert (found["anchor"], found["file"]) == ("cost-by-level", "benchmark/figures/comparisons.py")
 
 
 # --- results are text -----------------------------------------------------------------------------
@@ -329,12 +330,35 @@ def test_numbers_of_a_table_are_aligned() -> None:
         (["0.1", "10 (edge)"], "---:"),
         (["< 0.001", "1.3 × 10¹⁷"], "---:"),
         (["0.1", "10 seeds"], "---"),
-        (["5 of 6", "1 of 2"], "---"),
+        (["5 of 6", "1 of 2"], "---:"),
+        (["+4.5*", "−0.1", "0.25 to 0.75†"], "---:"),
+        (["0 / 2 / 0", "1 / 0 / 0"], "---:"),
     ],
 )
 def test_a_column_of_numbers_and_ranges_is_one_of_numbers(cells: list[str], rule: str) -> None:
     table = prose.table([{"a": cell} for cell in cells], {"a": "{a}"})
     assert table.splitlines()[1] == f"| {rule} |"
+
+
+def test_rows_of_a_group_stand_together_under_its_name() -> None:
+    rows = [
+        {"network": "mlp", "level": "none", "n": 1},
+        {"network": "cnn", "level": "none", "n": 2},
+        {"network": "mlp", "level": "value", "n": 3},
+    ]
+    assert prose.table(rows, {"a": "{level:name}", "n": "{n}"}, group="{network:name}") == (
+        "| a | n |\n| --- | ---: |\n"
+        "| **MLP** |  |\n| none | 1 |\n| value | 3 |\n| **CNN** |  |\n| none | 2 |\n"
+    )
+
+
+def test_lines_that_are_alike_stay_apart_in_two_groups() -> None:
+    rows = [{"g": g, "a": "x", "k": k, "n": 10 * g + k} for g in (1, 2) for k in (1, 2)]
+    told = prose.table(rows, {"a": "{a}"}, "k", {"at {k}": "{n}"}, group="group {g}")
+    assert told.splitlines()[2:] == [
+        *("| **group 1** |  |  |", "| x | 11 | 12 |"),
+        *("| **group 2** |  |  |", "| x | 21 | 22 |"),
+    ]
 
 
 def test_a_column_that_is_empty_in_every_row_is_left_out() -> None:

@@ -6,7 +6,7 @@ from benchmark.figures.batches import (
     rates_by_batch_size,
 )
 from benchmark.figures.claims import VERDICT_STYLES, claim_comparisons, claims_forest
-from benchmark.figures.comparisons import comparison_forest, cost_by_level, importance_bars
+from benchmark.figures.comparisons import comparison_forest, cost_by_level
 from benchmark.figures.curves import (
     ACCURACY,
     BATCH_SIZE,
@@ -30,7 +30,7 @@ from benchmark.figures.multiples import effects_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_before_explosion, phase_diagram
 from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
-from benchmark.figures.rates import accuracy_against_rate, accuracy_profile
+from benchmark.figures.rates import accuracy_against_rate
 from benchmark.figures.search import search_progress, winners_against_grid
 from benchmark.figures.sizes import size_curves
 from benchmark.figures.spans import range_tests, sharpness_against_bound, span_chart
@@ -53,7 +53,6 @@ __all__ = [
     "accuracy_against_product",
     "accuracy_against_rate",
     "accuracy_against_threshold",
-    "accuracy_profile",
     "against_published",
     "alarm_shares",
     "batch_size_over_training",
@@ -67,7 +66,6 @@ __all__ = [
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",
-    "importance_bars",
     "interval_lines",
     "narrow",
     "norms_before_explosion",

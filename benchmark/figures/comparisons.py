@@ -1,4 +1,4 @@
-"""Effects with their intervals, what they cost, and which factor matters."""
+"""Effects with their intervals, and what they cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmark.figures.layout import (
     row_inches,
 )
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLUE, HALO, in_order, label_of, styles_of
+from benchmark.figures.style import PATCH, in_order, label_of, styles_of
 from benchmark.statistics import interval, mean
 
 
@@ -89,7 +89,7 @@ def _write(axis: Axes, effect: float, y: float, left: float, right: float) -> No
         ha=side,
         va="bottom",
         fontsize=7.5,
-        path_effects=HALO,
+        bbox=PATCH,
     )
 
 
@@ -127,47 +127,4 @@ def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
         for m in models
     ]
     legend_below(figure, handles, [label_of(model) for model in models])
-    return figure
-
-
-def importance_bars(importance: pd.DataFrame) -> Figure:
-    """Importance of each factor as a bar with its 95% interval, a facet an evaluator.
-
-    ``importance`` has the columns ``panel``, ``factor``, ``estimate``, ``low`` and ``high``, as
-    `benchmark.statistics.main_effects` and its like give them.
-    """
-    panels, factors = list(importance["panel"].unique()), list(importance["factor"].unique())
-    names = list(map(label_of, factors))
-    height = 0.5 + row_inches(names, 0.3) * len(factors)
-    figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
-    # where nothing varies, no factor explains anything
-    right = 115 * float(np.nanmax(importance[["estimate", "high"]].to_numpy())) or 1.0
-    for axis, panel in zip(axes[0], panels, strict=True):
-        rows = importance[importance["panel"] == panel]
-        share = 100 * rows["estimate"]
-        axis.barh(
-            [factors.index(factor) for factor in rows["factor"]],
-            share,
-            xerr=np.clip([share - 100 * rows["low"], 100 * rows["high"] - share], 0, None),
-            height=0.6,
-            color=BLUE,
-            ecolor="black",
-            capsize=2.5,
-        )
-        for factor, value, end in zip(rows["factor"], share, 100 * rows["high"], strict=True):
-            if np.isfinite(value):
-                beyond = max(value, end) if np.isfinite(end) else value
-                axis.annotate(
-                    f"{value:.0f}",
-                    (beyond, factors.index(factor)),
-                    xytext=(3, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=8,
-                )
-        axis.set(title=label_of(panel), xlim=(0, right), ylim=(len(factors) - 0.5, -0.5))
-        axis.locator_params(axis="x", nbins=5)
-        name_rows(axis, names)
-        axis.grid(visible=False, axis="y")
-    figure.supxlabel("importance (%)", fontsize=10.5)
     return figure

@@ -26,7 +26,7 @@ from benchmark.figures.layout import (
     value_ticks,
 )
 from benchmark.figures.limits import dodge, signed_number
-from benchmark.figures.style import BLACK, HALO, in_order, label_of, styles_of, tick_text
+from benchmark.figures.style import BLACK, PATCH, in_order, label_of, styles_of, tick_text
 
 MANY, FEW = 4, 4
 """Lines up to which they share a panel, and numbers along x up to which more of them are rows."""
@@ -167,7 +167,7 @@ def interval_rows(
                     textcoords="offset points",
                     ha="center",
                     fontsize=7.5,
-                    path_effects=HALO,
+                    bbox=PATCH,
                 )
             if reference is not None:
                 axis.axvline(reference, color=BLACK, linewidth=0.9)

@@ -132,8 +132,8 @@ def outcomes_by_network(shares: pd.DataFrame) -> Figure:
             axis.set_title(label_of(panel) if network == first else "", fontsize=9.5)
             _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
         axes[0].set_ylabel(network.replace(", ", ",\n"), fontsize=8.5, fontweight="bold")
-        for axis in axes:
-            axis.set_xlabel("trials (%)", fontsize=9)
+    for axis in found[network][1]:
+        axis.set_xlabel("trials (%)", fontsize=9)
     handles = [Patch(color=STATUS_COLOURS[status]) for status, _ in ENDS.values()]
     legend_below(figure, handles, [said for _, said in ENDS.values()])
     return figure

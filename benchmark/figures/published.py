@@ -12,19 +12,24 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLACK, BLUE, VERMILION, tick_text
+from benchmark.figures.style import BLACK, BLUE, GREY, VERMILION, Style, tick_text
 
 BAND = "#D9D9D9"
 TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10)
-AGREES, DIFFERS = "measured", "measured, differs"
+VERDICTS = {
+    "reproduced": Style(BLUE, "o"),
+    "cannot tell": Style(GREY, "^"),
+    "differs": Style(VERMILION, "X"),
+}
+"""Style of what is measured, by its verdict."""
 
 
 def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> Figure:
     """A row for each number: a band of noise about what was published, and what is measured.
 
     ``rows`` has the columns ``name``, ``value`` with its noise ``from`` and ``to``, ``estimate``
-    with its interval ``low`` and ``high`` (NaN where there is none), and ``verdict``, which is
-    "differs" where the two do; ``label`` stands on the axis. An estimate far from all others is an
+    with its interval ``low`` and ``high`` (NaN where there is none), and ``verdict``, one of
+    `VERDICTS`; ``label`` stands on the axis. An estimate far from all others is an
     arrow at the edge, with its number, unless the axis is logarithmic (``log``).
     """
     names = list(rows["name"])
@@ -45,17 +50,17 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
         axis.barh(y, row["to"] - row["from"], left=row["from"], height=0.6, color=BAND, zorder=1)
         axis.plot(row["value"], y, "D", color=BLACK, fillstyle="none", markersize=7, zorder=3)
         ends = [row["estimate"] - row["low"], row["high"] - row["estimate"]]
-        agrees = row["verdict"] != "differs"
+        style = VERDICTS[row["verdict"]]
         if not log and not left <= row["estimate"] <= right:
-            _at_edge(axis, row["estimate"], y, (left, right), BLUE if agrees else VERMILION)
+            _at_edge(axis, row["estimate"], y, (left, right), style.colour)
             continue
         axis.errorbar(
             row["estimate"],
             y,
             # a single seed has no interval
             xerr=np.clip(np.nan_to_num([[end] for end in ends]), 0, None),
-            fmt="o" if agrees else "X",
-            color=BLUE if agrees else VERMILION,
+            fmt=style.marker,
+            color=style.colour,
             capsize=3,
             markersize=5.5,
             linewidth=1.6,
@@ -66,13 +71,13 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     axis.set_xlabel(label, loc="right")
     name_rows(axis, names)
     axis.grid(visible=False, axis="y")
+    shown = {said: style for said, style in VERDICTS.items() if rows["verdict"].eq(said).any()}
     handles = [
         Line2D([], [], color=BLACK, marker="D", fillstyle="none", linestyle=""),
         Patch(color=BAND),
-        Line2D([], [], color=BLUE, marker="o", linestyle="-"),
-        Line2D([], [], color=VERMILION, marker="X", linestyle="-"),
+        *(Line2D([], [], color=style.colour, marker=style.marker) for style in shown.values()),
     ]
-    legend_below(figure, handles, ["published", "noise of the source", AGREES, DIFFERS])
+    legend_below(figure, handles, ["published", "noise of the source", *shown])
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmark.figures.layout import canvas, legend_below, rate_ticks
 from benchmark.figures.limits import dodge
 from benchmark.figures.style import label_of, styles_of
-from benchmark.statistics import interval, performance_profile
+from benchmark.statistics import interval
 
 
 def accuracy_against_rate(frame: pd.DataFrame, factor: str) -> Figure:
@@ -66,38 +66,3 @@ def _draw_chance(axis: Axes, chance: float) -> None:
         va="top",
         fontsize=8.5,
     )
-
-
-def accuracy_profile(frame: pd.DataFrame, factor: str) -> Figure:
-    """Share of trials above each test accuracy, a line for each level of ``factor``.
-
-    Bands are pointwise 95% stratified bootstrap intervals; the higher the line the better.
-    ``frame`` comes from `benchmark.statistics.outcomes`.
-    """
-    models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    styles = styles_of(levels)
-    thresholds = np.linspace(0, 1, 101)
-    profile = performance_profile(frame, "accuracy", ["model", factor], thresholds)
-    figure, axes = canvas(1, len(models), 2.6, sharey=True)
-    for axis, model in zip(axes[0], models, strict=True):
-        for level in levels:
-            rows = profile[(profile["model"] == model) & (profile[factor] == level)]
-            style, x = styles[level], 100 * rows["threshold"]
-            axis.fill_between(
-                x, 100 * rows["low"], 100 * rows["high"], color=style.colour, alpha=0.2, linewidth=0
-            )
-            axis.plot(
-                x,
-                100 * rows["estimate"],
-                color=style.colour,
-                linestyle=style.line,
-                marker=style.marker,
-                markevery=(10, 20),
-                markersize=4.5,
-                linewidth=1.4,
-                label=label_of(level),
-            )
-        axis.set(title=label_of(model), xlabel="test accuracy (%)", xlim=(0, 100), ylim=(0, 102))
-    axes[0][0].set_ylabel("trials above it (%)")
-    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title=label_of(factor))
-    return figure

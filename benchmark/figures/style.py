@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.colors import to_hex
-from matplotlib.patheffects import withStroke
 
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
@@ -52,8 +51,8 @@ DASHED = tuple(Style(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[
 SPARE = SOLID + DASHED
 """Looks in the order in which they are given out: seven colours solid, then dashed."""
 BASELINE = Style(GREY, "o")
-HALO = [withStroke(linewidth=2.2, foreground="white")]
-"""About a number, which stays readable on a line."""
+PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+"""Behind a number: a line that runs through it would read as a stroke of it, or hide its point."""
 
 
 def _factor(*levels: str) -> dict[str, Style]:
