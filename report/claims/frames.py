@@ -10,6 +10,7 @@ import pandas as pd
 from benchmark import statistics
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best
+from benchmark.statistics.batches import planned_examples
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
 from report.evidence import Evidence
@@ -28,12 +29,18 @@ def at_multiples(source: Evidence) -> pd.DataFrame:
 
 
 def compared(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a comparison: those at rates that were looked for, where there are any.
+    """The rows of a comparison of batch sizes: at rates that were looked for, where there are any.
 
-    The others are of a map, which has fewer seeds.
+    The others are of a map, which has fewer seeds; where they have as many, sizes that were run at
+    chosen rates alone stay.
     """
-    relative = multiples.in_relative_arms(frame).index
-    return frame.loc[relative] if len(relative) else frame
+    relative = frame.loc[multiples.in_relative_arms(frame).index]
+    if relative.empty:
+        return frame
+    others = frame[~frame["batch_size"].isin(relative["batch_size"])]
+    seeds = others.groupby("batch_size")["seed"].transform("nunique")
+    kept = others.index[seeds >= relative["seed"].nunique()]
+    return frame.loc[frame.index.isin(kept) | frame.index.isin(relative.index)]
 
 
 def at_best(source: Evidence) -> pd.DataFrame:
@@ -73,6 +80,43 @@ def by_budget(
         rows = frame[frame[column].notna()]
         if len(rows):
             yield words, rows
+
+
+def sizes_by_budget(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """`by_budget` of `sized` rows, each budget by itself: equal examples, and equal updates.
+
+    Trials whose budget is stated in updates are given as many examples as others whose size is
+    another, where the numbers of updates are chosen so; these are equal examples, too, and have
+    the passes that they amount to as ``epochs``.
+    """
+    passes = frame["epochs"].notna()
+    keys = ["batch_size", "full"]
+    for examples, rows in frame.groupby(planned_examples(frame)):
+        stated = passes[rows.index]
+        there = pd.MultiIndex.from_frame(rows.loc[stated, keys])
+        more = rows[~stated & ~pd.MultiIndex.from_frame(rows[keys]).isin(there)]
+        group = rows.loc[rows.index.isin(more.index) | stated]
+        if stated.any() or group["batch_size"].nunique() > 1:
+            yield (
+                "at equal examples",
+                group.assign(epochs=examples / group["examples"], updates=None),
+            )
+    for _, rows in frame[frame["updates"].notna()].groupby("updates"):
+        yield "at equal updates", rows
+
+
+def budgets_of(frame: pd.DataFrame) -> list[str]:
+    """What trials are given, in words: passes over the data, and updates.
+
+    >>> budgets_of(pd.DataFrame({"epochs": [10.0, None], "updates": [None, 1500.0]}))
+    ['10 passes', '1,500 updates']
+    """
+    kinds = (("epochs", "pass", "passes"), ("updates", "update", "updates"))
+    return [
+        f"{value:,g} {one if value == 1 else several}"
+        for column, one, several in kinds
+        for value in sorted(frame[column].dropna().unique())
+    ]
 
 
 def constant(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from report import evidence, prose
 from report.claims.catalogue import CLAIMS
-from report.claims.frames import edges
+from report.claims.frames import budgets_of, by_setting, edges
 from report.claims.records import (
     DECADES,
     FOLD,
@@ -90,6 +90,23 @@ class Judged:
         part = dataclasses.replace(self.part, beside="")
         return dataclasses.replace(self, part=part, found=Found(effects, self.found.notes))
 
+    def named(self, verdict: str) -> list[str]:
+        """The first pieces of the labels of those that judge and have this verdict, once each."""
+        pairs = zip(self.judging, self.words_that_judge, strict=True)
+        return list(dict.fromkeys(effect.about[0] for effect, word in pairs if word == verdict))
+
+    def least_but(self, names: Sequence[str]) -> Effect | None:
+        """The smallest effect that judges, ``names`` apart; None where there is no other."""
+        others = [effect for effect in self.judging if effect.about[0] not in names]
+        return min(others, key=lambda effect: effect.estimate, default=None)
+
+    @property
+    def not_judging(self) -> Judged:
+        """The same, judged on those that are about what judges and yet do not: of too little."""
+        kept = (e for e in self.found.effects if not e.judges and self.part.beside not in e.about)
+        effects = tuple(dataclasses.replace(effect, judges=True) for effect in kept)
+        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+
     def count(self, verdict: str) -> int:
         """Comparisons that judge and have this verdict."""
         return self.words_that_judge.count(verdict)
@@ -138,7 +155,21 @@ class Judged:
         """What is said beside the effects, with a word on best rates at the edge of those tried."""
         whole = self.source is not None and "arm" in self.source.outcomes
         edge = edges(self.source) if self.source and whole and self.found.effects else ""
-        return (*self.found.notes, edge) if edge else self.found.notes
+        return tuple(filter(None, (*self.found.notes, edge, self.of_a_share)))
+
+    @property
+    def of_a_share(self) -> str:
+        """On which share of the data what is shown was run, and how long, where it is not all."""
+        shown = self.judging or self.found.effects
+        named = {effect.about[-1] for effect in shown if effect.about}
+        if self.source is None or not any("% of " in setting for setting in named):
+            return ""
+        said = [
+            f"{setting}: {prose.listing(budgets_of(rows))}"
+            for setting, rows in by_setting(self.source.outcomes)
+            if setting in named and rows["train_fraction"].max() < 1
+        ]
+        return f"On a share of the data ({'; '.join(said)})."
 
     @property
     def rule(self) -> str:
@@ -196,10 +227,13 @@ def _untested(judged: Judged) -> str:
         command = evidence.COMMAND.format(study=study)
         return f"The study `{study}` was not run; `{command}` tests it."
     if judged.found.effects:
-        notes = " ".join(note for note in judged.found.notes if note)
-        beside = judged.among("")
+        notes = " ".join(judged.notes)
+        about = judged.part.beside
+        beside = judged.among(about)
+        where = f", {about}" if about and beside.judging else ""
+        beside = beside if beside.judging else judged.among("")
         return (
-            f"In the study `{study}` no comparison judges it. Beside it, over "
+            f"In the study `{study}` no comparison judges it. Beside it{where}, over "
             f"{prose.count(len(beside.judging), 'comparison')}, "
             f"{judged.part.lead} is {beside.pooled_words}. {notes}".rstrip()
         )

@@ -1,17 +1,16 @@
-"""Claims 11 and 12: whether complexity, size, data and efficient computation pay."""
+"""Claims 11 and 12: whether complexity, size and data pay."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import pandas as pd
 
-from benchmark.statistics import cross_fitted, outcomes, over_seeds
+from benchmark.statistics import cross_fitted
 from report import prose
 from report.claims.frames import at_best, by_budget, chosen
 from report.claims.prevention import gained
-from report.claims.records import Case, Effect, Found, found
+from report.claims.records import Case, Found
 from report.evidence import Evidence
 
 CHOICES = ["normalization"]
@@ -90,26 +89,3 @@ def more_data(source: Evidence) -> Found:
     """The largest against the smallest share of the data, at equal passes and equal updates."""
     families = ((model, "train_fraction") for model in source.outcomes["model"].drop_duplicates())
     return _ends_compared(source, families, "the share of the training set does not vary")
-
-
-def cheaper_computation(source: Evidence) -> Found:
-    """Times as much work a second at the largest size as at the smallest.
-
-    Only for dense networks, whose work is parameters times examples. The trials of a unit share
-    one time, so that a normalization, trained in units of its own, gives one pair for the search
-    for its best rate and one for the trials there; trials that broke off are left out.
-    """
-    effects = []
-    every = outcomes(source.results.trials)
-    for model, factor in (("mlp", "width"), ("mlp_deep", "depth")):
-        for about, low, high, group in _ends(every, model, factor):
-            whole = group[group["status"] != "nonfinite"]
-            work = whole["parameters"].astype(float) * whole["samples"].astype(float)
-            costs = whole.assign(cost=whole["seconds"] / work)
-            means = costs.groupby(["normalization", "arm", factor])["cost"].mean().unstack()
-            logs = np.log(means[low] / means[high]).dropna().to_numpy()
-            if len(logs):
-                gain = np.exp(over_seeds(logs, np.arange(len(logs))))
-                basis = prose.count(len(logs), "pair") + " of units"
-                effects.append(Effect(about, *map(float, gain), basis))
-    return found(effects, absent="no dense network varies in size")

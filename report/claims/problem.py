@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from benchmark.statistics.batches import planned_updates
 from report import prose
 from report.claims.effects import difference, share_of_trials
 from report.claims.frames import only_winner
@@ -45,14 +46,21 @@ def worst_against_best(rows: pd.DataFrame, normalization: str, about: About) -> 
     return difference(pairs, (_worst_and_best(rows, scores, normalization), *about))
 
 
-def seen_at_equal_updates(rows: pd.DataFrame) -> str:
-    """How many times the examples of the smallest size the largest sees in as many updates."""
-    rows = rows[rows["updates"].notna()]
-    seen = rows.groupby("batch_size")["samples"].max()
+def budgets_in_words(rows: pd.DataFrame) -> str:
+    """What the budgets mean: updates at equal examples, and examples at equal updates."""
+    passes = rows[rows["epochs"].notna()]
+    makes = planned_updates(passes).groupby(passes["batch_size"]).max().astype(int)
+    seen = rows[rows["updates"].notna()].groupby("batch_size")["samples"].max()
+    said = ""
+    if len(makes) > 1:
+        said = (
+            f"At equal examples batches of {makes.index[0]} make {makes.iloc[0]:,} updates, those "
+            f"of {makes.index[-1]} {makes.iloc[-1]:,}."
+        )
     if len(seen) < 2:
-        return ""
-    return (
-        "At equal updates, which is another question, the largest size sees "
+        return said
+    return said + (
+        " At equal updates, which is another question, the largest size sees "
         f"{seen.iloc[-1] / seen.iloc[0]:g} times the examples of the smallest."
     )
 

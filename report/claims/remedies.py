@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from benchmark.records import CONFIGURATION
+from benchmark.statistics.batches import with_accumulated
 from benchmark.statistics.multiples import varying
 from report import prose
 from report.claims.frames import (
@@ -24,12 +26,12 @@ from report.claims.frames import (
     unclipped,
 )
 from report.claims.prevention import gained
-from report.claims.problem import few_diverge, seen_at_equal_updates, solved, worst_against_best
+from report.claims.problem import budgets_in_words, few_diverge, solved, worst_against_best
 from report.claims.records import Case, Found, found, nothing
 from report.evidence import Evidence
 
-OWN_CHOICES = ["learning_rate_scaling", "batch_size"]
-"""What each batch policy may choose for itself, on validation, besides its learning rate."""
+OWN_CHOICES = ["learning_rate_scaling", "batch_size", "learning_rate"]
+"""What each batch policy chooses for itself, on validation."""
 NO_POLICY = "no policy that changes the size was run beside a fixed size"
 
 
@@ -50,7 +52,7 @@ def normalized_sizes(source: Evidence) -> Found:
         (f"{prose.points(effect.estimate)} ({effect.label})" for effect in plain if effect), ";"
     )
     notes = [f"Without normalization the same difference is {without_it}." if without_it else ""]
-    return found(effects, [*notes, seen_at_equal_updates(rows), _undefined(source)])
+    return found(effects, [*notes, budgets_in_words(rows), _undefined(source)])
 
 
 def _undefined(source: Evidence) -> str:
@@ -93,9 +95,13 @@ def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, 
 
 
 def policies_as_accurate(source: Evidence) -> Found:
-    """Each dynamic policy against the best fixed size, both as validation chooses."""
-    frame, warm = able(at_best(source), "batch_policy")
-    own = {"batch_policy", "batch_policy_parameter", "learning_rate", *OWN_CHOICES}
+    """Each dynamic policy against the best fixed size, both as validation chooses.
+
+    The fixed sizes choose among all rates that they were run at on as many seeds, accumulated
+    micro-batches among them: they are the same training.
+    """
+    frame, warm = able(_with_all_fixed(source), "batch_policy")
+    own = {"batch_policy", "batch_policy_parameter", *OWN_CHOICES}
     cases = (
         Case(
             about,
@@ -107,6 +113,18 @@ def policies_as_accurate(source: Evidence) -> Found:
         for about, policy, rows in _policies(frame)
     )
     return gained(cases, NO_POLICY, warm, ignore=OWN_CHOICES)
+
+
+def _with_all_fixed(source: Evidence) -> pd.DataFrame:
+    """The policies at their best rates, and fixed sizes at every rate that has all seeds."""
+    best = at_best(source)
+    changing = best[~best["batch_policy"].isin(NOT_DYNAMIC)]
+    fixed = with_accumulated(source.outcomes)
+    fixed = fixed[fixed["batch_policy"].eq("fixed")].assign(times=1.0)
+    setting = [c for c in CONFIGURATION if c not in ("seed", "arm")]
+    seeds = fixed.groupby(setting, dropna=False)["seed"].transform("nunique")
+    whole = seeds >= changing["seed"].nunique()
+    return pd.concat([changing, fixed[whole]], ignore_index=True)
 
 
 def policies_divergence(source: Evidence) -> Found:

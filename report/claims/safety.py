@@ -87,7 +87,7 @@ def guards_save(source: Evidence) -> Found:
     effects, small = [], 0
     for case in against(disturbed, "clipping", "none"):
         for (disturbance, norm), rows in case.rows.groupby(["disturbance", "normalization"]):
-            about = (case.about[0], prose.name(disturbance), prose.phrase("normalization", norm))
+            about = (case.about[0], prose.name(disturbance), _normalized(norm))
             effect = _saved(replace(case, about=(*about, *case.about[1:]), rows=rows))
             effects += [effect] if effect else []
             small += effect is None
@@ -110,6 +110,19 @@ def _saved(case: Case) -> Effect | None:
 
 
 def guards_cost(source: Evidence) -> Found:
-    """Points of test accuracy that each guard gains over none, each at its own best rate."""
+    """Points of test accuracy that each guard gains over none, each at its own best rate.
+
+    With each normalization by itself: what a guard costs without one is no average over both.
+    """
     frame, warm = able(at_best(source).drop(columns="times"))
-    return gained(against(frame, "clipping", "none"), NO_CLIPPING, warm)
+    cases = (
+        replace(case, about=(case.about[0], _normalized(norm), *case.about[1:]), rows=rows)
+        for case in against(frame, "clipping", "none")
+        for norm, rows in case.rows.groupby("normalization", sort=False)
+    )
+    return gained(cases, NO_CLIPPING, warm)
+
+
+def _normalized(norm: object) -> str:
+    """A normalization in words, after a clipping: ``no normalization``."""
+    return prose.phrase("normalization", norm)

@@ -1,0 +1,82 @@
+"""How much a trial is given, and which batch policies are the same training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from benchmark.records import CONFIGURATION
+
+ENOUGH_UPDATES = 1500
+"""Updates from which a trial may be what others are measured against: with fewer it has hardly
+begun to train, and a lead over it is one of their number."""
+
+
+def update_size(frame: pd.DataFrame) -> pd.Series:
+    """Examples in an update at its start: the batch size, or the training set of a full batch."""
+    full = frame["batch_policy"].eq("full")
+    return frame["examples"].where(full, frame["batch_size"]).astype(float)
+
+
+def planned_examples(frame: pd.DataFrame) -> pd.Series:
+    """Training examples that each trial is given, whether it is stated in passes or in updates.
+
+    ``frame`` has the columns ``batch_policy``, ``batch_size``, ``examples`` (of the training set),
+    ``epochs`` and ``updates``, one of which is NaN. Of a policy that changes the size, stated in
+    updates, as if it kept its first.
+
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "batch_policy": ["fixed", "full", "fixed"],
+    ...         "batch_size": 32,
+    ...         "examples": 1000,
+    ...         "epochs": [48.0, np.nan, np.nan],
+    ...         "updates": [np.nan, 1500.0, 46_875.0],
+    ...     }
+    ... )
+    >>> planned_examples(frame).tolist()
+    [48000.0, 1500000.0, 1500000.0]
+    """
+    in_passes = frame["epochs"].astype(float) * frame["examples"].astype(float)
+    in_updates = frame["updates"].astype(float) * update_size(frame)
+    return in_passes.where(frame["epochs"].notna(), in_updates)
+
+
+def planned_updates(frame: pd.DataFrame) -> pd.Series:
+    """Updates that each trial is given at its first size; see `planned_examples`.
+
+    >>> frame = pd.DataFrame(
+    ...     {"batch_policy": ["full"], "batch_size": 32, "examples": 1000, "epochs": 48.0}
+    ... )
+    >>> planned_updates(frame.assign(updates=np.nan)).tolist()
+    [48.0]
+    """
+    return np.floor(planned_examples(frame) / update_size(frame)).clip(lower=1.0)
+
+
+def with_accumulated(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with accumulated micro-batches counted as the fixed size that they add up to.
+
+    Without statistics of the batch the mean gradient of micro-batches is that of the batch, and
+    both are one training up to the rounding of sums, which high rates magnify. Where both were run
+    alike, the fixed size's own trial stays. With batch normalization they differ, and nothing
+    changes.
+
+    >>> from benchmark.records import Trial
+    >>> frame = pd.DataFrame([Trial(batch_policy=p).row() for p in ("accumulate", "fixed")])
+    >>> with_accumulated(frame)["batch_policy"].tolist()
+    ['fixed']
+    """
+    same = frame["batch_policy"].eq("accumulate")
+    same &= ~frame["normalization"].isin(["batch", "ghost_batch"])
+    if not same.any():
+        return frame
+    named = frame.assign(
+        batch_policy=frame["batch_policy"].mask(same, "fixed"),
+        batch_policy_parameter=frame["batch_policy_parameter"].mask(same),
+    )
+    keys = [c for c in CONFIGURATION if c != "arm" and c in named]
+    own_first = named.assign(_accumulated=same).sort_values("_accumulated", kind="stable")
+    kept = own_first.drop_duplicates(keys).index
+    # only what repeats a fixed size goes
+    return named.loc[named.index.isin(kept) | ~same]
