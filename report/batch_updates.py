@@ -87,6 +87,11 @@ def decays(study: Evidence) -> list[str]:
     return policies.decaying(arms(study))
 
 
+def lowered_rates(study: Evidence) -> pd.DataFrame:
+    """Policies that change the batch and lower the rate, too."""
+    return policies.lowered_rates(arms(study), study.results.history)
+
+
 def chosen(study: Evidence) -> pd.DataFrame:
     """What each policy chose, its accuracy, and what it cost to the target."""
     tried = by_budget(policies.beside_policies(study.tried))

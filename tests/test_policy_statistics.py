@@ -45,6 +45,51 @@ def test_a_policy_is_held_against_the_fixed_size_and_against_the_best_decay() ->
     assert row["effect"] == pytest.approx(0.05)
 
 
+def made(*settings: dict) -> pd.DataFrame:
+    rows = [Trial(**levels).row() | {"accuracy": place} for place, levels in enumerate(settings)]
+    return pd.DataFrame(rows)
+
+
+def test_micro_batches_count_as_the_fixed_size_unless_it_was_run_alike() -> None:
+    frame = made(
+        {"batch_policy": "accumulate", "learning_rate": 0.1},
+        {"batch_policy": "accumulate", "learning_rate": 0.5},
+        {"batch_policy": "fixed", "learning_rate": 0.1},
+        {"batch_policy": "doubling", "learning_rate": 0.1},
+    )
+    found = policies.with_accumulated(frame)
+    assert found["accuracy"].tolist() == [1, 2, 3]
+    assert found["batch_policy"].tolist() == ["fixed", "fixed", "doubling"]
+
+
+@pytest.mark.parametrize("normalization", ["batch", "ghost_batch"])
+def test_with_statistics_of_the_batch_micro_batches_are_a_policy_of_their_own(
+    normalization,
+) -> None:
+    frame = made({"batch_policy": "accumulate", "normalization": normalization})
+    assert policies.with_accumulated(frame)["batch_policy"].tolist() == ["accumulate"]
+
+
+def test_a_trial_of_several_arms_counts_once() -> None:
+    frame = made({"batch_policy": "doubling"}, {"batch_policy": "doubling", "arm": "shared_x1"})
+    assert policies.beside_policies(frame)["accuracy"].tolist() == [0]
+
+
+def test_policies_that_lower_their_rate_are_named() -> None:
+    doubled = BEST.loc[BEST["batch_policy"] == "doubling", "trial"]
+    history = pd.DataFrame(
+        {"trial": trial, "step": step, "learning_rate": rate}
+        for trial in BEST["trial"]
+        for step, rate in ((2, 0.05), (0, 0.1), (1, 0.1))
+    )
+    (row,) = policies.lowered_rates(BEST, history).to_dict("records")
+    assert (row["batch_policy"], row["ratio"]) == ("doubling", 0.5)
+    same = history.assign(
+        learning_rate=history["learning_rate"].mask(history["trial"].isin(doubled), 1.0)
+    )
+    assert policies.lowered_rates(BEST, same).empty
+
+
 def test_what_a_policy_cost_is_told_with_the_edge_of_its_rate() -> None:
     found = policies.policy_costs(BEST, policies.beside_policies(trials()))
     rows = found.set_index("batch_policy")

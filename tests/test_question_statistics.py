@@ -165,20 +165,38 @@ def test_the_critical_size_has_an_interval_over_seeds_in_which_rates_are_chosen_
 
 
 def test_both_rules_start_at_the_best_rate_of_the_smallest_batch():
-    ranges = pd.DataFrame(
-        {
-            "batch_size": [64, 4, 16],
-            "best_rate": [0.5, 0.125, 0.25],
-            "low_rate": [0.5, 0.0625, 0.25],
-            "high_rate": [1.0, 0.25, 0.25],
-        }
+    ranges = pd.DataFrame({"batch_size": [64, 4, 16], "best_rate": [0.5, 0.125, 0.25]})
+    good = {4: [0.125], 16: [0.25], 64: [0.5, 1.0]}
+    scores = pd.DataFrame(
+        {"batch_size": size, "learning_rate": rate, "validation": 0.8 if rate in fine else 0.7}
+        for size, fine in good.items()
+        for rate in (0.125, 0.25, 0.5, 1.0)
     )
-    found = scaled_rates(ranges)
+    found = scaled_rates(ranges, scores)
     assert found["batch_size"].tolist() == [4, 16, 64]
     assert found["linear"].tolist() == [0.125, 0.5, 2.0]
     assert found["root"].tolist() == [0.125, 0.25, 0.5]
     assert found["linear_good"].tolist() == [True, False, False]
     assert found["root_good"].tolist() == [True, True, True]
+
+
+@pytest.mark.parametrize(("half", "good"), [(0.795, True), (0.77, False)])
+def test_between_two_rates_the_accuracy_of_a_rule_is_interpolated(half, good):
+    ranges = pd.DataFrame({"batch_size": [1, 2], "best_rate": [1.0, 2.0]})
+    scores = pd.DataFrame(
+        {"batch_size": [1, 2, 2], "learning_rate": [1.0, 1.0, 2.0], "validation": [0.8, half, 0.8]}
+    )
+    # the root of two lies half way between one and two
+    found = scaled_rates(ranges, scores)
+    assert found["root_good"].tolist() == [True, good]
+
+
+def test_beyond_the_rates_that_were_run_no_rule_is_good():
+    ranges = pd.DataFrame({"batch_size": [1, 4], "best_rate": [1.0, 1.5]})
+    scores = pd.DataFrame(
+        {"batch_size": [1, 4, 4], "learning_rate": [1.0, 1.0, 1.5], "validation": 0.8}
+    )
+    assert scaled_rates(ranges, scores)["root_good"].tolist() == [True, False]
 
 
 def test_noise_that_is_not_positive_is_too_large_to_be_measured():

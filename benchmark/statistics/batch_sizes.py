@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.pairing import paired_comparison
-from benchmark.statistics.rates import WITHIN, best_per_arm, stable_range
-from benchmark.statistics.targets import rule_holds, scaled_rates
+from benchmark.statistics.rates import WITHIN, best_per_arm
+from benchmark.statistics.targets import rule_holds, rules_for_rate
 
 
 def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         after = means.index[means.index > near.max()]
         of_size = means.to_dict("index")
         first = of_size[after[0] if len(after) else best]
-        ruled = scaled_rates(stable_range(group, ["batch_size"]))
+        ruled = rules_for_rate(group, ["model"])
         row: dict[str, object] = {"model": model, "scarce": kind, "seeds": group["seed"].nunique()}
         row |= {"best": best, "accuracy": of_size[best]["accuracy"]}
         row |= {"least": near.min(), "most": near.max()}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.records import CONFIGURATION
 from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import best_per_arm, with_edges
 from benchmark.statistics.targets import costs_to_target
@@ -27,15 +28,47 @@ CHOSEN = [
 """What validation chooses for each policy."""
 
 
+def with_accumulated(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with accumulated micro-batches counted as the fixed size that they add up to.
+
+    Without statistics of the batch the mean gradient of micro-batches is that of the batch, and
+    both are one training up to the rounding of sums, which high rates magnify. Where both were run
+    alike, the fixed size's own trial stays. With batch normalization they differ, and nothing
+    changes.
+
+    >>> from benchmark.records import Trial
+    >>> frame = pd.DataFrame([Trial(batch_policy=p).row() for p in ("accumulate", "fixed")])
+    >>> with_accumulated(frame)["batch_policy"].tolist()
+    ['fixed']
+    """
+    same = frame["batch_policy"].eq("accumulate")
+    same &= ~frame["normalization"].isin(["batch", "ghost_batch"])
+    if not same.any():
+        return frame
+    named = frame.assign(
+        batch_policy=frame["batch_policy"].mask(same, "fixed"),
+        batch_policy_parameter=frame["batch_policy_parameter"].mask(same),
+    )
+    keys = [c for c in CONFIGURATION if c != "arm"]
+    own_first = named.assign(_accumulated=same).sort_values("_accumulated", kind="stable")
+    kept = own_first.drop_duplicates(keys).index
+    # only what repeats a fixed size goes
+    return named.loc[named.index.isin(kept) | ~same]
+
+
 def beside_policies(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows on the shares of the training set on which policies that change the batch were run.
 
-    A fixed size whose rate decays is a policy of its own, named by its schedule.
+    A fixed size whose rate decays is a policy of its own, named by its schedule. Micro-batches
+    count as `with_accumulated` says, and what was run in several arms counts once.
 
-    >>> frame = pd.DataFrame({"batch_policy": ["doubling", "fixed"], "train_fraction": 1.0})
-    >>> beside_policies(frame.assign(schedule=["constant", "step"]))["batch_policy"].tolist()
+    >>> from benchmark.records import Trial
+    >>> made = [Trial(batch_policy="doubling"), Trial(schedule="step")]
+    >>> frame = pd.DataFrame([trial.row() for trial in made])
+    >>> beside_policies(frame)["batch_policy"].tolist()
     ['doubling', 'step decay']
     """
+    frame = with_accumulated(frame).drop_duplicates([c for c in CONFIGURATION if c != "arm"])
     changing = frame.loc[~frame["batch_policy"].isin(UNCHANGING), "train_fraction"]
     here = frame[frame["train_fraction"].isin(changing.unique())]
     decays = here["batch_policy"].eq(FIXED) & here["schedule"].ne(CONSTANT)
@@ -123,6 +156,22 @@ def scaling_rules(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.Dat
     best = best_per_arm(rows, [*by, "batch_policy", "learning_rate_scaling"])
     groups = best.groupby("learning_rate_scaling", sort=False)
     return groups[["accuracy", "exploded"]].mean().reset_index()
+
+
+def lowered_rates(
+    best: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
+) -> pd.DataFrame:
+    """Policies of `best_policies` that change the batch and end at a lower rate than their first.
+
+    Columns ``by``, ``batch_policy`` and ``ratio``, the last learning rate over the first in the
+    median trial: such a policy decays the rate, too.
+    """
+    rows = history.merge(changing(best)[["trial", *by, "batch_policy"]], on="trial")
+    rates = rows.sort_values("step", kind="stable").groupby("trial")["learning_rate"]
+    ratios = (rates.last() / rates.first()).rename("ratio").reset_index()
+    named = rows[["trial", *by, "batch_policy"]].drop_duplicates().merge(ratios, on="trial")
+    found = named.groupby([*by, "batch_policy"], sort=False)["ratio"].median().reset_index()
+    return found[found["ratio"] < 1].reset_index(drop=True)
 
 
 def sizes_over_training(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.noise import noise_quartiles
-from benchmark.statistics.rates import stable_range
+from benchmark.statistics.rates import WITHIN, rate_scores, stable_range
 from benchmark.statistics.resampling import resample
 from benchmark.statistics.seeds import CONFIDENCE
 
@@ -152,23 +152,39 @@ def _draws(costs: np.ndarray) -> np.ndarray:
     return np.median(costs[:, :, seeds], axis=-1).min(axis=1).T
 
 
-def scaled_rates(ranges: pd.DataFrame) -> pd.DataFrame:
+def scaled_rates(ranges: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """``ranges`` with the rates of both rules and whether they are good: ``linear``, ``root``.
 
-    ``ranges`` has the columns ``batch_size``, ``best_rate``, ``low_rate`` and ``high_rate``, a row
-    a batch size, as `benchmark.statistics.stable_range` gives them. Both rules start from the best
-    rate of the smallest batch; ``linear_good`` and ``root_good`` say whether their rate lies
-    within the range of rates that are within one point of the best.
+    ``ranges`` has the columns ``batch_size`` and ``best_rate``, a row a batch size, as
+    `benchmark.statistics.stable_range` gives them, and ``scores`` the mean ``validation`` accuracy
+    of each ``batch_size`` at each ``learning_rate`` (`benchmark.statistics.rate_scores`). Both
+    rules start from the best rate of the smallest batch; ``linear_good`` and ``root_good`` say
+    whether the accuracy at their rate is within one point of the best. Between two rates that were
+    run it is interpolated, on their logarithms; beyond all of them it is not known, and not good.
     """
     rows = ranges.sort_values("batch_size", kind="stable").reset_index(drop=True)
     ratio = rows["batch_size"] / rows["batch_size"].iloc[0]
     start = rows["best_rate"].iloc[0]
     for name, factor in (("linear", ratio), ("root", np.sqrt(ratio))):
         rate = start * factor
-        # a grid of powers of two is met exactly, up to the last bit
-        good = (rate >= rows["low_rate"] * 0.999) & (rate <= rows["high_rate"] * 1.001)
+        good = [
+            _within(scores[scores["batch_size"] == size], value)
+            for size, value in zip(rows["batch_size"], rate, strict=True)
+        ]
         rows = rows.assign(**{name: rate, f"{name}_good": good})
     return rows
+
+
+def _within(scores: pd.DataFrame, rate: float) -> bool:
+    """Whether the accuracy at a rate, between those of ``scores``, is near the best of them."""
+    known = scores.sort_values("learning_rate")
+    places = np.log(known["learning_rate"].to_numpy(dtype=float))
+    accuracy = known["validation"].to_numpy(dtype=float)
+    # rates are met exactly, up to the last bits
+    place = np.round(np.log(rate) - places, 6)
+    if (place < 0).all() or (place > 0).all():
+        return False
+    return bool(np.interp(np.log(rate), places, accuracy) >= accuracy.max() - WITHIN)
 
 
 def rules_for_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -177,8 +193,11 @@ def rules_for_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     ``frame`` has the `outcomes` of trials over batch sizes and rates, at equal examples.
     """
     ranges = stable_range(frame, [*by, "batch_size"])
+    scores = rate_scores(frame, [*by, "batch_size"])
     groups = ranges.groupby(list(by), sort=False, dropna=False)
-    return pd.concat([scaled_rates(rows) for _, rows in groups])
+    return pd.concat(
+        [scaled_rates(rows, scores.merge(rows[list(by)].drop_duplicates())) for _, rows in groups]
+    )
 
 
 def rule_holds(rules: pd.DataFrame, rule: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ and which stand beside them was decided later, in answer to a review of first ve
 from __future__ import annotations
 
 from benchmark.statistics import onset
-from benchmark.statistics.batches import ENOUGH_UPDATES
+from benchmark.statistics.budgets import ENOUGH_UPDATES
 from report.claims import (
     article,
     explosion,

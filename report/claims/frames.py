@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark import statistics
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best
-from benchmark.statistics.batches import planned_examples
+from benchmark.statistics.budgets import planned_examples
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
 from report.evidence import Evidence

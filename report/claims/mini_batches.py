@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.statistics import paired
-from benchmark.statistics.batches import ENOUGH_UPDATES, planned_updates
+from benchmark.statistics.budgets import ENOUGH_UPDATES, planned_updates
 from report import prose
 from report.claims.effects import difference, ratio
 from report.claims.frames import (

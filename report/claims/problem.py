@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.statistics.batches import planned_updates
+from benchmark.statistics.budgets import planned_updates
 from report import prose
 from report.claims.effects import difference, share_of_trials
 from report.claims.frames import only_winner

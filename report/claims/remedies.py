@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
-from benchmark.statistics.batches import with_accumulated
 from benchmark.statistics.multiples import varying
+from benchmark.statistics.policies import with_accumulated
 from report import prose
 from report.claims.frames import (
     NOT_DYNAMIC,
@@ -97,10 +97,11 @@ def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, 
 def policies_as_accurate(source: Evidence) -> Found:
     """Each dynamic policy against the best fixed size, both as validation chooses.
 
-    The fixed sizes choose among all rates that they were run at on as many seeds, accumulated
-    micro-batches among them: they are the same training.
+    Both choose among all rates that they were run at on all seeds: at its own best rate alone each
+    would rest on the few trials that looked for it. Accumulated micro-batches count as the fixed
+    size, which is the same training.
     """
-    frame, warm = able(_with_all_fixed(source), "batch_policy")
+    frame, warm = able(_at_every_rate(source), "batch_policy")
     own = {"batch_policy", "batch_policy_parameter", *OWN_CHOICES}
     cases = (
         Case(
@@ -115,16 +116,13 @@ def policies_as_accurate(source: Evidence) -> Found:
     return gained(cases, NO_POLICY, warm, ignore=OWN_CHOICES)
 
 
-def _with_all_fixed(source: Evidence) -> pd.DataFrame:
-    """The policies at their best rates, and fixed sizes at every rate that has all seeds."""
-    best = at_best(source)
-    changing = best[~best["batch_policy"].isin(NOT_DYNAMIC)]
-    fixed = with_accumulated(source.outcomes)
-    fixed = fixed[fixed["batch_policy"].eq("fixed")].assign(times=1.0)
-    setting = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-    seeds = fixed.groupby(setting, dropna=False)["seed"].transform("nunique")
-    whole = seeds >= changing["seed"].nunique()
-    return pd.concat([changing, fixed[whole]], ignore_index=True)
+def _at_every_rate(source: Evidence) -> pd.DataFrame:
+    """Trials of policies and of fixed sizes at every rate that has all seeds, once each."""
+    setting = [c for c in CONFIGURATION if c != "arm"]
+    rows = with_accumulated(source.outcomes).drop_duplicates(setting)
+    seeds = rows.groupby([c for c in setting if c != "seed"], dropna=False)["seed"]
+    changing = rows.loc[~rows["batch_policy"].isin(NOT_DYNAMIC), "seed"].nunique()
+    return rows[seeds.transform("nunique") >= changing]
 
 
 def policies_divergence(source: Evidence) -> Found:

@@ -1,11 +1,9 @@
-"""How much a trial is given, and which batch policies are the same training."""
+"""How much a trial is given: examples and updates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-
-from benchmark.records import CONFIGURATION
 
 ENOUGH_UPDATES = 1500
 """Updates from which a trial may be what others are measured against: with fewer it has hardly
@@ -52,31 +50,3 @@ def planned_updates(frame: pd.DataFrame) -> pd.Series:
     [48.0]
     """
     return np.floor(planned_examples(frame) / update_size(frame)).clip(lower=1.0)
-
-
-def with_accumulated(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with accumulated micro-batches counted as the fixed size that they add up to.
-
-    Without statistics of the batch the mean gradient of micro-batches is that of the batch, and
-    both are one training up to the rounding of sums, which high rates magnify. Where both were run
-    alike, the fixed size's own trial stays. With batch normalization they differ, and nothing
-    changes.
-
-    >>> from benchmark.records import Trial
-    >>> frame = pd.DataFrame([Trial(batch_policy=p).row() for p in ("accumulate", "fixed")])
-    >>> with_accumulated(frame)["batch_policy"].tolist()
-    ['fixed']
-    """
-    same = frame["batch_policy"].eq("accumulate")
-    same &= ~frame["normalization"].isin(["batch", "ghost_batch"])
-    if not same.any():
-        return frame
-    named = frame.assign(
-        batch_policy=frame["batch_policy"].mask(same, "fixed"),
-        batch_policy_parameter=frame["batch_policy_parameter"].mask(same),
-    )
-    keys = [c for c in CONFIGURATION if c != "arm" and c in named]
-    own_first = named.assign(_accumulated=same).sort_values("_accumulated", kind="stable")
-    kept = own_first.drop_duplicates(keys).index
-    # only what repeats a fixed size goes
-    return named.loc[named.index.isin(kept) | ~same]
