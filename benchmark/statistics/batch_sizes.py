@@ -18,11 +18,12 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
 
     - the ``best`` size by validation, its ``accuracy``, and ``seeds``;
     - ``least`` and ``most`` of the sizes whose mean accuracy, each at its own best rate, is within
-      a point of that, out of ``smallest`` to ``largest``;
+      a point of that, out of ``smallest`` to ``largest``, and ``least_accuracy``, of the first;
     - ``beyond``, the first size after them, and its ``effect`` against the best, with ``low`` and
       ``high``; NaN where there is none;
     - ``linear_until`` and ``root_until``: up to which size the rate of that rule, from the best one
-      at the smallest size, is within a point of the best (`rule_holds`).
+      at the smallest size, is within a point of the best (`rule_holds`); ``edge`` says that this
+      rate is the smallest or the largest that was run.
 
     A network that was run at a single size has no row.
     """
@@ -43,7 +44,8 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         ruled = rules_for_rate(group, ["model"])
         row: dict[str, object] = {"model": model, "scarce": kind, "seeds": group["seed"].nunique()}
         row |= {"best": best, "accuracy": of_size[best]["accuracy"]}
-        row |= {"least": near.min(), "most": near.max()}
+        row |= {"least": near.min(), "most": near.max(), "edge": bool(ruled["edge"].iloc[0])}
+        row |= {"least_accuracy": of_size[near.min()]["accuracy"]}
         row |= {"smallest": means.index.min(), "largest": means.index.max()}
         row |= {"beyond": after[0] if len(after) else np.nan}
         row |= {str(end): first[end] for end in ("effect", "low", "high")}

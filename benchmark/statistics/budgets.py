@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 ENOUGH_UPDATES = 1500
@@ -49,4 +48,4 @@ def planned_updates(frame: pd.DataFrame) -> pd.Series:
     >>> planned_updates(frame.assign(updates=np.nan)).tolist()
     [48.0]
     """
-    return np.floor(planned_examples(frame) / update_size(frame)).clip(lower=1.0)
+    return planned_examples(frame).floordiv(update_size(frame)).clip(lower=1.0)

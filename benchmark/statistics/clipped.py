@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
+from benchmark.statistics.rates import DECIMALS
 from benchmark.statistics.seeds import interval, mean, over_seeds
 
 AGGRESSIVE = 0.5
@@ -62,7 +63,7 @@ def percentile_rule(
         means = clipped.groupby("clipping_threshold")[["validation", "accuracy"]].mean()
         tried = means.index.to_numpy(dtype=float)
         rule = float(tried[np.abs(np.log(tried / percentile)).argmin()])
-        best = float(tried[means["validation"].to_numpy().argmax()])
+        best = float(tried[means["validation"].round(DECIMALS).to_numpy().argmax()])
         pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
         regret = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
         found = (percentile, rule, means["accuracy"][rule], best, means["accuracy"][best])
@@ -113,15 +114,19 @@ def threshold_cells(frame: pd.DataFrame) -> pd.DataFrame:
 def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:
     """The row of `threshold_cells` that validation chooses for each model, clipping and rate.
 
-    ``edge`` says that it is the smallest or the largest of several that were tried there, so that a
-    better one may lie beyond.
+    The smallest of several that train alike, as those do that clip no step. ``edge`` says that it
+    is the smallest or the largest of several that were tried there, so that a better one may lie
+    beyond.
     """
     by = ["model", "clipping", "learning_rate"]
     tried, threshold = cells.groupby(by)["clipping_threshold"], cells["clipping_threshold"]
     least, most = tried.transform("min"), tried.transform("max")
     edge = (least < most) & ((threshold == least) | (threshold == most))
-    rows = cells.assign(edge=edge).sort_values("validation", ascending=False, kind="stable")
-    return rows.drop_duplicates(by)
+    # means of the same values may differ in their last bits
+    rows = cells.assign(edge=edge, _score=cells["validation"].round(DECIMALS))
+    order = ["_score", "clipping_threshold"]
+    rows = rows.sort_values(order, ascending=[False, True], kind="stable")
+    return rows.drop(columns="_score").drop_duplicates(by)
 
 
 def by_clipped_half(frame: pd.DataFrame, by: str = "learning_rate") -> pd.DataFrame:
