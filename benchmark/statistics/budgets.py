@@ -27,8 +27,8 @@ def planned_examples(frame: pd.DataFrame) -> pd.Series:
     ...         "batch_policy": ["fixed", "full", "fixed"],
     ...         "batch_size": 32,
     ...         "examples": 1000,
-    ...         "epochs": [48.0, np.nan, np.nan],
-    ...         "updates": [np.nan, 1500.0, 46_875.0],
+    ...         "epochs": [48.0, None, None],
+    ...         "updates": [None, 1500.0, 46_875.0],
     ...     }
     ... )
     >>> planned_examples(frame).tolist()
@@ -45,7 +45,7 @@ def planned_updates(frame: pd.DataFrame) -> pd.Series:
     >>> frame = pd.DataFrame(
     ...     {"batch_policy": ["full"], "batch_size": 32, "examples": 1000, "epochs": 48.0}
     ... )
-    >>> planned_updates(frame.assign(updates=np.nan)).tolist()
+    >>> planned_updates(frame.assign(updates=None)).tolist()
     [48.0]
     """
     return planned_examples(frame).floordiv(update_size(frame)).clip(lower=1.0)
