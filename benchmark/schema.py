@@ -326,6 +326,15 @@ def rounded(numbers: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(found), numbers, found)
 
 
+def last_digit(numbers: np.ndarray) -> np.ndarray:
+    """What one in the last digit that `rounded` keeps is worth for each of ``numbers``.
+
+    >>> last_digit(np.array([1.0, 1000.0])).tolist() == [2.0**-15, 2.0**-6]
+    True
+    """
+    return np.ldexp(1.0, np.frexp(numbers)[1] - SIGNIFICANT)
+
+
 def to_arrow(table: str, data: pd.DataFrame) -> pa.Table:
     """``data`` as a typed arrow table, as it is kept: numbers of `ROUNDED` tables are rounded.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import TOY
@@ -19,6 +20,7 @@ from benchmark.driver.executors import InThisProcess, WorkerPool
 from benchmark.driver.verifying import exact_differences, rough_differences, verify
 from benchmark.engine import resolve
 from benchmark.results import StudyFolder, write
+from benchmark.schema import rounded
 
 STUDY = Study(
     name="tiny",
@@ -296,3 +298,18 @@ def test_trials_with_parts_of_ones_own_are_left_out_with_a_note(
     assert "4 trials have custom parts, and are left out" in caplog.text
     monkeypatch.delitem(DATASETS, "toy")
     assert inspecting.main(["verify", str(copied.path)]) == 2
+
+
+def test_what_was_rounded_twice_may_differ_in_its_last_digit_and_no_more() -> None:
+    # nearer to the upper of two numbers of 16 binary digits; rounded to 17 first, it lies between
+    # them, and falls to the lower
+    exact = 1.0 + 2.0**-16 + 2.0**-30
+    once, twice = 1.0 + 2.0**-15, np.rint(np.rint(exact * 2**16) / 2) / 2**15
+    assert rounded(np.array([exact])).tolist() == [once]
+    assert twice != once
+    before = pd.DataFrame({"step": [0], "train_loss": [twice]})
+    now = before.assign(train_loss=once)
+    assert not exact_differences("history", before, now)
+    assert exact_differences("trials", before, now)
+    assert exact_differences("history", before, now.assign(train_loss=once + 2.0**-15))
+    assert exact_differences("history", before, now.assign(train_loss=math.nan))
