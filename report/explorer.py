@@ -34,7 +34,7 @@ DIGITS = 3
 """Significant digits of a number that is not whole: as many as the tables of the book have."""
 all_studies = evidence.all_studies
 FIRST = "grid"
-"""The study that the page opens with, where it was run."""
+"""The study that the page opens with where none of `PRESETS` was run."""
 
 
 def trials(studies: Sequence[Evidence]) -> pd.DataFrame:
@@ -106,16 +106,24 @@ def presets() -> list[Markdown]:
     ]
 
 
-def colours(rows: pd.DataFrame) -> dict[str, str]:
-    """The colour of each level, by its words: that of the book's figures.
+def first_choice() -> str:
+    """The address that the page opens with: the first preset of a study at hand, else a study."""
+    found = (f"study={s}&{choice}" for s, (_, choice) in PRESETS.items() if evidence.load(s))
+    return next(found, f"study={FIRST}")
 
-    >>> colours(pd.DataFrame({"clipping": ["none", "value"], "seed": [0, 1]}))
-    {'none': '#666666', 'value': '#E69F00'}
+
+def looks(rows: pd.DataFrame) -> dict[str, list[object]]:
+    """The colour of each level, by its words, and whether its line is dashed: as in the figures.
+
+    >>> looks(pd.DataFrame({"clipping": ["none", "zclip_capped"], "seed": [0, 1]}))
+    {'none': ['#666666', False], 'ZClip capped': ['#E69F00', True]}
     """
     named = (rows[column].dropna().unique() for column in rows)
     texts = (levels for levels in named if all(isinstance(level, str) for level in levels))
     return {
-        name(level): style.colour for levels in texts for level, style in styles_of(levels).items()
+        name(level): [style.colour, style.line != "-"]
+        for levels in texts
+        for level, style in styles_of(levels).items()
     }
 
 
@@ -130,13 +138,13 @@ def write(folder: Path) -> None:
     found: dict[str, object] = {
         "choices": {column: HEADINGS.get(column, name(column)) for column in CHOICES},
         "details": {column: HEADINGS.get(column, name(column)) for column in DETAILS},
-        "first": FIRST,
+        "first": first_choice(),
         "questions": {name(e.study): e.question for e in evidence.all_studies()},
         "statuses": STATUS_COLOURS,
     }
     with titled(evidence.titles()):
         rows = trials(evidence.all_studies())
-        found["trials"], found["colours"] = packed(rows), colours(rows)
+        found["trials"], found["looks"] = packed(rows), looks(rows)
     text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     (folder / "trials.js").write_text(f"window.EXPLORER = {text};\n", encoding="utf-8")
     library = vl_convert.javascript_bundle()

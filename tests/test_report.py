@@ -413,7 +413,7 @@ def test_the_explorer_draws_every_trial(
     built: Path, book: Path, browsers: dict[int, Browser]
 ) -> None:
     browser = browsers[1300]
-    explore(browser, book)
+    explore(browser, book, "#study=grid")
     assert browser.evaluate("document.querySelectorAll('#explorer canvas').length") == 2
     grid = StudyFolder(built / "results" / "grid").load().trials
     finished = grid[grid["status"].isin(FINISHED)]
@@ -446,7 +446,21 @@ def test_the_explorer_keeps_the_choice_in_its_address(
     chosen = grid[grid["status"].isin(FINISHED) & grid["clipping"].eq("global_norm")]
     said = browser.evaluate("document.querySelector('.explorer-count').textContent")
     assert said.startswith(f"{len(chosen)} trials match")
-    assert "clipping=global+norm" in browser.evaluate("location.hash")
+    # and nothing that was not chosen, the colours apart
+    kept = browser.evaluate("location.hash").removeprefix("#").split("&")
+    assert kept[:-1] == ["study=grid", "clipping=global+norm"]
+    assert kept[-1].startswith("colour=")
+
+
+def test_the_explorer_opens_with_a_choice_that_shows_something(
+    book: Path, browsers: dict[int, Browser]
+) -> None:
+    browser = browsers[1300]
+    explore(browser, book)
+    link = "document.querySelector('#explorer a[href^=\"#study\"]')"
+    first = browser.evaluate(f"({link} ?? {{hash: '#study=grid'}}).hash")
+    chosen = set(first.removeprefix("#").split("&"))
+    assert chosen <= set(browser.evaluate("location.hash").removeprefix("#").split("&"))
 
 
 def test_the_table_of_trials_sorts_and_filters(book: Path, browsers: dict[int, Browser]) -> None:

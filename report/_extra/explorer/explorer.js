@@ -1,7 +1,7 @@
 /* The explorer: fields, two charts and a table of the trials that match, kept in the address. */
 (() => {
   "use strict";
-  const { choices, colours, details, first, questions, statuses, trials } = window.EXPLORER;
+  const { choices, details, first, looks, questions, statuses, trials } = window.EXPLORER;
   const ALL = "all";
   const MOST_ROWS = 50;
   const root = document.getElementById("explorer");
@@ -32,11 +32,12 @@
   /* --- the choice, and the address that keeps it --- */
   const choice = {};
   const read = () => {
-    const asked = new URLSearchParams(location.hash.slice(1));
+    // without a choice of the reader's: one that shows something
+    const asked = new URLSearchParams(location.hash.slice(1) || first);
     for (const column of Object.keys(choices)) {
       const known = trials[column].levels.map(String);
       const wanted = asked.get(column);
-      const start = column === "study" ? (known.includes(first) ? first : known[0] ?? ALL) : ALL;
+      const start = column === "study" ? known[0] ?? ALL : ALL;
       choice[column] = wanted === ALL || known.includes(wanted) ? wanted : start;
     }
     choice.colour = asked.get("colour") ?? "";
@@ -118,7 +119,8 @@
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     width: "container", autosize: { type: "fit-x", contains: "padding" }, config: themed(),
   });
-  const legend = { orient: "bottom", columns: Math.max(2, Math.floor(root.clientWidth / 150)) };
+  const legend = { orient: "bottom", columns: Math.max(2, Math.floor(root.clientWidth / 150)),
+    symbolOpacity: 1 };
   const map = (data) => ({
     ...base(), height: 170, data: { values: data }, mark: { type: "bar", tooltip: true },
     encoding: {
@@ -167,11 +169,14 @@
     const scale = (range) => ({ domain: levels, range: levels.map((_, i) => range[i % range.length]) });
     // numbers from dark to light, names in the colours of the figures; black is the page's ink
     const ink = themed().axis.labelColor;
-    const colourOf = (level, i) => (colours[level] ?? palette[i % palette.length]).replace("#222222", ink);
+    const colourOf = (level, i) => (looks[level]?.[0] ?? palette[i % palette.length]).replace("#222222", ink);
     const shades = levels.every((level) => typeof level === "number")
       ? { domain: levels, scheme: "viridis" }
       : { domain: levels, range: levels.map(colourOf) };
     const color = { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades };
+    // as many colours as can be told apart, then the same ones dashed, as in the figures
+    const dashes = { field: choice.colour, type: "nominal", legend: null, title: words[choice.colour],
+      scale: { domain: levels, range: levels.map((level) => (looks[level]?.[1] ? [5, 3] : [1, 0])) } };
     const log = { type: "log", nice: false, padding: 12 };
     const axis = { format: "~g", labelOverlap: true, values: decades(data) };
     const x = (field) => ({ field, type: "quantitative", title: "learning rate", scale: log, axis });
@@ -189,7 +194,7 @@
       { data: { values: means }, mark: { type: "rule", strokeWidth: 1.5 },
         encoding: { x: x("learning_rate"), y: y("low"), y2: { field: "high" }, color } },
       { data: { values: means }, mark: { type: "line", strokeWidth: 1.5, point: { size: 45 } },
-        encoding: { x: x("learning_rate"), y: y("mean"), color, tooltip: told } },
+        encoding: { x: x("learning_rate"), y: y("mean"), color, strokeDash: dashes, tooltip: told } },
     ];
     return { ...base(), height: 320, layer: means.length ? [points, ...lines] : [points] };
   };
@@ -252,7 +257,8 @@
   const show = async () => {
     colourBy();
     shown = rows.filter((row) => matches(row));
-    history.replaceState(null, "", `#${new URLSearchParams(choice)}`);
+    const told = Object.entries(choice).filter(([name, level]) => name === "study" || level !== ALL);
+    history.replaceState(null, "", `#${new URLSearchParams(told)}`);
     fill();
     const counted = Object.keys(statuses)
       .map((status) => [shown.filter((row) => row.status === status).length, status])
