@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from benchmark.statistics import (
     against_reference,
     best_per_arm,
     outcome_means,
+    restart_effect,
     restarts,
     sizes_near_best,
     tied_with_best,
@@ -20,7 +22,7 @@ from report import batch_updates, evidence, explosion
 from report.evidence import Evidence, where
 
 QUESTIONS = {
-    "advice-deep": "Which clipping for an unnormalised 10-layer MLP at rate 0.5?",
+    "advice-deep": "My deep plain network diverges. What first?",
     "advice-nan": "My loss went NaN at step 3. What now?",
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
@@ -30,6 +32,11 @@ QUESTIONS = {
 """Anchor and heading of each answer."""
 DEPTH, RATE = 10, 0.5
 """The case that a reader asks about; the nearest that was run stands for it."""
+NEAR, FAR = "up to ten times the best rate", "farther above it"
+PLACES = dict(zip(explosion.IN_ORDER, (NEAR, NEAR, FAR, explosion.NO_RATE), strict=True))
+"""How far above its best rate a network was, by the band that its rate lies in."""
+RIVAL = ["effect", "low", "high", "pairs", "slower", "clipped"]
+"""Columns of `restart_effect`."""
 
 
 def _nearest(values: pd.Series, wanted: float) -> float:
@@ -47,10 +54,12 @@ def deep(study: Evidence) -> dict[str, object] | None:
     rate that validation chooses for it; and ``rows``, one a clipping, the most accurate first:
     `outcome_means`, whether it cannot be told apart from the first (``alike``), and the ``effect``
     of clipping there against the lower rate, paired by seed, with ``low`` and ``high``: missing
-    where the network exploded within the clipping's warm-up. None where no clipping was run beside
-    none.
+    where the network exploded within the clipping's warm-up. And ``planned``, what the best schedule
+    (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and ``high`` against
+    the lower rate; None without schedules. None where no clipping was run beside none.
     """
-    rows = where(explosion.mapped(study), normalization="none", init_gain=1, schedule="constant")
+    every = where(explosion.mapped(study), normalization="none", init_gain=1)
+    rows = where(every, schedule="constant")
     # a case at which only some of the clippings were run compares nothing
     levels = rows.groupby(["depth", "learning_rate"])["clipping"].transform("nunique")
     here = rows[levels == rows["clipping"].nunique()]
@@ -78,8 +87,22 @@ def deep(study: Evidence) -> dict[str, object] | None:
         "bare": float(bare["accuracy"].mean()),
         "diverged": float(bare["diverged"].mean()),
         "lower": lower.iloc[0].to_dict() | {"accuracy": float(lower["accuracy"].mean())},
+        "planned": _planned(where(every, clipping="none", depth=depth), lower),
         "rows": found.assign(alike=found["clipping"].isin(alike)),
     }
+
+
+def _planned(rows: pd.DataFrame, lower: pd.DataFrame) -> dict[str, object] | None:
+    """The most accurate schedule by validation, at its best rate, against ``lower``."""
+    rows = rows[rows["schedule"] != "constant"]
+    if rows.empty:
+        return None
+    rows = best_per_arm(rows, ["schedule"])
+    top = rows.groupby("schedule")["validation"].mean().idxmax()
+    rows = where(rows, schedule=top)
+    found = against_reference(rows, lower, "schedule", ignore=["learning_rate"]).iloc[0]
+    ends = {"accuracy": rows["accuracy"].mean(), "learning_rate": rows["learning_rate"].iloc[0]}
+    return found.to_dict() | ends
 
 
 def deepest() -> dict[str, object] | None:
@@ -91,10 +114,40 @@ def deepest() -> dict[str, object] | None:
     return None
 
 
+@functools.lru_cache(16)
+def restarted(study: Evidence, factor: float = 0.1) -> pd.DataFrame:
+    """`restarts` of the map, each with the ``band`` of the rate at which training exploded.
+
+    At ``factor`` times that rate, beside clipping by the global norm.
+    """
+    bands = explosion.placed(study)[["trial", "band"]]
+    return restarts(explosion.mapped(study), factor=factor).merge(bands, on="trial", how="left")
+
+
 @functools.lru_cache(8)
-def restarted(study: Evidence) -> pd.DataFrame:
-    """`restarts` of the map, at a tenth of the rate, beside clipping by the global norm."""
-    return restarts(explosion.mapped(study))
+def after(study: Evidence, *, nonfinite: bool) -> pd.DataFrame:
+    """What became of networks that went NaN at once, or that only spiked, by ``place``.
+
+    That is how far above the best rate of their configuration they were: `NEAR`, `FAR`, or
+    `explosion.NO_RATE`. A row has the share that learns at a ``tenth`` of the rate, and at a
+    ``hundredth``, how many ``trials`` were run at a tenth, and `restart_effect`: what the tenth
+    gains on clipping at the old rate (``effect``, ``low``, ``high``) and the share that learns
+    when ``clipped``, of so many ``pairs``.
+    """
+    tenth, hundredth = (
+        where(restarted(study, factor), nonfinite=nonfinite).assign(
+            place=lambda rows: rows["band"].map(PLACES)
+        )
+        for factor in (0.1, 0.01)
+    )
+    found = []
+    for place in dict.fromkeys(PLACES.values()):
+        here, lower = where(tenth, place=place), where(hundredth, place=place)
+        if len(here):
+            learned = {"tenth": here["learned"].mean(), "hundredth": lower["learned"].mean()}
+            rival = restart_effect(here) or dict.fromkeys(RIVAL, math.nan)
+            found.append({"place": place, "trials": len(here), **learned, **rival})
+    return pd.DataFrame(found, columns=["place", "trials", "tenth", "hundredth", *RIVAL])
 
 
 @functools.lru_cache(8)

@@ -410,8 +410,11 @@ def test_a_restart_is_compared_with_clipping_at_the_old_rate_by_the_same_seed() 
     rows = deep_trials(levels, dataset="digits", model="mlp_deep", learned=1.0)
     gone = rows["clipping"].eq("none") & rows["learning_rate"].eq(1.0)
     rows = rows.assign(exploded=gone.astype(float), first_bad_step=np.where(gone, 3.0, np.nan))
+    rows = rows.assign(status=np.where(gone & rows["seed"].eq(0), "nonfinite", "dead"))
     again = restarts(rows)
     assert again["accuracy"].tolist() == pytest.approx([0.8, 0.802])
+    assert again["nonfinite"].tolist() == [True, False]
+    assert set(again["trial"]) == set(rows.loc[gone, "trial"])
     found = restart_effect(again)
     assert (found["effect"], found["pairs"]) == (pytest.approx(0.3), 2)
 

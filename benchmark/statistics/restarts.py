@@ -21,14 +21,16 @@ def restarts(
     """Trials that exploded within ``soon`` steps without clipping, at ``factor`` times the rate.
 
     ``frame`` has the `outcomes` of a map over rates. A row for each that was run at both rates: the
-    configuration, the ``old`` and the new ``rate``, and ``accuracy``, ``learned`` and ``exploded``
-    at the new one; the same with ``_clipped``, of the trial that was clipped at the old rate
-    instead, by ``clipping``, where there is one.
+    configuration, the ``old`` and the new ``rate``, the ``trial`` that exploded and whether it went
+    ``nonfinite`` or only spiked, and ``accuracy``, ``learned`` and ``exploded`` at the new rate; the
+    same three with ``_clipped``, of the trial that was clipped at the old rate instead, by
+    ``clipping``, where there is one.
     """
     frame = frame.assign(rate=_rounded(frame["learning_rate"]))
     bare = frame[frame["clipping"] == "none"]
     bad = bare[(bare["exploded"] == 1) & (bare["first_bad_step"] <= soon)]
-    bad = bad[KEYS].assign(old=bad["rate"], rate=_rounded(factor * bad["rate"]))
+    ended = bad[[*KEYS, "trial"]].assign(nonfinite=bad["status"].eq("nonfinite"))
+    bad = ended.assign(old=bad["rate"], rate=_rounded(factor * bad["rate"]))
     found = bad.merge(bare[[*KEYS, "rate", *VALUES]], on=[*KEYS, "rate"])
     clipped = frame.loc[frame["clipping"] == clipping, [*KEYS, "rate", *VALUES]]
     names = {value: f"{value}_clipped" for value in VALUES}
