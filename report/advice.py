@@ -54,9 +54,9 @@ def deep(study: Evidence) -> dict[str, object] | None:
     rate that validation chooses for it; and ``rows``, one a clipping, the most accurate first:
     `outcome_means`, whether it cannot be told apart from the first (``alike``), and the ``effect``
     of clipping there against the lower rate, paired by seed, with ``low`` and ``high``: missing
-    where the network exploded within the clipping's warm-up. And ``planned``, what the best schedule
-    (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and ``high`` against
-    the lower rate; None without schedules. None where no clipping was run beside none.
+    where the network exploded within the clipping's warm-up. And ``planned``, what the best
+    schedule (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and ``high``
+    against the lower rate; None without schedules. None where no clipping was run beside none.
     """
     every = where(explosion.mapped(study), normalization="none", init_gain=1)
     rows = where(every, schedule="constant")

@@ -34,13 +34,12 @@ PAGES = {
     "search": "search_against_grid",
     "edge_of_stability": "published",
     "critical_batch": "batch_updates",
-    "headroom": "headline",
     **{
         study: study
         for study in (
             *("architectures", "article", "batch_updates", "deep", "disturbances", "explosion"),
-            *("headline", "initialization", "optimizers", "precision", "published", "scaling"),
-            *("throughput",),
+            *("headline", "headroom", "initialization", "optimizers", "precision"),
+            *("published", "scaling", "throughput"),
         )
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from benchmark.statistics import (
     choices_of_single_seeds,
     chosen_rates,
     outcome_means,
+    over_seeds,
     rate_ratios,
 )
 from benchmark.statistics.raised_rates import NETWORK, SETTING
@@ -86,23 +88,22 @@ def elsewhere(study: Evidence) -> pd.DataFrame:
     return _in_networks(study, one.elsewhere(times=10))
 
 
-def far_above(study: Evidence, normalization: str) -> list[dict[str, object]]:
+def far_above(study: Evidence, normalization: str) -> list[dict[str, Any]]:
     """By ``model`` what clipping saves at ten times the best rate without it, at one rate for all.
 
-    Of the clippings chosen `elsewhere` the mean ``effect`` and ``cost``, with the mean ends of
-    their intervals, and in ``names`` all that share the first rank; a model where one of them does
-    not surely gain has no effect.
+    ``sets``, the rows of `elsewhere`, one a data set: their effects may differ as much as the data
+    sets do, and have no common mean. Where clipping surely gains on each of them, ``names`` are all
+    that share the first rank.
     """
     chosen = where(elsewhere(study), normalization=normalization)
     first = where(rules(study, same_rate=bool(len(study.shared))), times=10, place=1)
     first = first[first["level"].ne("none")]
     found = []
     for model, here in chosen.groupby("model", sort=False):
-        numbers = here.select_dtypes("number").mean().to_dict()
         tied = where(first, model=model, normalization=normalization)["level"]
         names = listing(phrase("clipping", level) for level in tied)
-        best = numbers | {"names": names} if (here["low"] > 0).all() else {}
-        found.append({"model": model, **best})
+        sure = {"names": names} if (here["low"] > 0).all() else {}
+        found.append({"model": model, "sets": here.sort_values("dataset"), **sure})
     return found
 
 
@@ -174,15 +175,27 @@ def bare(study: Evidence) -> pd.DataFrame:
     return _in_networks(study, wide.join(rates).reset_index())
 
 
-def moved_by_normalization(study: Evidence) -> pd.DataFrame:
-    """Without clipping, by ``model``: the best rate with batch normalization over that without."""
-    rows = where(study.relative, clipping="none", times=1)
-    return where(rate_ratios(rows, "normalization", "none", ["model"]), level="batch")
+def between_devices(study: Evidence, times: int = 3) -> dict[str, Any] | None:
+    """What another device does to accuracy: no clipping beside clippings that changed no step.
 
-
-def headroom(plain: pd.DataFrame) -> float:
-    """Of `bare`: by how much more trials diverge without normalization than with batch, at most."""
-    columns = [c for c in plain if str(c).startswith("diverged_")]
-    sides = plain.pivot(index="model", columns="normalization", values=columns)
-    without, batch = (sides.xs(level, axis=1, level=1) for level in ("none", "batch"))
-    return float((without - batch).max(axis=None))
+    Of the trials at ``times`` the best rate of no clipping that were trained on other devices than
+    it was: the ``effect`` of the device with its interval, ``size``, the mean of the differences
+    whichever their sign, how many ``pairs``, the idle ``rules`` and both ``devices``. None where
+    all were trained on one.
+    """
+    one, own = (raised(study, same_rate=same) for same in (True, False))
+    bare = where(own.trials, clipping="none", times=times)
+    still = where(one.idle, times=times).rename(columns={"level": "clipping"})
+    rows = one.trials.merge(still)
+    both = rows.merge(bare, on=[*SETTING, "seed"])
+    both = both[both["device_x"] != both["device_y"]]
+    if both.empty:
+        return None
+    differences = both["accuracy_x"] - both["accuracy_y"]
+    ends = over_seeds(differences.to_numpy(), both["seed"])
+    return dict(zip(("effect", "low", "high"), ends, strict=True)) | {
+        "size": float(differences.abs().mean()),
+        "pairs": len(both),
+        "rules": list(both["clipping_x"].unique()),
+        "devices": [both[f"device_{side}"].iloc[0] for side in "xy"],
+    }

@@ -6,9 +6,7 @@ import shlex
 
 import pandas as pd
 
-from benchmark.statistics.selection import where
 from report import evidence, throughput
-from report.evidence import Evidence
 
 REPEATED = ("published", "edge_of_stability")
 """Studies that repeat what others have measured, on networks and data of theirs."""
@@ -32,12 +30,3 @@ def everything() -> pd.DataFrame:
     columns = ["dataset", "model", "optimizer", "schedule", "steps"]
     rows = pd.concat([pd.DataFrame(columns=columns), *(f[columns] for f in frames)])
     return rows[rows["steps"] > 0]
-
-
-def failing(multiples: Evidence) -> pd.DataFrame:
-    """Networks without normalization and clipping, at ten times their best rate, by ``model``.
-
-    The share that ``diverged`` and the share that ``learned``.
-    """
-    rows = where(multiples.relative, normalization="none", clipping="none", times=10)
-    return rows.groupby("model", sort=False)[["diverged", "learned"]].mean().reset_index()

@@ -1521,7 +1521,7 @@ def at_ten_times(same_rate: bool) -> Evidence:
 def test_what_clipping_saves_is_told_at_the_rate_that_all_share() -> None:
     study = at_ten_times(same_rate=True)
     (found,) = headline.far_above(study, "none")
-    assert found["effect"] == pytest.approx(0.7, abs=2 * SPREAD)
+    assert found["sets"]["effect"].tolist() == [pytest.approx(0.7, abs=2 * SPREAD)]
     # neither is the winner where they tie
     assert set(str(found["names"]).split(" and ")) == {"global-norm clipping", "adaptive clipping"}
     own = headline.against_none(study).set_index("level")["effect"]
@@ -1594,7 +1594,31 @@ def test_a_rule_that_changed_no_step_is_not_ranked(share: float, named: list[str
 
 
 def test_without_trials_at_shared_rates_each_stands_at_its_own() -> None:
-    assert headline.far_above(at_ten_times(same_rate=False), "none") == [{"model": "mlp"}]
+    (found,) = headline.far_above(at_ten_times(same_rate=False), "none")
+    assert (found["model"], "names" in found) == ("mlp", False)
+
+
+def test_data_sets_on_which_clipping_saves_unlike_much_stand_apart() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.5), "value": (0.9, 0.8), "adagc": (0.3, 0.6)})
+    (found,) = headline.far_above(study, "none")
+    saved = found["sets"].set_index("dataset")["effect"].to_dict()
+    assert saved == pytest.approx({"mnist": 0.8, "fashion-mnist": 0.3}, abs=2 * SPREAD)
+
+
+@pytest.mark.parametrize("device", ["a CPU", "a GPU"])
+def test_another_device_is_told_by_rules_that_changed_no_step(device: str) -> None:
+    accuracies = {"none": (0.6, 0.6), "update_rms": (0.59, 0.61), "value": (0.8, 0.8)}
+    study = on_two_data_sets(accuracies, clipped_fraction=0.0)
+    rows = study.results.trials
+    rows = rows.assign(device=rows["clipping"].map({"none": "a GPU"}).fillna(device))
+    rows.loc[rows["clipping"].eq("value"), "clipped_fraction"] = 0.5
+    study = dataclasses.replace(study, results=dataclasses.replace(study.results, trials=rows))
+    found = headline.between_devices(study, times=10)
+    assert (found is None) == (device == "a GPU")
+    if found:
+        assert (found["rules"], found["devices"]) == (["update_rms"], ["a CPU", "a GPU"])
+        assert found["effect"] == pytest.approx(0.0, abs=SPREAD)
+        assert found["size"] == pytest.approx(0.01, abs=2 * SPREAD)
 
 
 def test_a_study_names_all_that_made_its_rows() -> None:

@@ -27,10 +27,13 @@ def least_exploding_rate(
     return rates.groupby(list(by), sort=False)["rate"].min().reset_index()
 
 
-def breaking_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def breaking_rate(
+    frame: pd.DataFrame, by: Sequence[str], outcome: str = "exploded"
+) -> pd.DataFrame:
     """Columns ``by``, ``rate``: the least learning rate from which on more than half explode.
 
     At it and at every larger rate; NaN where at most half of the trials explode at the largest one.
+    With the name of another ``outcome`` (``diverged``, say), from which more than half have that.
 
     >>> frame = pd.DataFrame(
     ...     {"model": "mlp", "learning_rate": [0.1, 1.0, 10.0], "exploded": [1, 0, 1]}
@@ -38,9 +41,9 @@ def breaking_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     >>> breaking_rate(frame, ["model"])["rate"].tolist()
     [10.0]
     """
-    shares = frame.groupby([*by, "learning_rate"])["exploded"].mean().reset_index()
+    shares = frame.groupby([*by, "learning_rate"])[outcome].mean().reset_index()
     shares = shares.sort_values("learning_rate", ascending=False, kind="stable")
-    broken = (shares["exploded"] > 0.5).groupby([shares[c] for c in by]).cummin()
+    broken = (shares[outcome] > 0.5).groupby([shares[c] for c in by]).cummin()
     rates = shares.assign(rate=shares["learning_rate"].where(broken))
     return rates.groupby(list(by))["rate"].min().reset_index()
 

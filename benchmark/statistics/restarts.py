@@ -22,8 +22,8 @@ def restarts(
 
     ``frame`` has the `outcomes` of a map over rates. A row for each that was run at both rates: the
     configuration, the ``old`` and the new ``rate``, the ``trial`` that exploded and whether it went
-    ``nonfinite`` or only spiked, and ``accuracy``, ``learned`` and ``exploded`` at the new rate; the
-    same three with ``_clipped``, of the trial that was clipped at the old rate instead, by
+    ``nonfinite`` or only spiked, and ``accuracy``, ``learned`` and ``exploded`` at the new rate;
+    these three with ``_clipped``, of the trial that was clipped at the old rate instead, by
     ``clipping``, where there is one.
     """
     frame = frame.assign(rate=_rounded(frame["learning_rate"]))
