@@ -4,7 +4,7 @@ The limits are the same throughout: three tenths of the trials that diverge; one
 accuracy; a factor of two, 0.3 decades, for a range of rates; a tenth for a ratio. Three tenths are
 what ten seeds can tell: where all of them agree, up to 28 % of other seeds may still do otherwise.
 They were set before any result of the present studies was looked at. Which comparisons judge a part
-and which stand beside them was decided later, in answer to a review of first verdicts.
+and which are only shown was decided later, in answer to a review of first verdicts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NET = (
 AT_BEST = "the difference in test accuracy, each at its own best learning rate"
 PLAIN = "without clipping and normalization"
 FULL_ENOUGH = f"What it is measured against makes at least {ENOUGH_UPDATES:,} updates."
-OF_SIZES = "test accuracy of the worst size minus that of the best, as other seeds' validation says"
+OF_SIZES = "test accuracy of the worst size minus that of the best, both by other seeds' validation"
 FEW_DIVERGE = f"at most {100 * problem.SOLVED:g}% of the trials diverge"
 FEW_DIVERGE_RULE = (
     f"The share of trials that do not diverge, at 1 and {problem.USABLE:g} times the best rate, "
