@@ -24,10 +24,15 @@ NETWORK = ["model", "normalization"]
 
 @functools.lru_cache(8)
 def no_guards(study: Evidence) -> dict[object, object]:
-    """Clippings that at the one rate trained as another did, or never acted: copy -> original."""
+    """Clippings that at the one rate trained as another did, or never acted: copy -> original.
+
+    Under disturbances, that is: without one, two rules for what is unusual may both have nothing
+    to do.
+    """
     rows = at_one_rate(study.outcomes)
     unused = [level for level in idle(rows) if level != "none"]
-    return copies(rows, "clipping", "none") | dict.fromkeys(unused, "none")
+    disturbed = rows[rows["disturbance"] != "none"]
+    return copies(disturbed, "clipping", "none") | dict.fromkeys(unused, "none")
 
 
 @functools.lru_cache(8)

@@ -9,7 +9,7 @@ from pages import page, words
 from test_explosion_page import grid, trials_of
 
 from benchmark.statistics.spans import of_one_spacing
-from report import evidence, optimizers, rates
+from report import disturbances, evidence, optimizers, rates
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -145,6 +145,26 @@ def test_the_best_at_a_constant_rate_is_compared_with_others_at_their_best_sched
     found = optimizers.with_other_schedules(study).set_index("level")["effect"]
     assert found.to_dict() == pytest.approx({"sgd": -0.04, "adam": -0.03})
     assert optimizers.with_other_schedules(OPTIMIZERS).empty
+
+
+def test_rules_that_differ_under_a_disturbance_alone_are_no_copies():
+    """Undisturbed, both rules for outliers have nothing to do; capped ZClip never differs."""
+
+    def ended(made):
+        same = {"skip_step_all": "skip_step", "zclip_capped": "global_norm"}
+        rule = same.get(made["clipping"], made["clipping"])
+        if made["disturbance"] != "none" and made["clipping"] == "skip_step_all":
+            rule = "skip_step_all"
+        rules = ["none", "global_norm", "skip_step", "skip_step_all"]
+        loss = rules.index(rule) + 0.1 * made["seed"]
+        return {"train_loss": loss, "clipped_fraction": float(rule != "none")}
+
+    clippings = ["none", "global_norm", "zclip_capped", "skip_step", "skip_step_all"]
+    trouble = ["none", "rate_bump"]
+    study = trials_of(
+        "disturbances", grid(clipping=clippings, disturbance=trouble, seed=range(3)), ended
+    )
+    assert disturbances.no_guards(study) == {"zclip_capped": "global_norm"}
 
 
 @pytest.fixture
