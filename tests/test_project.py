@@ -5,11 +5,13 @@ import importlib.metadata
 import re
 import runpy
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from benchmark import __version__
@@ -201,3 +203,29 @@ def test_pins_are_exact_and_within_the_ranges():
         if pin is not None:
             version = next(iter(pin.specifier)).version
             assert requirement.specifier.contains(version, prereleases=True), (name, requirement)
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MINORS = [
+    entry.removeprefix("Programming Language :: Python :: ") for entry in PROJECT["classifiers"]
+]
+PYTHONS = [f"{minor}.0" for minor in MINORS if re.fullmatch(r"3\.\d+", minor)]
+"""The first release of each that the project says it runs on."""
+
+
+def refused(python):
+    """The pins that pip would not install there, of those that are installed here."""
+    for name, pin in pins().items():
+        try:
+            metadata = importlib.metadata.metadata(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        allowed = SpecifierSet(metadata.get("Requires-Python") or "")
+        if pin.specifier.contains(metadata["Version"]) and not allowed.contains(python):
+            yield f"{pin} needs Python {allowed}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pins_can_be_installed_from_the_first_release_of_each_python(python):
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python)
+    assert not list(refused(python))
