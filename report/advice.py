@@ -27,7 +27,7 @@ QUESTIONS = {
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
     "advice-threshold": "Which threshold for the global norm?",
-    "advice-cost": "What does each strategy cost?",
+    "advice-cost": "What does each clipping cost?",
 }
 """Anchor and heading of each answer."""
 DEPTH, RATE = 10, 0.5
