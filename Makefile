@@ -11,6 +11,17 @@ PYTHONS = $(PYTHON) $(if $(filter file default,$(origin PYTHON)),python3.11 pyth
 RUN = $(VENV)/bin/python
 FOR_REPORT = $(VENV)/.installed-for-report
 FOR_TESTS = $(VENV)/.installed-for-tests
+# Where .venv was made with another Python than the one that is given, which that was.
+WHICH = -c 'import sys; print("%d.%d.%d" % sys.version_info[:3], "of", sys.base_prefix)' 2>/dev/null
+ifeq ($(filter file default,$(origin PYTHON)),)
+ifneq ($(wildcard $(VENV)/bin),)
+OLD := $(shell $(RUN) $(WHICH))
+ifneq ($(OLD),$(shell $(PYTHON) $(WHICH)))
+ANOTHER := $(or $(OLD),none that still runs)
+.PHONY: $(VENV)/.made $(FOR_REPORT) $(FOR_TESTS)
+endif
+endif
+endif
 CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 
 # One thread a process: several threads in each of several processes slow each other down.
@@ -31,7 +42,8 @@ help:
 	@echo 'make lint                             ruff and mypy'
 	@echo 'make clean                            remove .venv, the built report and caches; results stay'
 	@echo
-	@echo 'PYTHON=python3.12 chooses the Python (3.11 or newer) that .venv is made with.'
+	@echo 'PYTHON=python3.12 chooses the Python (3.11 or newer) that .venv is made with; where it'
+	@echo 'was made with another one, it is made again.'
 
 quickstart: $(FOR_REPORT)
 	$(RUN) studies/grid.py --scale quick
@@ -105,7 +117,7 @@ $(FOR_TESTS): pyproject.toml constraints.txt | $(VENV)/.made
 
 $(VENV)/.made:
 	@new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
-	if ! new_enough $(RUN); then \
+	if [ -n "$(ANOTHER)" ] || ! new_enough $(RUN); then \
 	    found=; \
 	    for candidate in $(PYTHONS); do \
 	        if new_enough $$candidate; then found=$$candidate; break; fi; \
@@ -120,6 +132,8 @@ $(VENV)/.made:
 	            '(on Debian and Ubuntu: apt install python3-venv)' >&2; \
 	        exit 2; \
 	    fi; \
+	    [ -z "$(ANOTHER)" ] || \
+	        echo 'Making $(VENV) again with $(PYTHON): its Python was $(ANOTHER)'; \
 	    $$found -m venv --clear $(VENV); \
 	fi
 	@touch $@
