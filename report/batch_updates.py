@@ -76,6 +76,12 @@ def against_fixed(study: Evidence) -> pd.DataFrame:
     return policies.against_fixed_size(arms(study))
 
 
+def at_one_rate(study: Evidence) -> pd.DataFrame:
+    """Policies that grow the batch against a fixed size at each rate that both were run at."""
+    frame = by_budget(policies.beside_policies(study.outcomes))
+    return where(policies.against_fixed_at_one_rate(frame), level=list(GROWING))
+
+
 @functools.lru_cache(8)
 def against_decay(study: Evidence) -> pd.DataFrame:
     """Each policy that changes the batch against a fixed size whose rate decays."""

@@ -15,8 +15,8 @@ LITTLE = 0.05
 
 
 def relative(study: Evidence) -> bool:
-    """Whether rates are multiples of each configuration's own best one."""
-    return len(study.relative) == len(study.outcomes)
+    """Whether rates are multiples of best ones: each one's own, or that without clipping."""
+    return len(study.relative) + len(study.shared) == len(study.outcomes)
 
 
 def bare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -126,6 +126,21 @@ def with_other_schedules(study: Evidence) -> pd.DataFrame:
     chosen = best_per_arm(others, ["panel", "optimizer"], own[:2])
     both = pd.concat([where(bare(rows), optimizer=first), chosen])
     return paired_comparison(both, "optimizer", first, ignore=["learning_rate", *own])
+
+
+def clipped_alike(study: Evidence) -> pd.DataFrame:
+    """Each clipping against none at one and the same rate, by ``optimizer`` and ``times``.
+
+    The columns of `paired_comparison`, where clippings were run at multiples of the best rate
+    without; empty elsewhere.
+    """
+    same = study.shared
+    if same.empty:
+        return pd.DataFrame()
+    bare = where(study.relative, clipping="none", optimizer=list(same["optimizer"].unique()))
+    rows = pd.concat([bare, same], ignore_index=True)
+    by, ignore = ["optimizer", "times"], ["arm", "clipping_threshold"]
+    return paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
 
 
 def guards(study: Evidence) -> pd.DataFrame:

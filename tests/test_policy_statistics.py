@@ -90,6 +90,13 @@ def test_policies_that_lower_their_rate_are_named() -> None:
     assert policies.lowered_rates(BEST, same).empty
 
 
+def test_at_one_rate_nothing_is_chosen() -> None:
+    found = policies.against_fixed_at_one_rate(trials()).set_index(["level", "learning_rate"])
+    effects = found["effect"].to_dict()
+    assert effects["doubling", 0.1] == pytest.approx(0.1)
+    assert effects["doubling", 0.2] == pytest.approx(-0.2)
+
+
 def test_what_a_policy_cost_is_told_with_the_edge_of_its_rate() -> None:
     found = policies.policy_costs(BEST, policies.beside_policies(trials()))
     rows = found.set_index("batch_policy")

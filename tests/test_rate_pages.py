@@ -125,6 +125,26 @@ def test_guards_are_compared_far_above_the_best_rate():
     assert found["test accuracy", "sgd"] == pytest.approx(0.683)
 
 
+SHARED = trials_of(
+    "optimizers",
+    MULTIPLES
+    + [
+        {"optimizer": "adam", "clipping": "value", "seed": seed, "learning_rate": 0.1 * times}
+        | {"arm": f"shared_x{times}", "clipping_threshold": 0.5}
+        for seed in range(4)
+        for times in (3, 10)
+    ],
+    lambda row: {"test_accuracy": 0.7 + 0.002 * row["seed"] + 0.01 * (row["arm"] == "shared_x10")},
+)
+
+
+def test_clippings_of_an_optimizer_are_compared_at_the_rate_without():
+    found = optimizers.clipped_alike(SHARED).set_index(["optimizer", "level", "times"])["effect"]
+    assert found.to_dict() == pytest.approx({("adam", "value", 3): 0, ("adam", "value", 10): 0.01})
+    assert optimizers.relative(SHARED)
+    assert optimizers.clipped_alike(OPTIMIZERS).empty
+
+
 def test_the_best_at_a_constant_rate_is_compared_with_others_at_their_best_schedule():
     gains = {"sgd": 0.01, "adam": 0.02, "lion": 0.1}
     made = [

@@ -105,6 +105,22 @@ def against_fixed_size(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd
     return _paired(best, FIXED, by)
 
 
+def against_fixed_at_one_rate(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """`paired_comparison` of each policy with a fixed size that starts alike, at each common rate.
+
+    ``frame`` are the `outcomes` of trials. Of policies whose rate does not follow the size, at the
+    same first size, ``learning_rate`` and budget: nothing is chosen on either side.
+    """
+    rows = beside_policies(frame)
+    rows = rows[rows["learning_rate_scaling"].eq("none")]
+    keys = [*by, "batch_size", "learning_rate"]
+    fixed = rows.loc[rows["batch_policy"].eq(FIXED), keys].drop_duplicates()
+    ignore = ["batch_policy_parameter", "schedule", "arm"]
+    both = rows.merge(fixed, on=keys)
+    found = paired_comparison(both, "batch_policy", FIXED, by=keys, ignore=ignore)
+    return found.sort_values(["level", "learning_rate"], kind="stable", ignore_index=True)
+
+
 def against_decay(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
     """`paired_comparison` of each policy that changes the batch with a fixed size that decays.
 
