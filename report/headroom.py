@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pandas as pd
 
 from benchmark.statistics import (
@@ -56,6 +57,32 @@ def rate_limits(study: Evidence) -> pd.DataFrame:
     return found.assign(**{f"{c}_times": found[c] / found["model"].map(bare[c]) for c in LIMITS})
 
 
+def spacing(study: Evidence) -> float:
+    """The largest ratio of neighbouring learning rates: no limit is known any better."""
+    rates = np.sort(trials(study)["learning_rate"].unique())
+    return float((rates[1:] / rates[:-1]).max())
+
+
+@functools.lru_cache(8)
+def moved(study: Evidence) -> pd.DataFrame:
+    """By ``model`` how many times as high each limit is as with neither remedy.
+
+    ``normalized_good`` with batch normalization, ``clipped_good`` with clipping and ``both_good``
+    with both, and the same with ``_safe`` and ``_lost``; and ``apart``, whether batch normalization
+    raises the largest good rate by more than one step of the grid, and by more than clipping does.
+    """
+    rows = rate_limits(study)
+    roles = rows["remedy"].map({NORMALIZED: "normalized", BOTH: "both", NEITHER: ""})
+    rows = rows.assign(role=roles.fillna("clipped"))
+    wide = rows[rows["role"] != ""].pivot(
+        index="model", columns="role", values=[f"{c}_times" for c in LIMITS]
+    )
+    wide.columns = [f"{role}_{c.removesuffix('_times')}" for c, role in wide.columns]
+    found = wide.reindex(rows["model"].unique()).reset_index()
+    raised = found["normalized_good"] > 1.1 * spacing(study)
+    return found.assign(apart=raised & (found["normalized_good"] > found["clipped_good"]))
+
+
 def by_rate(study: Evidence, value: str) -> pd.DataFrame:
     """Mean ``value`` of each ``remedy`` at each rate, with its interval; of diverged, the share."""
     rows = trials(study)
@@ -78,8 +105,11 @@ def at_the_loss(study: Evidence, remedy: str) -> pd.DataFrame:
 def saved_beyond(study: Evidence) -> pd.DataFrame:
     """What clipping saves beside batch normalization where most networks with that diverge.
 
-    By ``model`` and ``learning_rate`` the columns of `paired_comparison`.
+    By ``model`` and ``learning_rate`` the columns of `paired_comparison`, and the ``accuracy`` with
+    both.
     """
-    here = at_the_loss(study, NORMALIZED)[["model", "learning_rate"]].drop_duplicates()
-    rows = where(trials(study), normalization="batch").merge(here)
-    return paired_comparison(rows, "clipping", "none", by=["model", "learning_rate"])
+    there = at_the_loss(study, NORMALIZED)
+    keys = ["model", "learning_rate"]
+    rows = where(trials(study), normalization="batch").merge(there[keys].drop_duplicates())
+    found = paired_comparison(rows, "clipping", "none", by=keys)
+    return found.merge(where(there, remedy=BOTH)[[*keys, "accuracy"]], on=keys)

@@ -289,6 +289,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "evidence": evidence,
         "figures": figures,
         "fixed2": prose.FORMATS["fixed2"],
+        "hundredths": prose.FORMATS["hundredths"],
         "schema": schema,
         "speed": speed,
         "statistics": statistics,
