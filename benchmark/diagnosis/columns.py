@@ -32,12 +32,17 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("total_grad_norm", "gradient_norm_total", "global_norm", "total_norm", "optim_grad_norm"),
     ),
     "clipped": ("clipped", "is_clipped", "was_clipped", "grad_clipped", "clipped_fraction", "clip"),
+    "rate": (
+        *("lr", "learning_rate", "train_lr", "train_learning_rate", "base_lr", "optim_lr", "lr_0"),
+        *("learning_rate_0", "lr_group_0"),
+    ),
 }
 """What loggers call each, in lower case with other signs as underscores; the first that is there
 counts."""
 PATTERNS = {
     "loss": re.compile(r"(?!.*(val|eval|test|dev|epoch|best|min|max|scale|smooth)).*loss.*"),
     "norm": re.compile(r"(?!.*(after|clipped|weight|bias|layer|param)).*(grad.*norm|norm.*grad).*"),
+    "rate": re.compile(r"(.*_)?(lr|learning_rate)(_.*)?"),
 }
 """What else may be one, where only one column looks so."""
 PHASES = ("split", "phase", "mode", "stage", "subset")
@@ -63,6 +68,7 @@ class RunLog:
     loss: Series
     norm: Series | None = None
     clipped: Series | None = None
+    rate: Series | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -73,6 +79,7 @@ def understand(
     loss: str | None = None,
     norm: str | None = None,
     clipped: str | None = None,
+    rate: str | None = None,
 ) -> RunLog:
     """The columns of ``rows``, found by their names or told by name.
 
@@ -87,7 +94,7 @@ def understand(
     notes = list(rows.notes)
     kept = _training(rows.rows, notes)
     names = list(dict.fromkeys(name for row in kept for name in row))
-    given = {"step": step, "loss": loss, "norm": norm, "clipped": clipped}
+    given = {"step": step, "loss": loss, "norm": norm, "clipped": clipped, "rate": rate}
     found = {role: _find(role, names, given[role], notes) for role in NAMES}
     if found["loss"] is None:
         raise LogError(f"no column is called a loss; name it with --loss: {_listed(names)}")
@@ -116,8 +123,8 @@ def understand(
     if share is not None and len(share.values) and np.nanmax(share.values) > 1:
         series["clipped"] = Series(share.name, share.steps, share.values / 100)
         notes.append(f"{quoted(share.name)} goes up to {np.nanmax(share.values):g}: taken as %")
-    norms, clips = (_nonempty(series.get(role)) for role in ("norm", "clipped"))
-    return RunLog(series["loss"], norms, clips, notes)
+    norms, clips, rates = (_nonempty(series.get(role)) for role in ("norm", "clipped", "rate"))
+    return RunLog(series["loss"], norms, clips, rates, notes)
 
 
 def _nonempty(series: Series | None) -> Series | None:
@@ -182,7 +189,8 @@ def _find(role: str, names: Sequence[str], given: str | None, notes: list[str]) 
     if like and role == "loss":
         raise LogError(f"several columns may be the loss; name it with --loss: {_listed(like)}")
     if like:
-        notes.append(f"{len(like)} columns look like a gradient norm; name one with --norm")
+        what = "gradient norm" if role == "norm" else "learning rate"
+        notes.append(f"{len(like)} columns look like a {what}; name one with --{role}")
     return None
 
 

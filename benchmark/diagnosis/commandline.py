@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from benchmark.diagnosis.columns import understand
+from benchmark.diagnosis import columns
 from benchmark.diagnosis.finding import diagnose
 from benchmark.diagnosis.page import page
 from benchmark.diagnosis.reading import FORMATS, LogError, read_rows
@@ -30,6 +30,7 @@ def add_diagnose(commands: Commands) -> None:
         ("loss", "the training loss"),
         ("norm", "the gradient norm before clipping ('none': there is none)"),
         ("clipped", "whether, or how often, the gradient was clipped"),
+        ("rate", "the learning rate ('none': there is none)"),
     ):
         parser.add_argument(f"--{role}", metavar="COLUMN", help=f"column of {what}")
     parser.add_argument(
@@ -73,8 +74,8 @@ def run(options: argparse.Namespace) -> int:
         If the log cannot be read or understood, or the page cannot be written.
     """
     rows = read_rows(options.log)
-    columns = {role: getattr(options, role) for role in ("step", "loss", "norm", "clipped")}
-    log = understand(rows, **columns)
+    given = {role: getattr(options, role) for role in columns.NAMES}
+    log = columns.understand(rows, **given)
     found = diagnose(log, start=options.start, spike=options.spike, threshold=options.threshold)
     name = options.log.name or str(options.log)
     if options.html is not None:

@@ -1,11 +1,10 @@
-"""What became of a run: its status, its spikes, its norms before trouble, a threshold."""
+"""What became of a run: its status, its spikes, its norms before trouble."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -21,13 +20,12 @@ GAP = 10
 """Rows up to which two spikes are one, and over which a loss counts as come back."""
 USUAL = 100
 """Rows before a spike whose median is the loss, or the norm, that was usual."""
-QUANTILE = 0.9
 NORMAL = 1.4826
 """Standard deviation over median absolute deviation, of normal values."""
 LAST = 50
 """Most rows, and a fifth of all at most, whose median is the loss at the end."""
-LEAST_NORMS = 20
-"""Fewer norms before trouble say nothing about what is usual."""
+FATAL = ("nonfinite", "dead", "damaged", "collapsed")
+"""How a run is lost; what healed before is not its end."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Diagnosis:
     status: str
     first_bad_step: int | None
     reason: str
+    broken_step: int | None
     lost_step: int | None
     spikes: list[Spike]
     norms_before: np.ndarray
@@ -65,12 +64,15 @@ class Diagnosis:
     clipped: float
     notes: list[str] = field(default_factory=list)
 
-    @cached_property
-    def threshold(self) -> float:
-        """The 90th percentile of the norms before trouble; NaN where they are too few."""
-        if len(self.norms_before) < LEAST_NORMS:
+    @property
+    def rate(self) -> float:
+        """The learning rate that was logged last before trouble, or in all; NaN of none."""
+        rates, trouble = self.log.rate, self.trouble
+        if rates is None:
             return math.nan
-        return float(np.quantile(self.norms_before, QUANTILE))
+        before = rates.values[rates.steps <= trouble] if trouble is not None else rates.values
+        before = before[np.isfinite(before) & (before > 0)]
+        return float(before[-1]) if len(before) else math.nan
 
     @property
     def end(self) -> float:
@@ -79,9 +81,13 @@ class Diagnosis:
 
     @property
     def fatal_step(self) -> int | None:
-        """Where what never healed began: the spike, or else the first bad step."""
-        open_ends = [spike.step for spike in self.spikes if spike.healed is None]
-        return min(open_ends, default=self.first_bad_step)
+        """Where that began which ended the run; None of a run that was not lost."""
+        return self.trouble if self.status in FATAL else None
+
+    @property
+    def trouble(self) -> int | None:
+        """Where that began which ended the run; of one that was not lost, the first spike."""
+        return _trouble(self.status, self.spikes, self.broken_step, self.first_bad_step)
 
 
 def diagnose(
@@ -132,7 +138,7 @@ def diagnose(
         after = int((steps >= bad).sum())
         if after < WAIT:
             notes.append(f"only {after} rows follow the first bad one: too early to be sure")
-    trouble = min([s for s in (bad, *(s.step for s in found)) if s is not None], default=None)
+    trouble = _trouble(status, found, broken, bad)
     return Diagnosis(
         log,
         level,
@@ -140,6 +146,7 @@ def diagnose(
         status,
         bad,
         reason,
+        broken,
         _lost_step(log, origin),
         found,
         _norms_before(log.norm, trouble),
@@ -147,6 +154,15 @@ def diagnose(
         _clipped(log, threshold),
         notes,
     )
+
+
+def _trouble(
+    status: str, spikes: Sequence[Spike], broken: int | None, bad: int | None
+) -> int | None:
+    fatal = status in FATAL
+    steps = [spike.step for spike in spikes if not fatal or spike.healed is None]
+    ends = [broken] if fatal and broken is not None else []
+    return min([*steps, *ends], default=bad)
 
 
 def _unfiltered(log: RunLog, notes: list[str]) -> RunLog:

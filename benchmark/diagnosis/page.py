@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from benchmark.diagnosis.advice import suggested
 from benchmark.diagnosis.columns import Series
 from benchmark.diagnosis.finding import Diagnosis
 from benchmark.diagnosis.telling import facts, rows
@@ -37,11 +38,15 @@ figure { margin: 1.5rem 0; } figcaption { font-size: .9rem; }
 def page(name: str, kind: str, found: Diagnosis) -> str:
     """The page about the log ``name``; what comes from the log is escaped."""
     items = "\n".join(f"<dt>{escape(h)}</dt><dd>{escape(text)}</dd>" for h, text in facts(found))
-    marks = [(found.first_bad_step, "first bad step"), (found.lost_step, "alarm")]
+    marks = [
+        (found.first_bad_step, "first bad step"),
+        (_end(found), "the end"),
+        (found.lost_step, "alarm"),
+    ]
     known = [(step, word) for step, word in marks if step is not None]
     curves = [_figure(found.log.loss, "loss", known, found.level)]
     if found.log.norm is not None:
-        level = None if math.isnan(found.threshold) else found.threshold
+        level = suggested(found) if found.trouble is not None else None
         curves.append(_figure(found.log.norm, "gradient norm", known, level))
     title = escape(f"Diagnosis of {name}")
     return (
@@ -52,6 +57,11 @@ def page(name: str, kind: str, found: Diagnosis) -> str:
         + "\n".join(curves)
         + "\n</body>\n</html>\n"
     )
+
+
+def _end(found: Diagnosis) -> int | None:
+    """Where the end began, where that is not the first bad step itself."""
+    return None if found.fatal_step == found.first_bad_step else found.fatal_step
 
 
 def _figure(
@@ -100,7 +110,7 @@ def _figure(
     for step in series.steps[~finite][:MOST]:
         parts.append(f'<circle class="not-finite" cx="{x(step):.1f}" cy="{TOP}" r="4"/>')
     said = f"{what} against the step, from {10.0 ** values[0]:.3g} to {10.0 ** values[-1]:.3g}"
-    dashed = "spike level" if what == "loss" else "threshold"
+    dashed = "spike level" if what == "loss" else "threshold to try"
     caption = f"{what.capitalize()} ({escape(series.name)}) against the step; dashed: {dashed}"
     caption += " and marked steps; dots: not finite." if (~finite).any() else " and marked steps."
     return (

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.diagnosis.advice import advice, worth
 from benchmark.diagnosis.detectors import SHARE, WAIT
-from benchmark.diagnosis.finding import QUANTILE, Diagnosis, Spike
+from benchmark.diagnosis.finding import Diagnosis, Spike
 from benchmark.status import STATUSES
 
 SHOWN = 3
@@ -44,16 +44,17 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
     """Heading and sentence of everything that there is to say."""
     known = found.log.loss.values[np.isfinite(found.log.loss.values)]
     said = [("status", f"{found.status}: {STATUSES[found.status]}")]
-    if found.first_bad_step is not None:
-        said.append(("first bad", f"step {found.first_bad_step:,}: {found.reason}"))
+    fatal, bad = found.fatal_step, found.first_bad_step
+    # the end first: what healed before it is not what became of the run
+    if fatal is not None and bad is not None and fatal > bad:
+        broken = found.broken_step
+        what = "" if broken is None else f"; not finite from step {broken:,} on"
+        said.append(("the end", f"began at step {fatal:,} and never healed{what}"))
+        said.append(("first bad", f"step {bad:,}: loss above {found.level:.4g}, before the end"))
+    elif bad is not None:
+        said.append(("first bad", f"step {bad:,}: {found.reason}"))
     if found.lost_step is not None:
-        said.append(
-            (
-                "alarm",
-                f"at step {found.lost_step:,} the rule for lost runs gives it up (after a spike, "
-                f"or having learned, {WAIT} losses in a row at or above {SHARE:g} of the first)",
-            )
-        )
+        said.append(("alarm", f"at step {found.lost_step:,} {_alarm(found)}"))
     lowest = f"{known.min():.4g}" if len(known) else "none finite"
     end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end"
     first = f"{known[0]:.4g}" if len(known) else "not finite"
@@ -63,9 +64,8 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
     said.append(("norms", norms(found)))
     if not math.isnan(found.clipped):
         said.append(("clipped", f"{100 * found.clipped:.3g} % of steps"))
-    if not math.isnan(found.threshold):
-        text = f"{found.threshold:.4g}, the {100 * QUANTILE:.0f}th percentile of those norms; "
-        said.append(("threshold", text + worth()))
+    if found.trouble is not None:
+        said.append(("threshold", worth(found)))
     first_try = advice(found)
     said += [("try first", first_try.sentence), ("read", first_try.place)]
     return said + [("note", note) for note in found.notes]
@@ -78,9 +78,22 @@ def spikes(found: Sequence[Spike]) -> str:
     healed = sum(spike.healed is not None for spike in found)
     highest = sorted(found, key=lambda spike: -_height(spike))[:SHOWN]
     each = [_spike(spike) for spike in sorted(highest, key=lambda spike: spike.step)]
-    head = f"{len(found)}, of which {healed} healed"
+    if len(found) == 1:
+        return f"one: {each[0]}"
+    head = {0: "none of which", len(found): "all of which"}.get(healed, f"of which {healed}")
     more = "" if len(found) <= SHOWN else "; the highest"
-    return f"{head}{more}: {'; '.join(each)}"
+    return f"{len(found)}, {head} healed{more}: {'; '.join(each)}"
+
+
+def _alarm(found: Diagnosis) -> str:
+    """Why the rule of `unhealed` gave the run up."""
+    if found.broken_step is not None and found.lost_step == found.broken_step:
+        return "loss or norm is not finite, and stays so"
+    back = "" if found.fatal_step is not None else ", though it came back"
+    return (
+        "the rule for lost runs gives it up (after a spike, or having learned, "
+        f"{WAIT} losses in a row at or above {SHARE:g} of the first){back}"
+    )
 
 
 def _height(spike: Spike) -> float:
@@ -97,8 +110,10 @@ def norms(found: Diagnosis) -> str:
     before = found.norms_before
     if found.log.norm is None:
         return "not in the log: with them it could say more"
-    trouble = found.first_bad_step is not None or bool(found.spikes)
-    when = "before trouble" if trouble else "of the whole run"
+    when = "of the whole run"
+    if found.trouble is not None:
+        end = found.fatal_step is not None and found.first_bad_step != found.fatal_step
+        when = f"before {'the end' if end else 'trouble'}"
     if not len(before):
         return f"none {when}"
     text = (
