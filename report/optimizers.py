@@ -144,7 +144,7 @@ def clipped_alike(study: Evidence) -> pd.DataFrame:
 
 
 def guards(study: Evidence) -> pd.DataFrame:
-    """Each guard for each optimizer at the largest multiple, with ``panel`` and ``row``.
+    """Each guard of most optimizers at the largest multiple, with ``panel`` and ``row``.
 
     The columns of `paired_comparison`, at a constant rate and the budget that all optimizers had,
     each setting at the multiple of its own best rate.
@@ -152,8 +152,10 @@ def guards(study: Evidence) -> pd.DataFrame:
     shown = list(shared(study)["panel"].unique())
     rows = where(panels(study.relative), schedule="constant", panel=shown)
     rows = rows[rows["times"] == rows["times"].max()]
-    if rows["clipping"].nunique() < 2:
+    counts = rows[rows["clipping"] != "none"].groupby("clipping")["optimizer"].nunique()
+    if counts.empty:
         return pd.DataFrame()
+    rows = where(rows, clipping=["none", *counts.index[counts == counts.max()]])
     parts = {
         title: paired_comparison(
             rows, "clipping", "none", value, by=["optimizer"], ignore=["learning_rate"]

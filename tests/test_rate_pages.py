@@ -125,6 +125,16 @@ def test_guards_are_compared_far_above_the_best_rate():
     assert found["test accuracy", "sgd"] == pytest.approx(0.683)
 
 
+def test_guards_of_few_optimizers_are_not_compared_with_those_of_all():
+    few = [
+        row | {"clipping": "adagc"}
+        for row in MULTIPLES
+        if (row["optimizer"], row["clipping"]) == ("adam", "value")
+    ]
+    rows = optimizers.guards(trials_of("optimizers", MULTIPLES + few, far_above))
+    assert rows["level"].unique().tolist() == ["value"]
+
+
 SHARED = trials_of(
     "optimizers",
     MULTIPLES
