@@ -1,8 +1,10 @@
 """Detectors of lost runs: what each one raises an alarm at, from the past alone, and its scores."""
 
+import io
 import itertools
 import math
 import runpy
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -301,7 +303,6 @@ def test_without_alarms_the_page_says_how_to_make_them(tmp_path, monkeypatch):
 def made(tmp_path_factory):
     """Exit status, folder and output of the study, cut down to a few short trials."""
     results = tmp_path_factory.mktemp("results")
-    said = []
     names = SCRIPT["main"].__globals__
     few = [({"model": "mlp"}, 0.1, 0.2), ({"model": "mlp", "clipping": "global_norm"}, 1e3, 1e4)]
     with pytest.MonkeyPatch.context() as patch:
@@ -309,9 +310,12 @@ def made(tmp_path_factory):
         patch.setitem(names, "DENSE", few)
         patch.setitem(names, "UNSEEN", few[:1])
         patch.setitem(names, "SIZES", {"smoke": (("digits",), 4, 2)})
-        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
-        status = SCRIPT["main"](["--scale", "smoke", "--results", str(results), "--device", "cpu"])
-    return status, results, "\n".join(said)
+        # not the builtin, which numba looks up where it compiles first
+        with redirect_stdout(io.StringIO()) as said:
+            status = SCRIPT["main"](
+                ["--scale", "smoke", "--results", str(results), "--device", "cpu"]
+            )
+    return status, results, said.getvalue()
 
 
 def test_the_study_makes_labelled_steps(made):
