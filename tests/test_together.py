@@ -74,6 +74,7 @@ def _end(ended: subprocess.CompletedProcess[str]):
         (["grid", "explosion", "--scale", "fast"], "unknown scale 'fast'"),
         (["grid", "explosion", "--only", "model"], "--only"),
         (["grid", "explosion", "--mps", "--device", "cpu"], "--mps shares a GPU"),
+        (["grid", "--mps", "--device", "cpu"], "--mps shares a GPU"),
         (["grid", "explosion", "--mps"], f"--mps needs the program {CONTROL}"),
     ],
 )
@@ -188,6 +189,7 @@ def test_bars_are_told_now_and_then_and_lines_always():
         (["grid", "explosion"], True),
         (["grid", "--at-once", "2"], True),
         (["grid", "--at-once=2"], True),
+        (["grid", "--mps"], True),
         (["gpu_check", "widths", "limits"], False),
     ],
 )

@@ -30,7 +30,7 @@ from benchmark.provenance import command
 from benchmark.records import read_selection
 from benchmark.terminal import Parser
 
-OPTION = "--at-once"
+OPTION, MPS = "--at-once", "--mps"
 DEFAULT = 4
 """Studies at once unless told otherwise."""
 TOGETHER_A_GPU = 16
@@ -58,9 +58,9 @@ class Running:
 
 
 def are_several(arguments: Sequence[str]) -> bool:
-    """Whether the arguments of ``run`` name several studies, or ask for several at once."""
+    """Whether the arguments of ``run`` name several studies, or have an option for several."""
     names = _leading(arguments)
-    asked = any(a == OPTION or a.startswith(f"{OPTION}=") for a in arguments)
+    asked = any(a in (OPTION, MPS) or a.startswith(f"{OPTION}=") for a in arguments)
     return asked or any(name in studies() for name in names[1:])
 
 
@@ -131,7 +131,7 @@ def _read(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace, list
         raise ValueError(f"{', '.join(twice)} is named twice")
     mine = Parser(add_help=False)
     mine.add_argument(OPTION, type=int, default=min(DEFAULT, len(names)))
-    mine.add_argument("--mps", action="store_true")
+    mine.add_argument(MPS, action="store_true")
     mine.add_argument("--workers", type=int)
     options, rest = mine.parse_known_args(arguments[len(names) :])
     # what a study would refuse is refused before any begins
