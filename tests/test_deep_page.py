@@ -130,7 +130,7 @@ def says(monkeypatch, tmp_path):
 
 def test_the_page_says_what_to_do(says) -> None:
     text = says(STUDY)
-    assert "**At 1 no remedy surely beats the plain network at 0.1. Of the clippings" in text
+    assert "**At 1 no remedy measurably beats the plain network at 0.1. Of the clippings" in text
     assert "Without a remedy 100% of the trials diverge at 1. At its best rate, 0.1," in text
     assert "diverge at 1 (95% interval" in text
 
