@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from benchmark.layout import Layout
-from benchmark.names import find
+from benchmark.names import find, quoted
 from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, keep
+from benchmark.strategies.clipping.rule import threshold_of
 
 SKIPPING = "step"
 AFTER = "update"
@@ -70,24 +71,15 @@ def attach(
     UnknownName
         If no clipping has that name.
     ValueError
-        If the threshold is outside its range, the optimizer evaluates its closure several times
-        (L-BFGS), or parameters lie on several devices.
+        If an argument is not of its kind, the threshold is outside its range, the optimizer
+        evaluates its closure several times (L-BFGS), or parameters lie on several devices.
     """
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"`optimizer` must be one of torch's, but got {quoted(optimizer)}")
+    if model is not None and not isinstance(model, nn.Module):
+        raise ValueError(f"`model` must be a torch module, but got {quoted(model)}")
     rule = find(clipping, CLIPPINGS, "clipping")
-    return Guard(optimizer, rule, _threshold(rule, threshold), model)
-
-
-def _threshold(rule: Clipping, value: float | None) -> float:
-    allowed = rule.threshold
-    if allowed is None:
-        if value is not None:
-            raise ValueError(f"{rule.name!r} takes no threshold, but got {value}")
-        return 0.0
-    if value is None:
-        return float(allowed.default)
-    if not allowed.contains(value):
-        raise ValueError(f"threshold of {rule.name!r} must be in {allowed}, but got {value}")
-    return float(value)
+    return Guard(optimizer, rule, threshold_of(rule, threshold), model)
 
 
 class Guard:
@@ -146,7 +138,8 @@ class Guard:
 
         A row a step, counted from 1: the gradient's norm as it came and as the optimizer got it
         (zero where ``skip_step`` left the step out), and whether the gradient or the update was
-        clipped, or the step left out. Reading it waits for the device.
+        clipped, or the step left out. The loss is NaN unless it was told: by `observe`, or by the
+        closure of the step. Reading it waits for the device.
         """
         self._read()
         frame = pd.DataFrame(self._rows, columns=list(MEASURED), dtype=float)

@@ -38,9 +38,14 @@ def find(choice: Choice, registry: Mapping[str, T], kind: str) -> T:
     UnknownName
         Quotes the name, the nearest valid one and all that are allowed.
     ValueError
-        If a custom object has the name of a registered one: rows are told apart by name.
+        If it is neither, or a custom object has the name of a registered one: rows are told apart
+        by name.
     """
     if not isinstance(choice, str):
+        if not isinstance(getattr(choice, "name", None), str):
+            raise ValueError(
+                f"`{kind}` must be a name or an object that has one, but got {quoted(choice)}"
+            )
         if registry.get(choice.name, choice) != choice:
             raise ValueError(f"{kind} {choice.name!r} is registered already; choose another name")
         return choice  # type: ignore[return-value]

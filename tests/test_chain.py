@@ -68,6 +68,7 @@ def test_the_tunable_number_is_the_first_ones() -> None:
         (("value", "skip_step"), r"at one place, but got value \(gradient\), skip_step \(step\)"),
         (("value", ("global_norm", -2.0)), "'global_norm' must be in 0.01..100, but got -2.0"),
         (("value", ("none", 1.0)), "'none' takes no threshold, but got 1.0"),
+        (("value", ("global_norm", "a")), "'global_norm' must be in 0.01..100, but got 'a'"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused(links, message) -> None:
@@ -77,3 +78,8 @@ def test_a_chain_that_cannot_be_is_refused(links, message) -> None:
     ]
     with pytest.raises(ValueError, match=message):
         chain(*made, name="impossible")
+
+
+def test_what_is_no_clipping_is_in_no_chain() -> None:
+    with pytest.raises(ValueError, match="must be of clippings, but got 'value'"):
+        chain("value", CLIPPINGS["global_norm"], name="-")  # type: ignore[arg-type]

@@ -252,6 +252,18 @@ def test_the_log_is_whole_however_long() -> None:
     assert guard.log["norm"].tolist() == list(range(600))
 
 
+def test_the_log_has_the_loss_where_it_was_told() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    guard = clip.attach(optimizer, "global_norm")
+    loss = model(torch.ones(4, 1, 8, 8, dtype=torch.float64)).square().mean()
+    loss.backward()
+    optimizer.step()
+    guard.observe(loss)
+    optimizer.step()
+    assert guard.log["loss"].tolist() == pytest.approx([math.nan, loss.item()], nan_ok=True)
+
+
 def test_a_custom_clipping_is_attached_as_it_is() -> None:
     def halve(gradient, state, threshold, context):
         return gradient * threshold, state, context.norm > 0
@@ -283,6 +295,16 @@ def attached(clipping: str, threshold: float | None = None) -> clip.Guard:
         (lambda: attached("globl_norm"), UnknownName, "global_norm"),
         (lambda: attached("global_norm", -1.0), ValueError, r"in 0.01..100, but got -1"),
         (lambda: attached("global_norm", math.nan), ValueError, "but got nan"),
+        (lambda: attached("global_norm", "a"), ValueError, r"in 0.01..100, but got 'a'"),
+        (lambda: attached("global_norm", [1.0]), ValueError, r"in 0.01..100, but got \[1.0\]"),
+        (lambda: attached("global_norm", True), ValueError, r"in 0.01..100, but got True"),
+        (lambda: attached(3), ValueError, "`clipping` must be a name .* but got 3"),
+        (lambda: clip.attach(network(), "value"), ValueError, "`optimizer` must be one of torch's"),
+        (
+            lambda: clip.attach(torch.optim.SGD(network().parameters()), "adaptive", model="x"),
+            ValueError,
+            "`model` must be a torch module, but got 'x'",
+        ),
         (lambda: attached("none", 1.0), ValueError, "'none' takes no threshold, but got 1.0"),
         (lambda: attached("adaptive"), ValueError, "pass model="),
         (
@@ -299,7 +321,10 @@ def attached(clipping: str, threshold: float | None = None) -> clip.Guard:
         ),
         (sparse, ValueError, "sparse gradients cannot be clipped"),
     ],
-    ids=["name", "range", "nan", "no threshold", "head", "closure", "another model", "sparse"],
+    ids=[
+        *("name", "range", "nan", "text", "list", "flag", "no clipping", "no optimizer"),
+        *("no model", "no threshold", "head", "closure", "another model", "sparse"),
+    ],
 )
 def test_what_cannot_be_clipped_is_refused_in_one_line(call, error, message) -> None:
     with pytest.raises(error, match=message) as caught:

@@ -68,7 +68,7 @@ class Whole:
         """The whole number that is meant."""
         if value is None and self.optional:
             return None
-        number = value if type(value) is int else _number(value)
+        number = value if type(value) is int else number_of(value)
         if number is None or not self.low <= number <= self.high:
             raise refused(field, value, self._allowed(number))
         # not equal: a large fraction, whose float is whole
@@ -104,14 +104,14 @@ class Real:
         """The number that is meant."""
         if value is None and self.optional:
             return None
-        number = value if type(value) is float else _number(value)
+        number = value if type(value) is float else number_of(value)
         if number is None or not self.low <= number <= self.high:
             raise refused(field, value, self.words + " or None" * self.optional)
         # minus zero would have another key
         return float(number) if number else 0.0
 
 
-def _number(value: Any) -> int | float | None:
+def number_of(value: Any) -> int | float | None:
     """The Python number that ``value`` means; None if it is none."""
     if isinstance(value, bool | np.bool_):
         return None

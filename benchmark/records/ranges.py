@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from benchmark.records.fields import FLAG, LARGEST, Real, Whole, check_fields
+from benchmark.records.fields import FLAG, LARGEST, Real, Whole, check_fields, number_of
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,16 @@ class Range:
         if self.log and self.low <= 0:
             raise ValueError(f"`low > 0` must hold with log=True, but got low={self.low}")
 
-    def contains(self, value: float) -> bool:
-        """Whether ``value`` is allowed."""
-        whole = not self.integer or float(value).is_integer()
-        return whole and self.low <= value <= self.high
+    def contains(self, value: Any) -> bool:
+        """Whether ``value`` is allowed: what is no number is not.
+
+        >>> Range(1e-2, 1e2, default=1.0).contains("5")
+        False
+        """
+        number = number_of(value)
+        if number is None or not self.low <= number <= self.high:
+            return False
+        return not self.integer or float(number).is_integer()
 
     def __str__(self) -> str:
         return f"{self.low:g}..{self.high:g}"

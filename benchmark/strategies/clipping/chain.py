@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmark.layout import Layout
-from benchmark.strategies.clipping.rule import Clipped, Clipping, Context, State
+from benchmark.names import quoted
+from benchmark.strategies.clipping.rule import Clipped, Clipping, Context, State, threshold_of
 
 
 def chain(
@@ -34,7 +35,9 @@ def chain(
     'autoclip, then global_norm at 10'
     """
     links = [(first, None)] + [c if isinstance(c, tuple) else (c, None) for c in others]
-    fixed = [_fixed(clipping, value) for clipping, value in links[1:]]
+    if wrong := [rule for rule, _ in links if not isinstance(rule, Clipping)]:
+        raise ValueError(f"a chain must be of clippings, but got {quoted(wrong[0])}")
+    fixed = [threshold_of(clipping, value) for clipping, value in links[1:]]
     stages = {clipping.stage for clipping, _ in links}
     if len(stages) > 1:
         places = ", ".join(f"{clipping.name} ({clipping.stage})" for clipping, _ in links)
@@ -92,15 +95,3 @@ class _ClipInTurn:
             after |= {f"{i}.{key}": value for key, value in own.items()}
             flags.append(clipped)
         return gradient, after, torch.stack(flags).any()
-
-
-def _fixed(clipping: Clipping, value: float | None) -> float:
-    allowed = clipping.threshold
-    if allowed is None:
-        if value is not None:
-            raise ValueError(f"{clipping.name!r} takes no threshold, but got {value}")
-        return 0.0
-    found = allowed.default if value is None else value
-    if not allowed.contains(found):
-        raise ValueError(f"threshold of {clipping.name!r} must be in {allowed}, but got {value}")
-    return float(found)

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmark.layout import Layout
+from benchmark.names import quoted
 from benchmark.records import Range
 
 State = dict[str, Tensor]
@@ -104,6 +105,27 @@ class Clipping:
     scales: bool = False
     title: str = ""
     formula: str = ""
+
+
+def threshold_of(clipping: Clipping, value: Any = None) -> float:
+    """The threshold that ``value`` means: the published default of None, 0 of a rule without one.
+
+    Raises
+    ------
+    ValueError
+        If it is no number in the clipping's range, or the clipping takes none.
+    """
+    allowed = clipping.threshold
+    if allowed is None:
+        if value is not None:
+            raise ValueError(f"{clipping.name!r} takes no threshold, but got {quoted(value)}")
+        return 0.0
+    found = allowed.default if value is None else value
+    if not allowed.contains(found):
+        raise ValueError(
+            f"threshold of {clipping.name!r} must be in {allowed}, but got {quoted(value)}"
+        )
+    return float(found)
 
 
 def norm_of(tensor: Tensor, dim: int | None = None) -> Tensor:
