@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from benchmark import __version__
 from benchmark.driver import commandline, inspecting
 from benchmark.records import read_selection
-from benchmark.results import load_study, write
+from benchmark.results import load_study, read, write
 from benchmark.schema import SCHEMA_VERSION, frame
+from benchmark.statistics import speed
 from benchmark.status import STATUSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,6 +142,39 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     trials = load_study("results/smoke", "root_norm").trials
     assert set(trials["clipping"]) == {"none", "global_norm", "root_norm"}
     assert (trials.loc[trials["clipping"] == "root_norm", "clipped_fraction"] > 0).any()
+
+
+def timings():
+    return read("measurements", ROOT / "results/reference/throughput/measurements.parquet")[0]
+
+
+def test_the_readme_has_the_reports_costs_of_clippings():
+    rows = speed.overheads(timings(), "guards")
+    rows = rows[rows["workload"] == "mlp_fashion"].set_index("arm")
+    usual, others = rows.loc["global_norm"], rows.drop(["none", "bare", "global_norm"])["step"]
+    bare = 1 / (1 + rows.loc["bare", "step"]) - 1
+    told = " ".join(README.split())
+    assert f"`clip_grad_norm_` adds {bare:.0%}" in told
+    assert (
+        f"{usual['step']:.0%} more ({usual['step_low']:.0%} to {usual['step_high']:.0%}), "
+        f"with the others {others.min():.0%} to {others.max():.0%} more"
+    ) in told
+
+
+def test_the_readme_has_the_reports_comparison_with_other_programs():
+    times = speed.relative(timings()).set_index(["arm", "workload"])["cpu"]
+    jax, tensors, baseline, plain = (
+        times[arm] for arm in ("jax", "tensors", "baseline", "torch_kernels")
+    )
+    told = " ".join(README.split())
+    assert (
+        f"JAX needs {jax['mlp_fashion']:.2f} times its processor time on an MLP of 784-256-10, "
+        f"{jax['mlp_base']:.2f} times at batches of 32, {jax['mlp_digits']:.2f} on the digits "
+        f"and {jax['cnn_fashion']:.1f} on the small CNN ({jax['cnn_digits']:.1f} on the digits), "
+        f"the loop over tensors {tensors.min():.1f} to {tensors.max():.1f} times, "
+        f"the baseline loop {baseline.min():.1f} to {baseline.max():.0f} times."
+    ) in told
+    assert f"the engine needs {plain.min():.1f} to {plain.max():.1f} times the time" in told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
