@@ -38,6 +38,7 @@ DEFAULTS = {
     "steps": 100,
     "samples": 3200,
     "seconds": 1.0,
+    "device": "cpu",
 }
 Outcome = Callable[[dict[str, Any]], Any]
 
