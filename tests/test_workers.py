@@ -1,5 +1,7 @@
 """Worker processes: one that dies costs its own call only, and a unit that kills is split."""
 
+import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,11 +19,12 @@ from conftest import TOY
 
 from benchmark import Study, Trial
 from benchmark.driver import Options, dispatch, run_study, units
+from benchmark.driver.commandline import run
 from benchmark.driver.dispatch import LostExecutor, train_units
 from benchmark.driver.executors import InThisProcess, WorkerPool, open_pool
 from benchmark.driver.stopping import PATIENCE, Stopped, Stopping, signals
 from benchmark.driver.units import Outcome, Unit, train_unit
-from benchmark.driver.workers import CannotStart, WorkerDied, Workers
+from benchmark.driver.workers import UNGUARDED, CannotStart, WorkerDied, Workers
 from benchmark.engine import Record
 from benchmark.names import UnknownName
 
@@ -126,6 +129,20 @@ def test_processes_that_never_start_are_an_error_and_no_death() -> None:
     with pytest.raises(
         CannotStart, match=r"do not start \(killed by SIGABRT\); a script that runs"
     ):
+        workers.submit(pid).result(LONG)
+    workers.kill()
+
+
+def test_a_script_without_a_main_guard_is_named_and_not_run_again(tmp_path, monkeypatch) -> None:
+    # what the standard library sets while a new process reads the script of the driver
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as end:
+        run(lambda scale: pytest.fail("run again"), ["--results", str(tmp_path)])
+    assert end.value.code == UNGUARDED
+    monkeypatch.undo()
+    workers = Workers(1, functools.partial(os._exit, UNGUARDED))
+    with pytest.raises(CannotStart, match="`if __name__ == '__main__':`, because every worker"):
         workers.submit(pid).result(LONG)
     workers.kill()
 

@@ -19,6 +19,7 @@ from benchmark.driver.options import Options
 from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table, failed_line
+from benchmark.driver.workers import end_if_starting
 from benchmark.engine.devices import DEVICES
 from benchmark.names import quoted
 from benchmark.provenance import command, in_notebook
@@ -59,6 +60,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     >>> run(lambda scale: Study(name="../x", question="?", factors={}), [])
     2
     """
+    end_if_starting()
     show_notes()
     try:
         parser = make_parser(defined(make, "quick").question)

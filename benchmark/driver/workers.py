@@ -21,6 +21,10 @@ from typing import Any
 STARTS = 3
 """How often in a row a process may die before it is ready."""
 
+UNGUARDED = 78
+"""Exit status of a process whose script would have run its study again."""
+GUARD = "a script that runs a study needs its entry under `if __name__ == '__main__':`"
+
 NOT_SENT = (
     "a trial cannot be sent to a worker process: {}; define what it uses at the top level of a "
     "module, or train in this process (--executor here)"
@@ -124,10 +128,10 @@ class Workers(Executor):
             if worker.is_ready():
                 return worker
             self._forget(worker)
-        raise CannotStart(
-            f"worker processes do not start ({worker.end()}); a script that runs a study needs "
-            "its entry under `if __name__ == '__main__':`"
-        )
+            end = worker.end()
+            if worker.process.exitcode == UNGUARDED:
+                raise CannotStart(f"{GUARD}, because every worker process reads the script again")
+        raise CannotStart(f"worker processes do not start ({end}); {GUARD}")
 
     def _forget(self, worker: _Worker) -> None:
         """Its place is free for the process that replaces it."""
@@ -199,6 +203,16 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self._pipe.close()
+
+
+def end_if_starting() -> None:
+    """End this process if it is a worker that is still reading the driver's script.
+
+    A script without a main guard calls from there what it called in the driver.
+    """
+    # as the standard library tells it, which refuses to start a process from there
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)
 
 
 def _block_interrupts() -> None:
