@@ -93,7 +93,7 @@ lint: $(FOR_TESTS)
 	$(RUN) -m mypy
 
 clean:
-	rm -rf $(VENV) report/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build report/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Compiling apart from pip uses every core, and leaves out the packages' own tests; files that are

@@ -5,6 +5,8 @@ import importlib.metadata
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -142,6 +144,21 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     trials = load_study("results/smoke", "root_norm").trials
     assert set(trials["clipping"]) == {"none", "global_norm", "root_norm"}
     assert (trials.loc[trials["clipping"] == "root_norm", "clipped_fraction"] > 0).any()
+
+
+@pytest.mark.parametrize("task", [["check"], ["format", "--check"]], ids=shown)
+def test_the_strategy_of_the_readme_passes_the_projects_own_checks(task):
+    command = [sys.executable, "-m", "ruff", *task, "--stdin-filename", "root_norm.py", "-"]
+    strategy = blocks("python")[4]
+    done = subprocess.run(command, cwd=ROOT, input=strategy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_building_a_wheel_leaves_is_ignored_and_cleaned():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/build/", "/*.whl", "*.egg-info/"} <= set(ignored)
+    (clean,) = re.findall(r"^clean:\n\trm -rf (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"build", "*.egg-info"} <= set(clean.split())
 
 
 def timings():
