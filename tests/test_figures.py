@@ -171,7 +171,7 @@ LABELS = {
     "interval_rows": ("exploded trials (%)", ""),
     "search_progress": ("trials of the search", "best validation loss so far (nats)"),
     "status_map": ("learning rate", ""),
-    "winners_against_grid": ("accuracy gained (points)", ""),
+    "winners_against_grid": ("difference in accuracy (points)", ""),
 }
 LEGENDS = {
     "accuracy_against_rate": ["none", "value", "global norm"],

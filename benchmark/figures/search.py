@@ -10,7 +10,7 @@ from benchmark.figures.curves import plain_log
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.style import label_of, styles_of
 
-FIRST, MARGIN = 5, 1.03
+FIRST, MARGIN = 12, 1.03
 """Trials after which a search's best loss is shown whole, and the room about the losses."""
 
 
@@ -96,7 +96,7 @@ def winners_against_grid(searches: pd.DataFrame, samplers: pd.DataFrame) -> Figu
             )
         axis.set(
             title=label_of(model),
-            xlabel="accuracy gained (points)",
+            xlabel="difference in accuracy (points)",
             ylim=(len(arms) - 0.5, -0.5),
         )
         name_rows(axis, names)
