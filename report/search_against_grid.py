@@ -162,6 +162,23 @@ def progress(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
     return interval(pd.concat(both), "best", ["model", "arm", "number"], statistic=mean)
 
 
+def head_starts(curves: pd.DataFrame) -> pd.DataFrame:
+    """After how many trials the sampler that ends lowest is where the next one ends.
+
+    ``curves`` come from `progress`. Columns ``model``, ``arm``, ``number``, ``other`` (the next
+    one) and ``most`` (the trials after which that is there).
+    """
+    found = []
+    for model, rows in curves.groupby("model", sort=False):
+        last = rows.sort_values("number").groupby("arm").tail(1).sort_values("estimate")
+        if len(last) > 1:
+            first, second = last.iloc[0], last.iloc[1]
+            own = rows[(rows["arm"] == first["arm"]) & (rows["estimate"] <= second["estimate"])]
+            place = (int(own["number"].min()), second["arm"], int(second["number"]))
+            found.append((model, first["arm"], *place))
+    return pd.DataFrame(found, columns=["model", "arm", "number", "other", "most"])
+
+
 @functools.lru_cache(8)
 def worth(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
     """Test accuracy of the winners on the seed they were found on, by ``model`` and ``arm``.

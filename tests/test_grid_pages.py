@@ -327,6 +327,17 @@ def test_a_sampler_that_finds_more_is_told_from_random_search(
     assert "Against random search TPE gains +5.0 points" in search_says(trials)
 
 
+def test_a_head_start_is_when_the_lowest_is_where_the_next_one_ends() -> None:
+    losses = {"tpe": [0.9, 0.5, 0.3, 0.2], "random": [0.8, 0.7, 0.6, 0.4], "grid cells": [1.0] * 4}
+    rows = [
+        {"model": "mlp", "arm": arm, "number": n, "estimate": loss}
+        for arm, values in losses.items()
+        for n, loss in enumerate(values, 1)
+    ]
+    (found,) = search_against_grid.head_starts(pd.DataFrame(rows)).to_dict("records")
+    assert found == {"model": "mlp", "arm": "tpe", "number": 3, "other": "random", "most": 4}
+
+
 def test_a_search_without_a_grid_has_nothing_to_beat(
     search_says: Callable[[pd.DataFrame], str],
 ) -> None:
