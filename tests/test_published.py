@@ -19,6 +19,7 @@ from benchmark.results import Results
 from benchmark.statistics.published import (
     MEASURES,
     NOT_RUN,
+    beside_published,
     edge_end,
     edge_rise,
     in_setting,
@@ -235,3 +236,22 @@ def test_noise_that_is_a_factor_is_drawn_as_one() -> None:
     drawn = published.drawn(found, multiples=True).iloc[0]
     assert drawn[["value", "from", "to", "estimate"]].tolist() == [1.0, 0.5, 2.0, 0.5]
     assert drawn["name"] == "MNIST: noise scale over training (900)"
+
+
+@pytest.mark.parametrize(
+    ("rate", "value", "verdict"),
+    [(0.1, 0.81, REPRODUCED), (0.1, 0.7, DIFFERS), (0.1, 0.83, UNTOLD), (0.2, 0.81, NOT_RUN)],
+)
+def test_a_number_is_measured_in_the_trials_of_its_setting(
+    rate: float, value: float, verdict: str
+) -> None:
+    accuracies = [0.8, 0.81, 0.82]
+    trials = pd.DataFrame({"seed": range(3), "accuracy": accuracies, "learning_rate": 0.1})
+    trials = trials.assign(samples=2000, examples=1000)
+    number = {"measure": "accuracy", "value": value, "rule": "near", "noise": 0.03, "updates": None}
+    asked = pd.DataFrame([number | {"learning_rate": rate}])
+    (found,) = beside_published(asked, trials, pd.DataFrame()).to_dict("records")
+    assert found["verdict"] == verdict
+    assert found["seeds"] == (0 if verdict == NOT_RUN else 3)
+    assert found["estimate"] == pytest.approx(0.81 if found["seeds"] else math.nan, nan_ok=True)
+    assert found["passes"] == pytest.approx(2.0 if found["seeds"] else math.nan, nan_ok=True)
