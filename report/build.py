@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: 
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
 from report.rendering import PageError, render_all  # noqa: E402
 
+TELL_SECONDS = 3.0
+"""How often it is said which page is being written."""
 OUTPUT = SOURCE / "_build" if CHECKOUT else Path("report")
 """Where the book goes unless another place is named."""
 ABSTRACT = 200
@@ -90,6 +93,25 @@ def chapters() -> list[str]:
     return [contents["root"], *parts]
 
 
+def say(step: str) -> None:
+    """Tell a user who waits what is being done."""
+    print(f"{step} ...", file=sys.stderr, flush=True)
+
+
+def telling(names: Sequence[str]) -> Iterator[str]:
+    """``names``, of which one is told every few seconds.
+
+    >>> list(telling(["index", "methods"]))
+    ['index', 'methods']
+    """
+    told = time.monotonic()
+    for number, name in enumerate(names, 1):
+        if time.monotonic() - told >= TELL_SECONDS:
+            say(f"page {number} of {len(names)}: {name}")
+            told = time.monotonic()
+        yield name
+
+
 def abstract(page: str) -> list[str]:
     r"""The words of the first page's abstract, as they are read.
 
@@ -117,13 +139,14 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     With ``pdf`` also ``output``/report.pdf, of all chapters.
     """
     clear(output)
+    say(f"writing {len(chapters())} pages about {shown(folder)}")
     pages, html = output / "pages", output / "html"
     stage(pages)
     os.environ[VARIABLE] = str(folder.resolve())
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         with rarely_collecting():
-            contradictions = list(render_all(chapters(), pages, strict=strict))
+            contradictions = list(render_all(telling(chapters()), pages, strict=strict))
         words = abstract((pages / "index.md").read_text(encoding="utf-8"))
         if strict and len(words) > ABSTRACT:
             contradictions.append(f"index: the abstract has {len(words)} words, not {ABSTRACT}")
@@ -144,6 +167,7 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
             *["-d", str(output / "doctrees"), str(pages), str(html)],
         ],
     ]
+    say("making the book of these pages")
     for command in commands:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -152,6 +176,7 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     page = combine(html, chapters())
     print(html / "index.html")
     if pdf:
+        say("printing it")
         try:
             to_pdf(page, output / "report.pdf")
         except (PrintError, subprocess.TimeoutExpired) as error:

@@ -24,7 +24,7 @@ import json
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -342,7 +342,7 @@ def _place(error: Exception, page: Page) -> str:
     return " < ".join(reversed(lines)) or f"{page.name}.md"
 
 
-def render_all(names: Sequence[str], folder: Path, *, strict: bool) -> Iterator[str]:
+def render_all(names: Iterable[str], folder: Path, *, strict: bool) -> Iterator[str]:
     """Write the text of every page to ``folder``; gives the statements that the data contradict."""
     made = environment()
     for name in names:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from myst_parser.parsers.docutils_ import Parser
 
 from report import evidence, figure_code, prose, rendering
+from report.build import telling
 from report.rendering import Page, PageError
 from report.text import Markdown, block, code
 
@@ -367,3 +368,10 @@ def test_a_column_that_is_empty_in_every_row_is_left_out() -> None:
     assert prose.table(rows, columns).splitlines()[0] == "| a |"
     rows[1]["b"] = "z"
     assert prose.table(rows, columns).splitlines()[0] == "| a | what differs |"
+
+
+def test_a_build_tells_now_and_then_which_page_it_writes(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 4.0, 4.0, 5.0])
+    monkeypatch.setattr("report.build.time.monotonic", lambda: next(clock))
+    assert list(telling(["index", "methods", "deep"])) == ["index", "methods", "deep"]
+    assert capsys.readouterr().err == "page 2 of 3: methods ...\n"

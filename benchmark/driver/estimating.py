@@ -375,10 +375,20 @@ def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS
             f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
             f"{estimate.kinds} kinds of trials",
             f"{folder} has {len(there):,} trials; left {core_hours(left)}, about "
-            f"{left / processes / 60:,.0f} minutes with {processes} "
+            f"{minutes(left / processes)} with {processes} "
             f"process{'es' if processes > 1 else ''}",
         ]
     )
+
+
+def minutes(seconds: float) -> str:
+    """Seconds as text.
+
+    >>> minutes(70), minutes(7200)
+    ('1 minute', '120 minutes')
+    """
+    whole = f"{seconds / 60:,.0f}"
+    return f"{whole} minute{'' if whole == '1' else 's'}"
 
 
 def core_hours(seconds: float) -> str:
