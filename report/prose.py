@@ -135,6 +135,15 @@ def records(rows: pd.DataFrame | Iterable[Row]) -> list[Row]:
     return list(rows)
 
 
+def fold(ratio: float) -> str:
+    """By what factor something rises; a factor of one in words.
+
+    >>> fold(1.778), fold(1.0)
+    ('1.8-fold', 'not at all')
+    """
+    return "not at all" if f"{ratio:.2g}" == "1" else f"{number(float(f'{ratio:.2g}'))}-fold"
+
+
 FORMATS: dict[str, Format] = {
     "name": name,
     "number": number,
@@ -143,6 +152,7 @@ FORMATS: dict[str, Format] = {
     "whole": lambda value: fixed(value, 0),
     "g": number,
     "g2": lambda value: number(float(f"{value:.2g}")),
+    "fold": fold,
     "bracketed": lambda value: "" if is_nothing(value) else f"{NBSP}({number(value)})",
     "unbroken": unbroken,
     "give_or_take": lambda value: "" if is_nothing(value) else f" ± {fixed(value, 2)}",
