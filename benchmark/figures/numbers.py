@@ -38,8 +38,8 @@ def fixed(value: float, digits: int = 1) -> str:
 def number(value: float, digits: int = 3) -> str:
     """A number to ``digits`` significant digits; a dash where there is none.
 
-    >>> number(0.00012345), number(12345.6), number(1.0), number(2.81e8)
-    ('0.00012', '12,346', '1', '2.8 × 10⁸')
+    >>> number(0.00012345), number(12345.6), number(1.0), number(6_432_100), number(2.81e8)
+    ('0.00012', '12,346', '1', '6,400,000', '2.8 × 10⁸')
     """
     if is_nothing(value):
         return DASH
@@ -47,7 +47,9 @@ def number(value: float, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     sign = "−" if value < 0 else ""
     size = abs(float(value))
-    if size and (size >= 1e6 or size < 1e-4):
+    if 1e6 <= size < 1e7:
+        return f"{sign}{float(f'{size:.1e}'):,.0f}"
+    if size and (size >= 1e7 or size < 1e-4):
         mantissa, _, power = f"{size:.1e}".partition("e")
         return f"{sign}{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}"
     if size < 1e-3:
