@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.rates import least_loss_rate
-from benchmark.statistics.selection import differing_in, where
+from benchmark.statistics.selection import differing_in, where, without_repeats
 from benchmark.statistics.sharpness import sharpness_over_edge
 from benchmark.statistics.spans import of_one_spacing, rate_spans, told_apart
 from report.evidence import Evidence
@@ -36,9 +36,21 @@ def spans(study: Evidence, factor: str) -> pd.DataFrame:
 
     With ``mark``, a dagger where the interval is one step of the grid wide.
     """
-    rows = rate_spans(compared(study, factor), ["model", factor])
+    trials = compared(study, factor)
+    if factor == "normalization":
+        # at one batch size ghost batches may be the batches themselves
+        trials = without_repeats(trials)
+    rows = rate_spans(trials, ["model", factor])
     mark = np.where(of_one_spacing(rows), "†", "")
     return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)
+
+
+def repeated_ghosts(study: Evidence) -> bool:
+    """Whether ghost batch normalization was left out because it trained as the whole batch does."""
+    trials = compared(study, "normalization")
+    return "ghost_batch" in set(trials["normalization"]) - set(
+        spans(study, "normalization")["level"]
+    )
 
 
 def resolved(study: Evidence) -> list[dict[str, Any]]:

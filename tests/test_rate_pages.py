@@ -211,7 +211,7 @@ def says(monkeypatch, tmp_path):
 
 def test_the_page_of_optimizers_says_who_still_trains(says):
     text = says(OPTIMIZERS, "optimizers")
-    assert "rate Adam and Lion still train; SGD does not, or trains badly.**" in text
+    assert "rates Adam and Lion still train; SGD does not, or trains badly.**" in text
     assert "| Lion | 0.1 | 80.3 | 80.3 | 78.3 | 0% (0%) | 0% (0%) | 0% (100%) |" in text
     assert "these differ by up to 2 times within one optimizer" in text
 

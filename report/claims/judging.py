@@ -143,6 +143,15 @@ class Judged:
         return f"{estimate} ({interval})" if interval else estimate
 
     @property
+    def shortfall(self) -> str:
+        """The pooled effect of what is less, as a size: ``1.1 points (0.8 to 1.5)``, or a dash."""
+        effect = self.pooled
+        if effect is None:
+            return prose.DASH
+        row = {"low": -effect.high, "high": -effect.low}
+        return f"{prose.FORMATS['size'](effect.estimate)} ({prose.FORMATS['plain'](row)})"
+
+    @property
     def in_brackets(self) -> str:
         """The same where brackets are open already: ``50.3%, 29.4% to 71.8%``."""
         unit, effect = self.part.unit, self.pooled
