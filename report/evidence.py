@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark import results
 from benchmark.figures import words
+from benchmark.figures.phrases import kept
 from benchmark.project import CHECKOUT
 from benchmark.records import SELECT
 from benchmark.records.rates import SHARED
@@ -181,10 +182,10 @@ class Evidence:
         return len(set(self.results.plan["trial"]) - set(self.results.trials["trial"]))
 
     @cached_property
-    def not_varied(self) -> list[str]:
-        """What is the same in all trials, with its value."""
+    def not_varied(self) -> dict[str, str]:
+        """What is the same in all trials: factor -> what a sentence says of it."""
         fixed = selection.not_varied(self.outcomes)
-        return [f"{words(column)} {words(value)}" for column, value in fixed.items()]
+        return {factor: kept(factor, level) for factor, level in fixed.items()}
 
     def file(self, table: str) -> str:
         """Name of a table's file as the pages write it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.figures.numbers import number
+from benchmark.figures.numbers import number, percent
 from benchmark.figures.style import title, words
 
 PHRASES = {
@@ -54,3 +54,39 @@ def setting(factor: str, level: Any) -> str:
     if factor in ("learning_rate", "batch_size", "epochs"):
         return f"{words(factor)} {number(level)}"
     return phrase(factor, level)
+
+
+KEPT: dict[tuple[str, str], str] = {
+    ("train_fraction", "1.0"): "the whole training set",
+    ("learning_rate_scaling", "none"): "a rate that does not follow the batch size",
+    ("loss", "cross_entropy"): "the cross-entropy loss",
+    ("optimizer", "sgd"): "plain SGD",
+    ("precision", "float32"): "single precision",
+    ("disturbance", "none"): "no disturbance",
+    ("epochs", "1.0"): "one pass over the data",
+}
+
+
+def kept(factor: str, level: Any) -> str:
+    """What all trials have in common, as one item of a list of such things.
+
+    >>> kept("precision", "float32"), kept("init_gain", 1.0), kept("initialization", "he")
+    ('single precision', 'initialization gain 1', 'He initialization')
+    >>> kept("train_fraction", 0.1), kept("epochs", 10.0), kept("clipping", "none")
+    ('10% of the training set', '10 passes over the data', 'no clipping')
+    """
+    if found := KEPT.get((factor, str(level))):
+        return found
+    if factor == "train_fraction":
+        return f"{percent(level, 0)} of the training set"
+    if factor == "epochs":
+        return f"{number(level)} passes over the data"
+    if factor == "updates":
+        return f"{level:,.0f} updates"
+    if factor == "initialization":
+        return f"{words(level)} initialization"
+    if factor == "init_gain":
+        return f"initialization gain {number(level)}"
+    if factor in ("schedule", "clipping", "normalization", "batch_policy"):
+        return setting(factor, level)
+    return f"{words(factor)} {words(level)}"
