@@ -16,8 +16,8 @@ arXiv:1711.00489), so that the first size is trained with decaying rates, too. T
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper     1,852 trials   4,002,272 updates    0.29 core-hours
-full      4,244 trials  50,689,172 updates       - core-hours
+paper    1,852 trials   4,002,272 updates    0.31 core-hours
+full     4,244 trials  50,689,172 updates       - core-hours
 """
 
 from __future__ import annotations

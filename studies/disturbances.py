@@ -10,8 +10,8 @@ made up.
 smoke       18 trials         720 updates   0.000 core-hours
 quick      750 trials     225,000 updates    0.02 core-hours
 standard   700 trials   1,050,000 updates       - core-hours
-paper     4,936 trials   7,404,000 updates    1.79 core-hours
-full      8,928 trials  44,640,000 updates       - core-hours
+paper    4,936 trials   7,404,000 updates    1.79 core-hours
+full     8,928 trials  44,640,000 updates       - core-hours
 """
 
 from __future__ import annotations

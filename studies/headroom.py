@@ -5,11 +5,11 @@ the same learning rates, from those that train well to those that do not train a
 one's own best rate is a poor yardstick where the best rate lies anywhere on a plateau: a remedy
 may move the plateau's upper end, and only rates that all share show by how much.
 
-smoke        16 trials         320 updates   0.000 core-hours
-quick       144 trials      18,720 updates       - core-hours
-standard    120 trials      60,000 updates       - core-hours
-paper       600 trials     900,000 updates    0.42 core-hours
-full      1,120 trials   5,600,000 updates       - core-hours
+smoke       16 trials         320 updates   0.000 core-hours
+quick      144 trials      18,720 updates       - core-hours
+standard   120 trials      60,000 updates       - core-hours
+paper      600 trials     900,000 updates    0.42 core-hours
+full     1,120 trials   5,600,000 updates       - core-hours
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ without.
 smoke        54 trials        864 updates   0.000 core-hours
 quick       630 trials     79,800 updates   0.006 core-hours
 standard    630 trials    441,000 updates       - core-hours
-paper     2,200 trials   4,380,000 updates    0.78 core-hours
-full      5,840 trials  10,920,000 updates       - core-hours
+paper    2,200 trials   4,380,000 updates    1.15 core-hours
+full     5,840 trials  10,920,000 updates       - core-hours
 """
 
 from __future__ import annotations

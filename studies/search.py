@@ -6,11 +6,11 @@ of trials each. Each sampler searches several times, each time on another seed: 
 sampler from its luck, one does not. Every search's winner on the validation set, and the best cell
 of the grid beside it, are trained again on fresh seeds; the report compares their test accuracy.
 
-smoke        48 trials        560 updates   0.000 core-hours
-quick       232 trials     19,392 updates   0.009 core-hours
-standard    420 trials    261,635 updates       - core-hours
-paper     2,200 trials  2,808,476 updates     1.2 core-hours
-full      8,400 trials 22,618,750 updates       - core-hours
+smoke       48 trials         560 updates   0.000 core-hours
+quick      232 trials      19,392 updates   0.009 core-hours
+standard   420 trials     261,635 updates       - core-hours
+paper    2,200 trials   2,808,476 updates    1.42 core-hours
+full     8,400 trials  22,618,750 updates       - core-hours
 """
 
 from __future__ import annotations
