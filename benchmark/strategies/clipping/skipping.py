@@ -2,8 +2,8 @@
 
 The published rule compares a step with the last 128, whatever became of them: where the loss moves
 up for good, the window follows and training resumes. The stricter one compares with the last 128
-that were taken. Both skip what is too large alone; the published one skips what is as far below the
-mean, too.
+that were taken. Both skip only what is too large here, where OLMo-core also skips what is as far
+below the mean.
 """
 
 from __future__ import annotations
