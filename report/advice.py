@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from benchmark.figures import words
 from benchmark.statistics import (
     against_reference,
     best_per_arm,
@@ -158,11 +159,14 @@ def _sizes(study: Evidence) -> pd.DataFrame:
 def sized() -> list[dict[str, object]]:
     """`sizes_near_best` of one network, with its ``study``, a row for each kind of budget.
 
-    The study with the most sizes speaks for equal examples.
+    ``network`` is its name without the budget. The study with the most sizes speaks for equal
+    examples.
     """
     found: dict[object, dict[str, object]] = {}
     for name in ("critical_batch", "batch_updates"):
         study = evidence.load(name)
         for row in _sizes(study).to_dict("records") if study else []:
-            found.setdefault(row["scarce"], {str(k): v for k, v in row.items()} | {"study": name})
+            network = words(row["model"]).partition(" at equal ")[0]
+            said = {str(k): v for k, v in row.items()} | {"network": network, "study": name}
+            found.setdefault(row["scarce"], said)
     return list(found.values())

@@ -495,7 +495,7 @@ def answer(**facts: Any) -> str:
     [
         (
             {"critical": 101.0, "low": 58.0, "high": 151.0},
-            "up to about 100 examples** (95% interval 58 to 150). Up to there a doubling divides",
+            "up to about 100 examples** (95% interval 58 to 150). Up to there each doubling",
         ),
         (
             {"critical": 101.0, "low": 58.0, "high": np.inf},
@@ -503,7 +503,7 @@ def answer(**facts: Any) -> str:
         ),
         ({"critical": np.inf, "low": 9.0, "high": np.inf}, "up to the largest that was run, 512"),
         ({"critical": np.nan}, "too few batch sizes"),
-        ({"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan}, "Beyond, a doubling"),
+        ({"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan}, "Beyond it each doubling"),
     ],
 )
 def test_a_critical_size_is_said_as_closely_as_it_is_known(facts: dict, said: str) -> None:

@@ -105,6 +105,9 @@ def beat_full(source: Evidence) -> Found:
     cases = []
     for budget, setting, rows, _ in _against_full(source):
         best = chosen(rows, ["full"], ["batch_size"])
+        if best["full"].all():
+            # a single seed has no others by which a size could be chosen
+            continue
         size = best.loc[~best["full"], "batch_size"].mode().iloc[0]
         alone = only_winner(rows[~rows["full"]], "batch_size", "validation", ["learning_rate"])
         words = f"batches of {size}" if alone else "the best size"
