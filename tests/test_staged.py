@@ -123,7 +123,8 @@ def test_four_quarters_are_a_decade() -> None:
         ({"low": 0.2}, "`low` must be a half-decade.*0.2"),
         ({"high": -1.0}, "`high` must be a positive number, but got -1.0"),
         ({"low": 1.0, "high": 1.0}, r"`low < high` must hold.*low=1.0, high=1.0"),
-        ({"multiples": ()}, "`multiples` must be a sequence of positive numbers"),
+        ({"multiples": ()}, "`multiples` must have a number where `baseline` is None"),
+        ({"multiples": 3}, "`multiples` must be a sequence of positive numbers"),
         ({"multiples": (1, 0)}, "`multiples` must be a positive number, but got 0"),
         ({"seeds": ()}, "`seeds` must be a sequence"),
         ({"extensions": -1}, "`extensions` must be a whole number in 0..100, but got -1"),
@@ -286,6 +287,25 @@ def test_others_are_trained_at_multiples_of_the_baselines_best_rate(tmp_path: Pa
 
 def test_without_the_baseline_nothing_is_trained_at_its_rates(tmp_path: Path) -> None:
     assert shared(tmp_path, ("layer", "batch")).empty
+
+
+def test_without_multiples_no_best_rate_but_the_baselines_is_looked_for(tmp_path: Path) -> None:
+    rates = dataclasses.replace(COMPARED, baseline=None)
+    at_its_rates = dataclasses.replace(COMPARED, multiples=())
+    factors = [
+        dict(STUDY.factors) | {"normalization": level, "learning_rate": asked}
+        for level, asked in (("none", rates), ("layer", at_its_rates))
+    ]
+    study = Study(name="staged", question="?", factors=factors, seeds=(0, 1), checkpoints=4)
+    assert {trial.normalization for trial in study.trials()} == {"none"}
+    assert sum(t.normalization == "layer" for t in Stages(study).stand_ins()) == 2 * 2
+
+    trials = run_study(study, here(tmp_path))
+    arms = trials.groupby("normalization")["arm"].agg(set).to_dict()
+    assert arms["layer"] == {"shared_x3", "shared_x10"}
+    rate = trials.query("arm == 'x1'")["learning_rate"].unique().item()
+    raised = trials.query("arm == 'shared_x10'")["learning_rate"].unique().item()
+    assert raised == pytest.approx(10 * rate)
 
 
 @pytest.mark.parametrize(

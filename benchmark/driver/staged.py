@@ -78,7 +78,7 @@ class Stages:
                 baselines[known] = _baseline(rates.baseline, one)
         self._configurations = list(found.values())
         self._tried: dict[_Configuration, list[float]] = {
-            c: c.rates.start() for c in self._configurations
+            c: c.rates.start() for c in self._configurations if c.rates.searches
         }
         self._best: dict[_Configuration, float] = {}
         by_key = {c.trial.key: c for c in self._configurations}
@@ -97,7 +97,8 @@ class Stages:
         found: dict[str, Trial] = {}
         for c in self._configurations:
             first = c.rates.start()[0]
-            tried = [trial for rate in c.rates.beside(first) for trial in c.tried(rate)]
+            beside = c.rates.beside(first) if c.rates.searches else ()
+            tried = [trial for rate in beside for trial in c.tried(rate)]
             shared = c.shared(first) if c in self._baselines else ()
             found |= {trial.key: trial for trial in [*tried, *c.multiples(first), *shared]}
         return list(found.values())
@@ -121,7 +122,8 @@ class Stages:
                 self._best[configuration] = rates.best(known)
                 stage += configuration.multiples(self._best[configuration])
         for configuration, baseline in list(self._baselines.items()):
-            if {configuration, baseline} <= self._best.keys():
+            needed = {configuration, baseline} if configuration.rates.searches else {baseline}
+            if needed <= self._best.keys():
                 del self._baselines[configuration]
                 stage += configuration.shared(self._best[baseline])
         # configurations that differ in the disturbance alone are tried by the same trials

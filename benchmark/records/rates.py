@@ -74,7 +74,7 @@ _NO_FACTORS = ("learning_rate", "seed", "arm")
 RULES: dict[str, Rule] = {
     "low": POSITIVE,
     "high": POSITIVE,
-    "multiples": Several(POSITIVE, "positive numbers"),
+    "multiples": Several(POSITIVE, "positive numbers", least=0),
     "seeds": SEEDS,
     "extensions": Whole(0, 100),
     "baseline": _baseline,
@@ -98,7 +98,9 @@ class RelativeRates:
     low, high
         First and last half-decade: ``10**(k / 2)`` for whole k, to 0.01 decades.
     multiples
-        What the best rate is multiplied by; the trials at 3 times it have the arm ``x3``.
+        What the best rate is multiplied by; the trials at 3 times it have the arm ``x3``. None of
+        them, with a ``baseline``: the best rate is not looked for, and all trials are at multiples
+        of the baseline's.
     seeds
         On which the best rate is found; none of them may be the study's own.
     extensions
@@ -107,7 +109,7 @@ class RelativeRates:
         A factor and one of its levels, or None. Ten times one's own best rate is not ten times
         another's; to compare at one and the same rate, every configuration is trained besides at
         multiples of the best rate of that which differs from it in this level alone, where the
-        study has that one and both have a best rate.
+        study has that one and its best rate was found.
     baseline_multiples
         What the baseline's best rate is multiplied by; the trials at 3 times it have the arm
         ``shared_x3``. The baseline's own are those of ``multiples``.
@@ -115,8 +117,8 @@ class RelativeRates:
     Raises
     ------
     ValueError
-        If a bound is no half-decade, ``low < high`` does not hold, a number is not positive, or
-        the baseline is no level of a factor.
+        If a bound is no half-decade, ``low < high`` does not hold, a number is not positive,
+        the baseline is no level of a factor, or there are no multiples and no baseline.
 
     >>> RelativeRates(low=0.1, high=1.0).start()
     [0.1, 0.3162, 1.0]
@@ -140,24 +142,35 @@ class RelativeRates:
                 )
         if not self.low < self.high:
             raise ValueError(f"`low < high` must hold, but got (low={self.low}, high={self.high})")
+        if not self.searches and self.baseline is None:
+            raise ValueError("`multiples` must have a number where `baseline` is None, but got ()")
 
     @staticmethod
     def _quarter(half_decade: float) -> int:
         return 2 * round(2 * math.log10(half_decade))
 
     @property
+    def searches(self) -> bool:
+        """Whether the best rate of the configuration itself is looked for."""
+        return bool(self.multiples)
+
+    @property
     def name(self) -> str:
-        """What the metadata of result files call it."""
-        return (
+        """What the metadata of result files call it.
+
+        >>> RelativeRates(low=0.1, high=1.0, multiples=(), baseline=("clipping", "none")).name
+        '3, 10 times the best with clipping none'
+        """
+        own = (
             f"{_listed(self.multiples)} times the best of {self.low:g}..{self.high:g} on seeds "
             f"{_listed(self.seeds)}, at most {self.extensions} extensions"
-        ) + self._shared()
-
-    def _shared(self) -> str:
+        )
         if self.baseline is None:
-            return ""
-        factor, level = self.baseline
-        return f"; {_listed(self.baseline_multiples)} times that with {factor} {level}"
+            return own
+        times, with_baseline = _listed(self.baseline_multiples), " ".join(map(str, self.baseline))
+        if not self.searches:
+            return f"{times} times the best with {with_baseline}"
+        return f"{own}; {times} times that with {with_baseline}"
 
     def arms(self) -> dict[str, float]:
         """Arm -> multiple.

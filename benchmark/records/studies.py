@@ -91,7 +91,7 @@ class Study:
         depends on what comes out of them.
         """
         seen = set()
-        for rates, cell, seeds in self._cells(RelativeRates.start):
+        for rates, cell, seeds in self._cells(lambda r: r.start() if r.searches else []):
             if rates is not None:
                 cell, seeds = dataclasses.replace(cell, disturbance="none"), tuple(rates.seeds)
             for seed in seeds:
@@ -101,7 +101,7 @@ class Study:
                     yield trial
 
     def configurations(self) -> Iterator[tuple[RelativeRates, Trial, tuple[int, ...]]]:
-        """Every configuration whose best rate has to be found, and the seeds of its multiples."""
+        """Every configuration at multiples of a best rate, and the seeds of these."""
         for rates, cell, seeds in self._cells(lambda rates: rates.start()[:1]):
             if rates is not None:
                 yield rates, cell, seeds
