@@ -16,8 +16,8 @@ arXiv:1711.00489), so that the first size is trained with decaying rates, too. T
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper    1,852 trials   4,002,272 updates    0.31 core-hours
-full     4,244 trials  50,689,172 updates       - core-hours
+paper    1,992 trials   4,403,522 updates    0.31 core-hours
+full     4,404 trials  54,214,172 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Settings:
     part_sizes: Sequence[int] = (32, 256)
     part_rates: Sequence[float] | RelativeRates = RelativeRates(low=0.0316, high=0.316)
     first: int = 32
-    policy_sizes: Sequence[int] = (32, 256)
+    policy_sizes: Sequence[int] = (8, 16, 32, 256)
     policies: Sequence[str] = CHANGING
     scalings: Sequence[str] = tuple(SCALINGS)
     policy_rates: RelativeRates = RelativeRates(
