@@ -193,8 +193,8 @@ class Watch(TorchDispatchMode):
         How many operations would have been kernels or copies.
     captures, replays
         How many graphs were made, and how often one was launched.
-    generator
-        Of the device, in its first state.
+    generator, other
+        Of the device and of another one, in their first states.
     """
 
     active: Watch | None = None
@@ -205,11 +205,17 @@ class Watch(TorchDispatchMode):
         self.scalars: Counter[str] = Counter()
         self.launches = self.captures = self.replays = 0
         self.generator = torch.Generator()
+        self.other = torch.Generator()
         self.sync_debug_mode: int | str = 0
 
     def set_sync_debug_mode(self, mode: int | str) -> None:
         """Make waits errors, or not."""
         self.sync_debug_mode = mode
+
+    def seed_all(self, seed: int) -> None:
+        """Of all devices, as `torch.manual_seed` does."""
+        for generator in (self.generator, self.other):
+            generator.manual_seed(seed)
 
     def get_rng_state(self, *_: Any) -> torch.Tensor:
         """Of the device's generator."""
@@ -230,13 +236,14 @@ def pretended_gpu() -> Iterator[Watch]:
     """Within, ``device="cuda"`` is the pretended GPU; afterwards everything is as it was."""
     watch = Watch()
     answers: dict[str, Any] = {"is_available": True, "get_device_name": "pretended GPU"}
-    answers |= {"_lazy_init": None, "empty_cache": None, "synchronize": None}
+    answers |= {"_lazy_init": None, "empty_cache": None}
     answers |= {"is_bf16_supported": True}
     answers |= {"device_count": 1, "current_device": 0, "is_initialized": True}
     answers |= {"get_per_process_memory_fraction": 1.0}
     answers |= {"get_device_properties": SimpleNamespace(total_memory=80 * 2**30)}
     stand_ins = {k: (lambda *_, value=v, **__: value) for k, v in answers.items()}
     stand_ins |= {
+        "synchronize": lambda *_: _note("waits", "synchronize"),
         "get_rng_state": watch.get_rng_state,
         "get_sync_debug_mode": lambda: watch.sync_debug_mode,
         "set_sync_debug_mode": watch.set_sync_debug_mode,
@@ -247,9 +254,9 @@ def pretended_gpu() -> Iterator[Watch]:
         "graph_pool_handle": lambda: object(),
         "CUDAGraph": CUDAGraph,
         "graph": _capturing,
-        "default_generators": (watch.generator,),
+        "default_generators": (watch.generator, watch.other),
         "manual_seed": watch.generator.manual_seed,
-        "manual_seed_all": watch.generator.manual_seed,
+        "manual_seed_all": watch.seed_all,
     }
     lifted = torch._C._only_lift_cpu_tensors()
     # `torch.tensor(list, device=)` moves where it is seen

@@ -179,9 +179,10 @@ def test_the_generators_of_the_user_stay_as_they_are(model):
     chosen = {} if model == "mlp" else {"width": None, "initialization": "own"}
     some = trials(model, 2, **chosen)
     with pretended_gpu() as watch:
-        before = watch.generator.get_state(), torch.get_rng_state()
+        generators = watch.generator, watch.other
+        before = [generator.get_state() for generator in generators], torch.get_rng_state()
         train(some, device="cuda", checkpoints=4)
-        assert torch.equal(watch.generator.get_state(), before[0])
+        assert all(map(torch.equal, (g.get_state() for g in generators), before[0]))
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
@@ -194,6 +195,11 @@ def reads_a_number(direction: Tensor, memory: Any, context: Any) -> Any:
 
 def asks_the_host_for_a_mean(direction: Tensor, memory: Any, context: Any) -> Any:
     return direction - direction.cpu().mean().to(direction.device), memory
+
+
+def waits_for_all(direction: Tensor, memory: Any, context: Any) -> Any:
+    torch.cuda.synchronize()
+    return direction, memory
 
 
 def masks_by_a_condition(direction: Tensor, memory: Any, context: Any) -> Any:
@@ -212,7 +218,9 @@ def planted(direction: Callable[..., Any]) -> dict[str, Any]:
     return {"optimizer": dataclasses.replace(optimizer, elementwise=False)}
 
 
-@pytest.mark.parametrize("bug", [reads_a_number, asks_the_host_for_a_mean, masks_by_a_condition])
+@pytest.mark.parametrize(
+    "bug", [reads_a_number, asks_the_host_for_a_mean, waits_for_all, masks_by_a_condition]
+)
 def test_a_planted_wait_is_caught(bug):
     with pytest.raises(AssertionError, match=r"program\.py:\d+  "):
         check_the_waits(lambda epochs: trials("mlp", 1, epochs=epochs, **planted(bug)))

@@ -111,27 +111,42 @@ def trial_key(record: Any) -> str:
     return str(record.trials["trial"].item())
 
 
-def test_one_step_of_plain_descent_equals_torch(toy: Dataset) -> None:
-    trial = Trial(
-        dataset=toy, precision="float64", learning_rate=0.3, batch_size=32, epochs=1 / 3, seed=5
-    )
-    row = run(trial).iloc[0]
+def by_torch(toy: Dataset, trial: Trial, steps: int) -> tuple[float, float, float]:
+    """First loss, largest norm of a gradient and test loss of a loop in torch."""
     network = MODELS["mlp"].build((1, 4, 4), 3, 1, 256, NORMALIZATIONS["none"]).double()
-    initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(5))
+    initialize(network, INITIALIZATIONS["he"], 1.0, torch.Generator().manual_seed(trial.seed))
     splits = load(toy)
     images = (splits.train_images.double() - splits.mean) / splits.std
-    batch = data_order(5, 96, 0, 32)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.3)
-    loss = F.cross_entropy(network(images[batch]), splits.train_labels[batch])
-    loss.backward()
-    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
-    optimizer.step()
     test = (splits.test_images.double() - splits.mean) / splits.std
-    assert row["steps"] == 1
-    assert row["initial_loss"] == pytest.approx(loss.item(), rel=1e-12)
-    assert row["gradient_norm_max"] == pytest.approx(norm.item(), rel=1e-12)
-    after = F.cross_entropy(network(test), splits.test_labels).item()
-    assert row["test_loss"] == pytest.approx(after, rel=1e-12)
+    losses, norms = [], []
+    for step in range(steps):
+        rate = trial.learning_rate * SCHEDULES[str(trial.schedule)].factor((step + 0.5) / steps)
+        optimizer = torch.optim.SGD(network.parameters(), lr=rate)
+        batch = data_order(trial.seed, 96, 32 * step, 32 * (step + 1))
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(images[batch]), splits.train_labels[batch])
+        loss.backward()
+        losses.append(loss.item())
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in network.parameters()]).item())
+        optimizer.step()
+    return losses[0], max(norms), F.cross_entropy(network(test), splits.test_labels).item()
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [("constant", 1), ("cosine", 3)])
+def test_steps_of_plain_descent_equal_torch(toy: Dataset, schedule: str, steps: int) -> None:
+    trial = Trial(
+        dataset=toy,
+        precision="float64",
+        learning_rate=0.3,
+        schedule=schedule,
+        batch_size=32,
+        epochs=steps / 3,
+        seed=5,
+    )
+    row = run(trial).iloc[0]
+    assert row["steps"] == steps
+    found = row[["initial_loss", "gradient_norm_max", "test_loss"]].tolist()
+    assert found == pytest.approx(by_torch(toy, trial, steps), rel=1e-12)
 
 
 def test_running_statistics_of_batch_normalization_equal_torch(toy: Dataset) -> None:

@@ -23,9 +23,9 @@ from benchmark.driver.units import make_units, start_gpu_worker
 from benchmark.driver.verifying import made_here
 from benchmark.driver.workers import WorkerDied, Workers
 from benchmark.engine import resolve
-from benchmark.engine.devices import choose_device, reproducible
+from benchmark.engine.devices import choose_device, libraries, reproducible
 from benchmark.engine.packing import GPU_UNIT
-from benchmark.provenance import provenance
+from benchmark.provenance import LIBRARIES, provenance
 from benchmark.records import Trial
 
 HERE = Path("results")
@@ -173,6 +173,33 @@ def test_memory_is_not_filled_while_training_on_a_gpu():
     with pretended_gpu(), reproducible(torch.device("cuda", 0)):
         assert not setting.fill_uninitialized_memory
     assert setting.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize(
+    ("device", "tf32", "within"),
+    [
+        ("cuda", False, "ieee"),
+        ("cuda", True, "tf32"),
+        ("cpu", False, "ieee"),
+        ("cpu", True, "ieee"),
+    ],
+)
+def test_products_are_rounded_where_that_is_asked_and_nowhere_else(device, tf32, within):
+    def switches() -> list[str]:
+        backends: Any = torch.backends
+        owners = backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul
+        return [owner.fp32_precision for owner in owners]
+
+    before = switches()
+    with pretended_gpu(), reproducible(torch.device(device), tf32=tf32):
+        assert switches() == [within] * 3
+    assert switches() == before
+
+
+def test_what_a_gpu_s_numbers_depend_on_is_kept():
+    with pretended_gpu():
+        found = libraries(torch.device("cuda", 0))
+    assert set(found) == set(LIBRARIES)
 
 
 @pytest.mark.parametrize(("driver", "same"), [("580.1", True), ("580.2", False), (None, False)])
