@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.driver import inspecting, together
-from benchmark.driver.sharing_gpu import CONTROL, mps
+from benchmark.driver import inspecting, sharing_gpu, together
+from benchmark.driver.sharing_gpu import CONTROL, mps, serves
 from benchmark.driver.together import are_several, share, told
 
 COMMAND = [sys.executable, "-m", "benchmark", "run"]
@@ -37,7 +37,9 @@ def control(tmp_path, monkeypatch):
         "#!/bin/sh\n"
         f'if [ "$1" = -d ]; then echo "start $CUDA_MPS_PIPE_DIRECTORY" >> {log}; '
         '[ -z "$FAIL" ]; exit; fi\n'
-        f'read word; echo "$word $CUDA_MPS_PIPE_DIRECTORY" >> {log}\n'
+        f'read word rest; echo "$word $CUDA_MPS_PIPE_DIRECTORY" >> {log}\n'
+        f'echo "devices: $CUDA_VISIBLE_DEVICES" >> {tmp_path / "devices"}\n'
+        '[ -z "$STAYS" ]\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -228,3 +230,41 @@ def test_an_mps_that_does_not_start_is_one_line_and_nothing_begins(control, star
     started("raise SystemExit(7)")
     with pytest.raises(ValueError, match=f"--mps: {CONTROL} failed"):
         together.run_together(["grid", "explosion", "--mps", "--workers", "2"])
+
+
+def test_mps_has_all_gpus_and_its_processes_choose(control, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with mps() as variables:
+        assert "CUDA_VISIBLE_DEVICES" not in variables
+    assert (control.parent / "devices").read_text() == "devices: \n"
+
+
+def test_an_mps_that_does_not_stop_is_a_note(control, monkeypatch, caplog):
+    monkeypatch.setenv("STAYS", "1")
+    with mps():
+        pass
+    assert "MPS was not stopped" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("import os; assert os.path.isdir(os.environ['CUDA_MPS_PIPE_DIRECTORY'])", True),
+        ("raise SystemExit('CUDA error 805: MPS client failed to connect')", False),
+    ],
+)
+def test_mps_serves_where_a_process_finds_its_gpu_through_it(control, program, found, monkeypatch):
+    monkeypatch.setattr(sharing_gpu, "PROBE", program)
+    assert serves() == found
+    assert [line.split()[0] for line in control.read_text().splitlines()] == ["start", "quit"]
+
+
+def test_where_there_is_no_mps_none_serves(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not serves()
+
+
+def test_the_control_program_may_lie_beside_the_driver(control, monkeypatch, tmp_path):
+    monkeypatch.setattr(sharing_gpu, "PLACES", (str(control.parent / "bin"),))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sharing_gpu.control() == str(control.parent / "bin" / CONTROL)
