@@ -9,6 +9,9 @@ numbers of processes of one thread. The machine's own rate of matrix products is
 them. Then follow the time of each strategy over doing without it, of each clipping in a plain loop
 beside torch's own, the measurements' share, the driver's time a trial and the start-up of a study
 script, all beside what was aimed at.
+
+It times a CPU: most of what it tells is from processor time. On a GPU the arms are timed by
+`python -m benchmark run gpu_check baseline`.
 """
 
 from __future__ import annotations
@@ -47,6 +50,10 @@ from benchmark.timing import (
 
 QUESTION = (__doc__ or "").splitlines()[0]
 PATH = Path("throughput") / "measurements.parquet"
+ON_GPU = (
+    "device {!r} is a GPU, whose time processor time does not tell; there "
+    "`python -m benchmark run gpu_check baseline` times the arms; use --device cpu"
+)
 
 
 def measure(chosen: Plan, lab: Lab) -> list[Row]:
@@ -69,12 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.workers is not None and options.workers < 1:
             raise ValueError(f"--workers must be at least 1, but got {options.workers}")
         device = choose_device(options.device)
-        on_cpu = device.type == "cpu"
-        processes = at_most(options.workers or (cores() if on_cpu else 1))
+        if device.type != "cpu":
+            raise ValueError(ON_GPU.format(options.device))
+        processes = at_most(options.workers or cores())
         chosen = plan_of(options.scale)
         print(QUESTION, flush=True)
         pool = open_pool("processes", processes)
-        if on_cpu and not jax_is_installed():
+        if not jax_is_installed():
             print(NO_JAX, flush=True)
         plain, peers = (Workers(processes, unprepared) for _ in range(2))
         try:

@@ -3,13 +3,16 @@
 No time is ever asserted: only what is done, counted, written and printed.
 """
 
+import dataclasses
 import io
+import itertools
 import math
 import os
 import runpy
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -211,6 +214,54 @@ def stopped(asked):
         raise ValueError("no timing here")
 
     return measure
+
+
+def test_a_gpu_is_refused_in_a_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "choose_device", torch.device)
+    assert SCRIPT["main"](["--device", "cuda", "--results", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "gpu_check baseline" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arm", ["baseline", "tensors"])
+def test_loops_round_products_as_the_engine_does(arm, monkeypatch):
+    seen = []
+
+    def loop(*arguments):
+        seen.append(torch.backends.cudnn.conv.fp32_precision)
+        return [1.0]
+
+    monkeypatch.setattr(comparison, "with_loader", loop)
+    monkeypatch.setattr(comparison, "with_tensors", loop)
+    condition = comparison.Condition(arm)
+    before = torch.backends.cudnn.conv.fp32_precision
+    assert comparison._accuracies(Trial(), [0], condition, "cpu") == [1.0]
+    assert seen == ["ieee"] != [before]
+
+
+@pytest.mark.parametrize(("device", "width"), [("cpu", 1), ("cuda", 16)])
+def test_on_a_gpu_as_many_train_before_as_are_timed(device, width, workloads):
+    asked = []
+
+    def at_once(call, each, executor):
+        asked.append([arguments[2] for arguments in each])
+
+    lab = SimpleNamespace(
+        at_once=at_once, processes=2, device=device, executor=None, plain=None, peers=None
+    )
+    wide = comparison.Condition("engine", 16, 2)
+    comparison._warm_up(workloads["mlp_digits"], [wide], lab)
+    assert asked == [[range(width)] * 2]
+
+
+def test_every_workload_is_timed_in_each_repeat(workloads):
+    plan = dataclasses.replace(plan_of("smoke"), workloads=tuple(workloads.values()), repeats=2)
+    lab = SimpleNamespace(processes=1, device="cuda")
+    jobs = list(comparison.arm_jobs(plan, lab))
+    measured = [job.args for job in jobs if job.func is comparison._measure]
+    order = [(repeat, workload.name) for workload, _, _, repeat in measured]
+    assert list(dict.fromkeys(order)) == list(itertools.product(range(2), workloads))
 
 
 @pytest.mark.parametrize("scale", ["quick", "standard", "paper", "full"])

@@ -131,7 +131,7 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
             torch.autograd.set_detect_anomaly(False),
-            _products_in("tf32" if tf32 and device.type == "cuda" else "ieee"),
+            products_in("tf32" if tf32 and device.type == "cuda" else "ieee"),
         ):
             yield
     finally:
@@ -143,8 +143,12 @@ def reproducible(device: torch.device, tf32: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _products_in(precision: str) -> Iterator[None]:
-    """Within, factors of products in single precision are rounded to ``precision``, or not."""
+def products_in(precision: str) -> Iterator[None]:
+    """Within, factors of products in single precision are rounded to ``precision``, or not.
+
+    ``"tf32"`` rounds them, ``"ieee"`` does not; on a GPU torch's own choice rounds those of
+    convolutions and leaves other products alone.
+    """
     # not by the older switches `allow_tf32`, which cannot be read once a newer one was set
     cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
     switches: list[Any] = [cuda.matmul, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from benchmark.timing.diagnostics import diagnostic_jobs
 from benchmark.timing.driving import driver_jobs
 from benchmark.timing.guards import guard_jobs
 from benchmark.timing.peers import NO_JAX, jax_is_installed
-from benchmark.timing.plans import Plan, plan_of
+from benchmark.timing.plans import Plan, plan_of, plan_on_gpu
 from benchmark.timing.stopwatch import Job, Lab, Row, unprepared
 from benchmark.timing.strategies import strategy_jobs
 
@@ -21,6 +21,7 @@ __all__ = [
     "guard_jobs",
     "jax_is_installed",
     "plan_of",
+    "plan_on_gpu",
     "strategy_jobs",
     "unprepared",
 ]

@@ -16,7 +16,9 @@ from benchmark.records import Trial
 from benchmark.timing.baseline import network
 from benchmark.timing.stopwatch import Timed, timed
 
-SQUARE = 1024
+SQUARES = {"cpu": 1024, "cuda": 4096}
+"""Sides of the square matrices whose products are a machine's own rate: a GPU is not full with
+smaller ones."""
 Shape = tuple[int, int, int]
 """(m, k, n): a matrix (m, k) times a matrix (k, n), 2 m k n operations."""
 

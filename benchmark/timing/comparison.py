@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import statistics
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,11 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import train
+from benchmark.engine.devices import products_in
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.kernels import VARIABLE, kernels
 from benchmark.records import Trial
-from benchmark.timing.arithmetic import SQUARE, Shape, multiply, operations, products_of
+from benchmark.timing.arithmetic import SQUARES, Shape, multiply, operations, products_of
 from benchmark.timing.baseline import with_loader, with_tensors
 from benchmark.timing.peers import jax_is_installed, with_jax
 from benchmark.timing.plans import Plan, Workload
@@ -58,14 +60,17 @@ class Condition:
 
 
 def arm_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
-    """Every arm of every workload, repeat after repeat, with the machine's own rate between."""
+    """Every arm of every workload, repeat after repeat, with the machine's own rate between.
+
+    All workloads in each repeat, so that a run that ends early has all of them.
+    """
+    conditions = {workload.name: _conditions(plan, workload, lab) for workload in plan.workloads}
     for workload in plan.workloads:
-        conditions = _conditions(plan, workload, lab)
-        yield functools.partial(_warm_up, workload, conditions, lab)
-        for repeat in range(plan.repeats):
-            yield functools.partial(_machine, plan, workload, lab, repeat)
-            for condition in conditions:
-                yield functools.partial(_measure, workload, condition, lab, repeat)
+        yield functools.partial(_warm_up, workload, conditions[workload.name], lab)
+    for repeat, workload in itertools.product(range(plan.repeats), plan.workloads):
+        yield functools.partial(_machine, plan, workload, lab, repeat)
+        for condition in conditions[workload.name]:
+            yield functools.partial(_measure, workload, condition, lab, repeat)
 
 
 def _conditions(plan: Plan, workload: Workload, lab: Lab) -> list[Condition]:
@@ -95,9 +100,11 @@ def _warm_up(workload: Workload, conditions: Sequence[Condition], lab: Lab) -> l
     """Imports, data and memory of every process, and what is compiled, before anything is timed."""
     little = workload.with_examples(2 * workload.trial.batch_size, 100)
     for condition in {(c.arm, c.trials_together): c for c in conditions}.values():
-        # JAX compiles for so many steps of so many trials, and for nothing else
+        # JAX compiles for so many steps of so many trials, and for nothing else; a GPU loads its
+        # kernels as they are met, and has others for several trials
         trial = workload.trial if condition.arm == "jax" else little
-        seeds = range(condition.trials_together if condition.arm == "jax" else 1)
+        several = condition.arm == "jax" or lab.device == "cuda"
+        seeds = range(condition.trials_together if several else 1)
         arguments = [(workload, trial, seeds, condition, lab.device)] * lab.processes
         lab.at_once(_warm, arguments, executor=_pool(condition.arm, lab))
     return []
@@ -112,7 +119,8 @@ def _warm(
 
 def _machine(plan: Plan, workload: Workload, lab: Lab, repeat: int) -> list[Row]:
     rows = []
-    shapes = {"products": products_of(workload.trial), "square": [(SQUARE, SQUARE, SQUARE)]}
+    side = SQUARES[lab.device]
+    shapes = {"products": products_of(workload.trial), "square": [(side, side, side)]}
     for arm, wanted in shapes.items():
         for processes in sorted({1, lab.processes}):
             rate, cpu_rate = _rates(lab, processes, wanted, plan.operations)
@@ -192,10 +200,11 @@ def _accuracies(
     before = torch.get_num_threads()
     torch.set_num_threads(condition.threads)
     try:
-        if condition.arm == "baseline":
-            return with_loader(trial, seeds, device)
-        if condition.arm == "tensors":
-            return with_tensors(trial, seeds, device)
+        if condition.arm in ("baseline", "tensors"):
+            loop = with_loader if condition.arm == "baseline" else with_tensors
+            # as the engine's are: torch itself would round those of a GPU's convolutions
+            with products_in("ieee"):
+                return loop(trial, seeds, device)
         if condition.arm == "jax":
             return with_jax(trial, seeds, condition.trials_together, CHECKPOINTS)
         with _kernels("torch" if condition.arm == "torch_kernels" else None):

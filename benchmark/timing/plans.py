@@ -204,8 +204,38 @@ WHOLE_PASS = 1562 * 32
 """Of the 50,000 training images the whole batches of 32: every arm takes the same steps."""
 
 
+GPU_WIDTHS = {"mlp_fashion": (1, 16, 64, 256), "cnn_fashion": (1, 16, 64)}
+"""On a GPU, which waits for one trial alone; of wider CNNs a measurement would take minutes."""
+GPU_PASS = 390 * 128
+"""Of the 50,000 training images the whole batches of 128."""
+
+
+def plan_on_gpu(scale: str) -> Plan:
+    """What is timed on a GPU: the arms alone.
+
+    What a strategy or a measurement costs is told by processor time, which is not a GPU's.
+    """
+    smoke = scale == "smoke"
+    widths: dict[str, tuple[int, ...]] = dict(GPU_WIDTHS)
+    if smoke:
+        widths = dict.fromkeys(widths, (1, 2))
+    plan = plan_of("smoke" if smoke else "full")
+    workloads = _workloads(
+        examples=dict.fromkeys(GPU_WIDTHS, 256 if smoke else GPU_PASS),
+        epochs=(1, 1),
+        trials=dict.fromkeys(GPU_WIDTHS, (1, 2)),
+        together=widths,
+        jax={},
+        torch_kernels={},
+        evaluated=200 if smoke else 1000,
+    )
+    return dataclasses.replace(
+        plan, workloads=workloads, threads=False, operations=plan.operations if smoke else 1e12
+    )
+
+
 def plan_of(scale: str) -> Plan:
-    """The plan of ``scale``."""
+    """The plan of ``scale`` on a CPU."""
     if scale == "smoke":
         names = ("mlp_fashion", "cnn_fashion", "mlp_digits", "cnn_digits", "mlp_base")
         return Plan(
