@@ -2,9 +2,13 @@
 
 import dataclasses
 import importlib.util
+import itertools
+import math
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,8 +16,15 @@ import torch
 from conftest import TOY
 from pretended_gpu import pretended_gpu
 
-from benchmark import Trial, train
+from benchmark import Study, Trial, train
+from benchmark.driver.executors import InThisProcess, WorkerPool
+from benchmark.driver.grid import run_study
+from benchmark.driver.options import Options
 from benchmark.engine import REGISTRIES, Record, fitting
+from benchmark.engine.graphs import LEAST_STEPS
+from benchmark.parquet import read
+from benchmark.statistics import speed
+from benchmark.timing import for_a_time, plan_on_gpu, sharing
 from benchmark.timing.on_gpu import (
     CHECKED_FIELDS,
     Case,
@@ -108,9 +119,27 @@ def check(monkeypatch):
     return module
 
 
+@pytest.fixture
+def asked(check, tmp_path):
+    """Options as `main` makes them where there is a GPU, on a CPU."""
+
+    def made(*arguments: str, mps: bool = False):
+        options = check.read_options([*arguments, "--results", str(tmp_path), "--scale", "smoke"])
+        options.device, options.gpus, options.dataset, options.processes = "cpu", [], "digits", 1
+        options.about, options.libraries = {"device": "a GPU", "commit": "0123456"}, {}
+        options.mps, options.mps_word = (lambda: mps), (lambda: "yes" if mps else "no")
+        return options
+
+    return made
+
+
+LATE = time.monotonic() + 3600
+
+
 def test_what_no_gpu_has_been_asked_comes_first(check):
-    assert list(check.STAGES)[:3] == ["baseline", "processes", "ghost_batch"]
+    assert list(check.STAGES)[:4] == ["baseline", "processes", "grid", "ghost_batch"]
     assert list(check.STAGES)[-1] == "studies"
+    assert set(check.SECONDS) | {"grid", "studies"} == set(check.STAGES)
 
 
 def test_ghost_batches_are_checked_where_cnns_train_together(check):
@@ -118,20 +147,207 @@ def test_ghost_batches_are_checked_where_cnns_train_together(check):
     assert names == ["cnn normalization=ghost_batch K=3", "cnn ghost_batch K=33, twice"]
 
 
+def noting(path: Path) -> list[str]:
+    """A launcher that writes down what it is asked."""
+    program = f"import sys; open({str(path)!r}, 'w').write(' '.join(sys.argv[1:]))"
+    return [sys.executable, "-c", program]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_studies_are_trained_at_once_and_share_the_gpu_where_they_can(
-    check, there, tmp_path, monkeypatch
+    check, asked, there, tmp_path, monkeypatch
 ):
     arguments = tmp_path / "arguments"
-    program = f"import sys; open({str(arguments)!r}, 'w').write(' '.join(sys.argv[1:]))"
-    monkeypatch.setattr(check, "launcher", lambda: [sys.executable, "-c", program])
-    monkeypatch.setattr(check.shutil, "which", lambda name: "/mps" if there else None)
-    options = check.read_options(["studies", "--results", str(tmp_path), "--scale", "smoke"])
-    assert check.studies(options)
+    monkeypatch.setattr(check, "launcher", lambda: noting(arguments))
+    assert check.studies(asked("studies", mps=there), LATE)
     mps = " --mps" if there else ""
     assert arguments.read_text() == (
-        f"{' '.join(check.STUDIES)} --at-once 4{mps} --scale smoke --results {tmp_path} "
-        "--device cuda"
+        f"{' '.join(check.STUDIES)} --at-once 4 --scale smoke --results {tmp_path} "
+        f"--device cpu{mps}"
     )
     rows = pd.read_csv(tmp_path / "gpu" / "studies.csv")
     assert rows["study"].tolist() == [*check.STUDIES, "all"]
+    assert set(rows["device"]) == {"a GPU"}
+
+
+@pytest.mark.parametrize(("mps", "count"), [(False, 4), (True, 16)])
+def test_the_grid_is_trained_by_the_number_of_processes_that_trained_most(
+    check, asked, mps, count, tmp_path, monkeypatch
+):
+    hourly = {("no", 4): (90, 60), ("no", 16): (100, 50), ("yes", 4): (90, 60)}
+    hourly |= {("yes", 16): (120, 70), ("yes", 2): (900, None)}
+    rows = [
+        {"mps": way, "processes": n, "model": model, "trials_an_hour": trials}
+        for (way, n), each in hourly.items()
+        for model, trials in zip(("mlp", "cnn"), each, strict=True)
+        if trials
+    ]
+    (tmp_path / "gpu").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "gpu" / "processes.csv", index=False)
+    arguments = tmp_path / "arguments"
+    monkeypatch.setattr(check, "launcher", lambda: noting(arguments))
+    # another call went before
+    options = asked("grid", mps=mps)
+    assert check.grid(options, LATE)
+    assert check.grid(options, LATE)
+    assert arguments.read_text().startswith(f"grid --workers {count} --scale smoke")
+    table = pd.read_csv(tmp_path / "gpu" / "grid.csv")
+    assert table["processes"].tolist() == [count, count]
+    assert table["trials"].tolist() == [0, 0]
+
+
+def test_arms_are_written_one_by_one(check, asked, tmp_path, monkeypatch):
+    """What was timed is there, whatever becomes of the rest."""
+    real = check.arm_jobs
+    monkeypatch.setattr(check, "open_pool", lambda *_: WorkerPool(InThisProcess(), lambda: 1))
+    monkeypatch.setattr(
+        check,
+        "Workers",
+        lambda *_: SimpleNamespace(submit=InThisProcess().submit, kill=lambda: None),
+    )
+
+    def breaking(plan, lab):
+        # what is warmed up, and the machine, the two loops and the engine alone of the first
+        yield from itertools.islice(real(plan, lab), 6)
+        yield broken
+
+    def broken():
+        raise RuntimeError("the GPU fell off the bus")
+
+    monkeypatch.setattr(check, "arm_jobs", breaking)
+    options = asked("baseline")
+    options.minutes = None
+    assert not check.ends_well("baseline", options, math.inf)
+    rows, metadata = read("measurements", tmp_path / "gpu" / "throughput" / "measurements.parquet")
+    assert rows.loc[rows["what"] == "trials", "arm"].tolist() == ["baseline", "tensors", "engine"]
+    assert (metadata["device"], metadata["mps"]) == ("a GPU", "no")
+
+
+def test_a_stage_that_fails_does_not_stop_the_next(check, asked, monkeypatch, capsys):
+    def fails(options, end):
+        raise KeyError("no kernel")
+
+    monkeypatch.setattr(check, "STAGES", {"limits": fails, "widths": lambda *_: True})
+    monkeypatch.setattr(check, "choose_device", torch.device)
+    monkeypatch.setattr(check, "libraries", lambda _: {})
+    monkeypatch.setattr(check, "describe_device", lambda _: "a GPU")
+    assert check.main(["limits", "widths"]) == 1
+    said = capsys.readouterr()
+    assert "error: limits: 'no kernel'" in said.out
+    assert "widths, at " in said.out
+    assert said.out.splitlines()[-1] == "look at: limits"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "left", "given"), [(9, 500, 90), (9, 60, 60), (None, 1e9, None)]
+)
+def test_a_stage_ends_in_its_own_time_and_in_that_of_all(check, asked, minutes, left, given):
+    options, ends = asked("widths"), []
+    options.minutes = minutes
+    check.STAGES["widths"] = lambda _, end: not ends.append(end - time.monotonic())
+    last = math.inf if minutes is None else time.monotonic() + left
+    assert check.ends_well("widths", options, last)
+    assert ends == [pytest.approx(given or math.inf, abs=5)]
+
+
+def test_no_stage_begins_that_has_no_time(check, asked, capsys):
+    options = asked("widths")
+    options.minutes = 9
+    check.STAGES["widths"] = None
+    assert check.ends_well("widths", options, time.monotonic() + 5)
+    assert "no time left" in capsys.readouterr().out
+
+
+def test_rows_that_came_in_time_are_kept(check, asked, tmp_path):
+    rows = check.keep(asked("limits"), "limits", ({"i": i} for i in range(9)), end=0.0)
+    assert len(rows) == len(pd.read_csv(tmp_path / "gpu" / "limits.csv")) == 1
+
+
+def test_a_run_that_hangs_is_ended(tmp_path):
+    script = tmp_path / "hangs.py"
+    script.write_text(
+        "import sys, threading\n"
+        f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        "import gpu_check, time\n"
+        "gpu_check.ends_in_time(time.monotonic() + 0.1)\n"
+        "threading.Event().wait(300)\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stdout.splitlines() == ["", "out of time: what was found is written"]
+
+
+LANDS = "signal.signal(2, lambda *_: sys.exit(130)); "
+IGNORES = "signal.signal(2, signal.SIG_IGN); "
+
+
+@pytest.mark.parametrize(
+    ("program", "status"), [("sys.exit(3)", 3), (LANDS, 130), (IGNORES, -15)], ids=str
+)
+def test_a_command_is_asked_to_stop_and_then_told(program, status, monkeypatch):
+    monkeypatch.setattr(for_a_time, "WATCHED", 0.2)
+    sleep = "" if "exit(3)" in program else "time.sleep(60)"
+    command = [sys.executable, "-c", f"import signal, sys, time; {program}{sleep}"]
+    looks = []
+    found, taken = for_a_time.run_for(command, 4.0, looks.append)
+    assert found == status
+    assert looks == sorted(looks)
+    assert looks[-1] == taken
+    assert taken < 20
+
+
+def test_progress_counts_what_has_landed_and_what_was_there(tmp_path):
+    factors = {"dataset": "digits", "normalization": ("none", "layer"), "updates": 4, "width": 8}
+    study = Study(name="tiny", question="?", factors=factors, checkpoints=4, seeds=range(2))
+    options = Options(tmp_path, device="cpu", progress=False, executor="here")
+    empty = for_a_time.Progress(tmp_path, "tiny", 4)
+    run_study(study, options)
+    assert empty.row(2.0) | {"began": ""} == {
+        **{"began": "", "seconds": 2.0, "trials": 4, "trained": 4, "of": 4},
+        "work": pytest.approx(1.0),
+    }
+    again = for_a_time.Progress(tmp_path, "tiny", 4)
+    assert again.row(0.0)["trained"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_number_of_processes_trains_the_same_units(count, monkeypatch):
+    trained = []
+    monkeypatch.setattr(sharing, "trained", lambda trial, seeds, *_: trained.append(list(seeds)))
+    monkeypatch.setattr(sharing, "at_most", lambda count: count)
+    opened = []
+
+    def open_pool(choice, workers, gpus):
+        opened.append((choice, workers, gpus))
+        return WorkerPool(InThisProcess(), lambda: 1)
+
+    monkeypatch.setattr(sharing, "open_pool", open_pool)
+    rows = list(
+        sharing.by_processes("smoke", ["cuda:0"], "cpu", until=LATE, counts=[count], units=4)
+    )
+    assert opened == [("processes", count, ["cuda:0"])]
+    # before that each process has had a unit of each network
+    mlp, cnn = trained[2 * count : 3 * count], trained[3 * count :]
+    assert sorted(itertools.chain(*mlp)) == sorted(itertools.chain(*cnn)) == list(range(8))
+    assert {len(part) for part in mlp} == ({8} if count == 1 else {2, 4})
+    assert [(r["model"], r["processes"], r["trials"]) for r in rows] == [
+        ("mlp", count, 8),
+        ("cnn", count, 8),
+    ]
+
+
+def test_numbers_of_processes_end_in_time(monkeypatch):
+    monkeypatch.setattr(sharing, "trained", lambda *_: None)
+    monkeypatch.setattr(sharing, "at_most", lambda count: count)
+    monkeypatch.setattr(sharing, "open_pool", lambda *_: WorkerPool(InThisProcess(), lambda: 1))
+    rows = list(sharing.by_processes("smoke", [], "cpu", until=0.0, counts=[2, 1]))
+    assert [row["processes"] for row in rows] == [2, 2]
+
+
+def test_a_gpu_is_timed_with_more_together_than_a_cpu():
+    plan = plan_on_gpu("full")
+    assert max(plan.workload("mlp_fashion").together) > 64
+    assert {w.name for w in plan.workloads} == set(speed.TIMES_TENSORS)
+    steps = {w.piece.train / w.trial.batch_size for w in plan.workloads}
+    # all arms take whole batches, and enough of them for a graph
+    assert all(s == int(s) >= LEAST_STEPS for s in steps)

@@ -182,7 +182,7 @@ def make_parser(question: str) -> Parser:
         metavar="{" + ",".join(DEVICES) + ",cuda:N}",
         help="auto takes all GPUs where there are some",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core; 4 a GPU)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core; 8 a GPU)")
     parser.add_argument(
         "--executor",
         default="processes",

@@ -207,6 +207,31 @@ def best_ways(summary: pd.DataFrame) -> pd.DataFrame:
     return most.loc[most.groupby("workload", sort=False)["seconds"].idxmin()]
 
 
+def against_loop(timings: pd.DataFrame) -> pd.DataFrame:
+    """The engine's fastest way on a GPU beside a plain loop that has its tensors there.
+
+    One row a workload: ``trials_together``, ``processes``, ``an_hour`` and ``loop_an_hour``, trials
+    an hour of the engine and of the loop, which trains one after another in one process;
+    ``times``, their ratio, a median over ``repeats`` with ``times_low`` and ``times_high``;
+    ``wanted``, the ratio that is aimed at (`TIMES_TENSORS`). Workloads of which one or the other
+    was not timed are left out.
+    """
+    summary = throughput(timings)
+    engine = summary[(summary["arm"] == "engine") & summary["times_tensors"].notna()]
+    best = engine.loc[engine.groupby("workload", sort=False)["seconds"].idxmin()]
+    loops = summary[(summary["arm"] == "tensors") & (summary["processes"] == 1)]
+    hourly = loops.set_index("workload")["an_hour"]
+    repeats = timings[timings["what"] == "trials"].groupby("workload")["repeat"].nunique()
+    names = ["workload", "trials_together", "processes", "an_hour"]
+    ends = {f"times{end}": best[f"times_tensors{end}"] for end in ("", "_low", "_high")}
+    return best[names].assign(
+        loop_an_hour=best["workload"].map(hourly),
+        **ends,
+        repeats=best["workload"].map(repeats),
+        wanted=best["workload"].map(TIMES_TENSORS),
+    )
+
+
 def ways_of_note(summary: pd.DataFrame) -> pd.DataFrame:
     """Of `throughput`'s rows, every program: of the engine one trial alone, and the best width."""
     engine = summary[summary["arm"] == "engine"]
