@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from benchmark.statistics.gpu_check import disagreements
 from report import evidence
-from report.prose import listing, name
+from report.prose import listing, name, setting
 
 FOLDER = "gpu"
-STAGES = ("correctness", "graphs", "limits", "widths", "processes", "studies")
+STAGES = ("correctness", "graphs", "limits", "widths", "processes", "grid", "studies")
+NETWORKS = {"mlp_fashion": "MLP", "cnn_fashion": "CNN"}
+"""Of the workloads that are timed on a GPU."""
+WAYS = {"yes": "with MPS", "no": "without MPS"}
+TARGETS = {
+    "baseline": "what the engine is worth beside a plain loop on the same GPU",
+    "processes": "how many processes should share it",
+    "grid": "how long the whole grid takes",
+}
+"""What is asked of a GPU first, by the stage of the check that answers it."""
+CASE = re.compile(r"(\w+) (?:(\w+)=)?(\S+) K=(\d+)(, twice)?")
+"""As `benchmark.timing.on_gpu.cases` names them."""
+PHRASED = ("clipping", "normalization", "batch_policy", "schedule")
+"""Factors whose levels say what they are levels of."""
 
 
 def found() -> dict[str, pd.DataFrame]:
@@ -23,5 +38,66 @@ def causes(rows: pd.DataFrame) -> pd.DataFrame:
     """`disagreements` in words: the ``cause``, how many ``cases`` and ``which``."""
     found = disagreements(rows)
     said = [listing(map(name, columns)) for columns in found["columns"]]
-    which = ["; ".join(map(name, cases)) for cases in found["cases"]]
+    which = ["; ".join(map(case_in_words, cases)) for cases in found["cases"]]
     return found.assign(cause=said, which=which, cases=found["cases"].map(len))
+
+
+def case_in_words(case: str) -> str:
+    """What a case of the check trained.
+
+    >>> case_in_words("mlp normalization=group K=3"), case_in_words("cnn precision=tf32 K=1")
+    ('MLP with group normalization, 3 together', 'CNN with precision TF32')
+    >>> case_in_words("cnn ghost_batch K=33, twice")
+    'CNN with ghost batch normalization, 33 together, twice'
+    """
+    found = CASE.fullmatch(case)
+    if found is None:
+        return name(case)
+    model, factor, level, count, twice = found.groups()
+    # what has to repeat itself is a normalization, which the name leaves out
+    factor = factor or "normalization"
+    what = setting(factor, level) if factor in PHRASED else f"{name(factor)} {name(level)}"
+    together = f", {count} together" if count != "1" else ""
+    return f"{name(model)} with {what}{together}{twice or ''}"
+
+
+def unit_in_words(unit: str) -> str:
+    """A unit of `benchmark.timing.on_gpu.LIMITS`.
+
+    >>> unit_in_words("cnn, batch 4096: a step of more than 2^31 numbers")
+    'CNN, batches of 4,096: a step of more than 2³¹ numbers'
+    """
+    model, rest = re.fullmatch(r"(\w+)(.*)", unit).groups()  # type: ignore[union-attr]
+    rest = re.sub(r"batch (\d+)", lambda found: f"batches of {int(found[1]):,}", rest)
+    return f"{name(model)}{rest}".replace("2^31", "2³¹")
+
+
+def unmeasured(stages: dict[str, pd.DataFrame], timed: bool) -> list[str]:
+    """Which of `TARGETS` the results lack."""
+    there = {*stages, *(["baseline"] if timed else [])}
+    return [words for stage, words in TARGETS.items() if stage not in there]
+
+
+def device_of(stages: dict[str, pd.DataFrame]) -> str:
+    """The GPU of all stages; nothing where they do not say, or were run on several."""
+    found = {str(d) for rows in stages.values() for d in rows.get("device", [""])}
+    return found.pop() if len(found) == 1 else ""
+
+
+def with_ways(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``processes.csv`` in the order of a table, with the ``way`` of sharing in words."""
+    order = ["model", "processes", "mps"]
+    ways = rows["mps"].map(WAYS)
+    return rows.assign(way=ways).sort_values(order, ascending=[False, True, False])
+
+
+def most_trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """By network the row of `with_ways` with most trials an hour.
+
+    ``times`` is that over the trials an hour of one process, with MPS or without alike.
+    """
+    best = rows.loc[rows.groupby("model", sort=False)["trials_an_hour"].idxmax()]
+    alone = rows[rows["processes"] == 1].set_index(["model", "mps"])["trials_an_hour"]
+    pairs = pd.MultiIndex.from_frame(best[["model", "mps"]])
+    times = best["trials_an_hour"].to_numpy() / alone.reindex(pairs).to_numpy()
+    return best.assign(times=times)

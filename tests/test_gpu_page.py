@@ -1,5 +1,6 @@
 """The page about a GPU says what the tables of studies/gpu_check.py say."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pandas as pd
 import pytest
 from pages import page, words
 
-from benchmark.timing.on_gpu import ROUNDED, SMALL, SMALL_ROUNDED, TOLERANCE
-from report import evidence
+from benchmark.parquet import write
+from benchmark.provenance import provenance
+from benchmark.schema import frame
+from benchmark.timing.on_gpu import LIMITS, ROUNDED, SMALL, SMALL_ROUNDED, TOLERANCE, cases
+from report import evidence, gpu
 
 CORRECT = [
     ("mlp clipping=value K=1", True, ""),
@@ -26,7 +30,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
     monkeypatch.setattr(evidence, "all_studies", list)
 
     def said(**stages: pd.DataFrame) -> str:
-        (tmp_path / "gpu").mkdir()
+        (tmp_path / "gpu").mkdir(exist_ok=True)
         for name, rows in stages.items():
             rows.to_csv(tmp_path / "gpu" / f"{name}.csv", index=False)
         return words(page("gpu", tmp_path))
@@ -54,13 +58,13 @@ def test_cases_that_agree_are_counted_by_what_they_check(says: Says) -> None:
 def test_a_case_that_differs_is_shown_with_what_differs(says: Says) -> None:
     text = says(correctness=correctness(*CORRECT, ("cnn loss=x K=1", False, "trials.loss: 0.2")))
     assert "**1 of 4 cases differ**" in text
-    assert "| loss | 1 | cnn loss=x K=1 |" in text
+    assert "| loss | 1 | CNN with loss x |" in text
 
 
 def test_a_case_that_broke_is_shown_without_the_program_s_message(says: Says) -> None:
     broken = ("cnn normalization=x K=3", False, "RuntimeError: NYI: something of torch's")
     text = says(correctness=correctness(*CORRECT, broken))
-    assert "| stopped with an error | 1 | cnn normalization=x K=3 |" in text
+    assert "| stopped with an error | 1 | CNN with x normalization, 3 together |" in text
     assert "NYI" not in text
 
 
@@ -71,6 +75,117 @@ def test_a_graph_that_slows_a_step_is_said_to(says: Says) -> None:
     text = says(graphs=pd.DataFrame(rows, columns=columns))
     assert "up to 10.0 times as fast with them (MLP, 4 together)" in text
     assert "with 256 MLPs together it makes a step slower (2.40 against 2.20 ms)" in text
+
+
+def timings(*rows: tuple[str, str, int, int, float, int]) -> pd.DataFrame:
+    columns = ["workload", "arm", "trials_together", "processes", "seconds", "repeat"]
+    common = {"what": "trials", "data": "made-up images", "threads": 1, "trials": 10}
+    common |= {"cpu_seconds": 1.0, "operations": 1.0, "peak_bytes": 1, "accuracy": 0.8}
+    common |= {"evaluated": 100, "device": "cuda"}
+    made = [common | dict(zip(columns, row, strict=True)) for row in rows]
+    return frame("measurements", made)
+
+
+def test_the_engine_stands_beside_a_plain_loop(says: Says, tmp_path: Path) -> None:
+    rows = [
+        (workload, arm, together, processes, seconds / (1 + repeat), repeat)
+        for workload, slower in (("mlp_fashion", 1), ("cnn_fashion", 4))
+        for arm, together, processes, seconds in (
+            ("baseline", 1, 1, 20.0 * slower),
+            ("tensors", 1, 1, 10.0 * slower),
+            ("tensors", 1, 8, 1.0),
+            ("engine", 64, 1, 0.8),
+            ("engine", 16, 8, 0.4),
+        )
+        for repeat in range(2)
+    ]
+    path = tmp_path / "gpu" / "throughput" / "measurements.parquet"
+    write("measurements", timings(*rows), path, provenance(device="NVIDIA X", mps="yes"))
+    text = says()
+    # ten trials in ten seconds and in five, beside 0.4 and 0.2
+    assert "**25.0 times as many MLPs** (120,000 against 4,800 an hour; 25 times" in text
+    assert "**100.0 times as many CNNs** (120,000 against 1,200 an hour; 8 times" in text
+    assert "16 MLPs together in each of 8 processes" in text
+    assert "Medians over 2 repeats" in text
+    assert "On `NVIDIA X` the engine" in text
+    assert "shared the GPU by NVIDIA's multi-process service" in text
+    assert "mlp_fashion" not in text
+
+
+def test_timings_that_were_cut_off_are_shown_as_far_as_they_go(says: Says, tmp_path: Path) -> None:
+    rows = [("mlp_fashion", "baseline", 1, 1, 20.0, 0), ("mlp_fashion", "tensors", 1, 1, 5.0, 0)]
+    rows += [("mlp_fashion", "engine", 1, 1, 1.0, 0), ("cnn_fashion", "baseline", 1, 1, 9.0, 0)]
+    path = tmp_path / "gpu" / "throughput" / "measurements.parquet"
+    write("measurements", timings(*rows), path, provenance(device="NVIDIA X", mps="no"))
+    text = says()
+    assert "**5.0 times as many MLPs**" in text
+    assert "CNNs" not in text.partition("Medians over 1 repeat")[0]
+    assert "shared the GPU" not in text
+
+
+def processes() -> pd.DataFrame:
+    hourly = {("mlp", "yes", 1): 100, ("mlp", "yes", 8): 450, ("mlp", "no", 1): 110}
+    hourly |= {("mlp", "no", 8): 300, ("cnn", "no", 1): 30, ("cnn", "no", 8): 60}
+    rows = [(*way, trials, "NVIDIA X") for way, trials in hourly.items()]
+    columns = ["model", "mps", "processes", "trials_an_hour", "device"]
+    return pd.DataFrame(rows, columns=columns).assign(together=16)
+
+
+def test_numbers_of_processes_stand_with_mps_and_without(says: Says) -> None:
+    text = says(processes=processes())
+    assert "**MLPs, 16 together:** 8 workers with MPS trained most, 450 an hour, 4.5 times" in text
+    assert (
+        "**CNNs, 16 together:** 8 workers without MPS trained most, 60 an hour, 2.0 times" in text
+    )
+    assert (
+        "| network | together | workers | trials an hour, with MPS | trials an hour, without"
+        in text
+    )
+    assert "| MLP | 16 | 8 | 450 | 300 |" in text
+    assert "Measured on one `NVIDIA X` by" in text
+
+
+@pytest.mark.parametrize(
+    ("trials", "work", "said"),
+    [
+        (8, 1.0, "**All 8 trials of the grid took 15.0 minutes** (25 were aimed at)"),
+        (2, 0.5, "In 15.0 minutes 2 of the 8 trials of the grid were trained"),
+        (2, 0.5, "stand for 50% of all multiply-adds: at that pace **all would take 30 minutes**"),
+        (0, 0.0, "stand for 0% of all multiply-adds. The units"),
+    ],
+)
+def test_the_time_of_the_grid_is_that_of_all_calls(
+    trials: int, work: float, said: str, says: Says
+) -> None:
+    columns = ["began", "seconds", "trials", "work"]
+    rows = [("a", 10.0, 0, 0.0), ("a", 300.0, 1, 0.1), ("b", 600.0, trials, work)]
+    more = {"of": 8, "scale": "full", "processes": 8, "device": "NVIDIA X"}
+    assert said in says(grid=pd.DataFrame(rows, columns=columns).assign(**more))
+
+
+def test_what_was_measured_on_several_gpus_has_no_device(says: Says) -> None:
+    cases = correctness(*CORRECT).assign(device="NVIDIA Y")
+    assert "Measured on" not in says(processes=processes(), correctness=cases)
+
+
+def test_what_was_not_measured_is_said(says: Says) -> None:
+    text = says(processes=processes())
+    assert (
+        "Not measured yet: what the engine is worth beside a plain loop on the same GPU and how "
+        "long the whole grid takes."
+    ) in text
+
+
+def test_every_case_of_the_check_has_words() -> None:
+    names = [case.name for case in cases("digits")]
+    said = list(map(gpu.case_in_words, names))
+    assert len(set(said)) == len(names)
+    assert not [words for words in said if re.search(r"[=_]|\bK\b|\b(mlp|cnn)\b", words)]
+
+
+def test_every_large_unit_has_words() -> None:
+    said = [gpu.unit_in_words(name) for name, *_ in LIMITS]
+    assert not [words for words in said if re.search(r"_|\^|\b(mlp|cnn)\b", words)]
 
 
 def test_the_page_has_the_tolerances_of_the_check(says: Says) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
+GRID_MINUTES = 25
+"""In which a GPU is to train the whole grid."""
 BROKE = "stopped with an error"
 TWICE = "the same bits when repeated"
 
@@ -60,3 +65,26 @@ def gains_of_width(rows: pd.DataFrame) -> pd.DataFrame:
     alone = time.bfill(axis=1).iloc[:, 0]
     found = pd.DataFrame({"best": best, "time": least, "times": alone / least})
     return found.rename_axis("model").reset_index()
+
+
+def grid_time(rows: pd.DataFrame) -> dict[str, Any]:
+    """How long the grid took, over all calls in which it was trained.
+
+    ``minutes``; ``trials`` that are there ``of`` all, the share ``work`` of all multiply-adds that
+    they stand for, and ``whole``, the minutes that all would take at that pace; ``wanted``,
+    `GRID_MINUTES`; ``scale`` and ``processes`` of the last call. ``rows`` are those of
+    ``grid.csv``: several a call, which is told by when it ``began``.
+
+    >>> more = {"of": 8, "scale": "full", "processes": 8}
+    >>> rows = [{"began": "a", "seconds": s, "trials": 2, "work": 0.25, **more} for s in (60, 300)]
+    >>> rows += [{"began": "b", "seconds": 300, "trials": 4, "work": 0.5, **more}]
+    >>> found = grid_time(pd.DataFrame(rows))
+    >>> found["minutes"], found["trials"], found["whole"]
+    (10.0, 4, 20.0)
+    """
+    minutes = float(rows.groupby("began")["seconds"].max().sum()) / 60
+    last = rows.iloc[-1]
+    work = float(last["work"])
+    kept = {name: last[name] for name in ("trials", "of", "scale", "processes")}
+    whole = minutes / work if work else math.inf
+    return {"minutes": minutes, "work": work, "whole": whole, "wanted": GRID_MINUTES, **kept}
