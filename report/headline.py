@@ -82,10 +82,13 @@ def from_the_largest(study: Evidence) -> pd.DataFrame:
 def elsewhere(study: Evidence) -> pd.DataFrame:
     """The best clipping at ten times a best rate, chosen on one data set and reported on another.
 
-    At one rate for all; where nothing was trained so, at multiples of each one's own.
+    At one rate for all; where nothing was trained so, at multiples of each one's own. Beside it
+    ``bare_diverged``, the share of the trials without clipping that diverge at ten times their own.
     """
     one = raised(study, same_rate=bool(len(study.shared)))
-    return _in_networks(study, one.elsewhere(times=10))
+    bare = where(study.relative, clipping="none", times=10).groupby(SETTING)["diverged"].mean()
+    found = one.elsewhere(times=10).merge(bare.rename("bare_diverged").reset_index(), "left")
+    return _in_networks(study, found)
 
 
 def far_above(study: Evidence, normalization: str) -> list[dict[str, Any]]:
@@ -173,6 +176,17 @@ def bare(study: Evidence) -> pd.DataFrame:
     wide.columns = wide.columns.map("{0[0]}_{0[1]}".format)
     rates = where(rows, times=1).groupby(NETWORK)["learning_rate"].agg(least="min", most="max")
     return _in_networks(study, wide.join(rates).reset_index())
+
+
+def mixed_devices(study: Evidence) -> float:
+    """The share of the compared pairs whose two trials were trained on different devices.
+
+    Of every trial at a multiple of a best rate and the one without clipping at its best rate.
+    """
+    rows = at_own_and_same_rates(study.outcomes)
+    bare = where(study.relative, clipping="none", times=1)
+    pairs = rows.merge(bare[[*SETTING, "seed", "device"]], on=[*SETTING, "seed"])
+    return float((pairs["device_x"] != pairs["device_y"]).mean())
 
 
 def between_devices(study: Evidence, times: int = 3) -> dict[str, Any] | None:

@@ -197,7 +197,8 @@ def test_the_page_says_when_and_after_what(load, monkeypatch, tmp_path):
     text = words(page("explosion", tmp_path))
     assert "**At a constant rate explosions begin within 10 updates; with warm-up," in text
     assert "**Explosions that could be observed often announce themselves:**" in text
-    assert "100% with a constant rate, against 0% of the controls" in text
+    assert "with every schedule here, the norm at least doubles before more of them" in text
+    assert "| constant | 6 | 6 | 100% (" in text
     assert "misses 8 of 8 deep networks that diverge, and 16 of 16 shallow ones" in text
     assert "| explosion | deep MLP | 8 healed | 8 of 8 | 0 of 8 |" in text
     assert "33% lie at more than ten times the configuration's best rate" in text

@@ -79,8 +79,8 @@ def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Says:
 def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None:
     text = says("learning_rate", lambda c: {})
     assert (
-        "16 trials on digits, 2 seeds per configuration; each made 100 updates on 3,200 examples."
-        in text
+        "16 trials on digits, 2 seeds per configuration; each trial made 100 updates on 3,200 "
+        "examples." in text
     )
 
 
