@@ -90,8 +90,8 @@ def test_endings_are_counted(says: Says) -> None:
         lambda c: {"status": "nonfinite" if c["model"] == "cnn" else "recovered"},
     )
     assert (
-        "Of 16 finished trials, 100% exploded at some step. Of these 50.0% learned all the "
-        "same, and a test for NaN sees 100% of the others"
+        "Of 16 finished trials, 100% exploded at some step. Of these, 50.0% still learned. "
+        "A test for NaN notices 100% of the others"
     ) in text
     assert "| nonfinite | a loss, gradient or parameter stopped being finite | 8 | 50.0% |" in text
 
@@ -110,11 +110,11 @@ def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
         },
     )
     assert (
-        "Without clipping, the MLP is most accurate at the learning rate 0.1 (the edge of the "
-        "grid), averaged over all other factors. At the largest rate of the grid at most half of "
-        "its trials explode. Without clipping, the CNN is most accurate at the learning rate 0.1 "
-        "(the edge of the grid), averaged over all other factors. From 1 on, 10 times that rate, "
-        "more than half of its trials explode."
+        "- In the MLP without clipping, 0.1 is the most accurate learning rate (the edge of the "
+        "grid), averaged over all other factors. Up to the largest rate of the grid at most half "
+        "of its trials explode. - In the CNN without clipping, 0.1 is the most accurate learning "
+        "rate (the edge of the grid), averaged over all other factors. More than half of its "
+        "trials explode from 1 on, which is 10 times that rate."
     ) in text
 
 
@@ -137,8 +137,8 @@ def test_onset_is_told_by_model(says: Says) -> None:
     bad = {"status": "dead", "first_bad_step": 12.0}
     text = says("learning_rate", lambda c: bad if c["model"] == "cnn" and c["seed"] else {})
     assert (
-        "In the CNN, 4 trials of 8 had one. The first came at step 12 in the median, between steps "
-        "12 and 12, and in 0% of these trials within the first 10 steps."
+        "In the CNN, 4 of 8 trials had one. The median first bad step is step 12, the latest step "
+        "12; in 0% of these trials it is among the first 10."
     ) in text
 
 
@@ -147,14 +147,14 @@ def test_onset_is_told_by_model(says: Says) -> None:
     [
         (
             0.1,
-            "With every configuration at its best learning rate, **value clipping** gains most "
-            "test accuracy over no clipping: +10.0 points (95% interval +9.5 to +10.5).",
+            "**At the best learning rates, value clipping gains most test accuracy over no "
+            "clipping:** 10.0 points (95% interval 9.5 to 10.5; 2 seeds).",
         ),
         *[
             (
                 gain,
-                "With every configuration at its best learning rate, no gain in test accuracy over "
-                "no clipping could be told (2 seeds).",
+                "**At the best learning rates, no gain in test accuracy over no clipping can be "
+                "told from zero** (2 seeds).",
             )
             for gain in (-0.1, 0.0)
         ],
@@ -177,7 +177,7 @@ def test_a_gain_at_high_rates_is_none_at_the_best(says: Says) -> None:
         return {"test_accuracy": accuracy, "validation_accuracy": 0.5 * low}
 
     text = says("clipping", outcome)
-    assert "no gain in test accuracy over no clipping could be told" in text
+    assert "no gain in test accuracy over no clipping can be told" in text
     assert "+20.0" not in text
 
 
@@ -215,8 +215,8 @@ def test_clipped_steps_and_the_percentile(says: Says) -> None:
     )
     assert "| value | 50.0% | 50.0% |" in text
     assert (
-        "In stable trials without clipping the 90th percentile of the gradient norms is 2 in the "
-        "median, and between 2 and 2 in all of them."
+        "In stable trials without clipping the median 90th percentile of the gradient norms is 2; "
+        "in all of them it lies between 2 and 2."
     ) in text
 
 
