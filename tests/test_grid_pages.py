@@ -388,7 +388,7 @@ def test_the_first_page_counts_what_is_missing(
     assert "All at the scale quick" in built
     assert "| `grid` | 13 of 16 | 0123456 | unknown |" in words(built)
     assert "**3 expected trials without a row**" in text
-    assert "Of an article's 3 [claims](claims.md) 1 is supported." in text
+    assert "Of a popular article's 3 claims the data [support 1](claims.md)." in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:
