@@ -4,27 +4,57 @@ Every clipping at its published default, in an MLP on two data sets and a CNN. A
 best learning rate is found on the validation set with two seeds; 1, 3 and 10 times that rate are
 then trained on ten fresh seeds. So accuracy is compared where each is at its best, and explosions
 at the same distance from it, whatever the scale of its rates. Every clipping is also trained at 3
-and 10 times the best rate without clipping: one and the same rate for all.
+and 10 times the best rate without clipping: one and the same rate for all. How a clipping compares
+with others hangs on its threshold, and a default is somebody's for another network. So without
+normalization further thresholds are trained at ten times that rate: an analysis can choose one on
+other seeds by validation, as it would be tuned.
 
-smoke        36 trials         720 updates   0.000 core-hours
-quick       860 trials     258,000 updates    0.02 core-hours
-standard    800 trials   1,200,000 updates    0.38 core-hours
-paper     4,056 trials   6,084,000 updates    1.89 core-hours
-full     10,432 trials  52,160,000 updates   22.37 core-hours
+smoke        37 trials         740 updates   0.000 core-hours
+quick       870 trials     261,000 updates    0.02 core-hours
+standard    810 trials   1,215,000 updates    0.38 core-hours
+paper     4,776 trials   7,164,000 updates    2.04 core-hours
+full     12,192 trials  60,960,000 updates   25.30 core-hours
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from benchmark.driver.commandline import run
-from benchmark.records import RelativeRates, Study
+from benchmark.records import RelativeRates, Study, rates_between
 from benchmark.strategies.clipping import COMPARED
 
 UNCLIPPED = ("clipping", "none")
 """Whose rates all clippings are compared at besides their own."""
+
+NORMS = rates_between(0.01, 0.316)
+"""Thresholds of a norm below its default, 1, in half-decades."""
+BOUNDED = {
+    "value": rates_between(1e-4, 3.16e-3),
+    "global_norm": NORMS,
+    "per_layer_norm": NORMS,
+    "adaptive": (0.001, 0.002371, 0.005623, 0.03162),
+    "autoclip": (1.0, 5.0),
+    "zclip": (1.0, 1.5),
+    "zclip_capped": (1.0, 5.0),
+    "adagc": (1.0, 1.125),
+    "update_rms": (0.001, 0.002371, 0.005623, 0.01334),
+    "normalized": NORMS,
+    "skip_step": (2.0, 10.0),
+}
+"""Thresholds besides the default, on both sides of the best of `studies/clipping` at such a rate.
+
+That best is the smallest in its range for adaptive clipping, AutoClip, ZClip, AdaGC and the RMS of
+the update; the capped ZClip and skip step hardly depend on theirs.
+"""
+CNN_BOUNDED = {
+    "value": rates_between(3.16e-4, 3.16e-3),
+    "global_norm": rates_between(0.0316, 0.316),
+    "adaptive": (0.001, 0.003162),
+    "adagc": (1.0, 1.125),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +68,12 @@ class Settings:
     normalizations: Sequence[str] = ("none", "batch")
     updates: int = 1500
     rates: RelativeRates = RelativeRates(low=0.0316, high=1.0, baseline=UNCLIPPED)
+    mlp_thresholds: Mapping[str, Sequence[float]] = field(default_factory=lambda: BOUNDED)
+    # a trial of the CNN costs seven times as much
+    cnn_thresholds: Mapping[str, Sequence[float]] = field(
+        default_factory=lambda: {"global_norm": rates_between(0.1, 0.316)}
+    )
+    tuned_multiples: Sequence[float] = (10,)
     seeds: int = 10
     checkpoints: int = 20
 
@@ -48,6 +84,8 @@ SMALL = Settings(
     cnn_clippings=("none", "global_norm", "adaptive"),
     updates=300,
     rates=RelativeRates(low=0.1, high=1.0, seeds=(100,), baseline=UNCLIPPED),
+    mlp_thresholds={"global_norm": (0.1, 0.3162)},
+    cnn_thresholds={},
     seeds=5,
 )
 SCALES = {
@@ -55,6 +93,7 @@ SCALES = {
         SMALL,
         mlp_clippings=("none", "global_norm"),
         cnn_datasets=(),
+        mlp_thresholds={"global_norm": (0.1,)},
         updates=20,
         seeds=1,
         checkpoints=4,
@@ -68,7 +107,7 @@ SCALES = {
         updates=1500,
     ),
     "paper": Settings(),
-    "full": Settings(cnn_clippings=COMPARED, updates=5000, seeds=20),
+    "full": Settings(cnn_clippings=COMPARED, cnn_thresholds=CNN_BOUNDED, updates=5000, seeds=20),
 }
 
 
@@ -78,11 +117,22 @@ def study(scale: str) -> Study:
     common = {"normalization": s.normalizations, "learning_rate": s.rates, "updates": s.updates}
     mlp = {"dataset": s.mlp_datasets, "model": "mlp", "clipping": s.mlp_clippings}
     cnn = {"dataset": s.cnn_datasets, "model": "cnn", "clipping": s.cnn_clippings}
+    # at the rate of training without clipping alone: none of them needs a best rate of its own
+    lent = replace(
+        s.rates, multiples=(), baseline_multiples=s.tuned_multiples, baseline_arm="threshold"
+    )
+    tuned = [
+        common
+        | {**network, "normalization": "none", "learning_rate": lent}
+        | {"clipping": clipping, "clipping_threshold": thresholds}
+        for network, further in ((mlp, s.mlp_thresholds), (cnn, s.cnn_thresholds))
+        for clipping, thresholds in further.items()
+    ]
     return Study(
         name="headline",
         question="What does each clipping gain, with and without batch normalization, at 1, 3 and "
         "10 times its own best rate?",
-        factors=[common | network for network in (mlp, cnn) if network["dataset"]],
+        factors=[block for block in (common | mlp, common | cnn, *tuned) if block["dataset"]],
         seeds=range(s.seeds),
         checkpoints=s.checkpoints,
     )

@@ -132,6 +132,8 @@ def test_four_quarters_are_a_decade() -> None:
         ({"baseline": ("clip", "none")}, r"`baseline` must be a factor .* but got 'clip'"),
         ({"baseline": ("seed", 1)}, r"`baseline` must be a factor .* but got 'seed'"),
         ({"baseline": ("batch_size", 0)}, "`batch_size` must be .* but got 0"),
+        ({"baseline_arm": "select"}, "`baseline_arm` must be a word .* but got 'select'"),
+        ({"baseline_arm": "x3"}, "`baseline_arm` must be a word .* but got 'x3'"),
         ({"baseline_multiples": (0,)}, "`baseline_multiples` must be .* but got 0"),
     ],
 )
@@ -308,16 +310,35 @@ def test_without_multiples_no_best_rate_but_the_baselines_is_looked_for(tmp_path
     assert raised == pytest.approx(10 * rate)
 
 
-@pytest.mark.parametrize(
-    ("level", "reason"),
-    [("none", "'none' takes no clipping_threshold"), ("no", "unknown clipping 'no'")],
-)
-def test_a_baseline_that_cannot_be_is_one_line(level: str, reason: str) -> None:
-    rates = dataclasses.replace(COMPARED, baseline=("clipping", level))
+def test_a_baseline_that_cannot_be_is_one_line() -> None:
+    rates = dataclasses.replace(COMPARED, baseline=("clipping", "no"))
     factors = dict(STUDY.factors) | {"clipping": "value", "clipping_threshold": 0.1}
     study = Study(name="s", question="?", factors=factors | {"learning_rate": rates})
-    with pytest.raises(ValueError, match=rf"`baseline` .* suits no trial of this study: {reason}"):
+    words = r"`baseline` .* suits no trial of this study: unknown clipping 'no'"
+    with pytest.raises(ValueError, match=words):
         Stages(study)
+
+
+def test_each_threshold_is_trained_at_the_rate_of_a_baseline_that_has_none(tmp_path: Path) -> None:
+    unclipped = dataclasses.replace(COMPARED, baseline=None, multiples=(1, 10))
+    lent = dataclasses.replace(
+        COMPARED,
+        multiples=(),
+        baseline=("clipping", "none"),
+        baseline_multiples=(10,),
+        baseline_arm="threshold",
+    )
+    bare = dict(STUDY.factors) | {"normalization": "none", "learning_rate": unclipped}
+    clipped = bare | {"clipping": "value", "clipping_threshold": (0.01, 0.1), "learning_rate": lent}
+    factors = [clipped, bare]
+    study = Study(name="staged", question="?", factors=factors, seeds=(0, 1), checkpoints=4)
+
+    trials = run_study(study, here(tmp_path))
+    (rate,) = trials.loc[trials["arm"] == "x10", "learning_rate"].unique()
+    columns = ["arm", "learning_rate", "clipping_threshold", "seed"]
+    assert trials.loc[trials["clipping"] == "value", columns].values.tolist() == [
+        ["threshold_x10", rate, threshold, seed] for threshold in (0.01, 0.1) for seed in (0, 1)
+    ]
 
 
 def test_trials_at_the_baselines_rates_are_planned() -> None:

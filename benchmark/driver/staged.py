@@ -49,11 +49,20 @@ class _Configuration:
             yield from (dataclasses.replace(at, seed=seed) for seed in self.seeds)
 
 
+_BELONGS = {
+    "optimizer": "momentum",
+    "clipping": "clipping_threshold",
+    "batch_policy": "batch_policy_parameter",
+}
+"""The number of each kind of strategy, which another one does not take over."""
+
+
 def _baseline(baseline: tuple[str, Any], trial: Trial) -> str:
-    """The key of what ``trial`` would be with the baseline's level."""
+    """The key of what ``trial`` would be with the baseline's level, at its default number."""
     factor, level = baseline
+    changed = {factor: level} | ({_BELONGS[factor]: None} if factor in _BELONGS else {})
     try:
-        return resolve(dataclasses.replace(trial, **{factor: level})).key
+        return resolve(dataclasses.replace(trial, **changed)).key
     except ValueError as error:
         raise ValueError(f"`baseline` {baseline!r} suits no trial of this study: {error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,12 @@ def _baseline(field: str, value: Any) -> tuple[str, Any] | None:
     return factor, TRIAL[factor](factor, level)
 
 
+def _word(field: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[a-z]{2,}", value) or value == SELECT:
+        raise refused(field, value, f"a word of small letters, and not {SELECT!r}")
+    return value
+
+
 _NO_FACTORS = ("learning_rate", "seed", "arm")
 
 RULES: dict[str, Rule] = {
@@ -79,6 +86,7 @@ RULES: dict[str, Rule] = {
     "extensions": Whole(0, 100),
     "baseline": _baseline,
     "baseline_multiples": Several(POSITIVE, "positive numbers"),
+    "baseline_arm": _word,
 }
 """What each field of `RelativeRates` may be."""
 
@@ -108,11 +116,15 @@ class RelativeRates:
     baseline
         A factor and one of its levels, or None. Ten times one's own best rate is not ten times
         another's; to compare at one and the same rate, every configuration is trained besides at
-        multiples of the best rate of that which differs from it in this level alone, where the
-        study has that one and its best rate was found.
+        multiples of the best rate of that which differs from it in this level alone (and in the
+        number that belongs to it, as a clipping's threshold does), where the study has that one
+        and its best rate was found.
     baseline_multiples
         What the baseline's best rate is multiplied by; the trials at 3 times it have the arm
         ``shared_x3``. The baseline's own are those of ``multiples``.
+    baseline_arm
+        What these arms begin with instead of ``shared``: a word of small letters. So trials that
+        answer another question, such as further thresholds, are not taken for those.
 
     Raises
     ------
@@ -131,6 +143,7 @@ class RelativeRates:
     extensions: int = 2
     baseline: tuple[str, Any] | None = None
     baseline_multiples: Sequence[float] = (3, 10)
+    baseline_arm: str = "shared"
 
     def __post_init__(self) -> None:
         check_fields(self, RULES)
@@ -234,4 +247,5 @@ class RelativeRates:
         """
         if self.baseline is None:
             return {}
-        return {f"{SHARED}x{m:g}": _four_digits(best * m) for m in self.baseline_multiples}
+        arm = self.baseline_arm
+        return {f"{arm}_x{m:g}": _four_digits(best * m) for m in self.baseline_multiples}
