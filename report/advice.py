@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
+from benchmark.figures.phrases import kept
 from benchmark.statistics import (
     against_reference,
     best_per_arm,
@@ -19,7 +20,7 @@ from benchmark.statistics import (
     tied_with_best,
 )
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
-from report import batch_updates, evidence, explosion
+from report import batch_updates, evidence, explosion, headline
 from report.evidence import Evidence, where
 
 QUESTIONS = {
@@ -115,6 +116,27 @@ def deepest() -> dict[str, object] | None:
     return None
 
 
+@functools.lru_cache(8)
+def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
+    """How many networks learn at ten times the best rate, without clipping and with the best.
+
+    One row a ``model`` and ``dataset``, with the clipping (``level``) of `headline.elsewhere`:
+    ``bare`` of ``bare_trials`` learn without clipping and ``clipped`` of ``clipped_trials`` with.
+    """
+    far = where(headline.elsewhere(study), normalization=normalization)
+    keys = ["model", "dataset"]
+    at = {"times": 10, "normalization": normalization}
+    bare = where(study.relative, clipping="none", **at)
+    clipped = where(study.shared if len(study.shared) else study.relative, **at)
+    clipped = clipped.rename(columns={"clipping": "level"})
+    counts = far[[*keys, "level"]]
+    for name, rows, by in (("bare", bare, keys), ("clipped", clipped, [*keys, "level"])):
+        of = rows.groupby(by)["learned"].agg(["sum", "size"]).astype(int).reset_index()
+        of = of.rename(columns={"sum": name, "size": f"{name}_trials"})
+        counts = counts.merge(of, on=by)
+    return counts
+
+
 @functools.lru_cache(16)
 def restarted(study: Evidence, factor: float = 0.1) -> pd.DataFrame:
     """`restarts` of the map, each with the ``band`` of the rate at which training exploded.
@@ -159,8 +181,8 @@ def _sizes(study: Evidence) -> pd.DataFrame:
 def sized() -> list[dict[str, object]]:
     """`sizes_near_best` of one network, with its ``study``, a row for each kind of budget.
 
-    ``network`` is its name without the budget. The study with the most sizes speaks for equal
-    examples.
+    ``network`` is its name without the budget, ``budget`` the passes over the data where these are
+    one number. The study with the most sizes speaks for equal examples.
     """
     found: dict[object, dict[str, object]] = {}
     for name in ("critical_batch", "batch_updates"):
@@ -168,5 +190,7 @@ def sized() -> list[dict[str, object]]:
         for row in _sizes(study).to_dict("records") if study else []:
             network = words(row["model"]).partition(" at equal ")[0]
             said = {str(k): v for k, v in row.items()} | {"network": network, "study": name}
+            passes = study.outcomes["epochs"].dropna().unique() if study else []
+            said["budget"] = kept("epochs", passes[0]) if len(passes) == 1 else "equal examples"
             found.setdefault(row["scarce"], said)
     return list(found.values())

@@ -40,6 +40,7 @@ from report import (
     evidence,
     explosion,
     extension,
+    headline,
     index,
     optimizers,
     rates,
@@ -433,6 +434,34 @@ def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget() -> None:
     assert (row["scarce"], row["best"], row["least"], row["most"]) == ("examples", 16, 8, 16)
     assert (row["beyond"], row["effect"]) == (32, pytest.approx(-0.1))
     assert (row["root_until"], row["linear_until"]) == (32, 8)
+
+
+def test_sizes_are_surely_close_up_to_the_first_whose_interval_is_not() -> None:
+    """Of 32 the interval reaches below a point; 64 is close again, but behind it."""
+    wide = {8: 0.0, 16: 0.0005, 32: 0.02, 64: 0.0005}
+    rows = [
+        {"batch_size": size, "seed": seed, "accuracy": 0.8 - 0.001 * (size > 8) - spread * seed}
+        for size, spread in wide.items()
+        for seed in (-1, 0, 1)
+    ]
+    made = pd.DataFrame(rows).assign(learning_rate=0.1, model="mlp", dataset="digits", cell=0)
+    made = made.assign(updates=np.nan, epochs=1.0, validation=0.8 - made["batch_size"] / 1000)
+    (row,) = sizes_near_best(made.assign(objective=1 - made["validation"])).to_dict("records")
+    assert (row["best"], row["least"], row["most"]) == (8, 8, 64)
+    assert (row["sure_least"], row["sure_most"]) == (8, 16)
+
+
+def test_networks_that_the_best_clipping_rescues_are_counted(monkeypatch) -> None:
+    same = {"model": "mlp", "dataset": "digits", "normalization": "none", "times": 10}
+    chosen = pd.DataFrame([{**same, "level": "value"}])
+    monkeypatch.setattr(headline, "elsewhere", lambda study: chosen)
+    bare = pd.DataFrame([{**same, "clipping": "none", "learned": k} for k in (0, 0, 1)])
+    other = pd.DataFrame([{**same, "clipping": "zclip", "learned": 0}])
+    clipped = pd.DataFrame([{**same, "clipping": "value", "learned": 1}] * 2)
+    study = Mock(relative=bare, shared=pd.concat([clipped, other]))
+    (row,) = advice.rescued(study, "none").to_dict("records")
+    assert (row["bare"], row["bare_trials"]) == (1, 3)
+    assert (row["clipped"], row["clipped_trials"]) == (2, 2)
 
 
 def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:

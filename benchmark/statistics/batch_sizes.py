@@ -19,6 +19,8 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
     - the ``best`` size by validation, its ``accuracy``, and ``seeds``;
     - ``least`` and ``most`` of the sizes whose mean accuracy, each at its own best rate, is within
       a point of that, out of ``smallest`` to ``largest``, and ``least_accuracy``, of the first;
+    - ``sure_least`` and ``sure_most``, the same of those next to the best whose whole 95% interval
+      of the difference is within a point of it;
     - ``beyond``, the first size after them, and its ``effect`` against the best, with ``low`` and
       ``high``; NaN where there is none;
     - ``linear_until`` and ``root_until``: up to which size the rate of that rule, from the best one
@@ -39,12 +41,17 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         means = means.join(apart.set_index("level")[["effect", "low", "high"]])
         near = means.index[means["effect"].fillna(0.0) > -WITHIN]
         after = means.index[means.index > near.max()]
+        sure = means["low"].gt(-WITHIN) | means.index.isin([best])
+        # without a gap between them and the best
+        gaps = (~sure).cumsum()
+        sure = means.index[sure & gaps.eq(gaps[best])]
         of_size = means.to_dict("index")
         first = of_size[after[0] if len(after) else best]
         ruled = rules_for_rate(group, ["model"])
         row: dict[str, object] = {"model": model, "scarce": kind, "seeds": group["seed"].nunique()}
         row |= {"best": best, "accuracy": of_size[best]["accuracy"]}
         row |= {"least": near.min(), "most": near.max(), "edge": bool(ruled["edge"].iloc[0])}
+        row |= {"sure_least": sure.min(), "sure_most": sure.max()}
         row |= {"least_accuracy": of_size[near.min()]["accuracy"]}
         row |= {"smallest": means.index.min(), "largest": means.index.max()}
         row |= {"beyond": after[0] if len(after) else np.nan}
