@@ -41,10 +41,10 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         means = means.join(apart.set_index("level")[["effect", "low", "high"]])
         near = means.index[means["effect"].fillna(0.0) > -WITHIN]
         after = means.index[means.index > near.max()]
-        sure = means["low"].gt(-WITHIN) | means.index.isin([best])
+        close = np.asarray(means["low"].gt(-WITHIN) | means.index.isin([best]))
         # without a gap between them and the best
-        gaps = (~sure).cumsum()
-        sure = means.index[sure & gaps.eq(gaps[best])]
+        gaps = np.cumsum(~close)
+        sure = means.index[close & (gaps == gaps[means.index == best])]
         of_size = means.to_dict("index")
         first = of_size[after[0] if len(after) else best]
         ruled = rules_for_rate(group, ["model"])

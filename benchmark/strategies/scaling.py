@@ -37,6 +37,6 @@ SCALINGS: dict[str, Scaling] = {
     "none": Scaling("none", unscaled, "-", "the rate does not follow the batch size"),
     "linear": Scaling("linear", linear, "Goyal et al. 2017, arXiv:1706.02677", "rate ~ B"),
     "square_root": Scaling(
-        "square_root", math.sqrt, "Malladi et al. 2022, arXiv:2205.10287", "rate ~ sqrt(B)"
+        "square_root", math.sqrt, "Krizhevsky 2014, arXiv:1404.5997", "rate ~ sqrt(B)"
     ),
 }

@@ -40,7 +40,7 @@ CLIPPINGS: dict[str, Clipping] = {
         "value",
         clip_by_value,
         Range(1e-4, 1.0, default=0.01),
-        "Bernstein et al. 2018, arXiv:1802.04434 (the limit c -> 0)",
+        "Mikolov 2012 (thesis, Brno); Graves 2013, arXiv:1308.0850",
         "each element clamped to [-c, c]",
     ),
     "global_norm": Clipping(
