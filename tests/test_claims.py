@@ -1204,7 +1204,7 @@ def test_a_part_with_comparisons_beside_alone_is_not_tested_and_says_so() -> Non
     rows = on_seeds("dead", **above(10)) + on_seeds(normalization="batch", **above(10))
     found = judge(part_of(5, 1), {"headline": made("headline", rows)}.get)
     assert (found.verdict, len(found.found.effects)) == (NOT_TESTED, 1)
-    assert "no comparison judges it. Beside it, over 1 comparison, " in found.reason
+    assert "No comparison of the study `headline` judges it. In 1 comparison beside" in found.reason
 
 
 def test_effects_of_the_same_seeds_are_pooled_over_the_seeds() -> None:

@@ -45,25 +45,23 @@ UPDATES = "at equal updates"
 
 MULTIPLES = "at 1, 3 and 10 times each one's own best learning rate"
 OF_EXPLODED = (
-    f"Over configurations without clipping that learn at their best rate, {MULTIPLES}: the share "
+    f"Of configurations without clipping that learn at their best rate, {MULTIPLES}: the share "
     "in which most exploded trials {}."
 )
-NET = (
-    "the divergence prevented less that added, as a share of the larger, at the lowest of these "
-    "rates at which any trial of the comparison diverges."
-)
-AT_BEST = "the difference in test accuracy, each at its own best learning rate"
+NET = "the divergence prevented."
+AT_BEST = "the accuracy gained"
 PLAIN = "without clipping and normalization"
-FULL_ENOUGH = f"What it is measured against makes at least {ENOUGH_UPDATES:,} updates."
+FULL_ENOUGH = f"The larger batch makes at least {ENOUGH_UPDATES:,} updates."
 OF_SIZES = "test accuracy of the worst size minus that of the best, both by other seeds' validation"
 FEW_DIVERGE = f"at most {100 * problem.SOLVED:g}% of the trials diverge"
 FEW_DIVERGE_RULE = (
-    f"The share of trials that do not diverge, at 1 and {problem.USABLE:g} times the best rate, "
-    f"where with or without it more than {100 * problem.SOLVED:g}% do; 10 times is shown beside."
+    f"The share of trials that do not diverge, at 1 and {problem.USABLE:g} times the best rate. "
+    "What they do at 10 times is shown."
 )
-VANISHING_NETWORKS = (
+VANISHING_NETWORKS = "Against gain 1, each at its best rate: "
+VANISHING_GAIN = (
     "Networks whose gain lets the error signal shrink, by theory, to "
-    f"{vanishing.VANISHED:g} or less through the layers, against gain 1, each at its best rate: "
+    f"{vanishing.VANISHED:g} or less through the layers. "
 )
 
 
@@ -154,7 +152,7 @@ CLAIMS = (
             "higher peak rates do not diverge",
             "the rise of the rate from which trials diverge",
             TWICE_THE_RATE,
-            "For each schedule against the constant rate, without clipping, at equal peak rates: "
+            "Each schedule against the constant rate, without clipping, at equal peak rates: "
             "the decades by which the rates without divergence reach farther.",
             schedules.prevent_divergence,
             "learning_rate grid",
@@ -163,7 +161,7 @@ CLAIMS = (
             "more rates can be used",
             "the gain in the range of usable peak rates",
             TWICE_THE_RATE,
-            "For each schedule: the decades by which the run of rates within a point of the best "
+            "The same: the decades by which the range of rates within a point of the best "
             "validation accuracy is longer, at least one step of the rates to either side.",
             schedules.widen,
             "learning_rate grid",
@@ -176,8 +174,8 @@ CLAIMS = (
             "fewer trials diverge than with the full or the largest batch",
             "the net share of the divergence that the mini-batch prevents",
             PREVENTED,
-            f"For each size against the full and the largest batch, {PLAIN}, at equal examples, "
-            f"{MULTIPLES}: {NET} {FULL_ENOUGH}",
+            f"Each size against the full and the largest batch, {PLAIN}, at equal examples: {NET} "
+            f"{FULL_ENOUGH}",
             mini_batches.prevent_divergence,
             "batch_updates",
             beside=UPDATES,
@@ -212,8 +210,8 @@ CLAIMS = (
             "they are as accurate as the best fixed size",
             "the difference in test accuracy from the best fixed size",
             WITHIN_ONE_POINT,
-            "For each policy that changes the size, at equal examples: test accuracy minus that of "
-            "the best fixed size, with what each side chooses on validation.",
+            "Each policy that changes the size against the best fixed size, at equal examples, "
+            "with what each side chooses on validation: the accuracy gained.",
             remedies.policies_as_accurate,
             "batch_updates grid",
             beside=UPDATES,
@@ -265,8 +263,9 @@ CLAIMS = (
             "they reach the target sooner",
             "the gain in speed to the target",
             A_TENTH_MORE,
-            f"{VANISHING_NETWORKS}examples to the target accuracy at gain 1, divided by those at "
-            "the smaller gain, which counts at its whole budget where it does not reach it.",
+            f"{VANISHING_GAIN}{VANISHING_NETWORKS}examples to the target accuracy at gain 1, "
+            "divided by those at the smaller gain, which counts at its whole budget where it does "
+            "not reach it.",
             vanishing.sooner,
             "explosion",
         ),
@@ -295,8 +294,8 @@ CLAIMS = (
             "larger, faster updates are less accurate",
             "the cost of the larger batch in test accuracy",
             ONE_POINT,
-            f"For each batch size at least {mini_batches.FASTER:g} times as fast as the smallest, "
-            f"an example, {PLAIN}, at equal examples: {AT_BEST}.",
+            f"Each batch size at least {mini_batches.FASTER:g} times as fast per example as the "
+            f"smallest, against it, {PLAIN}, at equal examples: the accuracy lost.",
             mini_batches.faster_costs,
             "normalization batch_updates",
             beside=UPDATES,
@@ -309,8 +308,8 @@ CLAIMS = (
             "a mini-batch may be less accurate than the full batch",
             "the cost of the mini-batch in test accuracy",
             ONE_POINT,
-            f"For each mini-batch size, {PLAIN}, at equal examples: {AT_BEST}, of the full batch "
-            f"from it. {FULL_ENOUGH}",
+            f"The full batch against each mini-batch size, {PLAIN}, at equal examples: {AT_BEST}. "
+            f"{FULL_ENOUGH}",
             mini_batches.cost,
             "batch_updates",
             exists=True,
@@ -331,9 +330,8 @@ CLAIMS = (
             (
                 Measurement(
                     "scaling",
-                    "The convolutional network with the most channels against the fewest, and with "
-                    f"the most convolutions in a row against the fewest: {AT_BEST} and "
-                    "normalization.",
+                    "The most channels against the fewest, and the most convolutions in a row "
+                    f"against the fewest: {AT_BEST}.",
                     performance.convolutions,
                 ),
                 Measurement(
@@ -348,7 +346,7 @@ CLAIMS = (
             "dynamic rates are more accurate",
             "the gain in test accuracy over a constant rate",
             ONE_POINT,
-            f"For each schedule against the constant rate, without clipping: {AT_BEST}.",
+            f"Each schedule against the constant rate, without clipping: {AT_BEST}.",
             schedules.improve,
             "optimizers learning_rate grid",
         ),
@@ -360,8 +358,7 @@ CLAIMS = (
             "larger models are more accurate",
             "the gain in test accuracy",
             ONE_POINT,
-            f"In each family, the largest width or depth against the smallest: {AT_BEST} and "
-            "normalization.",
+            f"In each family, the largest width or depth against the smallest: {AT_BEST}.",
             performance.larger_models,
             "scaling",
         ),
@@ -369,8 +366,8 @@ CLAIMS = (
             "more data is more accurate",
             "the gain in test accuracy",
             ONE_POINT,
-            "For each network, the largest share of the training set against the smallest, at "
-            f"equal updates: {AT_BEST} and normalization.",
+            "The largest share of the training set against the smallest, at equal updates: "
+            f"{AT_BEST}.",
             performance.more_data,
             "scaling",
             beside="at equal passes",
@@ -387,7 +384,7 @@ CLAIMS = (
             "other optimizers diverge less than SGD",
             "the net share of the divergence that the optimizer prevents",
             PREVENTED,
-            f"For each optimizer against plain SGD, without clipping, {MULTIPLES}: {NET}",
+            f"Each optimizer against plain SGD, without clipping: {NET}",
             safety.reliable_optimizers,
             "optimizers",
         ),
@@ -395,7 +392,7 @@ CLAIMS = (
             "longer training diverges less",
             "the net share of the divergence that longer training prevents",
             PREVENTED,
-            f"The longest budget against the shortest, without clipping, {MULTIPLES}: {NET}",
+            f"The longest budget against the shortest, without clipping: {NET}",
             safety.longer_training,
             "optimizers",
         ),
@@ -403,8 +400,8 @@ CLAIMS = (
             "guards prevent divergence",
             "the net share of the divergence that the guard prevents",
             PREVENTED,
-            "For each clipping against none at one and the same rate, 3 and 10 times the best "
-            f"without (where only that was run, {MULTIPLES}): {NET}",
+            "Each clipping against none, at one and the same rate, 3 and 10 times the best without "
+            f"(at multiples of each one's own best rate where only these were run): {NET}",
             safety.guards_prevent,
             "headline optimizers grid",
         ),
@@ -412,9 +409,9 @@ CLAIMS = (
             "guards save accuracy when something goes wrong",
             "the share of the loss that the guard saves",
             PREVENTED,
-            "For each clipping and disturbance that costs a point of test accuracy or more without "
-            "clipping: the share of that cost that is saved at the same rate; guards that ran at "
-            "another are shown beside them.",
+            "Each clipping at each disturbance that costs a point of test accuracy or more without "
+            "clipping: the share of that cost that is saved at the same rate. Guards that ran at "
+            "another rate are shown.",
             safety.guards_save,
             "disturbances",
         ),
@@ -422,7 +419,7 @@ CLAIMS = (
             "guards cost less than a point of accuracy",
             "the difference in test accuracy from no clipping",
             WITHIN_ONE_POINT,
-            f"For each clipping against none, with each normalization: {AT_BEST}.",
+            f"Each clipping against none, with each normalization: {AT_BEST}.",
             safety.guards_cost,
             "headline optimizers grid",
         ),
@@ -435,8 +432,8 @@ CLAIMS = (
             "they train",
             "the share of trials with the article's own settings that learn",
             MOST,
-            "For each of the two networks at the article's settings, after its 100 updates and, "
-            "where they were run, after more: the share of seeds that learn.",
+            "Each of the two networks at the article's settings, after its 100 updates and after "
+            "more, where these were run: the share of seeds that learn.",
             article.own_networks,
             "article",
         ),

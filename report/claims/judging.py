@@ -242,8 +242,8 @@ def _untested(judged: Judged) -> str:
         where = f", {about}" if about and beside.judging else ""
         beside = beside if beside.judging else judged.among("")
         return (
-            f"In the study `{study}` no comparison judges it. Beside it{where}, over "
-            f"{prose.count(len(beside.judging), 'comparison')}, "
+            f"No comparison of the study `{study}` judges it. In "
+            f"{prose.count(len(beside.judging), 'comparison')} beside it{where}, "
             f"{judged.part.lead} is {beside.pooled_words}. {notes}".rstrip()
         )
     reason = f"In the study `{study}` {judged.found.notes[0]}"

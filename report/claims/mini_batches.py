@@ -64,9 +64,8 @@ def _too_few(source: Evidence) -> str:
     if not few:
         return ""
     return (
-        f"At equal examples the largest batches make {prose.listing(map(str, sorted(set(few))))} "
-        f"updates; what is measured against fewer than {ENOUGH_UPDATES:,} is shown and does not "
-        "judge."
+        f"Shown, but not judged: largest batches of fewer than {ENOUGH_UPDATES:,} updates "
+        f"({prose.listing(map(str, sorted(set(few))))})."
     )
 
 

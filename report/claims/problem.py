@@ -60,8 +60,8 @@ def budgets_in_words(rows: pd.DataFrame) -> str:
     if len(seen) < 2:
         return said
     return said + (
-        " At equal updates, which is another question, the largest size sees "
-        f"{seen.iloc[-1] / seen.iloc[0]:g} times the examples of the smallest."
+        f" At equal updates the largest size sees {seen.iloc[-1] / seen.iloc[0]:g} times the "
+        "examples of the smallest."
     )
 
 
@@ -113,7 +113,7 @@ def solved(effects: list[Effect | None], absent: str, *notes: str) -> Found:
         )
     calm = len(effects) - len(known)
     note = (
-        f"In {prose.count(calm, 'more comparison')} no more than {prose.percent(SOLVED, 0)} "
-        "diverge on either side, so that there is nothing to solve."
+        f"In {prose.count(calm, 'more comparison')} there is nothing to solve: no more than "
+        f"{prose.percent(SOLVED, 0)} diverge on either side."
     )
     return found(known, [note if calm else "", *notes])
