@@ -10,6 +10,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from benchmark.names import quoted
+from benchmark.records.fields import TEXT, Rule, Several, Whole, check_fields, refused
+
 
 def linear_maps(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     """The layers of a network: every linear map and convolution, in the order of registration.
@@ -40,6 +43,11 @@ class Layout:
     layers
         Names of each layer's own tensors: weight, bias, and whatever else the linear map is made
         of. A tensor that two layers share is named by both.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     names: tuple[str, ...]
@@ -47,9 +55,25 @@ class Layout:
     head: frozenset[str] = frozenset()
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_fields(self, RULES)
+        if len(self.names) != len(self.shapes):
+            raise ValueError(
+                f"`shapes` must be as many as `names`, {len(self.names)}, but got "
+                f"{quoted(self.shapes)}"
+            )
+
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
-        """Layout of a module's parameters."""
+        """Layout of a module's parameters.
+
+        Raises
+        ------
+        ValueError
+            If it is no module.
+        """
+        if not isinstance(module, nn.Module):
+            raise refused("module", module, "a torch module")
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         names = {id(p): name for name, p in trained.items()}
         layers = {
@@ -93,3 +117,25 @@ class Layout:
         found = [tensors[name] for name in self.names]
         flat = [t.reshape(*t.shape[:batch_dims], -1) for t in found]
         return torch.cat(flat, dim=-1)
+
+
+def _head(field: str, value: object) -> frozenset[str]:
+    if isinstance(value, frozenset | set) and all(isinstance(name, str) for name in value):
+        return frozenset(value)
+    raise refused(field, value, "a set of names")
+
+
+def _layers(field: str, value: object) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _NAMES(field, names) for name, names in value.items()}
+    raise refused(field, value, "a mapping of layers to names")
+
+
+_NAMES = Several(TEXT, "names", least=0)
+RULES: dict[str, Rule] = {
+    "names": _NAMES,
+    "shapes": Several(Several(Whole(0), "sizes", least=0), "shapes", least=0),
+    "head": _head,
+    "layers": _layers,
+}
+"""What each field of a `Layout` may be."""

@@ -3,26 +3,32 @@
 import dataclasses
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import TOY
 from torch import nn
 
-from benchmark import Range, module_model
+from benchmark import Range, Trial, module_model, train
 from benchmark.contracts import BrokenContract, check
 from benchmark.contracts.checking import CONTRACTS
-from benchmark.data import DATASETS, DataError
+from benchmark.contracts.optimizers import LAYOUT
+from benchmark.contracts.policies import SAMPLES, observations
+from benchmark.data import DATASETS, DataError, Dataset
 from benchmark.data.datasets import make_splits
 from benchmark.engine import REGISTRIES
-from benchmark.models import INITIALIZATIONS, MODELS
-from benchmark.strategies.batch_policies import BATCH_POLICIES, Decision
-from benchmark.strategies.clipping import CLIPPINGS, keep
-from benchmark.strategies.losses import LOSSES
-from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair
-from benchmark.strategies.optimizers import OPTIMIZERS
-from benchmark.strategies.precision import PRECISIONS
-from benchmark.strategies.scaling import SCALINGS
-from benchmark.strategies.schedules import SCHEDULES
+from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
+from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy, Decision
+from benchmark.strategies.clipping import CLIPPINGS, Clipping, keep
+from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
+from benchmark.strategies.losses import LOSSES, Loss
+from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization
+from benchmark.strategies.optimizers import OPTIMIZERS, Optimizer
+from benchmark.strategies.optimizers.elementwise import AdaptiveMoments
+from benchmark.strategies.precision import PRECISIONS, Precision
+from benchmark.strategies.scaling import SCALINGS, Scaling
+from benchmark.strategies.schedules import SCHEDULES, Schedule
 
 ENTRIES = [
     pytest.param(entry, id=f"{field}-{name}")
@@ -108,10 +114,6 @@ def no_sum(layout, like):
 
 
 CLIPPING = {
-    "a name with a comma": (
-        changed(CLIPPINGS, "value", name="a,b"),
-        "name without blanks, commas and equality signs",
-    ),
     "the name of another": (changed(CLIPPINGS, "value", name="zclip"), "registered already"),
     "no reference": (changed(CLIPPINGS, "value", reference=" "), "must have a reference"),
     "no summary": (changed(CLIPPINGS, "value", summary=""), "must have a summary"),
@@ -119,8 +121,6 @@ CLIPPING = {
         changed(CLIPPINGS, "none", clip=lambda *_: None),
         "define its functions at the top level of a module",
     ),
-    "no range": (changed(CLIPPINGS, "value", threshold=(0, 1)), r"a `Range` or None as its thresh"),
-    "an unknown stage": (changed(CLIPPINGS, "value", stage="later"), "stage among"),
     "a branch": (changed(CLIPPINGS, "global_norm", clip=branching), "vmap"),
     "a hidden NaN": (changed(CLIPPINGS, "value", clip=sign), "keep a NaN visible"),
     "a new NaN": (changed(CLIPPINGS, "global_norm", clip=unguarded), "make no new one"),
@@ -133,7 +133,6 @@ CLIPPING = {
         changed(CLIPPINGS, "none", clip=remembering, init=no_sum),
         "nothing of it",
     ),
-    "a wrong signature": (changed(CLIPPINGS, "none", clip=math.sqrt), "TypeError"),
     "a warm-up that is not one": (changed(CLIPPINGS, "global_norm", warm_up=5), "acts at step 1"),
     "too long a warm-up": (changed(CLIPPINGS, "zclip", warm_up=26), "acts at step 26"),
     "a hidden warm-up": (changed(CLIPPINGS, "zclip", warm_up=0), "declare a longer one"),
@@ -147,7 +146,6 @@ CLIPPING = {
         changed(BATCH_POLICIES, "doubling", acts_from=1.0),
         "must act from a share of the budget",
     ),
-    "half a step": (changed(CLIPPINGS, "zclip", warm_up=2.5), "whole number of steps"),
 }
 
 
@@ -192,7 +190,6 @@ NORMALIZATION = {
     "random numbers": (changed(NORMALIZATIONS, "none", layer=drawing), "same at evaluation"),
     "never possible": (changed(NORMALIZATIONS, "none", layer=nowhere), "dense or in convolutional"),
     "no linear map": (changed(NORMALIZATIONS, "none", wrap=not_linear), "linear map of the same"),
-    "no batch": (changed(NORMALIZATIONS, "none", smallest_batch=0), "at least 1, but has 0"),
     "too small a smallest batch": (
         changed(NORMALIZATIONS, "batch", smallest_batch=1),
         r"must take inputs \(1, 16\)",
@@ -231,7 +228,7 @@ def twice_the_set(batch_size, examples):
 
 
 POLICY = {
-    "half an example": (changed(BATCH_POLICIES, "fixed", decide=halves), "a whole number"),
+    "half an example": (changed(BATCH_POLICIES, "fixed", decide=halves), "finite number >= 1"),
     "NaN": (changed(BATCH_POLICIES, "fixed", decide=follows_loss), "must decide"),
     "no rate": (changed(BATCH_POLICIES, "fixed", decide=vanishing_rate), "positive number"),
     "a memory of its own": (changed(BATCH_POLICIES, "fixed", decide=counting), "same on the same"),
@@ -294,8 +291,6 @@ OPTIMIZER = {
     "another state": (changed(OPTIMIZERS, "sgd", direction=growing_state), "state of the form"),
     "0 / 0": (changed(OPTIMIZERS, "sgd", direction=normal_direction), "finite numbers"),
     "a changed state": (changed(OPTIMIZERS, "momentum", direction=moving), "as they were"),
-    "no range": (changed(OPTIMIZERS, "sgd", learning_rate=0.1), "`Range` of learning rates"),
-    "one momentum": (changed(OPTIMIZERS, "momentum", momentum=0.9), "`Range` or None as its mom"),
     "not by itself": (changed(OPTIMIZERS, "sgd", direction=of_the_sum), "number by itself"),
 }
 
@@ -353,10 +348,6 @@ def three_labels():
 
 
 DATASET = {
-    "one class": (
-        dataclasses.replace(TOY, name="mine", summary="-", classes=1),
-        "2 classes or more",
-    ),
     "another shape": (
         dataclasses.replace(TOY, name="mine", summary="-", image_shape=(1, 2, 8)),
         "images of the shape",
@@ -433,6 +424,309 @@ def test_a_broken_rule_is_named(strategy, rule):
     with pytest.raises(BrokenContract, match=rule) as caught:
         check(strategy)
     assert repr(strategy.name) in str(caught.value)
+
+
+# what a strategy gives back, where training takes it
+
+
+def of_nothing(*arguments):
+    return None
+
+
+def summed(gradient, state, context):
+    return gradient.sum(), state
+
+
+def doubled_type(gradient, state, context):
+    return gradient.double(), state
+
+
+def alone(gradient, state, context):
+    return gradient
+
+
+def no_flag(gradient, state, threshold, context):
+    return gradient, state
+
+
+def plain_flag(gradient, state, threshold, context):
+    return gradient, state, False
+
+
+def cut(gradient, state, threshold, context):
+    return gradient[:3], state, threshold < 0
+
+
+def python_number(layout, like):
+    return {"seen": 0.0}
+
+
+def a_seen(layout, like):
+    return {"seen": like.new_zeros(())}
+
+
+def losing(gradient, state, threshold, context):
+    return gradient, {}, threshold < 0
+
+
+def to_text(*arguments):
+    return "a"
+
+
+def to_nan(*arguments):
+    return math.nan
+
+
+def never_positive(*arguments):
+    return -1.0
+
+
+def a_negative_size(observation, parameter):
+    return Decision(-5)
+
+
+def a_negative_rate(observation, parameter):
+    return Decision(2, -1)
+
+
+def a_nan_size(observation, parameter):
+    return Decision(math.nan)
+
+
+def one_number(weight, hidden, gain, generator):
+    return torch.ones(()), torch.zeros(len(weight))
+
+
+def first_image(images, labels, generator):
+    return images[:1], labels
+
+
+def build_nothing(image_shape, classes):
+    return None
+
+
+def build_too_wide(image_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(99, classes))
+
+
+RETURNED = {
+    "optimizer: scalar": (
+        {"optimizer": changed(OPTIMIZERS, "sgd", direction=summed, elementwise=False)},
+        r"optimizer 'mine': direction must have the shape \(D,\) = \(\d+,\), but has \(\)",
+    ),
+    "optimizer: scalar of all": (
+        {"optimizer": changed(OPTIMIZERS, "sgd", direction=summed)},
+        r"direction must have the shape \(K, D\) = \(2, \d+\), but has \(\)",
+    ),
+    "optimizer: type": (
+        {"optimizer": changed(OPTIMIZERS, "sgd", direction=doubled_type)},
+        r"must have the type torch.float32, but has torch.float64",
+    ),
+    "optimizer: one": (
+        {"optimizer": changed(OPTIMIZERS, "sgd", direction=alone)},
+        r"direction must return \(direction, state\), but gave a tensor of the shape",
+    ),
+    "clipping: one": (
+        {"clipping": changed(CLIPPINGS, "none", clip=of_nothing)},
+        r"clipping 'mine': clip must return \(gradient, state, clipped\), but gave None",
+    ),
+    "clipping: two": (
+        {"clipping": changed(CLIPPINGS, "none", clip=no_flag)},
+        "but gave 2 values",
+    ),
+    "clipping: flag": (
+        {"clipping": changed(CLIPPINGS, "none", clip=plain_flag)},
+        r"clipped must be a tensor \(\) of booleans, such as `norm > threshold`, but is False",
+    ),
+    "clipping: shape": (
+        {"clipping": changed(CLIPPINGS, "none", clip=cut)},
+        r"gradient must have the shape \(D,\) = \(\d+,\), but has \(3,\)",
+    ),
+    "clipping: state": (
+        {"clipping": changed(CLIPPINGS, "none", clip=losing, init=a_seen)},
+        r"state must have what it had, \['seen'\], but has \[\]",
+    ),
+    "clipping: no state": (
+        {"clipping": changed(CLIPPINGS, "none", init=of_nothing)},
+        "init must return a dict of tensors, but gave None",
+    ),
+    "clipping: a number": (
+        {"clipping": changed(CLIPPINGS, "none", init=python_number)},
+        "init must return a dict of tensors, but 'seen' is 0.0",
+    ),
+    "normalization: none": (
+        {"normalization": changed(NORMALIZATIONS, "none", layer=of_nothing)},
+        r"normalization 'mine': layer\(\d+, False\) must return a torch module, but gave None",
+    ),
+    "normalization: shape": (
+        {"normalization": changed(NORMALIZATIONS, "none", layer=shrinking)},
+        r"its layer must take and give \(2, \d+\), but gave \(2, 1\)",
+    ),
+    "normalization: wrap": (
+        {"normalization": changed(NORMALIZATIONS, "none", wrap=not_linear)},
+        "wrap must return an nn.Linear or nn.Conv2d, but gave Sequential",
+    ),
+    "policy: a number": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=bare)},
+        r"batch policy 'mine': decide must return a Decision, such as Decision\(64\), but gave 4",
+    ),
+    "policy: size": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=a_negative_size)},
+        "`batch_size` must be a finite number >= 1, but got -5",
+    ),
+    "policy: NaN": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=a_nan_size)},
+        "`batch_size` must be a finite number >= 1, but got nan",
+    ),
+    "policy: rate": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=a_negative_rate)},
+        "`learning_rate_factor` must be a positive number, but got -1",
+    ),
+    "policy: pieces": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", micro_batches=none_at_all)},
+        r"micro_batches\(0\) must return a whole number >= 1, but gave 0",
+    ),
+    "policy: first": (
+        {"batch_policy": changed(BATCH_POLICIES, "fixed", first=of_nothing)},
+        r"first\(4, \d+\) must return a whole number >= 1, but gave None",
+    ),
+    "schedule: negative": (
+        {"schedule": changed(SCHEDULES, "constant", factor=never_positive)},
+        "schedule 'mine': a factor must be a finite number >= 0, but got -1.0",
+    ),
+    "schedule: NaN": (
+        {"schedule": changed(SCHEDULES, "constant", factor=to_nan)},
+        "a factor must be a finite number >= 0, but got nan",
+    ),
+    "schedule: text": (
+        {"schedule": changed(SCHEDULES, "constant", factor=to_text)},
+        "a factor must be a finite number >= 0, but got 'a'",
+    ),
+    "schedule: feedback": (
+        {"schedule": changed(SCHEDULES, "constant", feedback=of_nothing)},
+        "feedback of schedule 'mine': a factor must be a finite number >= 0, but got None",
+    ),
+    "scaling": (
+        {"learning_rate_scaling": changed(SCALINGS, "linear", factor=to_nan)},
+        "scaling 'mine': a factor must be a finite number >= 0, but got nan",
+    ),
+    "loss": (
+        {"loss": changed(LOSSES, "cross_entropy", value=averaged)},
+        r"loss 'mine': value must return the loss of every example, \(N,\) = \(2,\), but gave",
+    ),
+    "initialization": (
+        {"initialization": changed(INITIALIZATIONS, "he", draw=one_number)},
+        r"initialization 'mine': draw must return a weight \(\d+, \d+\) and a bias",
+    ),
+    "disturbance: batch": (
+        {"disturbance": changed(DISTURBANCES, "bad_batch", batch=first_image, updates=1)},
+        "disturbance 'mine': batch must return images",
+    ),
+    "disturbance: rate": (
+        {"disturbance": changed(DISTURBANCES, "rate_bump", rate=to_nan, updates=1)},
+        "rate of disturbance 'mine': a factor must be a finite number >= 0, but got nan",
+    ),
+    "model: none": (
+        {"model": own_model(build_nothing), "initialization": "own"},
+        "model 'mine': build must return a torch module, but gave None",
+    ),
+    "model: input": (
+        {"model": own_model(build_too_wide), "initialization": "own"},
+        r"model 'mine' must map images \(B, 1, .*\) to logits .*, but RuntimeError: mat1 and mat2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "rule"), RETURNED.values(), ids=RETURNED.keys())
+def test_what_a_strategy_gives_back_is_refused_in_one_line(fields, rule):
+    small = {"dataset": TOY, "epochs": 2, "batch_size": 4}
+    trials = [Trial(**small, seed=seed, **fields) for seed in range(2)]
+    with pytest.raises(ValueError, match=rule) as caught:
+        train(trials, device="cpu", checkpoints=4)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_normalization_of_a_module_class_of_torch_is_refused_where_it_is_written():
+    with pytest.raises(ValueError, match=r"normalization 'mine': `layer` must be a function \(fea"):
+        changed(NORMALIZATIONS, "none", layer=nn.BatchNorm1d)
+
+
+WRITTEN = {
+    "a name with a comma": (Clipping, {"name": "a,b"}, "name without blanks, commas and equal"),
+    "a name with a blank": (Clipping, {"name": "my clip"}, "clipping 'my clip': `name` must be"),
+    "no name": (Clipping, {"name": None}, "but got None"),
+    "a threshold": (Clipping, {"threshold": 1.0}, r"a Range\(low, .*\) or None, but got 1.0"),
+    "a stage": (Clipping, {"stage": "grad"}, "one of 'gradient', 'update', 'step', but got 'grad'"),
+    "half a step": (Clipping, {"warm_up": 2.5}, "a whole number >= 0, but got 2.5"),
+    "before the first": (Clipping, {"warm_up": -1}, "a whole number >= 0, but got -1"),
+    "one argument": (Clipping, {"clip": math.sqrt}, r"but got sqrt\(x, /\)"),
+    "no function": (Clipping, {"clip": None}, "must be a function .*, but got None"),
+    "two lines": (Clipping, {"title": "a\nb"}, "`title` must be one line of text"),
+    "no reference": (Clipping, {"reference": None}, "`reference` must be text"),
+    "a rate": (Optimizer, {"learning_rate": 0.1}, r"`learning_rate` must be a Range\(low, "),
+    "a momentum": (Optimizer, {"momentum": 0.9}, r"`momentum` must be a Range\(low, .* or None"),
+    "no batch": (Normalization, {"smallest_batch": 0}, "a whole number >= 1, but got 0"),
+    "a module": (Normalization, {"layer": nn.Identity()}, r"but got Identity\(\)"),
+    "a late policy": (BatchPolicy, {"acts_from": 2}, r"a share of the budget in 0\.\.1, but got 2"),
+    "a late disturbance": (Disturbance, {"at": 1.0}, r"a share of the budget in \(0, 1\)"),
+    "half an update": (Disturbance, {"updates": 1.5}, "a whole number >= 0, but got 1.5"),
+    "one class": (Dataset, {"classes": 1}, "a whole number >= 2, but got 1"),
+    "percent": (Dataset, {"target_accuracy": 90}, r"a number in 0\.\.1, but got 90"),
+    "no factor": (Schedule, {"factor": 0.5}, r"a function \(progress\) -> factor, but got 0.5"),
+    "bounds": (Model, {"depths": (3, 2)}, r"smallest and largest or None, but got \(3, 2\)"),
+    "no type": (Precision, {"dtype": "float32"}, "a torch.dtype, but got 'float32'"),
+    "no draw": (Initialization, {"draw": 1}, "or None, but got 1"),
+    "no losses": (Loss, {"value": None}, r"a function \(logits, labels\) -> losses"),
+    "no ratio": (Scaling, {"factor": "linear"}, "but got 'linear'"),
+}
+ENTRY = {type(entry): entry for registry in REGISTRIES.values() for entry in registry.values()}
+
+
+@pytest.mark.parametrize(("kind", "fields", "rule"), WRITTEN.values(), ids=WRITTEN.keys())
+def test_a_field_is_refused_where_it_is_written(kind, fields, rule):
+    with pytest.raises(ValueError, match=rule) as caught:
+        dataclasses.replace(ENTRY[kind], **{"name": "mine"} | fields)
+    assert "\n" not in str(caught.value)
+
+
+BAD = [
+    *("", "a\nb", b"x", None, True, math.nan, math.inf, -1, 0, 0.5, [], [1, 2], {}, object()),
+    *(10**400, int, np.arange(3), torch.ones(2), pd.DataFrame({"a": [1]})),
+]
+
+
+def refusal(record, field, value):
+    try:
+        dataclasses.replace(record, **{field: value})
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+RECORDS = [
+    *(*ENTRY.values(), Decision(8), SAMPLES[0], next(observations())),
+    *(AdaptiveMoments(), LAYOUT),
+]
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        pytest.param(record, f.name, id=f"{type(record).__name__}-{f.name}")
+        for record in RECORDS
+        for f in dataclasses.fields(record)
+    ],
+)
+def test_any_value_of_any_field_is_taken_or_refused_in_one_line(record, field):
+    said = [text for value in BAD if (text := refusal(record, field, value)) is not None]
+    assert said
+    assert [text for text in said if "must be" not in text] == []
+    assert [text for text in said if "\n" in text or len(text) > 400] == []
+
+
+def test_a_module_for_a_model_is_refused_where_it_is_written():
+    with pytest.raises(ValueError, match=r"model 'mine': `build` must be a function \(image_shape"):
+        own_model(nn.Linear(64, 10))
 
 
 def test_a_range_of_which_the_default_is_no_part_cannot_be_made():

@@ -545,9 +545,9 @@ def test_read_only_arrays_are_taken_without_a_warning() -> None:
         (IMAGES, [[0], [1, 2], [0], [1]], {}, "labels of train must be (n,)"),
         (IMAGES, [25, 346, 31, 25], {}, "have 3 distinct values in 25..346 for 4 examples"),
         (IMAGES, [25, 346, 31, 25], {}, "number them, or say classes=347"),
-        (IMAGES, LABELS, {"classes": 2.5}, "must be a positive whole number, but is 2.5"),
-        (IMAGES, LABELS, {"classes": "10"}, "must be a positive whole number, but is '10'"),
-        (IMAGES, LABELS, {"classes": True}, "must be a positive whole number, but is True"),
+        (IMAGES, LABELS, {"classes": 2.5}, "must be a whole number >= 2, but is 2.5"),
+        (IMAGES, LABELS, {"classes": "10"}, "must be a whole number >= 2, but is '10'"),
+        (IMAGES, LABELS, {"classes": True}, "must be a whole number >= 2, but is True"),
     ],
 )
 def test_own_arrays_that_cannot_be_trained_on(

@@ -252,7 +252,7 @@ def custom(toy: Dataset) -> Any:
     def build(image_shape: Any, classes: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(16, classes))
 
-    return module_model("a map", build)
+    return module_model("a_map", build)
 
 
 def scaled(toy: Dataset, scale: float) -> Any:

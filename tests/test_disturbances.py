@@ -170,8 +170,6 @@ BROKEN = {
     "argument": ({"batch": in_place}, "as they were"),
     "labels": ({"batch": new_class}, "labels of the batch's classes"),
     "rate": ({"rate": no_rate}, "positive rate"),
-    "time": ({"at": 1.0}, "share of the budget"),
-    "updates": ({"updates": 1.5}, "whole number of updates"),
     "nothing": ({"updates": 2}, "must change the batch or the rate"),
 }
 

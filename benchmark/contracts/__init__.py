@@ -2,11 +2,10 @@
 
 >>> from benchmark.contracts import check
 >>> from benchmark.strategies.schedules import Schedule, cosine
->>> check(Schedule("twice cosine", cosine, "custom", "half a cosine"))
+>>> check(Schedule("twice_cosine", cosine, "", "half a cosine"))
 Traceback (most recent call last):
     ...
-benchmark.contracts.subject.BrokenContract: schedule 'twice cosine' must have a name without \
-blanks, commas and equality signs
+benchmark.contracts.subject.BrokenContract: schedule 'twice_cosine' must have a reference
 """
 
 from benchmark.contracts.checking import check

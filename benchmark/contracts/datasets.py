@@ -11,7 +11,6 @@ from benchmark.data import DataError, Dataset, Splits
 
 def check_dataset(subject: Subject, dataset: Dataset) -> None:
     """Images and labels that are what the entry says."""
-    subject.demand(dataset.classes >= 2, f"must have 2 classes or more, but has {dataset.classes}")
     subject.demand(
         1 / dataset.classes < dataset.target_accuracy <= 1,
         f"must have a target accuracy above chance and at most 1, but has "

@@ -27,12 +27,7 @@ def _generator() -> torch.Generator:
 
 def check_disturbance(subject: Subject, disturbance: Disturbance) -> None:
     """Another batch and another rate of the same form, by the generator alone."""
-    lasts, at = disturbance.updates, disturbance.at
-    subject.demand(
-        isinstance(lasts, int) and lasts >= 0,
-        f"must last a whole number of updates, but lasts {lasts!r}",
-    )
-    subject.demand(0 < at < 1, f"must begin at a share of the budget in (0, 1), but has {at!r}")
+    lasts = disturbance.updates
     changed = _check_batch(subject, disturbance)
     for rate in (1e-6, 0.1, 10.0):
         with subject.attempt("must take a learning rate"):

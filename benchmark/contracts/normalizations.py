@@ -16,10 +16,6 @@ NETWORKS = {"mlp": 16, "cnn": 8}
 
 def check_normalization(subject: Subject, normalization: Normalization) -> None:
     """Layers that keep the shape, in dense networks, in convolutional ones, or in both."""
-    subject.demand(
-        normalization.smallest_batch >= 1,
-        f"must have a smallest batch of at least 1, but has {normalization.smallest_batch}",
-    )
     reasons = [
         reason
         for spatial in (False, True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.contracts.subject import Subject, check_range, check_state, copied, values_of
+from benchmark.contracts.subject import Subject, check_state, copied, values_of
 from benchmark.contracts.training import check_training
 from benchmark.layout import Layout
-from benchmark.records import Range
 from benchmark.strategies.clipping import State
 from benchmark.strategies.optimizers import Optimizer, UpdateContext
 
@@ -23,11 +22,6 @@ SIZE, STEPS = LAYOUT.size, 5
 
 def check_optimizer(subject: Subject, optimizer: Optimizer) -> None:
     """A pure function of the gradient, its state and what the context says."""
-    subject.demand(
-        isinstance(optimizer.learning_rate, Range),
-        f"must have a `Range` of learning rates, but has {optimizer.learning_rate!r}",
-    )
-    check_range(subject, "momentum", optimizer.momentum)
     for dtype in (torch.float32, torch.float64):
         _check_steps(subject, optimizer, dtype)
     _check_lifting(subject, optimizer)

@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.data.idx import DataError
 from benchmark.data.labels import class_count
 from benchmark.data.sources import Source, read_source
 from benchmark.data.splits import Splits, make_splits
 from benchmark.data.temporal_order import LENGTH, ORDERS, SYMBOLS, temporal_order
-from benchmark.names import find
+from benchmark.names import find, quoted
 from benchmark.records import Choice
+from benchmark.records.declarations import DESCRIPTION, Fixed, Function, check_declaration
+from benchmark.records.fields import Real, Rule, Whole
 
 VALIDATION_EXAMPLES = 10_000
 
@@ -39,7 +42,12 @@ class Dataset:
     load
         Reads it; called once a process.
     target_accuracy
-        Validation accuracy at which a trial counts as having got there.
+        Validation accuracy at which a trial counts as having got there, in 0..1.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -49,6 +57,19 @@ class Dataset:
     target_accuracy: float
     reference: str
     summary: str
+
+    def __post_init__(self) -> None:
+        check_declaration("dataset", self, RULES)
+
+
+RULES: dict[str, Rule] = {
+    **DESCRIPTION,
+    "classes": Whole(2),
+    "image_shape": Fixed(3, Whole(1), "three positive whole numbers (C, H, W)"),
+    "load": Function("() -> Splits", 0),
+    "target_accuracy": Real("a number in 0..1", low=0.0, high=1.0),
+}
+"""What each field of a `Dataset` may be."""
 
 
 def load(choice: Choice) -> Splits:
@@ -69,7 +90,12 @@ def load(choice: Choice) -> Splits:
 
 @functools.lru_cache(maxsize=4)
 def _loaded(dataset: Dataset) -> Splits:
-    return dataset.load()
+    splits = dataset.load()
+    if not isinstance(splits, Splits):
+        raise DataError(
+            f"dataset {dataset.name!r}: load must return Splits, but gave {quoted(splits)}"
+        )
+    return splits
 
 
 def tensor_dataset(

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmark.data.idx import DataError
+from benchmark.names import quoted
+from benchmark.records.fields import Whole
 
 MOST = 2**62
 """Beyond any number of classes, and within 64 bits."""
@@ -67,9 +69,9 @@ def class_count(name: str, labels: Tensor, classes: Any, examples: int) -> int:
     Raises
     ------
     DataError
-        If ``classes`` is no positive whole number, a label is outside 0..classes-1, or, where
-        ``classes`` is not given, the labels are not 0, 1, 2, ... without a gap: they are then more
-        likely numbers to be predicted, one class for each.
+        If there is but one class, ``classes`` is no whole number, a label is outside 0..classes-1,
+        or, where ``classes`` is not given, the labels are not 0, 1, 2, ... without a gap: they are
+        then more likely numbers to be predicted, one class for each.
 
     >>> class_count("toy", torch.tensor([0, 2, 1, 1]), None, examples=4)
     3
@@ -86,13 +88,18 @@ def class_count(name: str, labels: Tensor, classes: Any, examples: int) -> int:
                 f"for {examples:,} examples; if they are classes, number them, or say "
                 f"classes={high + 1}"
             )
+        if not high:
+            raise DataError(f"labels of {name!r} must be of two classes or more, but all are 0")
         return high + 1
-    number = isinstance(classes, int | float | np.number) and not isinstance(classes, bool)
-    if not number or not np.isfinite(classes) or classes != int(classes) or classes < 1:
-        raise DataError(f"classes of {name!r} must be a positive whole number, but is {classes!r}")
-    if high >= classes:
-        raise DataError(f"labels of {name!r} must be < classes={int(classes)}, but one is {high}")
-    return int(classes)
+    try:
+        count: int = Whole(2)("classes", classes)
+    except ValueError:
+        raise DataError(
+            f"classes of {name!r} must be a whole number >= 2, but is {quoted(classes)}"
+        ) from None
+    if high >= count:
+        raise DataError(f"labels of {name!r} must be < classes={count}, but one is {high}")
+    return count
 
 
 def _flat(name: str, values: Any) -> np.ndarray | pd.Categorical:

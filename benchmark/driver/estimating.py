@@ -202,7 +202,7 @@ class Estimate:
         if not updates or trial.updates is None:
             return updates
         examples = examples_used(trial, len(load(trial.dataset).train_labels))
-        first = parts_of(trial).batch_policy.first(trial.batch_size, examples)
+        first = parts_of(trial).batch_policy.first_size(trial.batch_size, examples)
         return expected_examples(trial, examples, self._checkpoints) / first
 
     def _time(self, group: Group) -> Cost:
@@ -268,9 +268,9 @@ class Estimate:
 def _random_data(trial: Trial, held_out: int) -> Any:
     known = load(trial.dataset)
     _, *shape = known.train_images.shape
-    classes = int(known.train_labels.max()) + 1
+    classes = max(2, int(known.train_labels.max()) + 1)
     examples = examples_used(trial, len(known.train_labels))
-    first = parts_of(trial).batch_policy.first(trial.batch_size, examples)
+    first = parts_of(trial).batch_policy.first_size(trial.batch_size, examples)
     # the full batch is all there is
     needed = first if first == examples else max(256, first)
     generator = torch.Generator().manual_seed(0)
@@ -280,7 +280,7 @@ def _random_data(trial: Trial, held_out: int) -> Any:
         return images, torch.arange(examples) % classes
 
     return tensor_dataset(
-        f"random images {held_out}",
+        f"random_images_{held_out}",
         train=split(needed),
         validation=split(held_out),
         test=split(held_out),

@@ -118,7 +118,7 @@ def planned_updates(trial: Trial) -> int:
         return 0
     examples = examples_used(trial, available)
     budget = Budget.of(trial, examples)
-    first = parts_of(trial).batch_policy.first(trial.batch_size, examples)
+    first = parts_of(trial).batch_policy.first_size(trial.batch_size, examples)
     return budget.updates_until(budget.amount, used=0, batch_size=first)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.names import quoted
 from benchmark.strategies.disturbances import Disturbance
+from benchmark.strategies.returned import check_factors
 
 STREAM = 2**31
 """Sets a disturbance's random numbers apart from those of the order of the data, which come from
@@ -31,7 +33,7 @@ def disturbed_batch(
     pairs = [
         (images[k], labels[k])
         if number is None
-        else disturbance.batch(images[k], labels[k], _generator(seed, number))
+        else _disturbed(disturbance, images[k], labels[k], _generator(seed, number))
         for k, (seed, number) in enumerate(zip(seeds, numbers, strict=True))
     ]
     some_images, some_labels = zip(*pairs, strict=True)
@@ -40,7 +42,22 @@ def disturbed_batch(
 
 def disturbed_factor(disturbance: Disturbance, rate: float, factor: float) -> float:
     """What a learning rate is multiplied by in place of ``factor``."""
-    return disturbance.rate(rate * factor) / rate
+    found = disturbance.rate(rate * factor)
+    (changed,) = check_factors(f"rate of disturbance {disturbance.name!r}", [found])
+    return float(changed) / rate
+
+
+def _disturbed(
+    disturbance: Disturbance, images: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    found = disturbance.batch(images, labels, generator)
+    shapes = [tuple(getattr(t, "shape", ("none",))) for t in found] if found is not None else found
+    if shapes != [tuple(images.shape), tuple(labels.shape)]:
+        raise ValueError(
+            f"disturbance {disturbance.name!r}: batch must return images {tuple(images.shape)} and "
+            f"labels {tuple(labels.shape)}, but gave {quoted(shapes)}"
+        )
+    return found
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

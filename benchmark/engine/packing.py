@@ -140,7 +140,7 @@ def expected_examples(trial: Trial, examples: int, checkpoints: int) -> float:
     if trial.epochs is not None:
         return trial.epochs * examples
     policy, budget = parts_of(trial).batch_policy, Budget.of(trial, examples)
-    first = size = policy.first(trial.batch_size, examples)
+    first = size = policy.first_size(trial.batch_size, examples)
     seen = done = 0
     for checkpoint in range(1, checkpoints + 1):
         target = budget.share(checkpoint, checkpoints)
@@ -155,8 +155,8 @@ def expected_examples(trial: Trial, examples: int, checkpoints: int) -> float:
                 train_loss=math.nan,
                 gradient_norm=math.nan,
             )
-            decided = policy.decide(unseen, trial.batch_policy_parameter or 0.0)
-            size = max(1, min(decided.batch_size, examples))
+            decided = policy.decided(unseen, trial.batch_policy_parameter or 0.0)
+            size = int(min(decided.batch_size, examples))
     return seen
 
 
@@ -190,5 +190,5 @@ def _pixels(trial: Trial) -> int:
     """Of a trial's first batch; for one that grows, fewer trials take their steps together."""
     parts = parts_of(trial)
     examples = examples_used(trial, len(load(trial.dataset).train_labels))
-    first = parts.batch_policy.first(trial.batch_size, examples)
+    first = parts.batch_policy.first_size(trial.batch_size, examples)
     return first * math.prod(parts.dataset.image_shape)

@@ -45,6 +45,14 @@ from benchmark.strategies.batch_policies import MICRO_BATCHES
 from benchmark.strategies.clipping import Context, State, in_double
 from benchmark.strategies.normalization import NORMALIZATIONS
 from benchmark.strategies.optimizers import UpdateContext
+from benchmark.strategies.returned import (
+    check_clipped,
+    check_direction,
+    check_evaluated,
+    check_initial,
+    check_losses,
+    checked_once,
+)
 
 Lifted = Callable[..., Any]
 Tensors = dict[str, Tensor]
@@ -141,6 +149,14 @@ class Program:
             torch.default_generator.manual_seed(0)
             self.model: nn.Module = build_model(parts, trial).to(self.dtype).train()
         self.layout = Layout.of(self.model)
+        check_losses(parts.loss, parts.dataset.classes, self.dtype)
+        clipping, optimizer = parts.clipping, parts.optimizer
+        self._clip = checked_once(
+            clipping.clip, lambda found, *given: check_clipped(clipping, found, *given[:2])
+        )
+        self._direction = checked_once(
+            optimizer.direction, lambda found, *given: check_direction(optimizer, found, *given[:2])
+        )
         self.chain: DenseChain | None = None
         self.one_by_one: OneByOne | None = None
         if MODELS.get(parts.model.name) is not parts.model or has_global_hooks():
@@ -151,7 +167,7 @@ class Program:
         parts_within = list(self.model.modules())
         self.convolves = any(isinstance(m, nn.Conv2d) for m in parts_within)
         self.spreads = self.convolves or any(isinstance(m, Attention) for m in parts_within)
-        self.micro_batches = parts.batch_policy.micro_batches(trial.batch_policy_parameter or 0)
+        self.micro_batches = parts.batch_policy.pieces(trial.batch_policy_parameter or 0)
         self.smallest_batch = smallest_batch(parts, trial)
         # of a custom part it is not known whether examples meet in it
         self.cuts_examples = device.type == "cuda" and (
@@ -213,6 +229,9 @@ class Program:
         self.model.to(self.device)
         parameters = torch.stack(vectors).to(self.device)
         width, scaling = len(trials), self.parts.precision.loss_scaling
+        clipping, optimizer = self.parts.clipping, self.parts.optimizer
+        remembered = clipping.init(self.layout, parameters[0])
+        memory = optimizer.init(self.layout, parameters[0])
 
         def numbers(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=self.dtype, device=self.device)
@@ -223,8 +242,8 @@ class Program:
         return Population(
             parameters=parameters,
             buffers={k: torch.stack([state[k] for state in kept]) for k in kept[0]},
-            clipping=spread(self.parts.clipping.init(self.layout, parameters[0])),
-            optimizer=spread(self.parts.optimizer.init(self.layout, parameters[0])),
+            clipping=spread(check_initial(f"clipping {clipping.name!r}", remembered)),
+            optimizer=spread(check_initial(f"optimizer {optimizer.name!r}", memory)),
             loss_scale=spread(scaling.init(parameters) if scaling is not None else {}),
             learning_rate=numbers([t.learning_rate for t in trials]),
             threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
@@ -267,9 +286,9 @@ class Program:
         trials = population.parameters.shape[0]
         loss, gradient = self._gradient(population, images, labels)
         norm = row_norms(gradient)
-        clipping, optimizer = self.parts.clipping, self.parts.optimizer
+        clipping, directed = self.parts.clipping, self._direction
         wide = self._overflows(norm, population.optimizer)
-        clip = in_double(clipping.clip) if wide else clipping.clip
+        clip = in_double(self._clip) if wide else self._clip
 
         def change(
             gradient: Tensor, clip_state: State, memory: State, values: dict[str, Tensor]
@@ -280,7 +299,7 @@ class Program:
             direction = gradient
             if clipping.stage != "update":
                 direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
-            direction, remembered = optimizer.direction(direction, memory, update)
+            direction, remembered = directed(direction, memory, update)
             if clipping.stage == "update":
                 direction, clip_state, clipped = clip(direction, clip_state, threshold, context)
             moved = torch.addcmul(parameters, direction, values["rate"], value=-1)
@@ -449,7 +468,11 @@ class Program:
         optimizer names, where it does not evaluate those that it takes gradients at.
         """
         if (evaluated := self.parts.optimizer.evaluated) is not None:
-            lifted = lift(evaluated, len(population.parameters))
+            optimizer = self.parts.optimizer
+            checked = checked_once(
+                evaluated, lambda found, given, _: check_evaluated(optimizer, found, given)
+            )
+            lifted = lift(checked, len(population.parameters))
             where = lifted(population.parameters, population.optimizer)
             population = dataclasses.replace(population, parameters=where)
         return self._evaluate(population, images, labels, at_once)

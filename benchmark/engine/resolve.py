@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.data import DATASETS, Dataset
 from benchmark.engine.budget import Budget
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
-from benchmark.names import find
+from benchmark.names import find, quoted
 from benchmark.records import NUMERIC_FACTORS, Range, Trial
 from benchmark.records.fields import refused
 from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
@@ -193,10 +193,15 @@ def _build(
     assert depth is not None
     assert width is not None
     try:
-        return model.build(data.image_shape, data.classes, depth, width, normalization)
+        network = model.build(data.image_shape, data.classes, depth, width, normalization)
     except ImpossiblePair as error:
         shape = "x".join(map(str, data.image_shape))
         raise ImpossiblePair(f"{error} ({model.name} on {shape} images)") from None
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"model {model.name!r}: build must return a torch module, but gave {quoted(network)}"
+        )
+    return network
 
 
 @functools.lru_cache(maxsize=1024)
@@ -245,8 +250,8 @@ def impossible(trial: Trial, available: int) -> str | None:
     examples = examples_used(trial, available)
     budget = Budget.of(trial, examples)
     # without a budget no batch is drawn, and the network is measured as it was initialized
-    batch_size = policy.first(trial.batch_size, examples) if budget.amount else examples
-    micro = policy.micro_batches(trial.batch_policy_parameter or 0)
+    batch_size = policy.first_size(trial.batch_size, examples) if budget.amount else examples
+    micro = policy.pieces(trial.batch_policy_parameter or 0)
     smallest = batch_size // micro
     if batch_size > examples:
         return f"batch size {batch_size} exceeds the {examples} training examples"

@@ -65,7 +65,7 @@ class Run:
         probed = min(PROBED_EXAMPLES, examples)
         self.probed = self._images(splits.train_images[:probed]), splits.train_labels[:probed]
         self.sharpness_on = tuple(tensor[:SHARPNESS_EXAMPLES] for tensor in self.probed)
-        self.logs = [Log(t, self.scale, policy.first(t.batch_size, examples)) for t in trials]
+        self.logs = [Log(t, self.scale, policy.first_size(t.batch_size, examples)) for t in trials]
         self.trials = trials
         # position in the population -> position in the logs; trials that ended are taken out
         self.alive = list(range(len(trials)))
@@ -272,7 +272,7 @@ class Run:
             # nor after steps that were all skipped; between checkpoints there may be none at all
             if math.isnan(row.get("gradient_norm_median", 0.0)):
                 continue
-            decision = policy.decide(
+            decision = policy.decided(
                 Observation(
                     batch_size=log.batch_size,
                     first_batch_size=log.first_batch_size,

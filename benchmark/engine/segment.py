@@ -19,6 +19,7 @@ from benchmark.engine.order import data_order
 from benchmark.engine.program import Population, Program
 from benchmark.engine.stepping import GetBatch, Stepping
 from benchmark.strategies.batch_policies import GradientSample, stay
+from benchmark.strategies.returned import check_factors
 
 SAMPLED_EXAMPLES = 128
 """Most examples of which single gradients are taken for a policy that asks for them."""
@@ -151,9 +152,11 @@ class Segment:
             place = log.used, count
             if place not in known:
                 factors = [parts.schedule.factor(log.progress(i)) for i in range(count)]
-                known[place] = np.array(factors)
+                known[place] = check_factors(f"schedule {parts.schedule.name!r}", factors)
             scaling = parts.learning_rate_scaling.factor(log.batch_size / log.first_batch_size)
             feedback = parts.schedule.feedback(log.validation_losses)
+            check_factors(f"scaling {parts.learning_rate_scaling.name!r}", [scaling])
+            check_factors(f"feedback of schedule {parts.schedule.name!r}", [feedback])
             rates[:count, j] = known[place] * (log.rate_factor * scaling * feedback)
             for i in log.disturbed(count):
                 rate = log.trial.learning_rate

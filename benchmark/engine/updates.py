@@ -18,6 +18,7 @@ from benchmark.strategies.clipping import Clipping, State, scale_to
 from benchmark.strategies.clipping.fixed import clip_by_global_norm
 from benchmark.strategies.clipping.rule import keep
 from benchmark.strategies.optimizers import Optimizer, UpdateContext
+from benchmark.strategies.returned import check_direction, checked_once
 
 Tensors = dict[str, Tensor]
 Change = Callable[[Tensor, State, State, Tensors], tuple[Tensor, State, State, Tensor]]
@@ -58,6 +59,9 @@ def at_once(clipping: Clipping, optimizer: Optimizer, layout: Layout) -> Change 
     limit = LIMITS.get(clipping.clip)
     if limit is None or clipping.stage != "gradient" or not optimizer.elementwise:
         return None
+    directed = checked_once(
+        optimizer.direction, lambda found, *given: check_direction(optimizer, found, *given[:2])
+    )
 
     def change(
         gradient: Tensor, clip_state: State, memory: State, values: Tensors
@@ -67,7 +71,7 @@ def at_once(clipping: Clipping, optimizer: Optimizer, layout: Layout) -> Change 
         context = UpdateContext(parameters, rate, values["momentum"].unsqueeze(1), layout)
         direction, clipped = limit(gradient, values)
         columns = {k: v.unsqueeze(1) if v.dim() == 1 else v for k, v in memory.items()}
-        direction, columns = optimizer.direction(direction, columns, context)
+        direction, columns = directed(direction, columns, context)
         remembered = {k: v.view(memory[k].shape) for k, v in columns.items()}
         moved = torch.addcmul(parameters, direction, rate, value=-1)
         return moved, clip_state, remembered, clipped

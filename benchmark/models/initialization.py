@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.layout import linear_maps
+from benchmark.names import quoted
+from benchmark.records.declarations import DESCRIPTION, Function, check_declaration
+from benchmark.records.fields import Rule
 
 Draw = Callable[[Tensor, bool, float, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -27,12 +30,27 @@ class Initialization:
         precision. ``hidden`` is False for the classifier, and for a map that no ReLU follows
         (`unrectified`); ``gain`` multiplies hidden weights.
         None keeps what the module draws when it is built, seeded by the trial; the gain is 1 then.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
     draw: Draw | None
     reference: str
     summary: str
+
+    def __post_init__(self) -> None:
+        check_declaration("initialization", self, RULES)
+
+
+RULES: dict[str, Rule] = {
+    **DESCRIPTION,
+    "draw": Function("(weight, hidden, gain, generator) -> (weight, bias)", 4, optional=True),
+}
+"""What each field of an `Initialization` may be."""
 
 
 @runtime_checkable
@@ -96,12 +114,33 @@ def initialize(
         for i, linear in enumerate(by_weight.values()):
             hidden = i < len(by_weight) - 1
             rectified = hidden and getattr(linear, "rectified", True)
-            weight, bias = initialization.draw(linear.weight, rectified, gain, generator)
+            weight, bias = _drawn(initialization, linear, rectified, gain, generator)
             linear.weight.copy_(weight if rectified or not hidden else weight * gain)
             if linear.bias is not None:
                 linear.bias.copy_(bias)
             if isinstance(linear, FollowsWeights):
                 linear.weights_drawn()
+
+
+def _drawn(
+    initialization: Initialization,
+    linear: nn.Linear | nn.Conv2d,
+    rectified: bool,
+    gain: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    assert initialization.draw is not None
+    found = initialization.draw(linear.weight, rectified, gain, generator)
+    wanted = [tuple(linear.weight.shape), (len(linear.weight),)]
+    pair = isinstance(found, tuple | list) and all(isinstance(t, Tensor) for t in found)
+    if not pair or [tuple(t.shape) for t in found] != wanted:
+        gave = [tuple(t.shape) for t in found] if pair else quoted(found)
+        raise ValueError(
+            f"initialization {initialization.name!r}: draw must return a weight {wanted[0]} and a "
+            f"bias {wanted[1]}, but gave {gave}"
+        )
+    weight, bias = found
+    return weight, bias
 
 
 def fan_in(weight: Tensor) -> int:

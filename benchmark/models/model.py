@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import nn
 
+from benchmark.records.declarations import DESCRIPTION, Fixed, Function, check_declaration
+from benchmark.records.fields import Rule, Whole
 from benchmark.strategies.normalization import Normalization
 
 ImageShape = tuple[int, int, int]
@@ -42,6 +44,11 @@ class Model:
         Hidden layers, or blocks of several, and features of the first of them: the defaults.
     depths, widths
         Smallest and largest allowed; None for an architecture that has its defaults alone.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -52,3 +59,20 @@ class Model:
     summary: str
     depths: tuple[int, int] | None = None
     widths: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_declaration("model", self, RULES)
+
+
+_BOUNDS = Fixed(2, Whole(0), "two whole numbers, smallest and largest", optional=True, rising=True)
+RULES: dict[str, Rule] = {
+    **DESCRIPTION,
+    "build": Function(
+        "(image_shape, classes, depth, width, normalization) -> module", 5, builds=True
+    ),
+    "depth": Whole(0),
+    "width": Whole(0),
+    "depths": _BOUNDS,
+    "widths": _BOUNDS,
+}
+"""What each field of a `Model` may be."""

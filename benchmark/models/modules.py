@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from benchmark.models.model import ImageShape, Model
+from benchmark.names import quoted
+from benchmark.records.declarations import Function
 from benchmark.strategies.normalization import ImpossiblePair, Normalization
 
 
@@ -45,8 +47,9 @@ def module_model(
     ImpossiblePair
         When built for a trial that also asks for a normalization: the module has its own layers.
     ValueError
-        If it does not give logits, has nothing to train, or draws random numbers that torch's seed
-        does not fix.
+        If an argument is not of its kind (``build`` is the module itself, say); when built, if it
+        does not give logits, has nothing to train, or draws random numbers that torch's seed does
+        not fix.
 
     Examples
     --------
@@ -58,6 +61,7 @@ def module_model(
     >>> train(trial, device="cpu").trials["status"].item()
     'stable'
     """
+    _check_build(name, build)
     return Model(
         name=name,
         build=_Build(name, build),
@@ -66,6 +70,23 @@ def module_model(
         reference=reference,
         summary=summary,
     )
+
+
+_BUILD = Function("(image_shape, classes) -> module", 2, builds=True)
+
+
+def _check_build(name: str, build: object) -> None:
+    """Refuse what is no function that builds a module.
+
+    Raises
+    ------
+    ValueError
+        If it is none, but a module, say.
+    """
+    try:
+        _BUILD("build", build)
+    except ValueError as error:
+        raise ValueError(f"model {quoted(name)}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,14 @@ class _Build:
         return module
 
     def _check(self, module: nn.Module, image_shape: ImageShape, classes: int) -> None:
+        wanted = (
+            f"model {self.name!r} must map images (B, {', '.join(map(str, image_shape))}) to "
+            f"logits (B, {classes})"
+        )
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                f"model {self.name!r}: build must return a torch module, but gave {quoted(module)}"
+            )
         module.eval()
         kept = [
             (part, name, buffer, buffer.clone())
@@ -103,14 +132,15 @@ class _Build:
         ]
         # a lazy module gets its shapes here
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = module(torch.zeros(2, *image_shape))
+            try:
+                logits = module(torch.zeros(2, *image_shape))
+            except (RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise ValueError(f"{wanted}, but {type(error).__name__}: {reason}") from error
         for part, name, buffer, before in kept:
             part._buffers[name] = buffer.copy_(before)
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         if shape != (2, classes):
-            raise ValueError(
-                f"model {self.name!r} must map images (B, {', '.join(map(str, image_shape))}) to "
-                f"logits (B, {classes}), but gave {shape} for B = 2"
-            )
+            raise ValueError(f"{wanted}, but gave {shape} for B = 2")
         if not any(p.requires_grad for p in module.parameters()):
             raise ValueError(f"model {self.name!r} has no parameters that require a gradient")

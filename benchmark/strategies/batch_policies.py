@@ -11,7 +11,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmark.names import quoted
 from benchmark.records import Range
+from benchmark.records.declarations import (
+    RANGE_OR_NONE,
+    SHOWN,
+    Function,
+    Instance,
+    Number,
+    check_declaration,
+)
+from benchmark.records.fields import FLAG, POSITIVE, Real, Rule, Several, Whole, check_fields
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,9 @@ class GradientSample:
     big_norm_squared: float
     loss: float
 
+    def __post_init__(self) -> None:
+        check_fields(self, SAMPLE_RULES)
+
     @property
     def variance(self) -> float:
         """S = (norm(G_b)^2 - norm(G_B)^2) / (1/b - 1/B): unbiased for the trace of the covariance
@@ -59,6 +72,17 @@ class GradientSample:
         For the size that was sampled it is the observed one.
         """
         return self.mean_squared + self.variance / size
+
+
+_MEASURED = Number("a number, or NaN", measured=True)
+SAMPLE_RULES: dict[str, Rule] = {
+    "small": POSITIVE,
+    "big": POSITIVE,
+    "small_norm_squared": _MEASURED,
+    "big_norm_squared": _MEASURED,
+    "loss": _MEASURED,
+}
+"""What each field of a `GradientSample` may be."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +115,42 @@ class Observation:
     learning_rate: float = math.nan
     samples: Sequence[GradientSample] = ()
 
+    def __post_init__(self) -> None:
+        check_fields(self, OBSERVATION_RULES)
+
+
+_SIZE = Number("a finite number >= 1", low=1)
+OBSERVATION_RULES: dict[str, Rule] = {
+    "batch_size": _SIZE,
+    "first_batch_size": _SIZE,
+    "examples": _SIZE,
+    "progress": _MEASURED,
+    "previous_progress": _MEASURED,
+    "train_loss": _MEASURED,
+    "gradient_norm": _MEASURED,
+    "learning_rate": _MEASURED,
+    "samples": Several(Instance(GradientSample, "a GradientSample"), "gradient samples", least=0),
+}
+"""What each field of an `Observation` may be."""
+
 
 @dataclass(frozen=True)
 class Decision:
-    """Size of the next batches, and what the learning rate is multiplied by from here on."""
+    """Size of the next batches, and what the learning rate is multiplied by from here on.
+
+    A size beyond the training set, or beyond what is left of the budget, is cut to that.
+
+    Raises
+    ------
+    ValueError
+        If the size is no finite number of at least 1, or the factor no positive one.
+    """
 
     batch_size: int
     learning_rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"batch_size": _SIZE, "learning_rate_factor": POSITIVE})
 
 
 def stay(observation: Observation, parameter: float) -> Decision:
@@ -141,6 +194,11 @@ class BatchPolicy:
         ends no earlier than the first checkpoint.
     title, formula
         As of a `Clipping`.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -156,6 +214,56 @@ class BatchPolicy:
     title: str = ""
     formula: str = ""
 
+    def __post_init__(self) -> None:
+        check_declaration("batch policy", self, RULES)
+
+    def first_size(self, batch_size: int, examples: int) -> int:
+        """Examples in the first update.
+
+        Raises
+        ------
+        ValueError
+            If ``first`` gives no whole number of at least 1.
+        """
+        return self._whole("first", (batch_size, examples), self.first(batch_size, examples))
+
+    def pieces(self, parameter: float) -> int:
+        """Micro-batches that an update is made of.
+
+        Raises
+        ------
+        ValueError
+            If ``micro_batches`` gives no whole number of at least 1.
+        """
+        return self._whole("micro_batches", (parameter,), self.micro_batches(parameter))
+
+    def _whole(self, function: str, given: tuple[float, ...], found: object) -> int:
+        asked = f"{function}({', '.join(map(str, given))})"
+        try:
+            number: int = Whole(1)(function, found)
+        except ValueError:
+            raise ValueError(
+                f"batch policy {self.name!r}: {asked} must return a whole number >= 1, but gave "
+                f"{quoted(found)}"
+            ) from None
+        return number
+
+    def decided(self, observation: Observation, parameter: float) -> Decision:
+        """What ``decide`` says.
+
+        Raises
+        ------
+        ValueError
+            If it is no `Decision`.
+        """
+        decision = self.decide(observation, parameter)
+        if not isinstance(decision, Decision):
+            raise ValueError(
+                f"batch policy {self.name!r}: decide must return a Decision, such as "
+                f"Decision(64), but gave {quoted(decision)}"
+            )
+        return decision
+
     def first_decision(self, checkpoints: int) -> int | None:
         """The first of ``checkpoints`` at which it may change anything; None if it never does.
 
@@ -165,6 +273,19 @@ class BatchPolicy:
         if self.decide is stay:
             return None
         return max(1, math.ceil(self.acts_from * checkpoints))
+
+
+RULES: dict[str, Rule] = {
+    **SHOWN,
+    "parameter": RANGE_OR_NONE,
+    "decide": Function("(observation, parameter) -> Decision", 2),
+    "micro_batches": Function("(parameter) -> k", 1),
+    "first": Function("(batch_size, examples) -> B", 2),
+    "samples": FLAG,
+    "per_example": FLAG,
+    "acts_from": Real("a share of the budget in 0..1", low=0.0, high=1.0),
+}
+"""What each field of a `BatchPolicy` may be."""
 
 
 def moving_average(values: Sequence[float], decay: float) -> float:

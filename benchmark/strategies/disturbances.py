@@ -7,11 +7,15 @@ every strategy; a trial without it, of the same seed, shows what it cost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from benchmark.records.declarations import SHOWN, Function, check_declaration
+from benchmark.records.fields import SMALLEST, Real, Rule, Whole
 
 Batch = tuple[Tensor, Tensor]
 
@@ -45,6 +49,11 @@ class Disturbance:
         much is used.
     title, formula
         As of a `Clipping`.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -57,11 +66,23 @@ class Disturbance:
     title: str = ""
     formula: str = ""
 
+    def __post_init__(self) -> None:
+        check_declaration("disturbance", self, RULES)
+
     @property
     def changes_batch(self) -> bool:
         """Whether the loss of a disturbed update is that of other data than the training set's."""
         return self.updates > 0 and self.batch is not same_batch
 
+
+RULES: dict[str, Rule] = {
+    **SHOWN,
+    "updates": Whole(0),
+    "batch": Function("(images, labels, generator) -> (images, labels)", 3),
+    "rate": Function("(rate) -> rate", 1),
+    "at": Real("a share of the budget in (0, 1)", low=SMALLEST, high=math.nextafter(1.0, 0.0)),
+}
+"""What each field of a `Disturbance` may be."""
 
 BAD_PIXELS = 10.0
 

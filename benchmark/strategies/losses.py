@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.records.declarations import DESCRIPTION, Function, check_declaration
+from benchmark.records.fields import Rule
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -17,12 +20,24 @@ class Loss:
     ----------
     value
         ``(logits (N, classes), labels (N,)) -> (N,)``: of every example by itself.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
     value: Callable[[Tensor, Tensor], Tensor]
     reference: str
     summary: str
+
+    def __post_init__(self) -> None:
+        check_declaration("loss", self, RULES)
+
+
+RULES: dict[str, Rule] = {**DESCRIPTION, "value": Function("(logits, labels) -> losses", 2)}
+"""What each field of a `Loss` may be."""
 
 
 LABEL_SMOOTHING = 0.1

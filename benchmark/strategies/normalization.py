@@ -6,11 +6,16 @@ never normalized.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from benchmark.names import quoted
+from benchmark.records.declarations import SHOWN, Function, check_declaration
+from benchmark.records.fields import Rule, Whole
 from benchmark.strategies.normalizing_modules import (
     GhostBatchNorm,
     RMSNorm,
@@ -53,6 +58,11 @@ class Normalization:
     title, formula
         As of a `Clipping`.
 
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
+
     Examples
     --------
     >>> linear, after = NORMALIZATIONS["group"].around(nn.Linear(64, 32))
@@ -70,6 +80,9 @@ class Normalization:
     title: str = ""
     formula: str = ""
 
+    def __post_init__(self) -> None:
+        check_declaration("normalization", self, RULES)
+
     def around(self, linear: LinearMap, positions: int = 1) -> tuple[LinearMap, nn.Module]:
         """The linear map as it is trained, and the layer that follows it.
 
@@ -82,17 +95,26 @@ class Normalization:
         ------
         ImpossiblePair
             Where it is not defined, or would leave nothing but zeros.
+        ValueError
+            If one of the two is no module, because a ``return`` is missing, say.
         """
         spatial = isinstance(linear, nn.Conv2d)
         features = linear.out_channels if isinstance(linear, nn.Conv2d) else linear.out_features
         layer = self.layer(features, spatial)
+        if not isinstance(layer, nn.Module):
+            raise ValueError(
+                f"normalization {self.name!r}: layer({features}, {spatial}) must return a torch "
+                f"module, but gave {quoted(layer)}"
+            )
+        if NORMALIZATIONS.get(self.name) is not self:
+            self._try(layer, (2, features, 3, 3) if spatial else (2, features))
         if self.averaged is not None and self.averaged(features, positions) < 2:
             where = f"{features} features" + (f" at {positions} position" if spatial else "")
             raise ImpossiblePair(
                 f"{self.name} normalization would subtract each number's own mean, and leave "
                 f"only zeros, in a layer of {where}"
             )
-        return self.wrap(linear), layer
+        return self._wrapped(linear), layer
 
     def without_layer(self, linear: LinearMap) -> LinearMap:
         """The linear map as it is trained where no layer follows it (a query, a shortcut).
@@ -100,7 +122,33 @@ class Normalization:
         Its weights have another form only if the normalization consists of that: others need the
         layer behind them.
         """
-        return self.wrap(linear) if self.layer is identity else linear
+        return self._wrapped(linear) if self.layer is identity else linear
+
+    def _try(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
+        """Refuse a custom layer that does not keep the shape of what it is given."""
+        given = torch.zeros(shape)
+        if given.is_meta:
+            # only asked whether there is such a network
+            return
+        wanted = f"normalization {self.name!r}: its layer must take and give {shape}"
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            try:
+                found = copy.deepcopy(layer).eval()(given)
+            except (RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise ValueError(f"{wanted}, but {type(error).__name__}: {reason}") from error
+        if not isinstance(found, torch.Tensor) or found.shape != given.shape:
+            gave = tuple(found.shape) if isinstance(found, torch.Tensor) else quoted(found)
+            raise ValueError(f"{wanted}, but gave {gave}")
+
+    def _wrapped(self, linear: LinearMap) -> LinearMap:
+        wrapped = self.wrap(linear)
+        if not isinstance(wrapped, nn.Linear | nn.Conv2d):
+            raise ValueError(
+                f"normalization {self.name!r}: wrap must return an nn.Linear or nn.Conv2d, but "
+                f"gave {quoted(wrapped)}"
+            )
+        return wrapped
 
     def refuse_batches(self, reason: str) -> None:
         """Raise `ImpossiblePair` with the reason if its statistics are over several examples."""
@@ -109,6 +157,19 @@ class Normalization:
                 f"{self.name} normalization has statistics over the batch, and {reason}"
             )
 
+
+RULES: dict[str, Rule] = {
+    **SHOWN,
+    "layer": Function(
+        "(features, spatial) -> module, such as lambda features, spatial: nn.LayerNorm(features)",
+        2,
+        builds=True,
+    ),
+    "smallest_batch": Whole(1),
+    "wrap": Function("(linear map) -> linear map", 1),
+    "averaged": Function("(features, positions) -> n", 2, optional=True),
+}
+"""What each field of a `Normalization` may be."""
 
 GROUPS = 8
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmark.records.declarations import DESCRIPTION, Instance, check_declaration
+from benchmark.records.fields import FLAG, Rule
 from benchmark.strategies.loss_scaling import DYNAMIC, STATIC, LossScaling
 
 
@@ -24,6 +26,11 @@ class Precision:
     loss_scaling
         What the loss is multiplied by in training, where it is; the gradient is divided by it
         before it is clipped.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -33,6 +40,19 @@ class Precision:
     autocast: torch.dtype | None = None
     tf32: bool = False
     loss_scaling: LossScaling | None = None
+
+    def __post_init__(self) -> None:
+        check_declaration("precision", self, RULES)
+
+
+RULES: dict[str, Rule] = {
+    **DESCRIPTION,
+    "dtype": Instance(torch.dtype, "a torch.dtype"),
+    "autocast": Instance(torch.dtype, "a torch.dtype", optional=True),
+    "tf32": FLAG,
+    "loss_scaling": Instance(LossScaling, "a LossScaling", optional=True),
+}
+"""What each field of a `Precision` may be."""
 
 
 PRECISIONS: dict[str, Precision] = {

@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmark.records.declarations import DESCRIPTION, Function, check_declaration
+from benchmark.records.fields import Rule
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -15,12 +18,24 @@ class Scaling:
     ----------
     factor
         ``B_new / B_first -> factor`` on the learning rate, relative to the trial's first batch.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
     factor: Callable[[float], float]
     reference: str
     summary: str
+
+    def __post_init__(self) -> None:
+        check_declaration("scaling", self, RULES)
+
+
+RULES: dict[str, Rule] = {**DESCRIPTION, "factor": Function("(ratio) -> factor", 1)}
+"""What each field of a `Scaling` may be."""
 
 
 def unscaled(ratio: float) -> float:

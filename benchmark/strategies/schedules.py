@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmark.records.declarations import SHOWN, Function, check_declaration
+from benchmark.records.fields import Rule
+
 
 def heedless(losses: Sequence[float]) -> float:
     """1 whatever the losses."""
@@ -25,6 +28,11 @@ class Schedule:
         ``losses -> factor``, from the validation loss at every checkpoint so far, oldest first.
     title, formula
         As of a `Clipping`.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -34,6 +42,17 @@ class Schedule:
     feedback: Callable[[Sequence[float]], float] = heedless
     title: str = ""
     formula: str = ""
+
+    def __post_init__(self) -> None:
+        check_declaration("schedule", self, RULES)
+
+
+RULES: dict[str, Rule] = {
+    **SHOWN,
+    "factor": Function("(progress) -> factor", 1),
+    "feedback": Function("(losses) -> factor", 1),
+}
+"""What each field of a `Schedule` may be."""
 
 
 WARMUP = 0.1

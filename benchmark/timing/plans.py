@@ -50,7 +50,7 @@ class Piece:
         """The data set that a `Trial` takes."""
         source = self.dataset or "made-up images"
         return Dataset(
-            name=f"{source} ({self.train})",
+            name=f"{source.replace(' ', '-')}-{self.train}",
             classes=CLASSES,
             image_shape=shape,
             load=self,

@@ -26,6 +26,15 @@ from torch import Tensor
 from benchmark.layout import Layout
 from benchmark.names import quoted
 from benchmark.records import Range
+from benchmark.records.declarations import (
+    RANGE_OR_NONE,
+    SHOWN,
+    Function,
+    OneOf,
+    check_declaration,
+)
+from benchmark.records.fields import FLAG, Whole
+from benchmark.records.fields import Rule as FieldRule
 
 State = dict[str, Tensor]
 """What a strategy remembers of one trial between steps."""
@@ -90,6 +99,11 @@ class Clipping:
         What a reader sees instead of ``name``, where underscores as spaces do not do.
     formula
         What it does, in one line of plain characters: ``g <- g min(1, c / norm(g))``.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be: a threshold that is no `Range`, say.
     """
 
     name: str
@@ -105,6 +119,24 @@ class Clipping:
     scales: bool = False
     title: str = ""
     formula: str = ""
+
+    def __post_init__(self) -> None:
+        check_declaration("clipping", self, RULES)
+
+
+_RULE = Function("(gradient, state, threshold, context) -> (gradient, state, clipped)", 4)
+RULES: dict[str, FieldRule] = {
+    **SHOWN,
+    "clip": _RULE,
+    "threshold": RANGE_OR_NONE,
+    "init": Function("(layout, like) -> state", 2),
+    "stage": OneOf(("gradient", "update", "step")),
+    "exempts_head": FLAG,
+    "warm_up": Whole(0),
+    "warm_up_rule": _RULE,
+    "scales": FLAG,
+}
+"""What each field of a `Clipping` may be."""
 
 
 def threshold_of(clipping: Clipping, value: Any = None) -> float:

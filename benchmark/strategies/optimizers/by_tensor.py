@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from benchmark.layout import Layout
+from benchmark.records.fields import check_fields
 from benchmark.strategies.clipping import State, norm_of
-from benchmark.strategies.optimizers.elementwise import AdaptiveMoments, zero_moments
+from benchmark.strategies.optimizers.elementwise import (
+    ADAM,
+    NOT_NEGATIVE,
+    AdaptiveMoments,
+    zero_moments,
+)
 from benchmark.strategies.optimizers.rule import Directed, UpdateContext
 
 
@@ -25,6 +31,9 @@ class LayerwiseAdaptation:
     beta2: float = 0.999
     epsilon: float = 1e-6
     weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_fields(self, {**ADAM, "weight_decay": NOT_NEGATIVE})
 
     def __call__(self, gradient: Tensor, state: State, context: UpdateContext) -> Directed:
         """The direction and both moments."""
@@ -92,6 +101,9 @@ class OrthogonalizedMomentum:
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        check_fields(self, ADAM)
 
     def __call__(self, gradient: Tensor, state: State, context: UpdateContext) -> Directed:
         """The direction, the momentum and both moments."""

@@ -7,14 +7,22 @@ beside the rate and the momentum are records, so that a custom optimizer can hav
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from benchmark.layout import Layout
+from benchmark.records.fields import Real, Rule, check_fields
 from benchmark.strategies.clipping import State
 from benchmark.strategies.optimizers.rule import Directed, UpdateContext
+
+DECAY = Real("a number in [0, 1)", low=0.0, high=math.nextafter(1.0, 0.0))
+NOT_NEGATIVE = Real("a number >= 0", low=0.0)
+LION: dict[str, Rule] = {"beta1": DECAY, "beta2": DECAY}
+ADAM: dict[str, Rule] = {**LION, "epsilon": NOT_NEGATIVE}
+"""What the numbers of an optimizer may be, but for its weight decay."""
 
 RMS_DECAY = 0.99
 EPSILON = 1e-8
@@ -75,6 +83,9 @@ class AdaptiveMoments:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, {**ADAM, "weight_decay": NOT_NEGATIVE})
+
     def __call__(self, gradient: Tensor, state: State, context: UpdateContext) -> Directed:
         """The direction and both moments."""
         steps = state["steps"] + 1
@@ -94,6 +105,9 @@ class SignOfMomentum:
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, {**LION, "weight_decay": NOT_NEGATIVE})
 
     def __call__(self, gradient: Tensor, state: State, context: UpdateContext) -> Directed:
         """The direction and the momentum."""

@@ -16,6 +16,14 @@ from torch import Tensor
 
 from benchmark.layout import Layout
 from benchmark.records import Range
+from benchmark.records.declarations import (
+    RANGE,
+    RANGE_OR_NONE,
+    SHOWN,
+    Function,
+    check_declaration,
+)
+from benchmark.records.fields import FLAG, Rule
 from benchmark.strategies.clipping import State
 
 
@@ -63,6 +71,11 @@ class Optimizer:
         from those that a trial has one of). The trials of a unit then take their steps as one.
     title, formula
         As of a `Clipping`.
+
+    Raises
+    ------
+    ValueError
+        If a field is not what it has to be.
     """
 
     name: str
@@ -76,3 +89,18 @@ class Optimizer:
     evaluated: Callable[[Tensor, State], Tensor] | None = None
     title: str = ""
     formula: str = ""
+
+    def __post_init__(self) -> None:
+        check_declaration("optimizer", self, RULES)
+
+
+RULES: dict[str, Rule] = {
+    **SHOWN,
+    "direction": Function("(gradient, state, context) -> (direction, state)", 3),
+    "learning_rate": RANGE,
+    "init": Function("(layout, like) -> state", 2),
+    "momentum": RANGE_OR_NONE,
+    "elementwise": FLAG,
+    "evaluated": Function("(parameters, state) -> parameters", 2, optional=True),
+}
+"""What each field of an `Optimizer` may be."""
