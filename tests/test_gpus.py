@@ -15,14 +15,14 @@ from conftest import TOY
 from pretended_gpu import pretended_gpu
 
 from benchmark import Study
-from benchmark.driver import Options, executors, run_study, units
+from benchmark.driver import Options, executors, run_study, running, units
 from benchmark.driver.cluster import DaskCluster
 from benchmark.driver.dispatch import LostExecutor
 from benchmark.driver.executors import preparations
 from benchmark.driver.units import make_units, start_gpu_worker
 from benchmark.driver.verifying import made_here
 from benchmark.driver.workers import WorkerDied, Workers
-from benchmark.engine import resolve
+from benchmark.engine import packing, resolve
 from benchmark.engine.devices import choose_device, libraries, reproducible
 from benchmark.engine.packing import GPU_UNIT
 from benchmark.provenance import LIBRARIES, provenance
@@ -90,6 +90,55 @@ def test_a_worker_takes_its_gpu_and_its_share_of_the_memory(sharing, monkeypatch
     start_gpu_worker("cuda:1", sharing)
     device = torch.device("cuda", 1)
     assert said == [device, (0.45, device)][:sharing]
+
+
+def test_workers_take_the_gpus_in_turn(monkeypatch):
+    monkeypatch.setattr(executors, "at_most", lambda count: count)
+    # none is started before it is needed
+    pool = executors.open_pool("processes", 3, ["cuda:0", "cuda:1"])
+    places = [pool.executor._places.get_nowait() for _ in range(3)]
+    pool.stop()
+    assert [(p.func, *p.args) for p in places] == [
+        (start_gpu_worker, "cuda:0", 2),
+        (start_gpu_worker, "cuda:1", 1),
+        (start_gpu_worker, "cuda:0", 2),
+    ]
+
+
+class Asked(Exception):
+    """What a pool of workers was asked for."""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "workers", "gpus"),
+    [
+        ({"device": "auto"}, 16, ["cuda:0", "cuda:1"]),
+        ({"device": "cuda:1", "workers": 3}, 3, ["cuda:1"]),
+    ],
+)
+def test_a_study_trains_on_the_gpus_that_are_chosen(
+    chosen, workers, gpus, two_gpus, tmp_path, monkeypatch
+):
+    def open_pool(*arguments: Any) -> None:
+        raise Asked(*arguments)
+
+    monkeypatch.setattr(running, "open_pool", open_pool)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    study = Study(name="tiny", question="?", factors={"dataset": TOY})
+    with pytest.raises(Asked) as asked:
+        run_study(study, Options(tmp_path, progress=False, **chosen))
+    assert asked.value.args == ("processes", workers, gpus)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("cuda", 2), ("cpu", 1)])
+def test_a_study_is_packed_for_where_it_is_trained(kind, count, tmp_path, monkeypatch):
+    pool = executors.WorkerPool(executors.InThisProcess(), lambda: 0, kind=lambda device: kind)
+    monkeypatch.setattr(running, "open_pool", lambda *_: pool)
+    monkeypatch.setattr(packing, "GPU_UNIT", 3)
+    factors = {"dataset": TOY, "batch_size": 16, "epochs": 1, "width": 4}
+    study = Study(name="tiny", question="?", factors=factors, seeds=range(4), checkpoints=4)
+    trials = run_study(study, Options(tmp_path, device="cpu", progress=False))
+    assert trials["unit"].nunique() == count
 
 
 def sit(name: str) -> None:

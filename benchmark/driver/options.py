@@ -23,7 +23,7 @@ class Options:
     device
         ``auto``, ``cpu``, ``cuda`` for all GPUs in turn, or ``cuda:N`` for one of them.
     workers
-        Processes; None for one a core on a CPU, and four a GPU.
+        Processes; None for one a core on a CPU, and eight a GPU.
     storage
         URL of an Optuna storage to which finished trials are copied.
     executor
