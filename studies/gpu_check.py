@@ -22,6 +22,7 @@ import functools
 import gc
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -69,6 +70,8 @@ AT_ONCE = 4
 GRID_CHECKPOINTS = 20
 RESERVE = 30.0
 """Seconds that are left of `--minutes` when the last stage is told to end."""
+GRACE = 15.0
+"""Seconds that a process has to end once its time is over."""
 SHORTEST = 15.0
 """Seconds below which no stage begins."""
 TELL_SECONDS = 10.0
@@ -358,7 +361,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     last = math.inf if options.minutes is None else BEGAN + 60 * options.minutes - RESERVE
     if options.minutes is not None:
         ends_in_time(last + RESERVE)
-    wrong = [name for name in options.stages or STAGES if not ends_well(name, options, last)]
+    # whoever ends this process ends what it has begun: workers, studies and MPS
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        wrong = [name for name in options.stages or STAGES if not ends_well(name, options, last)]
+    except KeyboardInterrupt:
+        print("\nstopped: what was found is written", flush=True)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if wrong:
         print("look at:", ", ".join(wrong))
     return 1 if wrong else 0
@@ -389,10 +400,15 @@ def ends_well(name: str, options: argparse.Namespace, last: float) -> bool:
 
 
 def ends_in_time(end: float) -> None:
-    """End this process at ``end``, also where it waits for a device that does not answer."""
+    """End this process at ``end``, also where it waits for a device that does not answer.
+
+    As Ctrl-C does, so that workers and MPS end with it; at once where that takes too long.
+    """
 
     def stop() -> None:
-        print("\nout of time: what was found is written", flush=True)
+        print("\nout of time", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(GRACE)
         os._exit(1)
 
     timer = threading.Timer(end - time.monotonic(), stop)

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import itertools
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -263,18 +264,41 @@ def test_rows_that_came_in_time_are_kept(check, asked, tmp_path):
     assert len(rows) == len(pd.read_csv(tmp_path / "gpu" / "limits.csv")) == 1
 
 
-def test_a_run_that_hangs_is_ended(tmp_path):
+@pytest.mark.parametrize(("listens", "status"), [(True, -signal.SIGINT), (False, 1)])
+def test_a_run_that_hangs_is_ended(listens, status, tmp_path):
     script = tmp_path / "hangs.py"
     script.write_text(
-        "import sys, threading\n"
+        "import signal, sys, threading, time\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import gpu_check, time\n"
+        "import gpu_check\n"
+        "gpu_check.GRACE = 0.5\n"
+        f"{'' if listens else 'signal.signal(signal.SIGINT, signal.SIG_IGN)'}\n"
         "gpu_check.ends_in_time(time.monotonic() + 0.1)\n"
         "threading.Event().wait(300)\n"
     )
     run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stdout.splitlines() == ["", "out of time: what was found is written"]
+    assert run.returncode == status
+    assert run.stdout.splitlines() == ["", "out of time"]
+
+
+def test_who_ends_the_check_ends_what_it_has_begun(check, monkeypatch, capsys):
+    ended = []
+
+    def begins(options, end):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            ended.append("workers and MPS")
+
+    monkeypatch.setattr(check, "STAGES", {"limits": begins, "widths": lambda *_: True})
+    monkeypatch.setattr(check, "choose_device", torch.device)
+    monkeypatch.setattr(check, "libraries", lambda _: {})
+    monkeypatch.setattr(check, "describe_device", lambda _: "a GPU")
+    before = signal.getsignal(signal.SIGTERM)
+    assert check.main(["limits", "widths"]) == 130
+    assert ended == ["workers and MPS"]
+    assert "widths" not in capsys.readouterr().out.partition("limits, at")[2]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 LANDS = "signal.signal(2, lambda *_: sys.exit(130)); "

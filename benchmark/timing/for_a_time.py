@@ -50,6 +50,8 @@ def run_for(
             look(time.monotonic() - began)
     except BaseException:
         process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=GRACE / 2)
         raise
     taken = time.monotonic() - began
     look(taken)
