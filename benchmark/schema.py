@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -288,6 +290,8 @@ class SchemaError(ValueError):
 
 def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
     """Rows as a data frame with exactly the table's columns; what a row lacks is missing."""
+    if not rows:
+        return _empty(table).copy()
     schema = _schema(table)
     try:
         # without pandas on the way, which takes ten times as long for a few rows of many columns
@@ -299,6 +303,11 @@ def frame(table: str, rows: list[dict[str, object]]) -> pd.DataFrame:
         # pandas takes more for a number, such as True, and else says which column is wrong
         return _typed(table, pd.DataFrame(rows, columns=schema.names)).to_pandas()
     return _checked(table, pa.table(arrays, schema=schema)).to_pandas()
+
+
+@functools.cache
+def _empty(table: str) -> pd.DataFrame:
+    return _checked(table, _schema(table).empty_table()).to_pandas()
 
 
 def _schema(table: str) -> pa.Schema:

@@ -132,13 +132,15 @@ def train(
 
 def _steps(study: str, logs: Sequence[Log]) -> pd.DataFrame:
     """A row for each trial and step, of what logs have of every step already."""
+    if not logs:
+        return frame("steps", [])
     series = [log.step_series() for log in logs]
     lengths = [len(losses) for losses, *_ in series]
-    joined = [np.concatenate(columns) for columns in zip(*series, strict=True)] or [np.empty(0)] * 4
+    joined = [np.concatenate(columns) for columns in zip(*series, strict=True)]
     columns = {
         "study": study,
         "trial": np.repeat(np.array([log.trial.key for log in logs], dtype=object), lengths),
-        "step": np.concatenate([np.arange(n) + 1 for n in lengths] or [np.empty(0, dtype=int)]),
+        "step": np.concatenate([np.arange(n) + 1 for n in lengths]),
         **dict(zip(("loss", "gradient_norm", "clipped", "skipped"), joined, strict=True)),
     }
     return to_arrow("steps", pd.DataFrame(columns)).to_pandas()
