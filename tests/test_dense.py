@@ -11,7 +11,8 @@ from benchmark import Trial
 from benchmark.data import Dataset
 from benchmark.engine import dense, products
 from benchmark.engine.dense import DenseChain
-from benchmark.engine.program import Population, Program
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.updates import at_once
 from benchmark.kernels import VARIABLE

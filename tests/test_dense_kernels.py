@@ -20,8 +20,9 @@ from benchmark.engine import train
 from benchmark.engine.batches import Batches
 from benchmark.engine.dense_steps import DenseSteps
 from benchmark.engine.plain_chain import PlainChain
+from benchmark.engine.population import Population
 from benchmark.engine.products import multiply
-from benchmark.engine.program import Population, Program
+from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.stepping import Stepping
 from benchmark.kernels import VARIABLE
@@ -318,16 +319,78 @@ def test_steps_by_one_kernel_are_those_one_by_one(
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-13)
 
 
+def watched(
+    stepping: Stepping | None, order: Tensor, apart: int | None = None
+) -> tuple[Population, list[Tensor]]:
+    """After steps on examples (steps, K, B): losses, norms, a sample before the third, the last.
+
+    ``apart`` is taken by itself.
+    """
+    assert stepping is not None
+    for i, index in enumerate(order):
+        factor = torch.ones(order.shape[1], dtype=stepping.program.dtype)
+        if i == 2:
+            sample = stepping.sample(index[:, :22])
+        if i == len(order) - 1:
+            stepping.last(keep=False)
+        if i == apart:
+            stepping.step_on(*stepping.get_batch(index), factor)
+        else:
+            stepping.step(index, factor)
+    population, series = stepping.end()
+    moved = stepping.moved()
+    assert sample[:2] == (5, 20)
+    return population, [*(t.T for t in series), sample[2].T, moved.norm, moved.ratio]
+
+
+@pytest.mark.parametrize("apart", [None, 1, 2, 3])
+def test_what_is_measured_on_the_way_is_what_is_measured_by_itself(
+    toy: Dataset, apart: int | None
+) -> None:
+    program, trial = program_of(toy, optimizer="momentum")
+    population, order = started(program, trial, 3), order_of(3)
+    batches = Batches(toy.load(), torch.float64)
+
+    found, measured = watched(DenseSteps.of(program, batches, population), order, apart)
+    wanted, by_itself = watched(Stepping(program, batches, population), order)
+
+    torch.testing.assert_close(measured, by_itself, rtol=1e-9, atol=0)
+    torch.testing.assert_close(found.parameters, wanted.parameters, rtol=1e-10, atol=1e-13)
+
+
 def test_trials_do_not_see_how_many_take_their_steps_beside_them(toy: Dataset) -> None:
     program, trial = program_of(toy, precision="float32")
     population, order = started(program, trial, 3), order_of(3)
     batches = Batches(toy.load(), torch.float32)
 
-    together = taken_by(DenseSteps.of(program, batches, population), order)
-    alone = taken_by(DenseSteps.of(program, batches, population.take([1])), order[:, 1:2])
+    together = watched(DenseSteps.of(program, batches, population), order)
+    alone = watched(DenseSteps.of(program, batches, population.take([1])), order[:, 1:2])
 
     assert torch.equal(together[0].parameters[1:2], alone[0].parameters)
-    assert all(torch.equal(a[:, 1:2], b) for a, b in zip(together[1], alone[1], strict=True))
+    assert all(torch.equal(a[1:2], b) for a, b in zip(together[1], alone[1], strict=True))
+
+
+SCATTERS = {"by pairs of examples": (40, 90, 5), "by weights": (3, 17, 5)}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e25, 1e-25, NAN])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("case", SCATTERS)
+def test_gradients_scatter_as_those_of_autograd(case: str, bias: bool, scale: float) -> None:
+    model, parameters, images, labels = drawn(SCATTERS[case], 22, 2, torch.float32, bias)
+    images, size = scale * images, 5
+    pieces = [
+        by_autograd(model.double(), parameters.double(), images[:, p].double(), labels[:, p])
+        for p in (slice(first, first + size) for first in range(0, 20, size))
+    ]
+    gradients = torch.stack([gradient for *_, gradient in pieces])
+    losses = torch.stack([loss for _, loss, _ in pieces])
+
+    found = chain_of(model.float(), torch.float32).scatter(parameters, images, labels, 4)
+
+    small, big = gradients.square().sum(2).mean(0), gradients.mean(0).square().sum(1)
+    wanted = torch.stack([small, big, losses.mean(0)])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=0, equal_nan=True)
 
 
 def test_what_is_asked_between_steps_changes_none(toy: Dataset) -> None:

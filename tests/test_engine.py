@@ -336,8 +336,11 @@ def test_gradient_samples_of_a_run_equal_a_direct_computation(
     np.testing.assert_allclose(measured.numpy(), np.array([expected, expected]).T, rtol=1e-10)
 
 
-def test_sampling_gradients_changes_nothing(toy: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = Trial(dataset=toy, normalization="batch", batch_size=4, epochs=8)
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_sampling_gradients_changes_nothing(
+    toy: Dataset, normalization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(dataset=toy, normalization=normalization, batch_size=4, epochs=8)
     sampled = train(trial, device="cpu", checkpoints=4)
     assert sampled.history["noise_scale"].notna().any()
     first = sampled.history.dropna(subset=["noise_scale"]).iloc[0]
@@ -360,13 +363,11 @@ def test_small_batches_are_sampled_together_unless_a_policy_decides_on_them(
     monkeypatch: pytest.MonkeyPatch, policy: str, batch_size: int, expected: int
 ) -> None:
     seen: list[int] = []
-    sample = Program.sample_gradients
 
-    def watched(self: Program, population: Any, images: Any, labels: Any) -> Any:
-        seen.append(labels.shape[1])
-        return sample(self, population, images, labels)
+    def watched(logs: Any, small: int, big: int, measured: Any) -> None:
+        seen.append(big)
 
-    monkeypatch.setattr(Program, "sample_gradients", watched)
+    monkeypatch.setattr("benchmark.engine.segment._add_samples", watched)
     monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 1)
     train(
         Trial(batch_policy=policy, batch_size=batch_size, epochs=1),

@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmark import Trial, train
 from benchmark.engine import fitting
 from benchmark.engine.fitting import Limit, in_parts, is_too_much
-from benchmark.engine.program import Population, Program
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
 from benchmark.kernels import VARIABLE, _kernels
 from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
 

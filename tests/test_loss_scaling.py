@@ -17,7 +17,8 @@ from benchmark.data import Dataset, load
 from benchmark.engine.budget import Budget
 from benchmark.engine.log import Log, Scale
 from benchmark.engine.order import data_order
-from benchmark.engine.program import Population, Program
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.strategies.clipping import CLIPPINGS

@@ -425,6 +425,45 @@ def _softmax(_, x, powers, stats, begin, width, classes, flag):
     return types.void(*arrays, *[types.int64] * 4), generate
 
 
+@_instructions
+def _compare(_, x, y, out, x0, y0, count):
+    """Squares of ``x``, of ``y`` and of ``x - y``, added in double precision.
+
+    Into ``out``, a vector's length of sums of each.
+    """
+    arrays = x, y, out
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = _Code(context, builder, arrays, values[:3])
+        left, right, found = code.data
+        x0, y0, count = values[3:]
+        wide = ir.VectorType(ir.DoubleType(), code.lanes)
+        totals = [cgutils.alloca_once(builder, wide) for _ in range(3)]
+        for total in totals:
+            builder.store(ir.Constant(wide, [0.0] * code.lanes), total)
+
+        def add(i: Any, mask: Any) -> None:
+            a, b = (code.load(code.place(*at, i), mask) for at in ((left, x0), (right, y0)))
+            for vector, total in zip((a, b, builder.fsub(a, b)), totals, strict=True):
+                number = builder.fpext(vector, wide) if code.bytes == 4 else vector
+                builder.store(
+                    builder.fadd(builder.load(total), builder.fmul(number, number)), total
+                )
+
+        whole = builder.sdiv(count, INDEX(code.lanes))
+        with cgutils.for_range(builder, whole) as loop:
+            add(builder.mul(loop.index, INDEX(code.lanes)), None)
+        begin = builder.mul(whole, INDEX(code.lanes))
+        add(begin, code.first(builder.sub(count, begin)))
+        for i, total in enumerate(totals):
+            place = code.place(found, INDEX(i * code.lanes))
+            vector = builder.bitcast(place, wide.as_pointer())
+            builder.store(builder.load(total), vector, align=8)
+        return context.get_dummy_value()
+
+    return types.void(*arrays, *[types.int64] * 3), generate
+
+
 def whole_vectors(number: int, itemsize: int) -> int:
     """``number``, or as many more as fill a vector of numbers of so many bytes."""
     lanes = BYTES // itemsize
@@ -454,6 +493,12 @@ _FORWARD, _BACKWARD, _GRADIENT = (_product(kind) for kind in ("forward", "backwa
 
 @compiled
 def _map(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, columns, n, flag):
+    _FORWARD(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, columns, n, flag)
+
+
+@compiled
+def _pairs(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, columns, n, flag):
+    # as `_map`, apart from it: called with other strides too, that one would be slower
     _FORWARD(a, b, c, extra, a0, ar, ak, b0, bk, c0, cr, e0, er, rows, columns, n, flag)
 
 
@@ -561,6 +606,39 @@ def _errors_back(
 
 
 @compiled
+def _weights_of(
+    layer: int, x: Array, x0: int, first: int, count: int, chain: Array, maps: Array,
+    errors: Array, width: int, turned: Array, squares: Array, into: Array, to: int, descends: int,
+) -> float:  # fmt: skip
+    """The gradients of one layer; adds squares of weights to ``squares``, returns biases'.
+
+    Of ``count`` examples from the ``first`` of the maps on, whose inputs begin at ``x0``.
+    """
+    lanes = BYTES // maps.itemsize
+    rate = squares[lanes]
+    of_biases = 0.0
+    sums = np.empty(lanes, maps.dtype)
+    fan_in, features, weight, bias, _, at = chain[layer]
+    a, a0, ar = x, x0, fan_in
+    if layer:
+        a, a0, ar = turned, ZERO, _whole(fan_in, lanes)
+        _turned(maps, chain[layer - 1, 5] * width + first, width, fan_in, count, turned, ZERO, ar)
+    begin = at * width + first
+    _by_weights(errors, a, into, squares, begin, width, ONE, a0, ar, to + weight, fan_in,
+                ZERO, ZERO, features, fan_in, count, descends)  # fmt: skip
+    if bias >= 0:
+        for i in range(0, features, lanes):
+            _sum_rows(errors, sums, begin + i * width, width, count, ZERO)
+            for j in range(min(lanes, features - i)):
+                found = sums[j]
+                of_biases += np.float64(found) * np.float64(found)
+                if descends:
+                    found = into[to + bias + i + j] - rate * found
+                into[to + bias + i + j] = found
+    return of_biases
+
+
+@compiled
 def _weights(
     x: Array, x0: int, count: int, chain: Array, maps: Array, errors: Array, width: int,
     turned: Array, squares: Array, into: Array, to: int, descends: int,
@@ -570,45 +648,41 @@ def _weights(
     Inputs are (examples, features) here, ``count`` of them; behind the squares stands the rate.
     """
     lanes = BYTES // maps.itemsize
-    rate = squares[lanes]
     squares[:lanes] = 0
-    of_biases = 0.0
-    sums = np.empty(lanes, maps.dtype)
+    total = 0.0
     for layer in range(len(chain)):
-        fan_in, features, weight, bias, _, at = chain[layer]
-        a, a0, ar = x, x0, fan_in
-        if layer:
-            a, a0, ar = turned, ZERO, _whole(fan_in, lanes)
-            _turned(maps, chain[layer - 1, 5] * width, width, fan_in, count, turned, ZERO, ar)
-        _by_weights(errors, a, into, squares, at * width, width, ONE, a0, ar, to + weight, fan_in,
-                    ZERO, ZERO, features, fan_in, count, descends)  # fmt: skip
-        if bias >= 0:
-            for i in range(0, features, lanes):
-                _sum_rows(errors, sums, (at + i) * width, width, count, ZERO)
-                for j in range(min(lanes, features - i)):
-                    found = sums[j]
-                    of_biases += np.float64(found) * np.float64(found)
-                    if descends:
-                        found = into[to + bias + i + j] - rate * found
-                    into[to + bias + i + j] = found
+        total += _weights_of(layer, x, x0, ZERO, count, chain, maps, errors, width, turned,
+                             squares, into, to, descends)  # fmt: skip
     for i in range(lanes):
-        of_biases += np.float64(squares[i])
-    return of_biases
+        total += np.float64(squares[i])
+    return total
+
+
+@compiled
+def _differences(x: Array, x0: int, y: Array, y0: int, count: int) -> tuple[float, float, float]:
+    """The sums of squares of ``x``, of ``y`` and of ``x - y``, in double precision."""
+    lanes = BYTES // x.itemsize
+    sums = np.empty(3 * lanes, np.float64)
+    _compare(x, y, sums, x0, y0, count)
+    return sums[:lanes].sum(), sums[lanes : 2 * lanes].sum(), sums[2 * lanes :].sum()
 
 
 @compiled
 def _squares(x: Array, begin: int, count: int) -> float:
     """The sum of squares, in double precision."""
-    total = 0.0
-    for i in range(begin, begin + count):
-        total += np.float64(x[i]) * np.float64(x[i])
-    return total
+    return _differences(x, begin, x, begin, count)[0]
+
+
+@compiled
+def _fits(squared: float) -> bool:
+    """Whether single precision has added squares without a loss that would be seen."""
+    return SMALLEST_SQUARES < squared < LARGEST_SQUARES
 
 
 @compiled
 def _checked(squared: float, gradient: Array) -> float:
     """A sum of squares, added again in double precision where not all of them fit in single."""
-    if squared == squared and not SMALLEST_SQUARES < squared < LARGEST_SQUARES:
+    if squared == squared and not _fits(squared):
         return np.float64(_squares(gradient, ZERO, len(gradient)))
     return squared
 
@@ -718,6 +792,114 @@ def evaluate(
 
 
 @compiled
+def _scatter_by_examples(
+    layer: int, given: Array, across: Array, size: int, pieces: int, chain: Array, maps: Array,
+    errors: Array, width: int, alike: Array,
+) -> tuple[float, float]:  # fmt: skip
+    """What `_scatter_of` adds for one layer, from how alike its inputs are, and its errors.
+
+    A weight's gradient is a sum over examples of e x^T, so the squared norm of a sum of them is
+    that of (e_i . e_j) (x_i . x_j) over pairs of examples; NaN where these do not fit.
+    """
+    fan_in, features, _, bias, _, at = chain[layer]
+    nothing = np.zeros(1, maps.dtype)
+    count = size * pieces
+    of_pieces, of_all, of_inputs, of_errors = 0.0, 0.0, 0.0, 0.0
+    for piece in range(pieces):
+        first = piece * size
+        x, x0 = across, first
+        if layer:
+            x, x0 = maps, chain[layer - 1, 5] * width + first
+        e0, columns = at * width + first, count - first
+        half = size * width
+        _pairs(x, x, alike, nothing, x0, ONE, width, x0, width, ZERO, width, ZERO, ZERO, size,
+             columns, fan_in, ZERO)  # fmt: skip
+        _pairs(errors, errors, alike, nothing, e0, ONE, width, e0, width, half, width, ZERO, ZERO,
+             size, columns, features, ZERO)  # fmt: skip
+        for i in range(size):
+            inner, outer = 0.0, 0.0
+            row = i * width
+            for j in range(columns):
+                inputs, both = alike[row + j], alike[half + row + j]
+                if bias >= 0:
+                    inputs += 1
+                if j < size:
+                    inner += inputs * both
+                else:
+                    outer += inputs * both
+            of_pieces += inner
+            of_all += inner + 2 * outer
+            of_inputs += alike[row + i]
+            of_errors += alike[half + row + i]
+    if _fits(of_inputs) and _fits(of_errors) and _fits(of_pieces):
+        return of_pieces, of_all
+    return np.nan, np.nan
+
+
+@compiled
+def _scatter_of(
+    x: Array, x0: int, labels: Array, size: int, pieces: int, parameters: Array, own: int,
+    chain: Array, room: Any, mean: Array, found: Array, k: int,
+) -> None:  # fmt: skip
+    """What `scatter` measures for network ``k``, whose inputs begin at ``x0``, into ``found``."""
+    across, maps, errors, turned, squares, alike, gradient = room
+    lanes, count, fan_in = BYTES // maps.itemsize, size * pieces, chain[0, 0]
+    width = _whole(count, lanes)
+    _turned(x, x0, fan_in, count, fan_in, across, ZERO, width)
+    _forward(across, ZERO, width, parameters, own, chain, maps, width, width)
+    # errors of the mean over all examples: a piece's own mean has gradients ``pieces`` times those
+    total, _ = _loss(maps, chain[-1, 5] * width, width, chain[-1, 1], count, labels, ZERO, errors)
+    _errors_back(parameters, own, chain, maps, errors, width)
+    of_pieces, of_all = 0.0, 0.0
+    mean[:] = 0
+    squares[lanes] = -1
+    for layer in range(len(chain)):
+        inputs, features, weight, bias, _, _ = chain[layer]
+        # as many multiplications as there are pairs of examples, or weights
+        if (pieces + 1) * size * (inputs + features) < 2 * inputs * features:
+            own_pieces, own_all = _scatter_by_examples(
+                layer, x, across, size, pieces, chain, maps, errors, width, alike
+            )
+            of_pieces += own_pieces
+            of_all += own_all
+            continue
+        for piece in range(pieces):
+            squares[:lanes] = 0
+            squared = _weights_of(layer, x, x0 + piece * size * fan_in, piece * size, size, chain,
+                                  maps, errors, width, turned, squares, mean, ZERO,
+                                  ONE)  # fmt: skip
+            for i in range(lanes):
+                squared += np.float64(squares[i])
+            of_pieces += squared if _fits(squared) else np.nan
+        of_all += _squares(mean, weight, inputs * features)
+        if bias >= 0:
+            of_all += _squares(mean, bias, features)
+    if not (_fits(of_pieces) and _fits(of_all)):
+        of_pieces = 0.0
+        mean[:] = 0
+        for piece in range(pieces):
+            for layer in range(len(chain)):
+                _weights_of(layer, x, x0 + piece * size * fan_in, piece * size, size, chain, maps,
+                            errors, width, turned, squares, gradient, ZERO, ZERO)  # fmt: skip
+            of_pieces += _squares(gradient, ZERO, len(gradient))
+            for i in range(len(gradient)):
+                mean[i] += gradient[i]
+        of_all = _squares(mean, ZERO, len(mean))
+    found[0, k] = of_pieces * pieces
+    found[1, k] = of_all
+    found[2, k] = total / count
+
+
+@compiled
+def _room(chain: Array, count: int, numbers: int, like: Array) -> Any:
+    """Room for `_scatter_of` ``count`` examples: as `_scratch`, pairs of examples, a gradient."""
+    width = _whole(count, BYTES // like.itemsize)
+    across, maps, errors, turned, squares = _scratch(chain, width, like)
+    alike = np.empty(2 * count * width, like.dtype)
+    return across, maps, errors, turned, squares, alike, np.empty(numbers, like.dtype)
+
+
+@compiled
 def scatter(
     x: Array, labels: Array, parameters: Array, chain: Array, pieces: int, found: Array
 ) -> None:
@@ -727,28 +909,13 @@ def scatter(
     arguments are those of `gradients`.
     """
     trials, count, fan_in = x.shape
-    size, numbers = count // pieces, parameters.shape[1]
-    width = _whole(size, BYTES // x.itemsize)
-    across, maps, errors, turned, squares = _scratch(chain, width, parameters)
-    gradient, mean = np.empty(numbers, x.dtype), np.empty(numbers, x.dtype)
+    numbers = parameters.shape[1]
+    room = _room(chain, count, numbers, parameters)
+    mean = np.empty(numbers, x.dtype)
     flat, own = x.ravel(), parameters.ravel()
-    found[:] = 0
     for k in range(trials):
-        mean[:] = 0
-        for piece in range(pieces):
-            begin, at = (k * count + piece * size) * fan_in, k * numbers
-            _turned(flat, begin, fan_in, size, fan_in, across, ZERO, width)
-            _forward(across, ZERO, width, own, at, chain, maps, width, width)
-            total, _ = _loss(maps, chain[-1, 5] * width, width, chain[-1, 1], size, labels[k],
-                             piece * size, errors)  # fmt: skip
-            _errors_back(own, at, chain, maps, errors, width)
-            squared = _weights(flat, begin, size, chain, maps, errors, width, turned, squares,
-                               gradient, ZERO, ZERO)  # fmt: skip
-            found[0, k] += _checked(squared, gradient) / pieces
-            found[2, k] += total / (size * pieces)
-            for i in range(numbers):
-                mean[i] += gradient[i]
-        found[1, k] = _squares(mean, ZERO, numbers) / pieces**2
+        _scatter_of(flat, k * count * fan_in, labels[k], count // pieces, pieces, own,
+                    k * numbers, chain, room, mean, found, k)  # fmt: skip
 
 
 @compiled
@@ -799,9 +966,10 @@ def _move(
 
 @compiled
 def steps(
-    images: Array, labels: Array, normalization: Array, order: Array, rates: Array, limits: Array,
-    momenta: Array, kinds: tuple[int, int], chain: Array, parameters: Array, velocity: Array,
-    losses: Array, norms: Array, clipped: Array,
+    images: Array, labels: Array, normalization: Array, order: Array, part: tuple[int, int],
+    rates: Array, limits: Array, momenta: Array, kinds: tuple[int, int], chain: Array,
+    parameters: Array, velocity: Array, measured: tuple[Array, Array, Array],
+    sampling: tuple[int, int], sampled: Array, scattered: Array, moved: Array,
 ) -> None:  # fmt: skip
     """Updates of K networks, each of which takes all of its own before the next begins.
 
@@ -811,8 +979,8 @@ def steps(
         Of the training set, (N, pixels) and (N,).
     normalization
         Mean and deviation (2,).
-    order
-        Examples (K, steps, B).
+    order, part
+        Examples (K, steps, B); which of the steps are taken, from the one to before the other.
     rates
         (steps, K).
     limits, momenta
@@ -822,10 +990,17 @@ def steps(
         the gradient and the velocity ahead.
     parameters, velocity
         (K, D), which change; the velocity has no size where there is none.
-    losses, norms, clipped
-        What is measured, (steps, K).
+    measured
+        Losses, norms and whether clipped, (steps, K) each.
+    sampling, sampled, scattered
+        Before which step it is measured how gradients scatter, and over how many pieces of the
+        examples (K, n); (3, K) as `scatter` finds it.
+    moved
+        (3, K): squared norms of the parameters after the last of all steps, of those before it, and
+        of their difference; or of no size.
     """
-    clips, moves = kinds
+    losses, norms, clipped = measured
+    (first, last), (clips, moves), (when, pieces) = part, kinds, sampling
     trials, taken, count = order.shape
     pixels, numbers = images.shape[1], parameters.shape[1]
     lanes = BYTES // parameters.itemsize
@@ -833,12 +1008,28 @@ def steps(
     across, maps, errors, turned, squares = _scratch(chain, width, parameters)
     rows, drawn = np.empty(count * pixels, parameters.dtype), np.empty(count, labels.dtype)
     gradient = np.empty(numbers, parameters.dtype)
+    samples = first <= when < last
+    size = sampled.shape[1] // pieces * samples
+    room = _room(chain, size * pieces, numbers * samples, parameters)
+    beside = np.empty(size * pieces * pixels, parameters.dtype)
+    beside_labels = np.empty(size * pieces, labels.dtype)
+    compares = moved.size and last == taken
+    before = np.empty(numbers * compares, parameters.dtype)
     own = parameters.ravel()
     descends: Any = ONE if not clips and moves == 0 else ZERO
     into = own if descends else gradient
     for k in range(trials):
         at = k * numbers
-        for s in range(taken):
+        for s in range(first, last):
+            if s == when:
+                for e in range(size * pieces):
+                    beside_labels[e] = labels[sampled[k, e]]
+                _gather(images, sampled[k], ZERO, size * pieces, normalization[0],
+                        normalization[1], beside)  # fmt: skip
+                _scatter_of(beside, ZERO, beside_labels, size, pieces, own, at, chain, room,
+                            gradient, scattered, k)  # fmt: skip
+            if compares and s == taken - 1:
+                before[:] = own[at : at + numbers]
             index = order[k, s]
             for e in range(count):
                 drawn[e] = labels[index[e]]
@@ -853,7 +1044,7 @@ def steps(
             squares[lanes] = rates[s, k]
             found = _weights(rows, ZERO, count, chain, maps, errors, width, turned, squares, into,
                              at * descends, descends)  # fmt: skip
-            if descends and not SMALLEST_SQUARES < found < LARGEST_SQUARES:
+            if descends and not _fits(found):
                 # the gradient itself, which has not been written
                 _weights(rows, ZERO, count, chain, maps, errors, width, turned, squares, gradient,
                          ZERO, ZERO)  # fmt: skip
@@ -863,6 +1054,9 @@ def steps(
                 clipped[s, k] = _limit(gradient, norms[s, k], limits[k])
             if not descends:
                 _move(own, at, gradient, velocity, rates[s, k], momenta[k], k, moves)
+        if compares:
+            after, at_first, change = _differences(own, at, before, ZERO, numbers)
+            moved[0, k], moved[1, k], moved[2, k] = after, at_first, change
 
 
 @functools.cache
@@ -880,9 +1074,10 @@ def ready(double: bool, kind: str = "") -> None:
         if kind == "products":
             products(one, one, one.copy(), one, (1,) * 11, (1, 1, 1, 1))
         elif kind:
-            steps(x[0].astype(kind), label[0], np.ones(2, dtype), label[None], one[None], one,
-                  one, (0, 0), chain, parameters, parameters[:, :0].copy(), numbers,
-                  numbers.copy(), numbers > 0)  # fmt: skip
+            steps(x[0].astype(kind), label[0], np.ones(2, dtype), label[None], (0, 1), one[None],
+                  one, one, (0, 0), chain, parameters, parameters[:, :0].copy(),
+                  (numbers, numbers.copy(), numbers > 0), (-1, 1), label, np.zeros((3, 1)),
+                  np.zeros((3, 1)))  # fmt: skip
         else:
             gradients(x, label, parameters, chain, one, parameters.copy())
             scatter(x, label, parameters, chain, 1, np.zeros((3, 1)))

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from benchmark.engine.fitting import is_too_much
-from benchmark.engine.program import Population, Program
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
 from benchmark.engine.stepping import GetBatch, Stepping
 from benchmark.models import MODELS
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,6 +30,7 @@ from benchmark.engine.one_by_one import (
     seed_random_numbers,
 )
 from benchmark.engine.packing import largest_map
+from benchmark.engine.population import Population, lift
 from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
 from benchmark.engine.resolve import Parts, build_model, shape_of, smallest_batch
 from benchmark.engine.updates import at_once
@@ -54,7 +53,6 @@ from benchmark.strategies.returned import (
     checked_once,
 )
 
-Lifted = Callable[..., Any]
 Tensors = dict[str, Tensor]
 
 PER_EXAMPLE_NUMBERS = 2**25
@@ -68,73 +66,6 @@ SPREAD_PIXELS = 300_000
 """Most pixels, of all trials together, that a CPU evaluates networks with convolutions or attention
 on at once: their maps or tokens no longer fit in its caches beyond (256 images of 28x28 each, 1,000
 examples: 9 small CNNs 93 ms a trial, 49 one after another; 8 transformers 92 and 60)."""
-
-
-def lift(function: Lifted, trials: int) -> Lifted:
-    """``function`` of one trial's tensors, as a function of tensors with a leading axis K.
-
-    Arguments and results are tensors, dicts of tensors, or tuples of these.
-    """
-    if trials > 1:
-        return vmap(function)
-
-    def alone(*arguments: Any) -> Any:
-        return _tree(lambda t: t.unsqueeze(0), function(*_tree(lambda t: t[0], arguments)))
-
-    return alone
-
-
-def _tree(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _tree(change, v) for k, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_tree(change, v) for v in value)
-    return change(value)
-
-
-@dataclass(frozen=True)
-class Population:
-    """The state of K trials: every tensor's first axis is the trial.
-
-    ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate``, ``threshold`` and
-    ``momentum`` (K,). ``loss_scale`` has the ``scale`` (K,) of the loss, where the precision scales
-    it.
-    """
-
-    parameters: Tensor
-    buffers: dict[str, Tensor]
-    clipping: State
-    optimizer: State
-    loss_scale: State
-    learning_rate: Tensor
-    threshold: Tensor
-    momentum: Tensor
-
-    def take(self, index: Sequence[int]) -> Population:
-        """The trials at ``index``; a copy."""
-        where = torch.as_tensor(index, device=self.parameters.device)
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Population(**{k: _tree(lambda t: t[where], v) for k, v in values.items()})
-
-    def part(self, k: int) -> Population:
-        """Trial ``k`` alone; a view."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Population(**{n: _tree(lambda t: t[k : k + 1], v) for n, v in values.items()})
-
-    @staticmethod
-    def join(pieces: Sequence[Population], index: Sequence[Sequence[int]]) -> Population:
-        """The population whose trials at ``index[i]`` are those of ``pieces[i]``."""
-        flat = [k for part in index for k in part]
-        back = sorted(range(len(flat)), key=flat.__getitem__)
-
-        def merge(values: Sequence[Any]) -> Any:
-            if isinstance(values[0], dict):
-                return {k: merge([v[k] for v in values]) for k in values[0]}
-            return torch.cat(list(values))
-
-        names = [f.name for f in dataclasses.fields(Population)]
-        whole = Population(**{n: merge([getattr(p, n) for p in pieces]) for n in names})
-        return whole.take(back)
 
 
 class Program:

@@ -17,10 +17,12 @@ from benchmark.engine.budget import Budget
 from benchmark.engine.fitting import in_parts, is_too_much
 from benchmark.engine.graphs import Graphs
 from benchmark.engine.log import Log, Scale
-from benchmark.engine.program import Population, Program
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
 from benchmark.engine.resolve import examples_used
 from benchmark.engine.segment import Segment
 from benchmark.engine.settings import CHECKED_EXAMPLES, Settings
+from benchmark.engine.stepping import Moved
 from benchmark.layout import linear_maps
 from benchmark.measurements import Arrays, layer_kind, norms_by_layer
 from benchmark.norms import norm_in_double
@@ -73,7 +75,8 @@ class Run:
         self.graphs = Graphs(program, settings.graphs)
 
     def _images(self, images: Tensor) -> Tensor:
-        return (images.to(self.program.dtype) - self.splits.mean) / self.splits.std
+        copied = images.to(self.program.dtype, copy=True)
+        return copied.sub_(self.splits.mean).div_(self.splits.std)
 
     def to_the_end(self) -> tuple[list[dict[str, Any]], list[Log]]:
         """Train until every trial's budget is used or the trial is broken; rows and logs."""
@@ -152,11 +155,11 @@ class Run:
         for place, k in enumerate(self.alive):
             log = self.logs[k]
             groups.setdefault(log.batch_size if log.steps_until(target) else 0, []).append(place)
-        moved: list[tuple[Sequence[int], Population]] = []
-        before = self.population.parameters
+        after: list[tuple[Sequence[int], Population]] = []
+        moved: list[tuple[Sequence[int], Moved]] = []
         for batch_size, places in groups.items():
             if not batch_size:
-                moved.append((places, self._part(places)))
+                after.append((places, self._part(places)))
                 continue
 
             def steps(some: Sequence[int], places: Sequence[int] = places) -> Any:
@@ -169,6 +172,7 @@ class Run:
                     get_batch=self.batches,
                     # after the last no decision follows, for which gradients would be sampled
                     sample=checkpoint < count,
+                    keep=self.settings.layers,
                     graphs=self.graphs,
                 )
                 try:
@@ -179,41 +183,36 @@ class Run:
                     raise
 
             limit = self.program.limit("step")
-            for _, (chosen, part, previous) in in_parts(limit, len(places), batch_size, steps):
-                if len(chosen) == len(self.alive):
-                    before = previous
-                else:
-                    before = before.clone() if before is self.population.parameters else before
-                    before[torch.tensor(chosen, device=before.device)] = previous
-                moved.append((chosen, part))
-        if len(moved) == 1:
-            ((_, self.population),) = moved
+            for _, (chosen, part, last) in in_parts(limit, len(places), batch_size, steps):
+                after.append((chosen, part))
+                moved.append((chosen, last))
+        if len(after) == 1:
+            ((_, self.population),) = after
         else:
             self.population = Population.join(
-                [part for _, part in moved], [places for places, _ in moved]
+                [part for _, part in after], [places for places, _ in after]
             )
-        stepped = sorted(p for size, places in groups.items() if size for p in places)
-        if not stepped:
+        if not moved:
             return
-        delta = self.population.parameters - before
-        norms = norm_in_double(self.population.parameters, dim=1).tolist()
-        ratio = (norm_in_double(delta, dim=1) / norm_in_double(before, dim=1)).tolist()
+        stepped = [p for places, _ in moved for p in places]
+        last = Moved.join([some for _, some in moved])
+        norms, ratio = last.norm.tolist(), last.ratio.tolist()
         loss, accuracy = self._evaluate(*self.checked)
         scales = self._loss_scales()
-        for place in stepped:
+        for i, place in enumerate(stepped):
             log = self.logs[self.alive[place]]
             finite = log.nonfinite_step is None
             nan = float("nan")
             log.add_checkpoint(
-                update_ratio=ratio[place],
-                parameter_norm=norms[place],
+                update_ratio=ratio[i],
+                parameter_norm=norms[i],
                 validation_loss=loss[place] if finite else nan,
                 validation_accuracy=accuracy[place] if finite else nan,
                 loss_scale=scales[place] if finite else nan,
             )
         if checkpoint % (count // 4) == 0:
             self._record_sharpness(stepped)
-        self._record_layers(stepped, delta)
+        self._record_layers(stepped, last.change)
 
     def _record_sharpness(self, places: list[int]) -> None:
         if not self.settings.sharpness:
@@ -228,7 +227,8 @@ class Run:
         for place in places:
             self.logs[self.alive[place]].add_checkpoint(sharpness=values[place])
 
-    def _record_layers(self, places: list[int], delta: Tensor | None) -> None:
+    def _record_layers(self, places: list[int], change: Tensor | None) -> None:
+        """What every layer came to, and what of it the last step's ``change`` was at ``places``."""
         if not self.settings.layers:
             return
         program = self.program
@@ -240,22 +240,23 @@ class Run:
         each = [a for _, a in in_parts(limit, len(self.alive), len(self.probed[1]), some)]
         measured = {name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]}
         maps = linear_maps(program.model)
-        if delta is not None:
-            moved = norms_by_layer(program.layout, program.layout.split(delta))
+        measured = {name: values[places] for name, values in measured.items()}
+        if change is not None:
+            moved = norms_by_layer(program.layout, program.layout.split(change))
             with np.errstate(all="ignore"):
                 measured["update_ratio"] = moved / measured["parameter_norm"]
-        for place in places:
+        for k, place in enumerate(places):
             log = self.logs[self.alive[place]]
             log.layers += [
                 {
                     "trial": log.trial.key,
                     "step": log.steps,
-                    "layer": name,
+                    "layer": layer,
                     "layer_index": i + 1,
                     "layer_kind": layer_kind(module),
-                    **{k: float(v[place, i]) for k, v in measured.items()},
+                    **{name: float(v[k, i]) for name, v in measured.items()},
                 }
-                for i, (name, module) in enumerate(maps.items())
+                for i, (layer, module) in enumerate(maps.items())
             ]
 
     def _decide(self, checkpoint: int) -> None:
@@ -315,7 +316,7 @@ class Run:
                         f"validation_{kind}": row[f"validation_{kind}"]
                         for kind in ("loss", "accuracy")
                     }
-            self.population, alive = population.take(whole), self.alive
+            alive, self.population = self.alive, self._part(whole)
             self.alive = [alive[p] for p in whole]
             for name in names:
                 images = self._images(getattr(self.splits, f"{name}_images"))

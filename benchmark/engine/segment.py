@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ from benchmark.engine.disturbing import disturbed_batch, disturbed_factor
 from benchmark.engine.graphs import Graphs
 from benchmark.engine.log import Log
 from benchmark.engine.order import data_order
-from benchmark.engine.program import Population, Program
-from benchmark.engine.stepping import GetBatch, Stepping
+from benchmark.engine.population import Population
+from benchmark.engine.program import Program
+from benchmark.engine.stepping import GetBatch, Moved, Stepping
 from benchmark.strategies.batch_policies import GradientSample, stay
 from benchmark.strategies.returned import check_factors
 
@@ -45,6 +47,8 @@ class Segment:
         Images (K, B, C, H, W) and labels (K, B) of examples (K, B).
     sample
         Whether a decision follows for which gradients may be sampled.
+    keep
+        Whether to give each trial's last change.
     graphs
         The run's, by which steps of a GPU are launched.
     """
@@ -55,10 +59,11 @@ class Segment:
     examples: int
     get_batch: GetBatch
     sample: bool
+    keep: bool
     graphs: Graphs
 
-    def run(self, population: Population) -> tuple[Population, Tensor]:
-        """Take the steps, and record them; also returns the parameters before each trial's last.
+    def run(self, population: Population) -> tuple[Population, Moved]:
+        """Take the steps, and record them; also returns what each trial's last one did.
 
         The host waits for the device once all are taken. Nothing is recorded, and ``population``
         is as it was, where an error ends it.
@@ -77,52 +82,51 @@ class Segment:
         going = list(range(len(logs)))
         rounds: list[tuple[list[int], tuple[Tensor, ...]]] = []
         samples: list[tuple[Sequence[int], int, int, Tensor]] = []
-        ended: list[tuple[list[int], Population, Tensor]] = []
+        ended: list[tuple[list[int], Population, Moved]] = []
         done = 0
         for end in sorted(set(steps)):
             everyone = len(going) == len(logs)
             own_order = order if everyone else order.index_select(0, _index(going, order))
             own_factors = factors if everyone else factors.index_select(1, _index(going, order))
-            first = own_order[:, done], own_factors[done]
-            further = self._further(going, end)
             taking: Stepping | None = DenseSteps.of(program, self.get_batch, part)
             if taking is None:
+                first = own_order[:, done], own_factors[done]
+                further = self._further(going, end)
                 taking = self.graphs.stepping(part, self.get_batch, first, end - done, further)
-            before = part.parameters
-            for i in range(done, end):
-                if i == end - 1:
-                    before = taking.parameters()
-                for places, examples in sampled.get(i, ()):
-                    some, numbers = taking.population, own_order
+            alone = {i for p in going for i in disturbed[p]}
+            for begin, stop in _stretches(done, end, {*sampled, *alone, end - 1}, alone):
+                for places, examples in sampled.get(begin, ()):
+                    numbers = own_order[:, begin:].flatten(1)[:, :examples]
+                    among = None
                     if places != going:
-                        some = some.take([going.index(p) for p in places])
-                        numbers = order.index_select(0, _index(places, order))
-                    batch = self.get_batch(numbers[:, i:].flatten(1)[:, :examples])
-                    samples.append((places, *program.sample_gradients(some, *batch)))
-                if any(i in disturbed[p] for p in going):
-                    batch = self.get_batch(own_order[:, i])
-                    batch = self._disturbed(i, going, disturbed, *batch)
-                    taking.step_on(*batch, own_factors[i])
+                        among = [going.index(p) for p in places]
+                        numbers = numbers.index_select(0, _index(among, order))
+                    samples.append((places, *taking.sample(numbers, among)))
+                if begin == end - 1:
+                    taking.last(keep=self.keep)
+                if begin in alone:
+                    batch = self.get_batch(own_order[:, begin])
+                    batch = self._disturbed(begin, going, disturbed, *batch)
+                    taking.step_on(*batch, own_factors[begin])
                 else:
-                    taking.step(own_order[:, i], own_factors[i])
+                    taking.steps(own_order[:, begin:stop], own_factors[begin:stop])
             part, series = taking.end()
+            moved = taking.moved()
             rounds.append((going, series))
             done = end
             out = [j for j, p in enumerate(going) if steps[p] == end]
             if len(out) == len(going):
-                ended.append((going, part, before))
+                ended.append((going, part, moved))
                 break
-            last = before.index_select(0, _index(out, before))
-            ended.append(([going[j] for j in out], part.take(out), last))
+            ended.append(([going[j] for j in out], part.take(out), moved.take(out)))
             stay = [j for j, p in enumerate(going) if steps[p] > end]
             part, going = part.take(stay), [going[j] for j in stay]
-        self._record(rounds, samples, rates, disturbed)
+        self._record(rounds, samples, rates)
         if len(ended) == 1:
-            return part, before
+            return part, moved
         whole = Population.join([piece for _, piece, _ in ended], [places for places, *_ in ended])
         back = np.argsort([p for places, *_ in ended for p in places]).tolist()
-        befores = torch.cat([previous for *_, previous in ended])
-        return whole, befores.index_select(0, _index(back, befores))
+        return whole, Moved.join([piece for *_, piece in ended]).take(back)
 
     def _further(self, going: Sequence[int], end: int) -> int:
         """Steps after the one before ``end`` that are sure to have the batch size of these."""
@@ -204,22 +208,33 @@ class Segment:
         rounds: list[tuple[list[int], tuple[Tensor, ...]]],
         samples: list[tuple[Sequence[int], int, int, Tensor]],
         rates: np.ndarray,
-        disturbed: list[range],
     ) -> None:
         # the one moment when the host waits for the device
-        read = [(going, [t.cpu().numpy() for t in series]) for going, series in rounds]
+        read = [(going, [t.cpu().numpy().T.copy() for t in series]) for going, series in rounds]
         scattered = [(places, small, big, values.cpu()) for places, small, big, values in samples]
-        for j, log in enumerate(self.logs):
-            own = [
-                [column[:, going.index(j)] for column in series]
-                for going, series in read
-                if j in going
-            ]
-            losses, norms, clipped = (np.concatenate(s) for s in zip(*own, strict=True))
+        own: list[list[tuple[np.ndarray, ...]]] = [[] for _ in self.logs]
+        for going, series in read:
+            for j, rows in zip(going, zip(*series, strict=True), strict=True):
+                own[j].append(rows)
+        for j, (log, pieces) in enumerate(zip(self.logs, own, strict=True)):
+            first = pieces[0]
+            if len(pieces) > 1:
+                first = tuple(np.concatenate(column) for column in zip(*pieces, strict=True))
+            losses, norms, clipped = first
             rate = log.trial.learning_rate * rates[len(losses) - 1, j]
             log.add_steps(losses, norms, clipped, float(rate))
         for places, small, big, values in scattered:
             _add_samples([self.logs[p] for p in places], small, big, values)
+
+
+def _stretches(begin: int, end: int, marks: set[int], alone: set[int]) -> Iterator[tuple[int, int]]:
+    """Steps from ``begin`` to ``end`` in pieces: one begins at each mark, and after each ``alone``.
+
+    >>> list(_stretches(2, 9, {4, 5, 8, 20}, {4}))
+    [(2, 4), (4, 5), (5, 8), (8, 9)]
+    """
+    cuts = {begin, *(i for i in marks | {i + 1 for i in alone} if begin < i < end), end}
+    return itertools.pairwise(sorted(cuts))
 
 
 def _index(places: Sequence[int], like: Tensor) -> Tensor:
