@@ -338,7 +338,8 @@ def diagnostics_share(timings: pd.DataFrame) -> pd.DataFrame:
     parts = overheads(timings, "diagnostics")
     by = ["workload", "trials_together"]
     found = parts.pivot_table("examples", by, "arm", sort=False)
-    always = found["norms"] + found["noise scale"]
+    # compiled steps have no norms apart
+    always = found.get("norms", pd.Series(0.0, found.index)).fillna(0.0) + found["noise scale"]
     return pd.DataFrame(
         {
             "share": always + found["checkpoints"],

@@ -1,13 +1,15 @@
 """What the measurements cost that every training takes beside its steps, and the evaluations.
 
-Those that cannot be turned off are timed by themselves, as often as a training takes them, over
-the steps they belong to; the others by trainings with and without them, in turns.
+Samples of the noise scale are timed in steps with and without, as a training takes both; what
+comes with checkpoints in trainings with and without, in turns. Norms that are taken apart from a
+gradient are timed by themselves.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,14 +17,17 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import resolve, train
+from benchmark.engine.batches import Batches
+from benchmark.engine.dense_steps import DenseSteps
 from benchmark.engine.devices import reproducible
 from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of
 from benchmark.engine.segment import NOISE_EXAMPLES, STEPS_PER_SAMPLE
+from benchmark.engine.stepping import Stepping
 from benchmark.records import Trial
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed
-from benchmark.timing.strategies import Run, in_turns, steps_of
+from benchmark.timing.strategies import Run, in_turns
 
 SETTINGS = {"mlp_fashion": (1, 8), "mlp_digits": (1, 16)}
 """Widths of units by workload."""
@@ -72,7 +77,7 @@ def time_diagnostics(
         "evaluation": (_training(trial, width, device, FEW), few),
     }
     steps = few(0)
-    rows = _always_on(little, width, device, steps)
+    rows = _always_on(little, width, device, steps, repeat)
     for name, (run, baseline) in pairs.items():
         cost, base = in_turns(run, baseline, 0, repeat)
         rows.append(_row(name, cost, base))
@@ -91,51 +96,56 @@ def _training(trial: Trial, width: int, device: str, checkpoints: int, layers: b
     return run
 
 
-def _always_on(trial: Trial, width: int, device: str, steps: int) -> list[Row]:
-    """What a step takes with and without its norms, and with a sample of the noise scale."""
+def _always_on(trial: Trial, width: int, device: str, steps: int, repeat: int) -> list[Row]:
+    """What steps take with a sample of the noise scale, and with their norms, as a run takes them.
+
+    Kernels add up the squares of a gradient while they make it: there is no step without.
+    """
     where, resolved = torch.device(device), resolve(trial)
-    bare = steps_of(resolved, width, device)
-    bare(1)
-    cost = timed(bare, steps)
     with reproducible(where):
         program = Program(parts_of(resolved), resolved, where)
         population = program.start([dataclasses.replace(resolved, seed=i) for i in range(width)])
-        splits = load(trial.dataset).to(where)
-        # batches that are smaller are taken together, as a run does
-        size = max(trial.batch_size, NOISE_EXAMPLES)
-        examples = torch.arange(width * size, device=where) % len(splits.train_labels)
-        index = examples.view(width, size)
-        images = (splits.train_images[index].to(program.dtype) - splits.mean) / splits.std
-        labels = splits.train_labels[index]
+    splits = load(trial.dataset).to(where)
+    batches = Batches(splits, program.dtype)
+    size = trial.batch_size
+    examples = torch.arange(width * STEPS_PER_SAMPLE * size, device=where)
+    order = (examples % len(splits.train_labels)).view(width, STEPS_PER_SAMPLE, size)
+    # batches that are smaller are taken together, as a run does
+    sampled = order[:, : math.ceil(NOISE_EXAMPLES / size)].flatten(1)
+    factors = torch.ones(STEPS_PER_SAMPLE, width, dtype=program.dtype, device=where)
+    by_kernels = DenseSteps.of(program, batches, population) is not None
 
-        def norms(times: int) -> int:
+    def taken(samples: bool, times: int) -> int:
+        with reproducible(where):
             for _ in range(times):
-                norm = torch.linalg.vector_norm(population.parameters, dim=1)
-                torch.stack([norm, norm, norm])
-            return times
+                stepping = DenseSteps.of(program, batches, population)
+                stepping = stepping or Stepping(program, batches, population)
+                if samples:
+                    stepping.sample(sampled)
+                stepping.steps(order, factors)
+                stepping.end()
+        return times * STEPS_PER_SAMPLE
 
-        def sample(times: int) -> int:
-            for _ in range(times):
-                program.sample_gradients(population, images, labels)
-            return times
+    def norms(times: int) -> int:
+        for _ in range(times):
+            norm = torch.linalg.vector_norm(population.parameters, dim=1)
+            torch.stack([norm, norm, norm])
+        return times
 
+    run, baseline = (functools.partial(taken, samples) for samples in (True, False))
+    run(1)
+    cost, base = in_turns(run, baseline, max(1, steps // STEPS_PER_SAMPLE), repeat)
+    rows = [_row("noise scale", cost, base)]
+    if not by_kernels:
         norms(1)
-        sample(1)
-        taken = max(1, steps // STEPS_PER_SAMPLE)
-        extra = {"norms": timed(norms, steps), "noise scale": timed(sample, taken)}
-    # a step has its norms in it already, and a sample stands beside so many steps
-    without = _scaled(cost, 1.0, extra["norms"], -1.0)
-    sampled = _scaled(cost, STEPS_PER_SAMPLE / steps, extra["noise scale"], 1 / taken)
-    unsampled = _scaled(cost, STEPS_PER_SAMPLE / steps, extra["noise scale"], 0.0)
-    return [_row("norms", cost, without), _row("noise scale", sampled, unsampled)]
+        rows.append(_row("norms", base, _less(base, timed(norms, base.value))))
+    return rows
 
 
-def _scaled(a: Timed[int], times_a: float, b: Timed[int], times_b: float) -> Timed[int]:
-    return Timed(
-        value=round(a.value * times_a),
-        seconds=times_a * a.seconds + times_b * b.seconds,
-        cpu_seconds=times_a * a.cpu_seconds + times_b * b.cpu_seconds,
-        peak_bytes=max(a.peak_bytes, b.peak_bytes),
+def _less(a: Timed[int], b: Timed[int]) -> Timed[int]:
+    """What ``a`` takes without ``b``, which is a part of it."""
+    return dataclasses.replace(
+        a, seconds=a.seconds - b.seconds, cpu_seconds=a.cpu_seconds - b.cpu_seconds
     )
 
 
