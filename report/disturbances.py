@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import pandas as pd
 
 from benchmark.records.rates import SHARED
-from benchmark.statistics import copies, idle
+from benchmark.statistics import copies, idle, paired_comparison
 from benchmark.statistics.disturbances import (
     LEAST,
     accuracy_lost,
@@ -20,37 +21,45 @@ from report.evidence import Evidence, where
 from report.prose import name, phrase
 
 NETWORK = ["model", "normalization"]
+UNDISTURBED = "undisturbed"
+"""The column of what a guard does where nothing happens."""
+
+
+def trials(study: Evidence, optimizer: str) -> pd.DataFrame:
+    """The outcomes under one optimizer: what a guard does under one says nothing of another."""
+    return where(study.outcomes, optimizer=optimizer)
 
 
 @functools.lru_cache(8)
-def no_guards(study: Evidence) -> dict[object, object]:
+def no_guards(study: Evidence, optimizer: str = "sgd") -> dict[object, object]:
     """Clippings that at the one rate trained as another did, or never acted: copy -> original.
 
     Under disturbances, that is: without one, two rules for what is unusual may both have nothing
     to do.
     """
-    rows = at_one_rate(study.outcomes)
+    rows = at_one_rate(trials(study, optimizer))
     unused = [level for level in idle(rows) if level != "none"]
     disturbed = rows[rows["disturbance"] != "none"]
     return copies(disturbed, "clipping", "none") | dict.fromkeys(unused, "none")
 
 
 @functools.lru_cache(8)
-def losses(study: Evidence) -> pd.DataFrame:
+def losses(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """`losses_saved` by network and clipping: all at the rate of training without clipping.
 
-    ``effect`` is ``lost``. Without those of `no_guards`.
-    A guard harms where ``extra_low``, the least that it loses more than none, is above zero.
+    Without those of `no_guards`. A guard harms where ``gained_high``, the most by which it ends
+    above none, is below zero.
     """
-    rows = losses_saved(study.outcomes, NETWORK)
-    rows = rows[~rows["clipping"].isin([*no_guards(study)])]
-    return rows.assign(effect=rows["lost"])
+    rows = losses_saved(trials(study, optimizer), NETWORK)
+    rows = rows[~rows["clipping"].isin([*no_guards(study, optimizer)])]
+    ends = {"effect": "gained", "low": "gained_low", "high": "gained_high"}
+    return rows.assign(**{end: rows[column] for end, column in ends.items()})
 
 
 @functools.lru_cache(8)
-def bare(study: Evidence) -> pd.DataFrame:
+def bare(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """`accuracy_lost` without a guard, by network, the dearest disturbance last."""
-    rows = accuracy_lost(where(study.outcomes, clipping="none"), NETWORK)
+    rows = accuracy_lost(where(trials(study, optimizer), clipping="none"), NETWORK)
     return rows.sort_values(["model", "lost"], kind="stable", ascending=[False, True])
 
 
@@ -70,17 +79,25 @@ def beside_batch_norm(study: Evidence) -> pd.DataFrame:
     return found.assign(harmless=harmless, helpless=found["batch_low"] > LEAST)
 
 
-def best_guards(study: Evidence) -> pd.DataFrame:
-    """By clipping, over all losses of a point or more: how many, and the ``least`` share saved.
+@functools.lru_cache(8)
+def best_guards(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """By clipping, how it ends after all disturbances that cost a point or more without a guard.
 
-    ``cases`` says how many losses it was run at, ``least_in`` names that of which it saves least.
-    The one that saves most there comes first.
+    ``effect``, ``low`` and ``high`` are the least by which it ends above none, ``least_in`` where
+    that is, ``most`` the most; ``premium``, ``premium_low`` and ``premium_high`` the most that it
+    costs where nothing happens; ``saved`` the least share of its own loss that it saves; ``cases``
+    how many disturbances of how many networks it was run at. The one of the highest ``effect``
+    comes first.
     """
-    rows = losses(study).dropna(subset=["saved"])
-    least = rows.loc[rows.groupby("clipping")["saved"].idxmin()]
-    counts = rows.groupby("clipping").size().rename("cases").reset_index()
-    found = least.assign(least=least["saved"], least_in=panels(least)).merge(counts, on="clipping")
-    return found.sort_values("least", ascending=False, kind="stable", ignore_index=True)
+    rows = losses(study, optimizer).dropna(subset=["saved"])
+    by = rows.groupby("clipping")
+    least = rows.loc[by["gained"].idxmin(), ["clipping", "effect", "low", "high"]]
+    dearest = rows.loc[by["premium"].idxmax()]
+    dearest = dearest[["clipping", "premium", "premium_low", "premium_high"]]
+    found = by.agg(cases=("gained", "size"), most=("gained", "max"), saved=("saved", "min"))
+    places = panels(rows.loc[by["gained"].idxmin()])
+    found = least.assign(least_in=places).merge(dearest, on="clipping").merge(found, on="clipping")
+    return found.sort_values("effect", ascending=False, kind="stable", ignore_index=True)
 
 
 def panels(rows: pd.DataFrame) -> list[str]:
@@ -93,56 +110,92 @@ def panels(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def shares(study: Evidence) -> pd.DataFrame:
-    """The shares saved of losses of a point or more; the guard whose least is the most comes first.
+def ended(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """How far each guard ends above none at one rate, undisturbed and after each disturbance.
 
-    ``panel`` names the loss.
+    The columns of `paired_comparison` by network, with the ``threshold`` and the ``panel``.
+    Without those of `no_guards`.
     """
-    rows = losses(study).dropna(subset=["saved"])
-    rows = rows.assign(panel=panels(rows))
-    order = list(best_guards(study)["clipping"])
-    return rows.sort_values("clipping", key=lambda levels: levels.map(order.index), kind="stable")
+    rows = at_one_rate(trials(study, optimizer))
+    return _against_none(rows[~rows["clipping"].isin([*no_guards(study, optimizer)])])
 
 
-def commonest(study: Evidence) -> pd.DataFrame:
-    """`shares` of the disturbance that costs a point in most networks, for a forest plot."""
-    rows = shares(study)
+def ended_at_own_rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """`ended` of each guard at three tenths of its own best rate, with ``low_rate``, ``high_rate``.
+
+    Against none at three tenths of its best; no comparison of guards, whose rates differ.
+    """
+    rows = trials(study, optimizer)
+    rows = rows[~rows["arm"].fillna("").str.startswith(SHARED)]
+    keys = [*NETWORK, "clipping"]
+    ends = rows.groupby(keys)["learning_rate"].agg(low_rate="min", high_rate="max").reset_index()
+    found = _against_none(rows, ["learning_rate"])
+    return found.merge(ends.rename(columns={"clipping": "level"}), on=[*NETWORK, "level"])
+
+
+def tuned(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """`ended_at_own_rates` by ``level``: its highest ``premium``, least ``effect`` and ``most``.
+
+    After disturbances that cost a point or more without a guard; the premium where nothing happens.
+    """
+    rows = ended_at_own_rates(study, optimizer)
+    if rows.empty:
+        return rows
+    costs = bare(study, optimizer)
+    costs = costs.loc[costs["lost"] >= LEAST, [*NETWORK, "disturbance"]]
+    hit = rows.merge(costs).groupby("level")["effect"].agg(effect="min", most="max")
+    calm = rows[~rows["disturbed"]].groupby("level")["effect"].min()
+    return hit.assign(premium=-calm).reset_index()
+
+
+def _against_none(rows: pd.DataFrame, ignore: Sequence[str] = ()) -> pd.DataFrame:
+    by = [*NETWORK, "disturbance"]
+    found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
+    if found.empty:
+        return found
+    thresholds = rows.groupby("clipping")["clipping_threshold"].first()
+    found = found.assign(
+        threshold=found["level"].map(thresholds),
+        panel=[UNDISTURBED if d == "none" else name(d) for d in found["disturbance"]],
+    )
+    disturbed = found["disturbance"] != "none"
+    least = found[disturbed].groupby([*NETWORK, "level"])["effect"].min().rename("least")
+    found = found.join(least, on=[*NETWORK, "level"]).assign(disturbed=disturbed)
+    order = [*NETWORK, "least", "level", "disturbed"]
+    return found.sort_values(order, ascending=[False] * 3 + [True] * 2, kind="stable")
+
+
+def commonest(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """`losses` of the disturbance that costs a point in most networks, for a forest plot."""
+    rows = losses(study, optimizer).dropna(subset=["saved"])
     rows = where(rows, disturbance=rows.groupby("disturbance")["bare"].agg("size").idxmax())
     cells = zip(rows["model"], rows["normalization"], strict=True)
     networks = [name(model) + ("" if n == "none" else f", {name(n)} norm") for model, n in cells]
-    rows = rows.assign(panel=networks, level=rows["clipping"], effect=rows["saved"])
-    return rows.assign(low=rows["saved_low"], high=rows["saved_high"])
+    order = list(best_guards(study, optimizer)["clipping"])
+    rows = rows.assign(panel=networks, level=rows["clipping"])
+    return rows.sort_values("clipping", key=lambda levels: levels.map(order.index), kind="stable")
 
 
-def rates(study: Evidence) -> pd.DataFrame:
+def rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """The one ``learning_rate`` of all guards, by data set and network."""
-    rows = where(study.outcomes, clipping="none")
+    rows = where(trials(study, optimizer), clipping="none")
     keys = ["dataset", *NETWORK, "learning_rate"]
     return rows[keys].drop_duplicates().sort_values(keys[1:], ascending=False, kind="stable")
 
 
-def not_at_one_rate(study: Evidence) -> list[str]:
+def not_at_one_rate(study: Evidence, optimizer: str = "sgd") -> list[str]:
     """Guards that were not run at the rate of training without clipping in every network."""
     keys = ["dataset", *NETWORK, "clipping"]
-    planned = study.outcomes[keys].drop_duplicates()
-    there = at_one_rate(study.outcomes)[keys].drop_duplicates()
+    rows = trials(study, optimizer)
+    planned = rows[keys].drop_duplicates()
+    there = at_one_rate(rows)[keys].drop_duplicates()
     both = planned.merge(there, how="left", indicator=True)
     missing = both.loc[both["_merge"] == "left_only", "clipping"].drop_duplicates()
     return [phrase("clipping", level) for level in missing]
 
 
 @functools.lru_cache(8)
-def at_own_rates(study: Evidence) -> pd.DataFrame:
-    """`accuracy_lost` of each guard at its own rate, with the least and most ``learning_rate``."""
-    asked = study.outcomes["arm"].fillna("").str.startswith(SHARED)
-    rows, keys = study.outcomes[~asked], [*NETWORK, "clipping"]
-    ends = rows.groupby(keys)["learning_rate"].agg(low_rate="min", high_rate="max").reset_index()
-    found = accuracy_lost(rows, keys).merge(ends, on=keys, how="left")
-    return found.sort_values(NETWORK, ascending=False, kind="stable")
-
-
-@functools.lru_cache(8)
-def recoveries(study: Evidence) -> pd.DataFrame:
+def recoveries(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """`recovery` by network and clipping at one rate: who made up the loss, in how many updates."""
-    rows = made_up(at_one_rate(study.outcomes), study.results.history)
+    rows = made_up(at_one_rate(trials(study, optimizer)), study.results.history)
     return recovery(rows, [*NETWORK, "clipping"])

@@ -271,6 +271,21 @@ def test_a_guard_is_scored_by_the_share_of_the_loss_that_it_saves() -> None:
     assert found[["bare", "extra"]].tolist() == pytest.approx([0.2, -0.16])
 
 
+def test_a_guard_that_costs_more_than_it_saves_ends_below() -> None:
+    """All of a loss is saved by what has less to lose: 20 points below where nothing happens."""
+    guard = guarded(0.1, "shared_x0.3", [0.0, 0.0, 0.0])
+    slow = guard.assign(accuracy=guard["accuracy"] - 0.2 - 0.01 * guard["seed"])
+    found = statistics.losses_saved(pd.concat([NO_GUARD, slow], ignore_index=True)).iloc[0]
+
+    assert found[["saved", "premium", "gained"]].tolist() == pytest.approx([1.0, 0.21, -0.01])
+    # the premium of the seeds is 20, 21 and 22 points, what is saved less that -10, -1 and 8
+    half = 4.3027 / math.sqrt(3)
+    assert found[["premium_low", "premium_high"]].tolist() == pytest.approx(
+        [0.21 - 0.01 * half, 0.21 + 0.01 * half], abs=1e-5
+    )
+    assert found["gained_low"] == pytest.approx(-0.01 - 0.09 * half, abs=1e-5)
+
+
 def test_there_is_no_share_of_less_than_a_point() -> None:
     bare, guard = guarded(0.1, "x0.3", [0.002, 0.004], "none"), guarded(0.1, "x0.3", [0.0, 0.0])
     found = statistics.losses_saved(pd.concat([bare, guard], ignore_index=True)).iloc[0]

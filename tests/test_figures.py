@@ -468,8 +468,19 @@ def test_one_effect_far_off_does_not_squeeze_the_others() -> None:
     low, high = axis.get_xlim()
     assert -4 < low < -2
     assert 3 < high < 4
-    assert marks(axis, "<") == pytest.approx([-2.0])  # at the edge, with its number
+    # at the edge, beyond all that is on scale, with its number
+    assert marks(axis, "<") == pytest.approx([-3.0])
     assert numbers(axis) == ["−31", "−1.0", "0.0", "+1.0", "+2.0"]
+
+
+def test_an_effect_far_below_zero_is_clear_of_it_where_all_others_gain() -> None:
+    rows = [
+        {"panel": "mlp", "level": f"l{i}", "effect": e, "low": e, "high": e}
+        for i, e in enumerate([-0.55, 0.02, 0.03, 0.03, 0.04])
+    ]
+    axis = figures.comparison_forest(pd.DataFrame(rows), "points").axes[0]
+    (arrow,) = marks(axis, "<")
+    assert arrow == pytest.approx(-0.2 * 4.0)
 
 
 @pytest.mark.parametrize(

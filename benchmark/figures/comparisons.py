@@ -22,6 +22,9 @@ from benchmark.figures.limits import robust_limits, signed_number
 from benchmark.figures.style import PATCH, in_order, label_of, styles_of
 from benchmark.statistics import interval, mean
 
+ARROW = 0.2
+"""Of a panel's width, by which what is off scale lies beyond all that is on it."""
+
 
 def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.0) -> Figure:
     """Effects against a baseline as points with 95% intervals, a row each, a facet a panel.
@@ -29,7 +32,7 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     ``comparisons`` has the columns ``panel``, ``level``, ``effect``, ``low`` and ``high``, as
     `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into the unit of
     ``label``, the words on the axis. Each effect is written above its point; one that lies far
-    from all others is an arrow at the edge.
+    from all others is an arrow at the edge, clear of zero.
     """
     panels, levels = list(comparisons["panel"].unique()), in_order(comparisons["level"])
     styles = styles_of(levels)
@@ -39,14 +42,17 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
         ends = scale * rows[["effect", "low", "high"]].to_numpy(float)
-        left, right = robust_limits([0.0, *ends.ravel()])
+        least, most = robust_limits([0.0, *ends.ravel()])
+        effects, apart = ends[:, 0], ARROW * (most - least)
+        left = least - apart * bool((effects < least).any())
+        right = most + apart * bool((effects > most).any())
         margin = 0.07 * (right - left) or 1.0
         axis.set_xlim(left - margin, right + margin)
         for y, level in enumerate(levels):
             for row in rows[rows["level"] == level].to_dict("records"):
                 effect, low, high = (scale * row[c] for c in ("effect", "low", "high"))
                 _write(axis, effect, y, left, right)
-                if not left <= effect <= right:
+                if not least <= effect <= most:
                     edge, arrow = (left, "<") if effect < left else (right, ">")
                     axis.plot(edge, y, arrow, color=styles[level].colour, markersize=8)
                     continue

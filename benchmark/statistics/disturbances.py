@@ -90,11 +90,16 @@ def losses_saved(
     and ``saved``, ``saved_low`` and ``saved_high``, the share of the baseline's loss that it saves:
     1 - lost / bare, 1 where nothing is lost, negative where more is. Where the baseline loses less
     than ``least`` there is nothing to save, and the share is NaN.
+
+    A clipping that slows training has less to lose: it may save all of a loss and still end below
+    the baseline. So, with ends alike, ``premium`` is the accuracy that it costs where nothing
+    happens, and ``gained`` how far it ends above the baseline after the disturbance, which is what
+    it saves less its premium: gained = -extra - premium.
     """
     keys, rows = ["disturbance", *by], []
-    for key, group in losses(at_one_rate(frame, baseline), value).groupby(
-        keys, sort=False, dropna=False
-    ):
+    disturbed = losses(at_one_rate(frame, baseline), value)
+    disturbed = disturbed.assign(_calm=disturbed[value] + disturbed["lost"])
+    for key, group in disturbed.groupby(keys, sort=False, dropna=False):
         for clipping in group["clipping"].drop_duplicates():
             pairs = paired(group, "clipping", clipping, baseline, "lost")
             if clipping == baseline or pairs.empty:
@@ -102,8 +107,16 @@ def losses_saved(
             sides = ("treated", "control", "difference")
             ends = [over_seeds(pairs[c].to_numpy(), pairs["seed"]) for c in sides]
             share = _share_saved(pairs) if ends[1][0] >= least else (np.nan,) * 3
-            rows.append((*key, clipping, len(pairs), *itertools.chain(*ends, share)))
-    names = [f"{name}{end}" for name in ("bare", "extra", "saved") for end in ("", "_low", "_high")]
+            # the other way round: what is lost without a disturbance
+            calm = paired(group, "clipping", baseline, clipping, "_calm")
+            hit = paired(group, "clipping", clipping, baseline, value)
+            ends += [
+                share,
+                *(over_seeds(p["difference"].to_numpy(), p["seed"]) for p in (calm, hit)),
+            ]
+            rows.append((*key, clipping, len(pairs), *itertools.chain(*ends)))
+    measures = ("bare", "extra", "saved", "premium", "gained")
+    names = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high")]
     columns = [*keys, "clipping", "pairs", "lost", "low", "high", *names]
     return pd.DataFrame(rows, columns=columns)
 
