@@ -797,78 +797,6 @@ def test_paired_ratio_is_a_geometric_mean_over_cells() -> None:
     assert found[["ratio", "low", "high"]].to_numpy().tolist() == [pytest.approx([1.0, 1 / 4, 4.0])]
 
 
-def factorial(value: Any) -> pd.DataFrame:
-    """A complete grid of three factors, two seeds each, with ``value(rate, clipping)``."""
-    return pd.DataFrame(
-        [
-            {
-                "learning_rate": rate,
-                "clipping": clipping,
-                "model": "mlp",
-                "cell": f"{rate}{clipping}",
-                "seed": seed,
-                "y": value(math.log10(rate), clipping),
-            }
-            for rate in (0.01, 0.1, 1.0, 10.0, 100.0)
-            for clipping in ("none", "value", None)
-            for seed in range(2)
-        ]
-    )
-
-
-def test_main_effects_of_an_additive_grid() -> None:
-    frame = factorial(lambda rate, clipping: rate + 3 * (clipping is None))
-    found = statistics.main_effects(frame, ["learning_rate", "clipping", "model"], "y")
-    # variances: of -2 .. 2 it is 2; of 3 at one of three levels 2
-    assert found["factor"].tolist() == ["learning_rate", "clipping", "model"]
-    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5, 0.0])
-    assert found["low"].isna().all(), "seeds do not vary"
-
-
-def test_main_effects_leave_interactions_out() -> None:
-    frame = factorial(lambda rate, clipping: rate * ((clipping == "none") - (clipping is None)))
-    found = statistics.main_effects(frame, ["learning_rate", "clipping"], "y")
-    assert found["estimate"].tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
-
-
-def test_main_effects_of_a_constant_are_zero() -> None:
-    found = statistics.main_effects(factorial(lambda *_: 1.0), ["clipping"], "y")
-    assert found["estimate"].tolist() == [0.0]
-
-
-def test_fanova_agrees_with_the_exact_effects_on_a_grid() -> None:
-    frame = factorial(lambda rate, clipping: rate + 3 * (clipping is None))
-    found = statistics.fanova(frame, ["learning_rate", "clipping", "model"], "y", resamples=3)
-    # a decade counts as much as another, and a factor of one level is left out
-    assert found["factor"].tolist() == ["learning_rate", "clipping"]
-    assert found["estimate"].tolist() == pytest.approx([0.5, 0.5], abs=0.06)
-    assert (found["low"] <= found["high"]).all()
-
-
-def test_fanova_takes_the_logarithm_of_continuous_rates() -> None:
-    generator = np.random.default_rng(0)
-    rates, other = 10 ** generator.uniform(-3, 2, 300), generator.uniform(0, 1, 300)
-    frame = pd.DataFrame({"learning_rate": rates, "other": other, "y": np.log10(rates) > -0.5})
-    found = statistics.fanova(frame, ["learning_rate", "other"], "y", resamples=2)
-    # linearly, nine tenths of the range would lie above the step
-    assert found["estimate"].tolist() == pytest.approx([1.0, 0.0], abs=0.05)
-
-
-def test_ped_anova_finds_what_the_best_have_in_common() -> None:
-    generator = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "clipping": np.tile(["none", "value", "adaptive", "global_norm"], 50),
-            "other": np.repeat(["a", "b"], 100),
-        }
-    )
-    frame["y"] = generator.random(200) + 10 * (frame["clipping"] != "value")
-    found = statistics.ped_anova(frame, ["other", "clipping"], "y", resamples=4)
-    assert found["factor"].tolist() == ["other", "clipping"]
-    assert found["estimate"].sum() == pytest.approx(1.0)
-    assert found["estimate"].iloc[1] > 0.8
-
-
 @pytest.mark.parametrize("number", [1, 3, 10])
 def test_the_expected_best_is_that_of_so_many_draws(number: int) -> None:
     generator = np.random.default_rng(0)
@@ -884,27 +812,6 @@ def test_the_winner_is_chosen_by_one_measure_and_worth_what_another_says() -> No
     # one of three has the smallest loss; of two draws in nine cases five have it, three the next
     one, two = (0.6 + 0.8 + 0.1) / 3, (5 * 0.6 + 3 * 0.8 + 0.1) / 9
     assert found.tolist() == pytest.approx([one, two])
-
-
-def test_ped_anova_of_thresholds_within_their_clipping() -> None:
-    generator = np.random.default_rng(1)
-    clipping = np.tile(["none", "value", "adaptive"], 80)
-    threshold = np.where(clipping == "none", np.nan, 10 ** generator.uniform(-2, 2, 240))
-    frame = pd.DataFrame({"clipping": clipping, "clipping_threshold": threshold})
-    # good are the thresholds of clipping by value about 1; those of the other do nothing
-    near = np.abs(np.log10(threshold)) < 0.3
-    frame["y"] = generator.random(240) + 10 * ~((clipping == "value") & near)
-    within = {"clipping_threshold": "clipping"}
-    found = statistics.ped_anova(frame, ["clipping"], "y", within=within, best=0.05, resamples=4)
-    shares = found.set_index("factor")["estimate"]
-    assert shares.index.tolist() == [
-        "clipping",
-        "clipping_threshold of value",
-        "clipping_threshold of adaptive",
-    ]
-    assert shares.sum() == pytest.approx(1.0)
-    assert shares["clipping_threshold of value"] > 0.3
-    assert shares["clipping_threshold of adaptive"] < 0.01
 
 
 def layer_rows(trial: str, squares: Sequence[float], step: int = 0) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from benchmark.figures.heat import (
     heat_maps,
     remedies_by_rate,
 )
+from benchmark.figures.importance import variance_parts
 from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
 from benchmark.figures.multiples import effects_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_before_explosion, phase_diagram
@@ -85,6 +86,7 @@ __all__ = [
     "throughput_by_width",
     "title",
     "titled",
+    "variance_parts",
     "winners_against_grid",
     "words",
 ]

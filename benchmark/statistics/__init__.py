@@ -41,7 +41,7 @@ from benchmark.statistics.explosions import (
 )
 from benchmark.statistics.gpu_check import cases_checked, disagreements, gains_of_width
 from benchmark.statistics.growing import at_each_size, gains_of_size
-from benchmark.statistics.importance import fanova, main_effects, ped_anova
+from benchmark.statistics.importance import ped_anova
 from benchmark.statistics.multiples import (
     at_multiples,
     at_own_and_same_rates,
@@ -125,6 +125,8 @@ from benchmark.statistics.targets import (
     trade,
     where_larger_batches_pay,
 )
+from benchmark.statistics.tuning import tuned, tuning_gain, tuning_path
+from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
 
 __all__ = [
     "CONFIDENCE",
@@ -152,6 +154,7 @@ __all__ = [
     "choices_of_single_seeds",
     "chosen_rates",
     "clipping_facts",
+    "complete_grid",
     "completeness",
     "copies",
     "critical_size",
@@ -167,7 +170,6 @@ __all__ = [
     "expected_of_best",
     "explosion_onset",
     "explosions_by",
-    "fanova",
     "gains_of_size",
     "gains_of_width",
     "gradient_samples",
@@ -236,8 +238,12 @@ __all__ = [
     "tied_with_best",
     "told_apart",
     "trade",
+    "tuned",
+    "tuning_gain",
+    "tuning_path",
     "unanimous",
     "usable_decades",
+    "variance_shares",
     "varying",
     "verdicts",
     "where",
