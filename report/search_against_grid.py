@@ -108,13 +108,27 @@ def against_random(study: Evidence) -> pd.DataFrame:
     Columns ``model``, ``arm``, ``estimate``, ``low``, ``high`` (Welch's interval over searches) and
     whether that tells them ``apart``; nothing where a sampler made a single search.
     """
-    means = fresh(study).groupby(["model", "arm", "search"])["accuracy"].mean()
-    by, found = means.index.get_level_values("arm"), []
-    for (model, arm), values in means.groupby(level=["model", "arm"]):
-        random = means[(means.index.get_level_values("model") == model) & (by == "random")]
-        if arm != "random" and min(len(values), len(random)) > 1:
-            test = stats.ttest_ind(values, random, equal_var=False).confidence_interval()
-            found.append((model, arm, values.mean() - random.mean(), test.low, test.high))
+    return _against(fresh(study).groupby(["model", "arm", "search"])["accuracy"].mean(), "random")
+
+
+def at_equal_cost(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """The winners of each sampler against the best of as many cells of the grid.
+
+    Both are the trial of the least validation loss on one seed, by its test accuracy there. Columns
+    as `against_random` has them: the interval is over searches, and over the seeds of the grid.
+    """
+    return _against(_worth(study, grid).set_index(["model", "arm", "seed"])["accuracy"], GRID)
+
+
+def _against(values: pd.Series, other: str) -> pd.DataFrame:
+    """Mean ``values`` by ``model`` and ``arm`` less those of the arm ``other``, over repeats."""
+    models, arms = (values.index.get_level_values(name) for name in ("model", "arm"))
+    found = []
+    for (model, arm), own in values.groupby(level=["model", "arm"]):
+        against = values[(models == model) & (arms == other)]
+        if arm != other and min(len(own), len(against)) > 1:
+            test = stats.ttest_ind(own, against, equal_var=False).confidence_interval()
+            found.append((model, arm, own.mean() - against.mean(), test.low, test.high))
     table = pd.DataFrame(found, columns=["model", "arm", *ENDS])
     return table.assign(apart=(table["low"] > 0) | (table["high"] < 0))
 
@@ -185,9 +199,13 @@ def worth(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
 
     ``trials`` counts the searches, and the seeds of the grid; best first.
     """
+    found = interval(_worth(study, grid), "accuracy", ["model", "arm"], statistic=mean)
+    return found.sort_values(["model", "estimate"], ascending=[True, False])
+
+
+def _worth(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """Columns ``model``, ``arm``, ``seed``, ``accuracy``: a row a search or a seed of the grid."""
     rows = winners(study).rename(columns={"search": "seed"})[["model", "arm", "seed", "accuracy"]]
     cells = drawn(study, grid)
     both = [rows, cells[cells["number"] == cells["number"].max()][list(rows)]]
-    both = [table for table in both if len(table)]
-    found = interval(pd.concat(both), "accuracy", ["model", "arm"], statistic=mean)
-    return found.sort_values(["model", "estimate"], ascending=[True, False])
+    return pd.concat([table for table in both if len(table)])

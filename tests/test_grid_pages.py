@@ -369,6 +369,37 @@ def test_cells_of_the_grid_are_drawn_by_seed_within_the_budget_of_the_searches()
     assert search_against_grid.progress(search, grid)["number"].max() == 4
 
 
+def test_searches_are_compared_with_as_many_cells_of_the_grid() -> None:
+    """A search on each of three seeds, each with two trials, against grids of two cells."""
+    made = grid_of(("tpe",), (0.1, 1.0))
+    search = evidence_of("search", trials_of("search", made, better_by(0.02)))
+    cells = evidence_of("grid", trials_of("grid", grid_of(("",), (0.1, 1.0)), better_by(0.0)))
+    (row,) = search_against_grid.at_equal_cost(search, cells).to_dict("records")
+    assert (row["model"], row["arm"]) == ("mlp", "tpe")
+    assert row["estimate"] == pytest.approx(0.02)
+    # both vary by 0.01 from seed to seed: a standard error of sqrt(2 / 3) of that, and t(4)
+    half = 0.01 * math.sqrt(2 / 3) * 2.7764
+    assert [row["low"], row["high"]] == pytest.approx([0.02 - half, 0.02 + half], abs=1e-5)
+    assert not row["apart"]
+
+
+def grid_of(arms: tuple[str, ...], rates: tuple[float, ...]) -> list[dict[str, Any]]:
+    return [
+        {"arm": arm, "seed": seed, "learning_rate": rate}
+        for arm in arms
+        for rate in rates
+        for seed in range(3)
+    ]
+
+
+def better_by(gain: float) -> Outcome:
+    """The rate 0.1 has the least validation loss, and this much accuracy more."""
+    return lambda c: {
+        "validation_loss": c["learning_rate"],
+        "test_accuracy": 0.5 + 0.01 * c["seed"] + gain,
+    }
+
+
 def test_the_first_page_counts_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
