@@ -7,54 +7,79 @@ import functools
 import numpy as np
 import pandas as pd
 
+from benchmark.figures.numbers import number
 from benchmark.statistics import (
-    breaking_rate,
     interval,
-    largest_safe_rate,
     mean,
     outcome_means,
     paired_comparison,
-    stable_range,
+    upper_limits,
+    where,
 )
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 from report.prose import phrase
 
-KEYS = ["model", "normalization", "clipping"]
-NEITHER, NORMALIZED, BOTH = "neither", "batch normalization", "both"
-LIMITS = ["good", "safe", "lost"]
+NEITHER, NORMALIZED, BESIDE = "neither", "batch normalization", " beside it"
+LIMITS = ["good", "lost"]
+TOLERANCES = (0.005, 0.01, 0.015, 0.02)
+"""Accuracies (0..1) below the best within which a rate may count as good."""
+KEYS = ["model", "learning_rate"]
 
 
 @functools.lru_cache(8)
 def trials(study: Evidence) -> pd.DataFrame:
-    """The trials by ``remedy``, in words: neither, clipping, batch normalization or both."""
-    rows = study.outcomes
-    rows = where(rows, normalization=["none", "batch"])
-    return rows.assign(remedy=[_remedy(*pair) for pair in rows[KEYS[1:]].itertuples(index=False)])
+    """The trials by ``remedy``, in words: neither, a limit of the norm, normalization or both."""
+    rows = where(study.outcomes, normalization=["none", "batch"])
+    several = rows["clipping_threshold"].dropna().nunique() > 1
+    names = zip(rows["normalization"], rows["clipping"], rows["clipping_threshold"], strict=True)
+    return rows.assign(remedy=[_remedy(*given, several=several) for given in names])
 
 
-def _remedy(normalization: str, clipping: str) -> str:
-    if normalization == "none":
-        return NEITHER if clipping == "none" else phrase("clipping", clipping)
-    return NORMALIZED if clipping == "none" else BOTH
+def _remedy(normalization: str, clipping: str, threshold: float, *, several: bool) -> str:
+    if clipping == "none":
+        return NEITHER if normalization == "none" else NORMALIZED
+    limited = phrase("clipping", clipping) + (f" to {number(threshold)}" if several else "")
+    return limited if normalization == "none" else f"{limited}{BESIDE}"
 
 
-@functools.lru_cache(8)
-def rate_limits(study: Evidence) -> pd.DataFrame:
-    """How far up the learning rate may go: a row a ``model`` and ``remedy``.
+@functools.lru_cache(32)
+def rate_limits(study: Evidence, within: float = 0.01) -> pd.DataFrame:
+    """How far up the learning rate may go: `upper_limits`, a row a ``model`` and ``remedy``.
 
-    ``good``, the largest rate of those about the best one whose mean validation accuracy is within
-    a point of it, and ``good_edge``, whether none larger was run; ``safe``, the largest up to which
-    no trial diverged; ``lost``, the least from which on more than half diverge, NaN where they do
-    not. Each with ``..._times``, over that with neither remedy.
+    With ``role``: empty for neither, ``normalized``, ``clipped`` and ``both``.
     """
-    rows, by = trials(study), [*KEYS, "remedy"]
-    found = stable_range(rows, by).rename(columns={"high_rate": "good"})[[*by, "good"]]
-    found = found.merge(largest_safe_rate(rows, by), on=by)
-    found = found.merge(breaking_rate(rows, by, "diverged").rename(columns={"rate": "lost"}), on=by)
-    largest = rows.groupby("model")["learning_rate"].max()
-    found = found.assign(good_edge=found["good"].eq(found["model"].map(largest)))
-    bare = where(found, remedy=NEITHER).set_index("model")
-    return found.assign(**{f"{c}_times": found[c] / found["model"].map(bare[c]) for c in LIMITS})
+    found = upper_limits(trials(study), ["model"], "remedy", NEITHER, within)
+    both = found["remedy"].str.endswith(BESIDE)
+    roles = found["remedy"].map({NEITHER: "", NORMALIZED: "normalized"}).fillna("clipped")
+    return found.assign(role=roles.where(~both, "both"))
+
+
+def limits_in_words(study: Evidence) -> pd.DataFrame:
+    """`rate_limits` as cells of a table: each limit and its interval, "none" beyond all rates."""
+    rows = rate_limits(study)
+    return rows.assign(
+        **{
+            f"{name}_words": [
+                _span(*ends) for ends in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+            ]
+            for limit in LIMITS
+            for name in (limit, f"{limit}_times")
+        }
+    )
+
+
+def _span(estimate: float, low: float, high: float) -> str:
+    first, least, most = (
+        "none" if np.isinf(x) else number(float(f"{x:.3g}")) for x in (estimate, low, high)
+    )
+    return first if np.isnan(low) or least == most else f"{first} ({least} to {most})"
+
+
+def by_tolerance(study: Evidence) -> pd.DataFrame:
+    """``good_times`` of each ``model`` and ``remedy`` at each ``tolerance`` (0..1)."""
+    parts = [rate_limits(study, within).assign(tolerance=within) for within in TOLERANCES]
+    rows = pd.concat(parts)
+    return rows[rows["role"] != ""]
 
 
 def spacing(study: Evidence) -> float:
@@ -67,49 +92,54 @@ def spacing(study: Evidence) -> float:
 def moved(study: Evidence) -> pd.DataFrame:
     """By ``model`` how many times as high each limit is as with neither remedy.
 
-    ``normalized_good`` with batch normalization, ``clipped_good`` with clipping and ``both_good``
-    with both, and the same with ``_safe`` and ``_lost``; and ``apart``, whether batch normalization
-    raises the largest good rate by more than one step of the grid, and by more than clipping does.
+    ``normalized_good`` with batch normalization; ``clipped_good`` and ``both_good`` with the limit
+    of the norm that goes furthest, alone and beside it; the same with ``_lost`` for the rate from
+    which on most fail; and ``apart``, whether batch normalization raises the largest good rate by
+    more than one step of the grid, and in 97.5% of the draws of seeds at all.
     """
     rows = rate_limits(study)
-    roles = rows["remedy"].map({NORMALIZED: "normalized", BOTH: "both", NEITHER: ""})
-    rows = rows.assign(role=roles.fillna("clipped"))
-    wide = rows[rows["role"] != ""].pivot(
-        index="model", columns="role", values=[f"{c}_times" for c in LIMITS]
-    )
-    wide.columns = [f"{role}_{c.removesuffix('_times')}" for c, role in wide.columns]
-    found = wide.reindex(rows["model"].unique()).reset_index()
-    raised = found["normalized_good"] > 1.1 * spacing(study)
-    return found.assign(apart=raised & (found["normalized_good"] > found["clipped_good"]))
+    rows = rows[rows["role"] != ""]
+    most = rows.pivot_table(["good_times", "lost_times"], "model", "role", "max", sort=False)
+    most.columns = [f"{role}_{limit.removesuffix('_times')}" for limit, role in most.columns]
+    alone = where(rows, role="normalized").set_index("model")
+    raised = (alone["good_times"] > 1.1 * spacing(study)) & (alone["good_times_low"] > 1)
+    found = most.reindex(alone.index)
+    return found.assign(apart=raised).reset_index()
 
 
 def by_rate(study: Evidence, value: str) -> pd.DataFrame:
-    """Mean ``value`` of each ``remedy`` at each rate, with its interval; of diverged, the share."""
+    """Mean ``value`` of each ``remedy`` at each rate, with its interval; of learned, the share."""
     rows = trials(study)
-    if value == "diverged":
-        rows = rows.assign(diverged=rows["diverged"].astype(bool))
+    if value == "learned":
+        rows = rows.assign(learned=rows["learned"].astype(bool))
     return interval(rows, value, ["model", "remedy", "learning_rate"], statistic=mean)
 
 
 def at_the_loss(study: Evidence, remedy: str) -> pd.DataFrame:
-    """What the remedies give at the rate from which on most trials with ``remedy`` diverge.
+    """What the remedies give at the rate from which on most trials with ``remedy`` fail.
 
     `outcome_means` by ``model``, ``learning_rate`` and each ``remedy`` there.
     """
-    lost = where(rate_limits(study), remedy=remedy).dropna(subset=["lost"])
-    rates = lost[["model", "lost"]].rename(columns={"lost": "learning_rate"})
-    rows = trials(study).merge(rates, on=["model", "learning_rate"])
-    return outcome_means(rows, ["model", "learning_rate", "remedy"])
+    lost = where(rate_limits(study), remedy=remedy)
+    rates = lost[np.isfinite(lost["lost"])][["model", "lost"]]
+    rows = trials(study).merge(rates.rename(columns={"lost": "learning_rate"}), on=KEYS)
+    return outcome_means(rows, [*KEYS, "remedy"], ["accuracy", "learned"])
 
 
 def saved_beyond(study: Evidence) -> pd.DataFrame:
-    """What clipping saves beside batch normalization where most networks with that diverge.
+    """What the limits of the norm save beside batch normalization where most fail with that alone.
 
-    By ``model`` and ``learning_rate`` the columns of `paired_comparison`, and the ``accuracy`` with
-    both.
+    By ``model``, ``learning_rate`` and ``remedy`` the columns of `paired_comparison`, and the
+    ``accuracy`` with both.
     """
     there = at_the_loss(study, NORMALIZED)
-    keys = ["model", "learning_rate"]
-    rows = where(trials(study), normalization="batch").merge(there[keys].drop_duplicates())
-    found = paired_comparison(rows, "clipping", "none", by=keys)
-    return found.merge(where(there, remedy=BOTH)[[*keys, "accuracy"]], on=keys)
+    rows = trials(study).merge(there[KEYS].drop_duplicates(), on=KEYS)
+    both = sorted(r for r in rows["remedy"].unique() if r.endswith(BESIDE))
+    found = [
+        paired_comparison(where(rows, remedy=[NORMALIZED, r]), "clipping", "none", by=KEYS)
+        for r in both
+    ]
+    if not found:
+        return pd.DataFrame()
+    compared = pd.concat([part.assign(remedy=r) for part, r in zip(found, both, strict=True)])
+    return compared.merge(there[[*KEYS, "remedy", "accuracy"]], on=[*KEYS, "remedy"])

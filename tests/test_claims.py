@@ -830,6 +830,14 @@ def test_what_ends_before_its_batch_policy_may_act_is_compared_with_nothing_and_
     )
 
 
+def test_a_policy_that_keeps_its_first_size_is_no_comparison() -> None:
+    rows = on_seeds(accuracy=0.8) + on_seeds(batch_policy="doubling")
+    rows += on_seeds(batch_policy="dive", samples=STEPS * Trial().batch_size)
+    found = judge(part_of(6, 0), {"batch_updates": made("batch_updates", rows)}.get)
+    assert [effect.about[0] for effect in found.judging] == ["doubling"]
+    assert "because it kept its first size in most trials: DIVE" in found.notes[0]
+
+
 def test_equal_examples_and_equal_updates_are_two_comparisons() -> None:
     rows = sizes(True, "digits", "train_fraction", (0.1, 1.0), model="mlp")
     own = {"model": "mlp", "epochs": None, "updates": 100}

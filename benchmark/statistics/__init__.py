@@ -127,6 +127,7 @@ from benchmark.statistics.targets import (
 )
 from benchmark.statistics.tuning import tuned, tuning_gain, tuning_path
 from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
+from benchmark.statistics.upper_limits import upper_limits
 
 __all__ = [
     "CONFIDENCE",
@@ -242,6 +243,7 @@ __all__ = [
     "tuning_gain",
     "tuning_path",
     "unanimous",
+    "upper_limits",
     "usable_decades",
     "variance_shares",
     "varying",

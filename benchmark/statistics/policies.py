@@ -56,6 +56,32 @@ def with_accumulated(frame: pd.DataFrame) -> pd.DataFrame:
     return named.loc[named.index.isin(kept) | ~same]
 
 
+def kept_size(frame: pd.DataFrame) -> pd.Series:
+    """Whether each trial made all its updates, but a last smaller one, with its first batch size.
+
+    >>> frame = pd.DataFrame({"batch_size": 32, "steps": 3, "samples": [96, 80, 128, 48]})
+    >>> kept_size(frame).tolist()
+    [True, True, False, False]
+    """
+    most = frame["steps"] * frame["batch_size"]
+    return (frame["samples"] <= most) & (frame["samples"] > most - frame["batch_size"])
+
+
+def unchanged(frame: pd.DataFrame) -> list[object]:
+    """Policies of ``frame`` that change the batch, and did not in at least half of their trials.
+
+    What such a policy does, its first size does: it had steps after its warm-up, and left the size
+    as it was.
+
+    >>> frame = pd.DataFrame({"batch_size": 32, "steps": 3, "samples": [96, 80, 128]})
+    >>> unchanged(frame.assign(batch_policy=["dive", "dive", "doubling"]))
+    ['dive']
+    """
+    rows = frame[~frame["batch_policy"].isin(UNCHANGING)]
+    kept = kept_size(rows).groupby(rows["batch_policy"], sort=False).mean()
+    return kept.index[kept >= 0.5].tolist()
+
+
 def beside_policies(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows on the shares of the training set on which policies that change the batch were run.
 

@@ -124,12 +124,7 @@ def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN)
     levels = _by_level(frame, by, ["learning_rate"])
     for key, group in levels.groupby(list(by), sort=False, dropna=False):
         rates, accuracy = group["learning_rate"].to_numpy(), group["validation"].to_numpy()
-        best = low = high = int(accuracy.argmax())
-        good = accuracy >= accuracy[best] - within
-        while low > 0 and good[low - 1]:
-            low -= 1
-        while high < len(rates) - 1 and good[high + 1]:
-            high += 1
+        best, (low, high) = int(accuracy.argmax()), plateau(accuracy, within)
         edge = best in (0, len(rates) - 1)
         decades = np.log10(rates[high] / rates[low])
         rows.append((*key, rates[best], rates[low], rates[high], edge, decades))
@@ -137,16 +132,26 @@ def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN)
     return pd.DataFrame(rows, columns=[*by, *columns])
 
 
-def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Decades (...) of neighbouring ``rates`` (R,) whose ``accuracy`` (..., R) is near the best.
+def plateau(accuracy: np.ndarray, within: float = WITHIN) -> tuple[np.ndarray, np.ndarray]:
+    """First and last place (...) of the neighbours of the best ``accuracy`` (..., R) near it.
 
-    As `stable_range`, for many rows of accuracies at once.
+    Near is within ``within`` (0..1); the first of equal bests counts.
+
+    >>> first, last = plateau(np.array([0.5, 0.8, 0.795, 0.1, 0.8]))
+    >>> int(first), int(last)
+    (1, 2)
     """
-    places = np.arange(len(rates))
+    places = np.arange(accuracy.shape[-1])
     best = accuracy.argmax(axis=-1)[..., None]
-    bad = accuracy < accuracy.max(axis=-1, keepdims=True) - WITHIN
-    low = np.where(bad & (places < best), places, -1).max(axis=-1) + 1
-    high = np.where(bad & (places > best), places, len(rates)).min(axis=-1) - 1
+    bad = accuracy < accuracy.max(axis=-1, keepdims=True) - within
+    first = np.where(bad & (places < best), places, -1).max(axis=-1) + 1
+    last = np.where(bad & (places > best), places, len(places)).min(axis=-1) - 1
+    return first, last
+
+
+def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Decades (...) of the ``rates`` (R,) on the `plateau` of ``accuracy`` (..., R)."""
+    low, high = plateau(accuracy)
     logs = np.log10(rates)
     return logs[high] - logs[low]
 

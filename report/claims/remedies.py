@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying
-from benchmark.statistics.policies import with_accumulated
+from benchmark.statistics.policies import unchanged, with_accumulated
 from report import prose
 from report.claims.frames import (
     NOT_DYNAMIC,
@@ -103,17 +103,16 @@ def policies_as_accurate(source: Evidence) -> Found:
     """
     frame, warm = able(_at_every_rate(source), "batch_policy")
     own = {"batch_policy", "batch_policy_parameter", *OWN_CHOICES}
-    cases = (
-        Case(
-            about,
-            chosen(
-                rows, ["batch_policy", *(c for c in varying(rows) if c not in own)], OWN_CHOICES
-            ),
-            *("batch_policy", policy, "fixed"),
-        )
-        for about, policy, rows in _policies(frame)
-    )
-    return gained(cases, NO_POLICY, warm, ignore=OWN_CHOICES)
+    cases, still = [], []
+    for about, policy, rows in _policies(frame):
+        apart = ["batch_policy", *(c for c in varying(rows) if c not in own)]
+        best = chosen(rows, apart, OWN_CHOICES)
+        if policy in unchanged(best):
+            still.append(prose.listing(about, ";"))
+        else:
+            cases.append(Case(about, best, "batch_policy", policy, "fixed"))
+    kept = f"Left out, because it kept its first size in most trials: {'; '.join(still)}."
+    return gained(cases, NO_POLICY, warm, kept if still else "", ignore=OWN_CHOICES)
 
 
 def _at_every_rate(source: Evidence) -> pd.DataFrame:
