@@ -48,15 +48,10 @@ def test_limits_are_read_off_rates_that_all_share() -> None:
 
 
 def test_two_limits_of_the_norm_are_two_remedies_and_the_farther_counts() -> None:
-    tight = grid(
-        model=["mlp"],
-        learning_rate=RATES,
-        seed=range(3),
-        normalization=("none", "batch"),
-        clipping=["global_norm"],
-        clipping_threshold=[0.1],
-    )
-    made = [*grid(model=["mlp"], learning_rate=RATES, seed=range(3), **LEVELS), *tight]
+    common = {"model": ["mlp"], "learning_rate": RATES, "seed": range(3)}
+    common |= {"normalization": ("none", "batch")}
+    limited = {"clipping": ["global_norm"], "clipping_threshold": [1.0, 0.1]}
+    made = [*grid(**common, clipping=["none"]), *grid(**common, **limited)]
 
     def farther(trial):
         rate = trial["learning_rate"]
@@ -149,6 +144,9 @@ def test_the_page_says_what_moves_the_limits(
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
     monkeypatch.setattr(evidence, "load", {"headroom": STUDY}.get)
     text = words(page("headroom", tmp_path))
-    assert "**In the MLP batch normalization raises the largest good rate further than a limit of the norm does.**" in text
+    assert (
+        "**In the MLP batch normalization raises the largest good rate further than a limit of the norm does.**"
+        in text
+    )
     assert "None: most learn at every rate that was run." in text
     assert "| MLP | 3 | global-norm clipping beside it | +60" in text
