@@ -688,6 +688,15 @@ def _checked(squared: float, gradient: Array) -> float:
 
 
 @compiled
+def _aligned(numbers: int, like: Array) -> Array:
+    """Room for so many numbers, of which no vector lies in two lines of the cache."""
+    lanes = BYTES // like.itemsize
+    room = np.empty(numbers + lanes, like.dtype)
+    begin = (BYTES - np.int64(room.ctypes.data) % BYTES) % BYTES // like.itemsize
+    return room[begin : begin + numbers]
+
+
+@compiled
 def _scratch(chain: Array, width: int, like: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Room for inputs and outputs (features, ``width``), errors of outputs, outputs turned, and
     squares with a rate."""
@@ -696,13 +705,13 @@ def _scratch(chain: Array, width: int, like: Array) -> tuple[Array, Array, Array
     for layer in range(1, len(chain)):
         widest = max(widest, _whole(chain[layer, 0], lanes))
     numbers = (chain[-1, 5] + _whole(chain[-1, 1], lanes)) * width
-    across = np.empty(_whole(chain[0, 0], lanes) * width, like.dtype)
-    maps, errors = np.empty(numbers, like.dtype), np.empty(numbers, like.dtype)
+    across = _aligned(_whole(chain[0, 0], lanes) * width, like)
+    maps, errors = _aligned(numbers, like), _aligned(numbers, like)
     return (
         across,
         maps,
         errors,
-        np.empty(width * widest, like.dtype),
+        _aligned(width * widest, like),
         np.zeros(lanes + 1, like.dtype),
     )
 
@@ -772,7 +781,7 @@ def evaluate(
     _, maps, _, _, _ = _scratch(chain, TOGETHER, parameters)
     none = np.empty(0, x.dtype)
     block = _whole(fan_in, lanes) * TOGETHER
-    across = np.empty((min(count, TURNED) + TOGETHER - 1) // TOGETHER * block, x.dtype)
+    across = _aligned((min(count, TURNED) + TOGETHER - 1) // TOGETHER * block, x)
     flat, own = x.ravel(), parameters.ravel()
     losses[:], right[:] = 0, 0
     for begin in range(0, count, TURNED):
@@ -895,7 +904,7 @@ def _room(chain: Array, count: int, numbers: int, like: Array) -> Any:
     """Room for `_scatter_of` ``count`` examples: as `_scratch`, pairs of examples, a gradient."""
     width = _whole(count, BYTES // like.itemsize)
     across, maps, errors, turned, squares = _scratch(chain, width, like)
-    alike = np.empty(2 * count * width, like.dtype)
+    alike = _aligned(2 * count * width, like)
     return across, maps, errors, turned, squares, alike, np.empty(numbers, like.dtype)
 
 
@@ -1006,12 +1015,12 @@ def steps(
     lanes = BYTES // parameters.itemsize
     width = _whole(count, lanes)
     across, maps, errors, turned, squares = _scratch(chain, width, parameters)
-    rows, drawn = np.empty(count * pixels, parameters.dtype), np.empty(count, labels.dtype)
-    gradient = np.empty(numbers, parameters.dtype)
+    rows, drawn = _aligned(count * pixels, parameters), np.empty(count, labels.dtype)
+    gradient = _aligned(numbers, parameters)
     samples = first <= when < last
     size = sampled.shape[1] // pieces * samples
     room = _room(chain, size * pieces, numbers * samples, parameters)
-    beside = np.empty(size * pieces * pixels, parameters.dtype)
+    beside = _aligned(size * pieces * pixels, parameters)
     beside_labels = np.empty(size * pieces, labels.dtype)
     compares = moved.size and last == taken
     before = np.empty(numbers * compares, parameters.dtype)

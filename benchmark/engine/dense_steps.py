@@ -157,13 +157,14 @@ class DenseSteps(Stepping):
         clipped = torch.empty(count, trials, dtype=torch.bool)
         squares = torch.empty(3, trials if self._compares else 0, dtype=torch.float64)
         when, pieces, sampled, scattered = sampling
+        numbers, beside = (np.ascontiguousarray(index.numpy()) for index in (order, sampled))
         some = max(1, AT_ONCE // (3 * trials * examples * self.program.layout.size))
         for first in range(0, count, some):
             steps(
                 splits.train_images.flatten(1).numpy(),
                 splits.train_labels.numpy(),
                 np.array([splits.mean, splits.std], rates.numpy().dtype),
-                np.ascontiguousarray(order.numpy()),
+                numbers,
                 (first, min(first + some, count)),
                 rates.numpy(),
                 before.threshold.numpy(),
@@ -174,7 +175,7 @@ class DenseSteps(Stepping):
                 velocity.get("velocity", parameters[:, :0].contiguous()).numpy(),
                 (*(tensor.numpy() for tensor in measured), clipped.numpy()),
                 (when, pieces),
-                np.ascontiguousarray(sampled.numpy()),
+                beside,
                 scattered.numpy(),
                 squares.numpy(),
             )

@@ -118,7 +118,7 @@ def _always_on(trial: Trial, width: int, device: str, steps: int, repeat: int) -
     def taken(samples: bool, times: int) -> int:
         with reproducible(where):
             for _ in range(times):
-                stepping = DenseSteps.of(program, batches, population)
+                stepping: Stepping | None = DenseSteps.of(program, batches, population)
                 stepping = stepping or Stepping(program, batches, population)
                 if samples:
                     stepping.sample(sampled)
