@@ -379,8 +379,8 @@ def test_the_page_says_what_to_tune_first(said: Any) -> None:
     text = said(STUDY)
     assert "**The learning rate matters most.**" in text
     assert "**the learning rate and clipping act together most**" in text
-    assert "| MLP | learning rate | 3 |" in text
-    assert "| MLP | normalization | 6 | 82.2 | +2.1 |" in text
+    assert "| learning rate | 3 |" in text
+    assert "| normalization | 6 | 82.2 | +2.1 |" in text
     assert "**Tune the rate, then normalization.**" in text
 
 
