@@ -23,9 +23,10 @@ from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
 from benchmark.engine import REGISTRIES, Record, fitting
 from benchmark.engine.graphs import LEAST_STEPS
+from benchmark.kernels import VARIABLE
 from benchmark.parquet import read
 from benchmark.statistics import speed
-from benchmark.timing import for_a_time, plan_on_gpu, sharing
+from benchmark.timing import comparison, for_a_time, plan_on_gpu, sharing
 from benchmark.timing.on_gpu import (
     CHECKED_FIELDS,
     Case,
@@ -366,6 +367,20 @@ def test_numbers_of_processes_end_in_time(monkeypatch):
     monkeypatch.setattr(sharing, "open_pool", lambda *_: WorkerPool(InThisProcess(), lambda: 1))
     rows = list(sharing.by_processes("smoke", [], "cpu", until=0.0, counts=[2, 1]))
     assert [row["processes"] for row in rows] == [2, 2]
+
+
+@pytest.mark.parametrize("arm", ["baseline", "tensors", "engine"])
+@pytest.mark.parametrize("workload", plan_on_gpu("smoke").workloads, ids=lambda w: w.name)
+def test_every_arm_keeps_to_the_gpu(arm, workload, monkeypatch):
+    # the CPU's compiled convolutions take seconds to compile
+    monkeypatch.setenv(VARIABLE, "torch")
+    way = comparison.Condition(arm, 2)
+    with pretended_gpu() as watch:
+        found = comparison._accuracies(workload.trial, [0, 1], way, "cuda:0")
+    assert watch.launches > 0
+    on_cpu = comparison._accuracies(workload.trial, [0, 1], way, "cpu")
+    # an example may change sides
+    assert found == pytest.approx(on_cpu, abs=1.5 / workload.piece.evaluated)
 
 
 def test_a_gpu_is_timed_with_more_together_than_a_cpu():
