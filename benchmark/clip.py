@@ -15,7 +15,7 @@ The strategy is the suite's own object, so that what a study measured is what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -26,8 +26,11 @@ from torch.optim import Optimizer
 
 from benchmark.layout import Layout
 from benchmark.names import find, quoted
+from benchmark.records.declarations import Number
+from benchmark.records.fields import TEXT, Real, Rule, Whole, refused
 from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, keep
 from benchmark.strategies.clipping.rule import threshold_of
+from benchmark.strategies.returned import check_clipped, check_initial
 
 SKIPPING = "step"
 AFTER = "update"
@@ -35,6 +38,10 @@ AFTER = "update"
 READ_EVERY = 256
 """Steps after which what was measured is read from the device, all at once."""
 MEASURED = ("loss", "norm", "norm_after", "clipped")
+CHECKPOINT = ("clipping", "threshold", "steps", "state")
+"""What `Guard.state_dict` has."""
+TAKEN_WITH: dict[str, Rule] = {"clipping": TEXT, "threshold": Real(), "steps": Whole(0)}
+"""What the first three of these may be."""
 
 
 def attach(
@@ -128,9 +135,15 @@ class Guard:
 
         For ``skip_step``, which then watches the loss as well as the norm, and for the log. Where
         the step is given a closure its value is taken.
+
+        Raises
+        ------
+        ValueError
+            If it is no single real number, but the loss of every example, say.
         """
         like = self._parameters[0]
-        self._loss = torch.as_tensor(loss, device=like.device).detach().to(self._dtype)
+        told = _single(loss)
+        self._loss = torch.as_tensor(told, device=like.device).detach().to(self._dtype).view(())
 
     @property
     def log(self) -> pd.DataFrame:
@@ -161,23 +174,67 @@ class Guard:
         Raises
         ------
         ValueError
-            If the checkpoint is of another clipping or threshold.
+            If it is not what `state_dict` gives, or of another clipping, threshold or parameters.
+            Nothing is changed then.
         """
-        for name, own in (("clipping", self.clipping.name), ("threshold", self.threshold)):
-            if state[name] != own:
+        if not isinstance(state, Mapping):
+            raise refused("state", state, "what `state_dict` of a guard gives")
+        if missing := [key for key in CHECKPOINT if key not in state]:
+            raise ValueError(
+                f"the checkpoint must have {', '.join(CHECKPOINT)}, as `state_dict` of a guard "
+                f"gives them, but lacks {', '.join(missing)}: it has {quoted(list(state))}"
+            )
+        own = {"clipping": self.clipping.name, "threshold": self.threshold}
+        meant = {name: TAKEN_WITH[name](name, state[name]) for name in TAKEN_WITH}
+        for name, value in own.items():
+            if meant[name] != value:
                 raise ValueError(
-                    f"the checkpoint was taken with {name}={state[name]!r}, but this guard has "
-                    f"{own!r}"
+                    f"the checkpoint was taken with {name}={quoted(state[name])}, but this guard "
+                    f"has {value!r}"
                 )
-        device = self._parameters[0].device
-        self.steps = int(state["steps"])
+        remembered = self._checked(state["state"], meant["steps"])
+        self.steps, self._state = meant["steps"], remembered
         self._rows, self._unread = [], []
-        self._state = {k: v.clone().to(device) for k, v in state["state"].items()}
+
+    def _checked(self, state: object, steps: int) -> State:
+        """What a checkpoint after ``steps`` remembers, of the form that this guard's rule has."""
+        if not isinstance(state, Mapping):
+            raise refused("state", state, "a mapping of names to tensors")
+        if not steps and not state:
+            return {}
+        size = 1 if self._scales else self._layout.size
+        like = self._parameters[0].new_zeros(size, dtype=self._dtype)
+        form = self.clipping.init(self._layout, like)
+        if form.keys() != state.keys():
+            raise ValueError(
+                f"`state` of the checkpoint must have {quoted(sorted(form))}, "
+                f"but has {quoted(sorted(state, key=str))}"
+            )
+        found = {}
+        for name, wanted in form.items():
+            value = state[name]
+            same = isinstance(value, Tensor) and value.shape == wanted.shape
+            if not same or value.is_floating_point() != wanted.is_floating_point():
+                raise ValueError(
+                    f"{name!r} of the checkpoint must be a tensor of the shape "
+                    f"{tuple(wanted.shape)} and the type {wanted.dtype}, but is {quoted(value)}"
+                )
+            if not wanted.is_floating_point() and bool((value < 0).any()):
+                raise ValueError(
+                    f"{name!r} of the checkpoint must not be negative, but is {quoted(value)}"
+                )
+            found[name] = value.detach().clone().to(like.device, wanted.dtype)
+        return found
 
     def detach(self) -> None:
         """Take the clipping off; the log stays."""
         for handle in self._handles:
             handle.remove()
+
+    @property
+    def _scales(self) -> bool:
+        """Whether the rule is shown a gradient of one number."""
+        return self.clipping.scales and self.clipping.stage != AFTER
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -209,7 +266,7 @@ class Guard:
         if not held:
             return
         self._unscale()
-        if self.clipping.scales and self.clipping.stage != AFTER:
+        if self._scales:
             self._scale(held)
             return
         gradient = self._flat([p.grad for p in self._parameters])
@@ -292,10 +349,14 @@ class Guard:
         self, vector: Tensor, norm: Tensor, parameters: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         if not self._state:
-            self._state = self.clipping.init(self._layout, vector)
+            state = self.clipping.init(self._layout, vector)
+            self._state = check_initial(f"clipping {self.clipping.name!r}", state)
         context = cast(Context, _Context(self, parameters, norm))
         threshold = torch.as_tensor(self.threshold, dtype=norm.dtype, device=norm.device)
-        changed, self._state, clipped = self.clipping.clip(vector, self._state, threshold, context)
+        returned = self.clipping.clip(vector, self._state, threshold, context)
+        if not self.steps:
+            check_clipped(self.clipping, returned, vector, self._state)
+        changed, self._state, clipped = returned
         return changed, clipped
 
     def _record(self, norm: Tensor, after: Tensor, clipped: Tensor) -> None:
@@ -345,6 +406,22 @@ class _Context:
     def parameters(self) -> Tensor:
         """The vector (D,) before the update."""
         return self._guard._flat(self._separate)
+
+
+def _single(loss: Any) -> Tensor | float:
+    """``loss``, which must be one real number; not finite ones count as such."""
+    if isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex():
+        if loss.dtype != torch.bool:
+            return loss
+    elif getattr(loss, "ndim", 0):
+        shape = tuple(loss.shape)
+        raise ValueError(
+            f"`loss` must be a single number, but got one of the shape {shape}: mean or sum it"
+        )
+    return OF_ANY_SIZE("loss", loss)
+
+
+OF_ANY_SIZE = Number("a single number", measured=True)
 
 
 def _whole(gradient: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchmark.records.fields import refused
+
 SMALLEST_SQUARED, LARGEST_SQUARED = 1e-14, 1e17
 """Norms between which single precision adds squares without a loss that would be seen: parts of
 1e-7 of the smallest, and the sum of a hundred times the largest, still have their squares."""
@@ -17,9 +19,16 @@ SMALLEST_SQUARED, LARGEST_SQUARED = 1e-14, 1e17
 def norm_in_double(tensor: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Root of the sum of squares, which are added in double precision; the result is double.
 
+    Raises
+    ------
+    ValueError
+        If it is no tensor.
+
     >>> round(norm_in_double(torch.tensor([3e30, 4e30])).item() / 1e30, 6)
     5.0
     """
+    if not isinstance(tensor, Tensor):
+        raise refused("tensor", tensor, "a tensor")
     return torch.linalg.vector_norm(tensor, dim=dim, dtype=torch.float64)
 
 
@@ -30,6 +39,8 @@ def row_norms(rows: Tensor) -> Tensor:
     four times as long (203,530 numbers: 14 and 54 us, of a step's 520). On a GPU, where the host
     would have to wait to see it, and the type does not matter, it is always double.
     """
+    if not isinstance(rows, Tensor) or rows.dim() < 2:
+        raise refused("rows", rows, "a tensor (K, D)")
     if rows.device.type == "cpu":
         norms = torch.linalg.vector_norm(rows, dim=1)
         if all(SMALLEST_SQUARED < norm < LARGEST_SQUARED for norm in norms.tolist()):

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.records.fields import refused
 from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, earlier, to_arrow
 
 METADATA_KEY = b"benchmark"
@@ -161,9 +162,29 @@ def write(
     return str(sealed["checksum"])
 
 
-def read(table: str, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def path_of(field: str, value: Any) -> Path:
+    """The path that ``value`` is.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    >>> path_of("results", None)
+    Traceback (most recent call last):
+        ...
+    ValueError: `results` must be a path, but got None
+    """
+    if isinstance(value, str | Path) and "\0" not in str(value):
+        return Path(value)
+    raise refused(field, value, "a path")
+
+
+def read(table: str, path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Rows and metadata of one file; raises what `read_arrow` does."""
-    arrow, metadata = read_arrow(table, path)
+    if not isinstance(table, str) or table not in TABLES:
+        raise refused("table", table, f"one of {', '.join(TABLES)}")
+    arrow, metadata = read_arrow(table, path_of("path", path))
     return arrow.to_pandas(), metadata
 
 
@@ -223,7 +244,9 @@ def _damage_told(path: Path) -> Iterator[None]:
         raise ResultsError(f"cannot read {path}: {error.strerror or error}") from error
     except UNREADABLE as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
-        raise DamagedFile(f"{path} is not a readable parquet file: {first}") from error
+        # what follows says nothing more, and ends in a stop
+        reason = first.partition(". Either the file is corrupted")[0].rstrip(".")
+        raise DamagedFile(f"{path} is not a readable parquet file: {reason}") from error
 
 
 def _verified(table: str, path: Path, schema: pa.Schema, found: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmark.project import CHECKOUT  # noqa: E402
-from benchmark.results import ResultsError, load_study, studies_in  # noqa: E402
+from benchmark.results import ResultsError, find_study, studies_in  # noqa: E402
 from report import explorer  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: E402
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
@@ -61,7 +61,7 @@ def rarely_collecting() -> Iterator[None]:
 def check(folder: Path) -> None:
     """Raise a ResultsError unless ``folder`` holds a study that reads and has a trial."""
     if all(
-        (found := load_study(folder, path.name)) is None or found.trials.empty
+        (found := find_study(folder, path.name)) is None or found.trials.empty
         for path in studies_in(folder)
     ):
         raise ResultsError(f"{str(folder)!r} holds no finished trial; run a study first")

@@ -220,7 +220,7 @@ def share_of(events: pd.Series, seeds: pd.Series) -> dict[str, float]:
 @functools.cache
 def _results(folder: Path, study: str) -> results.Results | None:
     """The tables of a study, read once; None where it was not run."""
-    return results.load_study(folder, study)
+    return results.find_study(folder, study)
 
 
 @functools.cache

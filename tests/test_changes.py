@@ -294,7 +294,7 @@ def test_a_kill_while_rows_are_set_aside_loses_none(
         patch.setattr(folder_module, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             run_study(study("clipping", scaled(0.001)), here(tmp_path, retrain=True))
-    assert len(load_study(tmp_path / "tiny" / "set_aside", "1").trials) == 2  # type: ignore[union-attr]
+    assert len(load_study(tmp_path / "tiny" / "set_aside", "1").trials) == 2
     run_study(study("clipping", scaled(0.001)), here(tmp_path))
     found = load_study(tmp_path, "tiny")
 

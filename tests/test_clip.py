@@ -2,7 +2,11 @@
 
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -150,6 +154,103 @@ def test_a_checkpoint_of_another_clipping_is_refused() -> None:
     ]
     with pytest.raises(ValueError, match="clipping='zclip', but this guard has 'global_norm'"):
         guards[1].load_state_dict(guards[0].state_dict())
+
+
+def stepped(name: str) -> clip.Guard:
+    model = network()
+    guard = clip.attach(OPTIMIZERS["sgd"](model.parameters()), name)
+    plain_loop(model, guard._optimizer, guard, 2)
+    return guard
+
+
+SPOILT: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
+    "none": ("zclip", lambda state: None, "`state` must be what `state_dict` of a guard gives"),
+    "a model's": ("zclip", lambda state: network().state_dict(), "but lacks clipping, threshold"),
+    "no state": ("zclip", lambda state: without(state, "state"), "but lacks state: it has"),
+    "steps": ("zclip", lambda state: state | {"steps": -1}, "`steps` must be a whole number >= 0"),
+    "true": ("zclip", lambda state: state | {"steps": True}, "whole number >= 0, but got True"),
+    "an array": ("zclip", lambda state: state | {"threshold": np.ones(2)}, "a finite number, but"),
+    "long": ("zclip", lambda state: state | {"clipping": 10**400}, "`clipping` must be text"),
+    "empty": ("zclip", lambda state: state | {"state": {}}, r"have \['count', 'mean', .*has \[\]"),
+    "a list": ("zclip", lambda state: state | {"state": []}, "`state` must be a mapping of names"),
+    "a key less": ("zclip", lambda state: spoilt(state, mean=None), "but has "),
+    "a number": ("zclip", lambda state: spoilt(state, mean=1.0), "shape .. and .* but is 1.0"),
+    "a count": ("zclip", lambda state: spoilt(state, count=torch.tensor(-1)), "not be negative"),
+    "a shape": (
+        "skip_step",
+        lambda state: spoilt(state, window=torch.zeros(2)),
+        r"'window' of the checkpoint must be a tensor of the shape \(2, 128\)",
+    ),
+}
+
+
+def without(state: dict[str, Any], key: str) -> dict[str, Any]:
+    return {k: v for k, v in state.items() if k != key}
+
+
+def spoilt(state: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """The checkpoint with other values of its state, or without those that are None."""
+    inner = {k: v for k, v in (state["state"] | values).items() if v is not None}
+    return state | {"state": inner}
+
+
+@pytest.mark.parametrize(("name", "spoil", "rule"), SPOILT.values(), ids=SPOILT.keys())
+def test_a_spoilt_checkpoint_is_refused_and_changes_nothing(
+    name: str, spoil: Callable[[dict[str, Any]], Any], rule: str
+) -> None:
+    guard = stepped(name)
+    before = guard.state_dict()
+    with pytest.raises(ValueError, match=rule) as caught:
+        guard.load_state_dict(spoil(stepped(name).state_dict()))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert without(guard.state_dict(), "state") == without(before, "state")
+    torch.testing.assert_close(guard.state_dict()["state"], before["state"], rtol=0, atol=0)
+    assert len(guard.log) == 2
+
+
+def test_a_checkpoint_from_before_the_first_step_is_taken() -> None:
+    guard = stepped("zclip")
+    guard.load_state_dict(
+        clip.attach(OPTIMIZERS["sgd"](network().parameters()), "zclip").state_dict()
+    )
+    assert (guard.steps, guard.state_dict()["state"]) == (0, {})
+
+
+@pytest.mark.parametrize("loss", [torch.ones(32), np.ones((2, 2)), torch.ones(0)])
+def test_a_loss_of_every_example_is_refused(loss: Any) -> None:
+    with pytest.raises(ValueError, match=r"of the shape \(.*\): mean or sum it"):
+        stepped("skip_step").observe(loss)
+
+
+@pytest.mark.parametrize(
+    "loss", ["a", b"x", None, {}, [1.0], object(), 1j, True, torch.tensor(True), pd.Series([[]])]
+)
+def test_what_is_no_loss_is_refused_in_one_line(loss: Any) -> None:
+    with pytest.raises(ValueError, match="`loss` must be a single number, but got") as caught:
+        stepped("skip_step").observe(loss)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("loss", [1, np.float32(1.0), torch.ones(1), torch.tensor(1)])
+def test_any_single_number_is_a_loss(loss: Any) -> None:
+    model = network()
+    guard = clip.attach(OPTIMIZERS["sgd"](model.parameters()), "skip_step")
+    images, labels = batches(1)
+    nn.functional.cross_entropy(model(images[0]), labels[0]).backward()
+    guard.observe(loss)
+    guard._optimizer.step()
+    assert guard.log["loss"].tolist() == [1.0]
+
+
+def test_what_a_custom_rule_gives_back_is_checked_in_a_loop_too() -> None:
+    wrong = Clipping("wrong", lambda g, s, t, c: g, None, "-", "-")
+    model = network()
+    clip.attach(optimizer := OPTIMIZERS["sgd"](model.parameters()), wrong)
+    images, labels = batches(1)
+    nn.functional.cross_entropy(model(images[0]), labels[0]).backward()
+    with pytest.raises(ValueError, match=r"clipping 'wrong': clip must return \(gradient, state"):
+        optimizer.step()
 
 
 def test_a_closure_is_clipped_after_it_made_the_gradient() -> None:

@@ -4,8 +4,12 @@ import dataclasses
 import importlib.util
 import itertools
 import math
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -43,6 +47,77 @@ SIZES = {
     "wide": ((65, 33, 2), 130),
 }
 NAN, INF = math.nan, math.inf
+
+
+def in_a_thread(compiling: Callable[..., None]) -> Callable[..., None]:
+    # imports numba, without which this module is skipped
+    from benchmark.engine import compiling as module
+
+    return module.in_a_thread(compiling)
+
+
+class Interrupted(Exception):
+    """Out of a signal's handler, as a KeyboardInterrupt is."""
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interruption_does_not_reach_what_compiles() -> None:
+    calls: list[tuple[str, bool]] = []
+    may_end = threading.Event()
+
+    def compiling(kind: str) -> None:
+        calls.append((kind, threading.current_thread() is threading.main_thread()))
+        may_end.wait(60)
+
+    ready = in_a_thread(compiling)
+    with pytest.raises(Interrupted), interrupted_after(0.05):
+        ready("steps")
+    may_end.set()
+    ready("steps")
+    ready("steps")
+    ready("others")
+    assert calls == [("steps", False), ("others", False)]
+
+
+def test_a_kernel_whose_compiling_was_interrupted_is_there_afterwards() -> None:
+    from numba import njit
+
+    found: list[float] = []
+    kernel = njit(lambda x: x * x + 1.0)
+    ready = in_a_thread(lambda: found.append(kernel(3.0)))
+    with pytest.raises(Interrupted), interrupted_after(0.03):
+        ready()
+    ready()
+    assert (found[-1], kernel(3.0), len(kernel.signatures)) == (10.0, 10.0, 1)
+
+
+def test_what_failed_to_compile_is_told_and_tried_again() -> None:
+    calls: list[str] = []
+
+    def compiling() -> None:
+        calls.append("once")
+        if len(calls) == 1:
+            raise RuntimeError("no space left")
+
+    ready = in_a_thread(compiling)
+    with pytest.raises(RuntimeError, match="no space left"):
+        ready()
+    ready()
+    ready()
+    assert len(calls) == 2
 
 
 def network(sizes: tuple[int, ...], bias: bool = True) -> nn.Sequential:

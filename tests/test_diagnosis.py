@@ -525,7 +525,7 @@ def test_the_worth_of_a_threshold_is_that_of_the_results_at_hand(tmp_path, monke
         }
     )
     some = SimpleNamespace(trials=pd.DataFrame())
-    monkeypatch.setattr("benchmark.diagnosis.advice.load_study", lambda *names: some)
+    monkeypatch.setattr("benchmark.diagnosis.advice.find_study", lambda *names: some)
     monkeypatch.setattr("benchmark.statistics.outcomes", lambda trials: trials)
     monkeypatch.setattr("benchmark.statistics.percentile_rule", lambda trials: rules)
     said = worth(found)

@@ -651,7 +651,7 @@ def test_an_impossible_trial_is_a_row_with_its_reason(toy: Dataset) -> None:
             {"clipping": "value", "clipping_threshold": 5.0},
             "clipping_threshold of 'value' must be in 0.0001..1, but got 5.0",
         ),
-        ({"depth": 4}, "depth of model 'mlp' must be in 1..1, but got 4"),
+        ({"depth": 4}, "depth of model 'mlp' must be 1, but got 4"),
         (
             {"batch_policy": "accumulate", "batch_policy_parameter": 2.5},
             "must be a whole number in 2..16, but got 2.5",

@@ -4,6 +4,7 @@ import dataclasses
 import fractions
 import math
 import pickle
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,17 +12,25 @@ from typing import Any
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import TOY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader, TensorDataset
 
-from benchmark import Range, Search, Study, Trial, train
+from benchmark import Range, Search, Study, Trial, module_model, tensor_dataset, train
+from benchmark.contracts import check
+from benchmark.data import DataError
+from benchmark.data.splits import make_splits
 from benchmark.engine import training
-from benchmark.records import CONFIGURATION, RelativeRates
+from benchmark.layout import Layout
+from benchmark.norms import norm_in_double, row_norms
+from benchmark.records import CONFIGURATION, RelativeRates, rates_between, read_selection
 from benchmark.records.fields import LARGEST, TRIAL
-from benchmark.strategies.clipping import CLIPPINGS
+from benchmark.results import ResultsError, StudyFolder, load_study, studies_in
+from benchmark.strategies.clipping import CLIPPINGS, scale_to
 
 SIGN = dataclasses.replace(CLIPPINGS["value"], name="sign")
 
@@ -72,6 +81,119 @@ def same(meant: Any, written: Any) -> bool:
             np.asarray(written).dtype.type(meant) == written
         )
     return bool(meant == type(meant)(written))
+
+
+STUDY = Study(
+    name="x", question="?", factors={"learning_rate": [0.1, 1.0], "clipping": ["none", "value"]}
+)
+SEARCH = Search(name="x", question="?", space={"learning_rate": Range(0.1, 1, default=0.5)})
+RATES = RelativeRates(low=0.1, high=1.0, baseline=("clipping", "none"))
+PAIR = np.zeros((4, 2, 2)), [0, 1, 0, 1]
+SPLITS = make_splits(PAIR, PAIR, PAIR)
+
+
+def tensors(**changed: Any) -> Any:
+    whole = {"train": PAIR, "validation": PAIR, "test": PAIR}
+    return tensor_dataset(**{"name": "x", **whole, **changed})
+
+
+TAKEN: dict[str, Callable[[Any], Any]] = {
+    "Study.only": STUDY.only,
+    "Study.only: number": lambda value: STUDY.only({"learning_rate": value}),
+    "Study.only: name": lambda value: STUDY.only({"clipping": value}),
+    "Search.only": SEARCH.only,
+    "Search.only: arm": lambda value: SEARCH.only({"arm": value}),
+    "rates_between: low": lambda value: rates_between(value, 1.0),
+    "rates_between: high": lambda value: rates_between(0.1, value),
+    "rates_between: per_decade": lambda value: rates_between(0.1, 1.0, per_decade=value),
+    "wanted": RATES.wanted,
+    "best": RATES.best,
+    "beside": RATES.beside,
+    "multiplied": RATES.multiplied,
+    "shared": RATES.shared,
+    "read_selection": read_selection,
+    "Layout.of": Layout.of,
+    "norm_in_double": norm_in_double,
+    "row_norms": row_norms,
+    "scale_to": lambda value: scale_to(value, value),
+    "load_study": lambda value: load_study(value, "x"),
+    "studies_in": studies_in,
+    "StudyFolder": StudyFolder,
+    "tensor_dataset: name": lambda value: tensors(name=value),
+    "tensor_dataset: train": lambda value: tensors(train=value),
+    "tensor_dataset: images": lambda value: tensors(train=(value, [0, 1, 0, 1])),
+    "tensor_dataset: labels": lambda value: tensors(train=(np.zeros((4, 2, 2)), value)),
+    "tensor_dataset: classes": lambda value: tensors(classes=value),
+    "tensor_dataset: standardize": lambda value: tensors(standardize=value),
+    "tensor_dataset: target_accuracy": lambda value: tensors(target_accuracy=value),
+    "module_model: build": lambda value: module_model("x", value),
+    "module_model: name": lambda value: module_model(value, lambda shape, classes: None),
+    "module_model: width": lambda value: module_model("x", lambda s, c: None, width=value),
+    "Splits.to": SPLITS.to,
+    "check": check,
+}
+"""What users call, of one value."""
+WRONG = [
+    *("", "a\nb", b"x", None, True, math.nan, math.inf, -1, 0, [], [1, 2], {}, {1: 2}, object()),
+    *(10**400, int, np.arange(3), torch.ones(2), pd.DataFrame({"a": [1]})),
+]
+
+
+def refusal(take: Callable[[Any], Any], value: Any) -> str | None:
+    try:
+        take(value)
+    except (ValueError, DataError, ResultsError) as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("take", TAKEN.values(), ids=TAKEN.keys())
+def test_what_users_call_takes_a_value_or_refuses_it_in_one_line(take: Callable[[Any], Any]):
+    said = [text for value in WRONG if (text := refusal(take, value)) is not None]
+    assert len(said) >= 9
+    assert [text for text in said if "\n" in text or len(text) > 420] == []
+
+
+@pytest.mark.parametrize(
+    ("train", "rule"),
+    [
+        (DataLoader(TensorDataset(torch.zeros(4, 2, 2), torch.zeros(4))), "; stack what it gives"),
+        (TensorDataset(torch.zeros(4, 2, 2), torch.zeros(4)), "; a TensorDataset has it in .tens"),
+        ((np.zeros((4, 3)), [0, 1, 0, 1]), r"a table \(n, d\) is .reshape\(-1, 1, 1, d\)"),
+        ((np.zeros((4, 2, 2)), [None] * 4), "labels of train must not be missing"),
+        (None, r"`train` must be a pair \(images, labels\), but got None"),
+    ],
+    ids=["loader", "data set", "table", "missing", "none"],
+)
+def test_what_torch_and_pandas_have_is_told_how_to_become_a_data_set(train, rule):
+    with pytest.raises(DataError, match=rule):
+        tensors(train=train)
+
+
+def test_one_class_is_no_data_set():
+    one = np.zeros((4, 2, 2)), [0] * 4
+    with pytest.raises(DataError, match="labels of 'x' must be of two classes or more, but all"):
+        tensors(train=one, validation=one, test=one)
+
+
+def test_a_single_value_narrows_too():
+    assert [t.learning_rate for t in STUDY.only({"learning_rate": 0.1}).trials()] == [0.1] * 2
+    assert {t.clipping for t in STUDY.only({"clipping": "value"}).trials()} == {"value"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "rule"),
+    [
+        ({"epochs": ["-1"]}, r"`epochs` must be a number in 0\.\.1e9, but got -1\.0"),
+        ({"depth": ["-1"]}, "`depth` must be a whole number >= 0, but got -1"),
+        ({"clipping": []}, r"`clipping` must be at least one value, but got \[\]"),
+        ({"clipping": [1]}, "`clipping` must be a name, but got 1"),
+        ({"colour": "red"}, "unknown factor 'colour'"),
+    ],
+)
+def test_nobody_is_told_to_write_none_on_a_command_line(selection, rule):
+    with pytest.raises(ValueError, match=rule + "$" if "unknown" not in rule else rule):
+        STUDY.only(selection)
 
 
 @pytest.mark.parametrize("field", CONFIGURATION)
@@ -302,7 +424,7 @@ def test_what_a_study_cannot_be(fields: dict[str, Any], words: str) -> None:
         ),
         ({"fixed": {"seed": 1}}, "`seed` stands in two of `space`, `each` and `fixed`"),
         ({"samplers": ()}, "`samplers` must be a sequence of names of samplers, but got ()"),
-        ({"samplers": (1,)}, "`samplers` must be text"),
+        ({"samplers": (1,)}, "`samplers` must be a name without blanks"),
         ({"trials": 0}, "`trials` must be a whole number >= 1, but got 0"),
         ({"generation": "8"}, "`generation` must be a whole number >= 1, but got '8'"),
         ({"seed": True}, "`seed` must be a whole number >= 0, but got True"),

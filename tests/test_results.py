@@ -24,7 +24,16 @@ from benchmark import provenance as sources
 from benchmark.parquet import DamagedFile, checksum
 from benchmark.provenance import _commit, provenance
 from benchmark.records import Study, Trial
-from benchmark.results import ResultsError, StudyFolder, load_study, read, studies_in, write
+from benchmark.results import (
+    ResultsError,
+    StudyFolder,
+    find_study,
+    is_study,
+    load_study,
+    read,
+    studies_in,
+    write,
+)
 from benchmark.results import folder as folder_module
 from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, frame
 
@@ -629,8 +638,30 @@ def test_a_folder_without_studies_is_named(name: str, message: str, tmp_path: Pa
         studies_in(tmp_path / name)
 
 
-def test_a_study_that_was_not_run_is_none(tmp_path: Path) -> None:
-    assert load_study(tmp_path, "grid") is None
+def test_a_study_that_was_not_run_is_named(tmp_path: Path) -> None:
+    folder_with(tmp_path / "clipping", "a")
+    assert find_study(tmp_path, "grid") is None
+    with pytest.raises(ResultsError, match=r"study 'grid' was not run in '.*'; there are: clip"):
+        load_study(tmp_path, "grid")
+
+
+def test_a_file_is_no_results_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(ResultsError, match=r"a\.csv' is a file, and not a results folder"):
+        studies_in(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("value", [None, True, 1, [], "a\0b"])
+@pytest.mark.parametrize("take", [studies_in, StudyFolder, is_study])
+def test_what_is_no_path_is_refused_in_one_line(take: Callable[[Any], Any], value: Any) -> None:
+    with pytest.raises(ValueError, match="must be a path, but got") as caught:
+        take(value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_there_is_not_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`table` must be one of plan, trials, .*, but got 'x'"):
+        read("x", tmp_path / "x.parquet")
 
 
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from benchmark.data import Dataset
 from benchmark.engine import REGISTRIES
 from benchmark.models import Initialization, Model
 from benchmark.records import Named
+from benchmark.records.fields import refused
 from benchmark.strategies.batch_policies import BatchPolicy
 from benchmark.strategies.clipping import Clipping
 from benchmark.strategies.disturbances import Disturbance
@@ -93,4 +94,4 @@ def check(strategy: Named) -> None:
             contract(subject, strategy)
             return
     allowed = ", ".join(kind.__name__ for kind in CONTRACTS)
-    raise ValueError(f"there is no contract for a {type(strategy).__name__}; allowed: {allowed}")
+    raise refused("strategy", strategy, f"one of {allowed}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmark.data.idx import DataError
 from benchmark.names import quoted
-from benchmark.records.fields import Whole
+from benchmark.records.fields import whole_of
 
 MOST = 2**62
 """Beyond any number of classes, and within 64 bits."""
@@ -37,15 +37,15 @@ def class_numbers(parts: Mapping[str, Any]) -> dict[str, Tensor]:
     numbers = {name: values for name, values in arrays.items() if _is_numeric(values)}
     if len(numbers) == len(arrays):
         return {name: _whole(name, np.asarray(values)) for name, values in numbers.items()}
+    for name, values in arrays.items():
+        if name not in numbers and pd.isna(values).any():
+            raise DataError(f"labels of {name} must not be missing, but some are")
     if numbers:
         words = next(name for name in arrays if name not in numbers)
         raise DataError(
             f"labels must be numbers in every split or in none, but those of {words} are words "
             f"and those of {next(iter(numbers))} numbers"
         )
-    for name, values in arrays.items():
-        if pd.isna(values).any():
-            raise DataError(f"labels of {name} must not be missing, but some are")
     declared = [v.categories for v in arrays.values() if isinstance(v, pd.Categorical)]
     if len(declared) == len(arrays) and all(declared[0].equals(other) for other in declared):
         names = list(declared[0])
@@ -92,7 +92,7 @@ def class_count(name: str, labels: Tensor, classes: Any, examples: int) -> int:
             raise DataError(f"labels of {name!r} must be of two classes or more, but all are 0")
         return high + 1
     try:
-        count: int = Whole(2)("classes", classes)
+        count = whole_of("classes", classes, 2)
     except ValueError:
         raise DataError(
             f"classes of {name!r} must be a whole number >= 2, but is {quoted(classes)}"
@@ -121,7 +121,8 @@ def _flat(name: str, values: Any) -> np.ndarray | pd.Categorical:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"labels of {name} must be (n,), but have the shape {array.shape}")
+        shown = "" if array.ndim else f", {quoted(values)}"
+        raise DataError(f"labels of {name} must be (n,), but have the shape {array.shape}{shown}")
     if array.dtype == object and len(array):
         # columns of pandas that may be missing, and lists of numbers of several types
         numbers = pd.Series(array).infer_objects()

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from benchmark.data.idx import DataError
 from benchmark.data.labels import class_numbers
+from benchmark.names import quoted
+from benchmark.records.fields import FLAG, refused
 
 CHUNK = 1 << 18
 """Pixels that are converted together: the memory that it takes beside the images is small."""
@@ -49,7 +51,17 @@ class Splits:
     std: float
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same on ``device``."""
+        """The same on ``device``.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            device = torch.device(device)
+        except (RuntimeError, TypeError):
+            raise refused("device", device, "a device of torch's, such as 'cpu'") from None
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if torch.is_tensor(v)}
         return dataclasses.replace(self, **moved)
@@ -86,14 +98,17 @@ def make_splits(
     >>> splits.mean, splits.std, tuple(splits.test_images.shape)
     (1.0, 1.0, (1, 1, 1, 2))
     """
-    parts = {"train": train, "validation": validation, "test": test}
+    standardize = FLAG("standardize", standardize)
+    given = {"train": train, "validation": validation, "test": test}
+    parts = {name: _pair(name, value) for name, value in given.items()}
     labels = class_numbers({name: y for name, (_, y) in parts.items()})
     images = {name: _images(name, x) for name, (x, _) in parts.items()}
     for name, x in images.items():
         if x.dim() != 4:
+            table = "; a table (n, d) is .reshape(-1, 1, 1, d)" if x.dim() == 2 else ""
             raise DataError(
                 f"{name} must be images (n, H, W) or (n, C, H, W) and labels (n,), "
-                f"but has the shapes {tuple(x.shape)}, {tuple(labels[name].shape)}"
+                f"but has the shapes {tuple(x.shape)}, {tuple(labels[name].shape)}{table}"
             )
         if len(x) != len(labels[name]) or not len(x):
             raise DataError(
@@ -121,6 +136,16 @@ def make_splits(
         **{f"{name}_images": x for name, x in images.items()},
         **{f"{name}_labels": y for name, y in labels.items()},
     )
+
+
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return value[0], value[1]
+    if isinstance(tensors := getattr(value, "tensors", None), tuple):
+        hint = f"; a {type(value).__name__} has it in .tensors" if len(tensors) == 2 else ""
+    else:
+        hint = "; stack what it gives" if hasattr(value, "batch_sampler") else ""
+    raise DataError(f"`{name}` must be a pair (images, labels), but got {quoted(value)}{hint}")
 
 
 def _images(name: str, values: Any) -> Tensor:

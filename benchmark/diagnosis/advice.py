@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.diagnosis.finding import Diagnosis
 from benchmark.project import ROOT
-from benchmark.results import ResultsError, load_study
+from benchmark.results import ResultsError, find_study
 
 RESULTS = ROOT / "results" / "reference"
 STUDY = "clipping"
@@ -137,7 +137,7 @@ def product() -> dict[str, float] | None:
     measurably loses.
     """
     try:
-        study = load_study(RESULTS, STUDY)
+        study = find_study(RESULTS, STUDY)
     except ResultsError:
         study = None
     if study is None:

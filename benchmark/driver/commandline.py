@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import re
 import sys
@@ -21,9 +22,10 @@ from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table, failed_line
 from benchmark.driver.workers import end_if_starting
 from benchmark.engine.devices import DEVICES
-from benchmark.names import quoted
+from benchmark.names import quoted, unknown
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
+from benchmark.records.fields import whole_of
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
 from benchmark.terminal import Parser, folder_path, one_of, refuse
@@ -71,8 +73,6 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
         study = defined(make, options.scale)
         if selection := read_selection(options.only):
             study = study.only(selection)
-        if options.workers is not None and options.workers < 1:
-            raise ValueError(f"--workers must be at least 1, but got {options.workers}")
         chosen = Options(
             results=options.results or Path("results") / options.scale,
             device=options.device,
@@ -158,7 +158,19 @@ class _BesideTheBar(logging.Handler):
 
 def device_name(text: str) -> str:
     """A device's name for argparse: one of `DEVICES`, or ``cuda:N``."""
-    return text if re.fullmatch(r"cuda:\d{1,3}", text) else one_of("device", DEVICES)(text)
+    if text in DEVICES or re.fullmatch(r"cuda:\d{1,3}", text):
+        return text
+    raise argparse.ArgumentTypeError(unknown("device", text, (*DEVICES, "cuda:N")))
+
+
+def processes(text: str) -> int:
+    """A number of processes for argparse: a positive whole number."""
+    try:
+        return whole_of("workers", int(text), 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1, but got {quoted(text)}"
+        ) from None
 
 
 def make_parser(question: str) -> Parser:
@@ -182,7 +194,9 @@ def make_parser(question: str) -> Parser:
         metavar="{" + ",".join(DEVICES) + ",cuda:N}",
         help="auto takes all GPUs where there are some",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core; 8 a GPU)")
+    parser.add_argument(
+        "--workers", type=processes, metavar="N", help="processes (one a core; 8 a GPU)"
+    )
     parser.add_argument(
         "--executor",
         default="processes",

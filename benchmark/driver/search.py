@@ -19,7 +19,7 @@ from benchmark.driver.units import trial_of
 from benchmark.engine import REGISTRIES, resolve
 from benchmark.names import find
 from benchmark.records import Range, Search, Trial, levels_of, rates_between
-from benchmark.results import load_study
+from benchmark.results import find_study
 from benchmark.status import FINISHED
 
 TUNABLE = {
@@ -183,7 +183,7 @@ def best_of_grid(options: Options, base: Trial) -> Trial | None:
 
     Only cells on the same data, model and budget count; None where there are none.
     """
-    grid = load_study(options.results, "grid")
+    grid = find_study(options.results, "grid")
     if grid is None:
         return None
     row = resolve(base).row()

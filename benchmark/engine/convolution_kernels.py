@@ -14,7 +14,6 @@ passes. Backward passes therefore touch at most one of four gradients.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +24,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from benchmark.engine.compiling import compiled, one_process_at_a_time
+from benchmark.engine.compiling import compiled, in_a_thread, one_process_at_a_time
 
 SIZES = (3, 5)
 """Sides of the convolutions that there are tiles for."""
@@ -584,7 +583,7 @@ def backward_of_first(
                         )  # fmt: skip
 
 
-@functools.cache
+@in_a_thread
 def ready(double: bool) -> None:
     """Compile, or load what was compiled, once a process, of which one at a time compiles."""
     dtype, bits = (np.float64, np.int64) if double else (np.float32, np.int32)

@@ -148,9 +148,8 @@ def _size(
     value = default if value is None else value
     low, high = allowed or (default, default)
     if not low <= value <= high:
-        raise ValueError(
-            f"{field} of model {model.name!r} must be in {low}..{high}, but got {value}"
-        )
+        bounds = f"in {low}..{high}" if low < high else f"{low}"
+        raise ValueError(f"{field} of model {model.name!r} must be {bounds}, but got {value}")
     return value
 
 

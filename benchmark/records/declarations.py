@@ -8,6 +8,7 @@ and not by an attribute that something deep inside does not have.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -151,10 +152,11 @@ class Number:
         if number is None:
             raise refused(field, value, self.words)
         try:
-            finite = abs(float(number)) < float("inf")
+            allowed = self.measured or math.isfinite(float(number))
+            allowed = allowed and (self.low is None or float(number) >= self.low)
         except OverflowError:
-            finite = False
-        if (not finite and not self.measured) or (self.low is not None and number < self.low):
+            allowed = False
+        if not allowed:
             raise refused(field, value, self.words)
         return number
 

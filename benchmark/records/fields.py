@@ -82,6 +82,8 @@ class Whole:
             text = f"{kind} in {self.low}..{self.high}"
         elif number is not None and number > self.high:
             text = f"{kind} <= {self.high}"
+        elif self.low == -LARGEST:
+            text = kind
         else:
             text = f"{kind} >= {self.low}"
         return text + " or None" * self.optional
@@ -109,6 +111,20 @@ class Real:
             raise refused(field, value, self.words + " or None" * self.optional)
         # minus zero would have another key
         return float(number) if number else 0.0
+
+
+def whole_of(field: str, value: Any, low: int, high: int = LARGEST) -> int:
+    """The whole number from ``low`` to ``high`` that ``value`` means, as `Whole` has it."""
+    number = Whole(low, high)(field, value)
+    assert number is not None
+    return number
+
+
+def real_of(field: str, value: Any, rule: Real) -> float:
+    """The number that ``value`` means, of a ``rule`` that is not optional."""
+    number = rule(field, value)
+    assert number is not None
+    return number
 
 
 def number_of(value: Any) -> int | float | None:

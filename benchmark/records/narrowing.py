@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmark.names import Named, unknown
-from benchmark.records.fields import REAL_NUMBERS, WHOLE_NUMBERS
+from benchmark.names import Named, UnknownName, unknown
+from benchmark.records.fields import TEXT, TRIAL, Real, Several, Text, Whole, refused
 from benchmark.records.levels import Levels, levels_of, plain
 from benchmark.records.trials import CONFIGURATION, Trial
 
@@ -26,7 +27,7 @@ def read_selection(texts: Sequence[str]) -> Mapping[str, list[str]]:
     {'model': ['mlp', 'cnn']}
     """
     selection: dict[str, list[str]] = {}
-    for text in texts:
+    for text in Several(TEXT, "texts FACTOR=VALUE[,VALUE]", least=0)("only", texts):
         factor, equals, values = text.partition("=")
         chosen = [value for value in values.split(",") if value]
         if not equals or not chosen:
@@ -76,9 +77,41 @@ def selected(name: str, texts: Sequence[str], custom: CustomObjects) -> list[Any
 
 def typed(name: str, texts: Sequence[str]) -> list[Any]:
     """Values of a command line in the type of the field, or one clear error."""
-    number = int if name in WHOLE_NUMBERS else float if name in REAL_NUMBERS else str
+    rule = TRIAL[name]
+    if not isinstance(rule, Whole | Real):
+        return [_NAME(name, plain(text)) for text in texts]
+    number = int if isinstance(rule, Whole) else float
     try:
-        return [number(text) for text in texts]
+        found = [number(text) if isinstance(text, str) else text for text in texts]
     except ValueError:
         wanted = "whole numbers" if number is int else "numbers"
         raise ValueError(f"{name} takes {wanted}, but got {','.join(texts)!r}") from None
+    # nobody writes None on a command line
+    given = dataclasses.replace(rule, optional=False)
+    return [given(name, value) for value in found]
+
+
+_NAME = Text("a name", r".+")
+
+
+def checked_selection(selection: Any) -> dict[str, list[Any]]:
+    """``selection`` as factor -> values, of which one alone may stand there.
+
+    Raises
+    ------
+    ValueError
+        If it is no such mapping, or for the first factor that is none or has no value.
+
+    >>> checked_selection({"clipping": "zclip"})
+    {'clipping': ['zclip']}
+    """
+    if not isinstance(selection, Mapping):
+        raise refused("selection", selection, "a mapping of factors to values")
+    for name in selection:
+        if name not in TRIAL:
+            raise UnknownName(unknown("factor", str(name), TRIAL))
+    found = {name: levels_of(values) for name, values in selection.items()}
+    for name, values in found.items():
+        if not values:
+            raise refused(name, selection[name], "at least one value")
+    return found

@@ -34,7 +34,10 @@ class Range:
     def __post_init__(self) -> None:
         check_fields(self, {"log": FLAG, "integer": FLAG})
         number = Whole(-LARGEST) if self.integer else Real()
-        check_fields(self, {"low": number, "high": number, "default": number})
+        try:
+            check_fields(self, {"low": number, "high": number, "default": number})
+        except ValueError as error:
+            raise ValueError(f"{error}" + " where integer=True" * self.integer) from None
         if not self.low <= self.default <= self.high:
             raise ValueError(
                 "`low <= default <= high` must hold, "

@@ -12,11 +12,15 @@ from benchmark.records.fields import (
     POSITIVE,
     SEEDS,
     TRIAL,
+    Real,
     Rule,
     Several,
     Whole,
     check_fields,
+    number_of,
+    real_of,
     refused,
+    whole_of,
 )
 
 SELECT = "select"
@@ -43,11 +47,24 @@ def rate_at(quarter: int) -> float:
 def rates_between(low: float, high: float, *, per_decade: int = 2) -> tuple[float, ...]:
     """Learning rates from ``low`` to ``high``, evenly spaced in their logarithm.
 
+    Raises
+    ------
+    ValueError
+        If a bound is no positive number, ``low <= high`` does not hold, or ``per_decade`` is no
+        positive whole number.
+
     >>> rates_between(0.01, 1)
     (0.01, 0.03162, 0.1, 0.3162, 1.0)
     """
+    low, high = real_of("low", low, _BOUND), real_of("high", high, _BOUND)
+    per_decade = whole_of("per_decade", per_decade, 1, 1000)
+    if low > high:
+        raise ValueError(f"`low <= high` must hold, but got (low={low}, high={high})")
     first, last = (round(per_decade * math.log10(end)) for end in (low, high))
     return tuple(_four_digits(10 ** (k / per_decade)) for k in range(first, last + 1))
+
+
+_BOUND = Real("a positive number up to 1e300", low=1e-300, high=1e300)
 
 
 def _four_digits(rate: float) -> float:
@@ -73,6 +90,16 @@ def _baseline(field: str, value: Any) -> tuple[str, Any] | None:
 def _word(field: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[a-z]{2,}", value) or value == SELECT:
         raise refused(field, value, f"a word of small letters, and not {SELECT!r}")
+    return value
+
+
+def _scores(field: str, value: Any) -> Mapping[float, Score]:
+    wanted = "a mapping of rates to scores (accuracy, minus loss)"
+    if not isinstance(value, Mapping):
+        raise refused(field, value, wanted)
+    for rate, score in value.items():
+        if number_of(rate) is None or not isinstance(score, Sequence) or len(score) != 2:
+            raise refused(field, value, wanted)
     return value
 
 
@@ -208,6 +235,7 @@ class RelativeRates:
         >>> rates.wanted({0.1: (0.7, -1.0), 0.3162: (0.8, -0.5), 1.0: (0.1, -2.3)})
         [0.1778, 0.5623]
         """
+        _scores("scores", scores)
         first, last = self._quarter(self.low), self._quarter(self.high)
         lowest, highest = first - 2 * self.extensions, last + 2 * self.extensions
         while True:
@@ -224,11 +252,13 @@ class RelativeRates:
 
     def beside(self, rate: float) -> tuple[float, float]:
         """The quarter-decades below and above ``rate``."""
-        quarter = round(4 * math.log10(rate))
+        quarter = round(4 * math.log10(real_of("rate", rate, _BOUND)))
         return rate_at(quarter - 1), rate_at(quarter + 1)
 
     def best(self, scores: Mapping[float, Score]) -> float:
         """The rate of the highest score, the smallest among equals."""
+        if not _scores("scores", scores):
+            raise refused("scores", scores, "at least one rate and its score")
         return max(scores, key=lambda rate: (scores[rate], -rate))
 
     def multiplied(self, best: float) -> dict[str, float]:
@@ -237,6 +267,7 @@ class RelativeRates:
         >>> RelativeRates(low=0.1, high=1.0).multiplied(0.5623)
         {'x1': 0.5623, 'x3': 1.687, 'x10': 5.623}
         """
+        best = real_of("best", best, _BOUND)
         return {arm: _four_digits(best * multiple) for arm, multiple in self.arms().items()}
 
     def shared(self, best: float) -> dict[str, float]:
@@ -245,6 +276,7 @@ class RelativeRates:
         >>> RelativeRates(low=0.1, high=1.0, baseline=("clipping", "none")).shared(0.1778)
         {'shared_x3': 0.5334, 'shared_x10': 1.778}
         """
+        best = real_of("best", best, _BOUND)
         if self.baseline is None:
             return {}
         arm = self.baseline_arm

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.records.declarations import SELECTABLE
 from benchmark.records.fields import (
     CHECKPOINTS,
     SEED,
@@ -21,7 +22,7 @@ from benchmark.records.fields import (
     refused,
 )
 from benchmark.records.levels import Levels, checked_block, checked_levels, plain_levels
-from benchmark.records.narrowing import BUDGETS, custom_objects, selected
+from benchmark.records.narrowing import BUDGETS, checked_selection, custom_objects, selected
 from benchmark.records.ranges import Range
 
 
@@ -87,9 +88,15 @@ class Search:
         return [self.space, self.each, self.fixed]
 
     def only(self, selection: Mapping[str, Sequence[str]]) -> Search:
-        """This search with factors narrowed, or fixed to other values than its own."""
+        """This search with factors narrowed, or fixed to other values than its own.
+
+        Raises
+        ------
+        ValueError
+            If it is no mapping of factors to values, or a number is none.
+        """
         custom = custom_objects(self.blocks())
-        left = dict(selection)
+        left = checked_selection(selection)
         samplers = tuple(left.pop("arm", self.samplers))
         each = {
             k: selected(k, left.pop(k), custom) if k in left else v for k, v in self.each.items()
@@ -159,7 +166,7 @@ def _fixed(field: str, value: Any) -> dict[str, Any]:
 
 def _samplers(field: str, value: Any) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else value
-    return Several(TEXT, "names of samplers")(field, names)
+    return Several(SELECTABLE, "names of samplers")(field, names)
 
 
 RULES: dict[str, Rule] = {

@@ -21,7 +21,7 @@ from benchmark.records.fields import (
     sequence,
 )
 from benchmark.records.levels import Levels, checked_block, checked_levels, levels_of, plain_levels
-from benchmark.records.narrowing import custom_objects, narrowed, selected, typed
+from benchmark.records.narrowing import checked_selection, custom_objects, narrowed, selected, typed
 from benchmark.records.rates import SELECT, RelativeRates
 from benchmark.records.trials import Trial
 
@@ -134,7 +134,8 @@ class Study:
         Raises
         ------
         ValueError
-            If a number is none, or the arm is named, which only a search has.
+            If it is no mapping of factors to values, a number is none, or the arm is named, which
+            only a search has.
 
         >>> study = Study(
         ...     name="demo",
@@ -144,6 +145,7 @@ class Study:
         >>> [trial.clipping for trial in study.only({"clipping": ["value"]}).trials()]
         ['value']
         """
+        selection = checked_selection(selection)
         if "arm" in selection:
             raise ValueError(f"`arm` narrows a search, but {self.name!r} has no arms")
         blocks = self.blocks()

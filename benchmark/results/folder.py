@@ -21,6 +21,7 @@ from benchmark.parquet import (
     DamagedFile,
     ResultsError,
     checksum,
+    path_of,
     read_arrow,
     row_groups,
     verify,
@@ -68,7 +69,7 @@ class StudyFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = path_of("path", path)
         self.parts = self.path / "parts"
 
     def file(self, table: str) -> Path:

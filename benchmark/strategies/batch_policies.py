@@ -21,7 +21,7 @@ from benchmark.records.declarations import (
     Number,
     check_declaration,
 )
-from benchmark.records.fields import FLAG, POSITIVE, Real, Rule, Several, Whole, check_fields
+from benchmark.records.fields import FLAG, POSITIVE, Real, Rule, Several, check_fields, whole_of
 
 
 @dataclass(frozen=True)
@@ -240,13 +240,12 @@ class BatchPolicy:
     def _whole(self, function: str, given: tuple[float, ...], found: object) -> int:
         asked = f"{function}({', '.join(map(str, given))})"
         try:
-            number: int = Whole(1)(function, found)
+            return whole_of(function, found, 1)
         except ValueError:
             raise ValueError(
                 f"batch policy {self.name!r}: {asked} must return a whole number >= 1, but gave "
                 f"{quoted(found)}"
             ) from None
-        return number
 
     def decided(self, observation: Observation, parameter: float) -> Decision:
         """What ``decide`` says.

@@ -33,7 +33,7 @@ from benchmark.records.declarations import (
     OneOf,
     check_declaration,
 )
-from benchmark.records.fields import FLAG, Whole
+from benchmark.records.fields import FLAG, Whole, refused
 from benchmark.records.fields import Rule as FieldRule
 
 State = dict[str, Tensor]
@@ -191,9 +191,16 @@ def scale_to(norm: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
 
     A norm that is zero or not finite gives the factor 1.
 
+    Raises
+    ------
+    ValueError
+        If one of them is no tensor.
+
     >>> scale_to(torch.tensor(5.0), torch.tensor(1.0))
     (tensor(0.2000), tensor(True))
     """
+    if not isinstance(norm, Tensor) or not isinstance(limit, Tensor):
+        raise refused("norm", (norm, limit), "a tensor, as must `limit`")
     above = (norm > limit) & torch.isfinite(norm)
     safe = torch.where(above, norm, torch.ones_like(norm))
     return torch.where(above, limit / safe, torch.ones_like(norm)), above
