@@ -120,8 +120,9 @@ def deepest() -> dict[str, object] | None:
 def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
     """How many networks learn at ten times the best rate, without clipping and with the best.
 
-    One row a ``model`` and ``dataset``, with the clipping (``level``) of `headline.elsewhere`:
-    ``bare`` of ``bare_trials`` learn without clipping and ``clipped`` of ``clipped_trials`` with.
+    The rows of `headline.elsewhere`, one a ``model`` and ``dataset`` with the clipping (``level``)
+    chosen on the other: ``bare`` of ``bare_trials`` learn without clipping and ``clipped`` of
+    ``clipped_trials`` with it.
     """
     far = where(headline.elsewhere(study), normalization=normalization)
     keys = ["model", "dataset"]
@@ -129,7 +130,7 @@ def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
     bare = where(study.relative, clipping="none", **at)
     clipped = where(study.shared if len(study.shared) else study.relative, **at)
     clipped = clipped.rename(columns={"clipping": "level"})
-    counts = far[[*keys, "level"]]
+    counts = far
     for name, rows, by in (("bare", bare, keys), ("clipped", clipped, [*keys, "level"])):
         of = rows.groupby(by)["learned"].agg(["sum", "size"]).astype(int).reset_index()
         of = of.rename(columns={"sum": name, "size": f"{name}_trials"})
