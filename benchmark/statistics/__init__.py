@@ -126,8 +126,8 @@ from benchmark.statistics.targets import (
     where_larger_batches_pay,
 )
 from benchmark.statistics.tuning import tuned, tuning_gain, tuning_path
-from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
 from benchmark.statistics.upper_limits import upper_limits
+from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
 
 __all__ = [
     "CONFIDENCE",
