@@ -53,7 +53,8 @@ def variance_parts(shares: pd.DataFrame) -> Figure:
                 capsize=2,
                 linewidth=1.3,
             )
-            _write(axis, estimate, *(estimate + [-1, 1] * ends[:, 0]), y, up=place <= 0)
+            least, most = estimate + np.array([-1, 1]) * ends[:, 0]
+            _write(axis, estimate, least, most, y, up=place <= 0)
         axis.set(
             title=panel_title(label_of(scope), len(scopes), BESIDE),
             xlim=(-4, FULL + 2),

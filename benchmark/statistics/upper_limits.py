@@ -47,7 +47,9 @@ def upper_limits(
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False):
-        drawn = {name: _drawn(part, within) for name, part in group.groupby(level, sort=False)}
+        drawn: dict[object, Mapping[str, np.ndarray]] = {
+            name: _drawn(part, within) for name, part in group.groupby(level, sort=False)
+        }
         largest = group["learning_rate"].max()
         for name, limits in drawn.items():
             row = dict(zip(by, key, strict=True)) | {level: name}
