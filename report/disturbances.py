@@ -79,17 +79,28 @@ def beside_batch_norm(study: Evidence) -> pd.DataFrame:
     return found.assign(harmless=harmless, helpless=found["batch_low"] > LEAST)
 
 
-@functools.lru_cache(8)
-def best_guards(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
-    """By clipping, how it ends after all disturbances that cost a point or more without a guard.
+def beside_sgd(study: Evidence, optimizer: str) -> pd.DataFrame:
+    """`bare` under ``optimizer`` with ``sgd``, ``sgd_low`` and ``sgd_high``: the same under SGD.
 
-    ``effect``, ``low`` and ``high`` are the least by which it ends above none, ``least_in`` where
-    that is, ``most`` the most; ``premium``, ``premium_low`` and ``premium_high`` the most that it
-    costs where nothing happens; ``saved`` the least share of its own loss that it saves; ``cases``
-    how many disturbances of how many networks it was run at. The one of the highest ``effect``
-    comes first.
+    The rates are three tenths of the best under each.
     """
-    rows = losses(study, optimizer).dropna(subset=["saved"])
+    ends = {"lost": "sgd", "low": "sgd_low", "high": "sgd_high"}
+    keys = ["disturbance", *NETWORK]
+    plain = bare(study)[[*keys, *ends]].rename(columns=ends)
+    return bare(study, optimizer).merge(plain, on=keys)
+
+
+@functools.lru_cache(8)
+def best_guards(study: Evidence, optimizer: str = "sgd", least: float = LEAST) -> pd.DataFrame:
+    """By clipping, how it ends after all disturbances that surely cost something without a guard.
+
+    Those that cost at least ``least`` of accuracy. ``effect``, ``low`` and ``high`` are the least
+    by which it ends above none, ``least_in`` where that is, ``most`` the most; ``premium``,
+    ``premium_low`` and ``premium_high`` the most that it costs where nothing happens; ``saved`` the
+    least share of its own loss that it saves; ``cases`` how many disturbances of how many networks
+    it was run at. The one of the highest ``effect`` comes first.
+    """
+    rows = losses(study, optimizer).query("bare >= @least and bare_low > 0")
     by = rows.groupby("clipping")
     least = rows.loc[by["gained"].idxmin(), ["clipping", "effect", "low", "high"]]
     dearest = rows.loc[by["premium"].idxmax()]

@@ -6,17 +6,22 @@ import functools
 
 import pandas as pd
 
+from benchmark.records.rates import SHARED
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
+from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
 from report.evidence import Evidence, where
 from report.prose import name
 
 LITTLE = 0.05
 """Accuracy (0..1) up to which a loss counts as little."""
+FLAT = 0.005
+"""Validation accuracy (0..1) below the best within which rates are as good as it."""
 
 
 def relative(study: Evidence) -> bool:
     """Whether rates are multiples of best ones: each one's own, or that without clipping."""
-    return len(study.relative) + len(study.shared) == len(study.outcomes)
+    arms = (in_relative_arms(study.outcomes, prefix) for prefix in ("", SHARED))
+    return sum(map(len, arms)) == len(study.outcomes)
 
 
 def bare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -143,6 +148,51 @@ def clipped_alike(study: Evidence) -> pd.DataFrame:
     return paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
 
 
+def far_above(study: Evidence) -> pd.DataFrame:
+    """`clipped_alike` at multiples beyond those of all other comparisons, where any were run.
+
+    With the shares of trials that ``diverged`` and that ``learned``, and the same of no clipping:
+    ``bare_diverged`` and ``bare_learned``.
+    """
+    arms = [in_relative_arms(study.outcomes, prefix) for prefix in ("", SHARED)]
+    arms[0] = where(arms[0], clipping="none")
+    rows = pd.concat(arms, ignore_index=True)
+    rows = rows[rows["times"] > max(MULTIPLES)]
+    if rows.empty:
+        return pd.DataFrame()
+    by, ignore = ["optimizer", "times"], ["arm", "clipping_threshold"]
+    found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
+    shares = rows.groupby([*by, "clipping"])[["diverged", "learned"]].mean().reset_index()
+    bare = where(shares, clipping="none").drop(columns="clipping")
+    bare = bare.rename(columns={end: f"bare_{end}" for end in ("diverged", "learned")})
+    own = shares.rename(columns={"clipping": "level"})
+    return found.merge(own, on=[*by, "level"]).merge(bare, on=by)
+
+
+def plateaus(study: Evidence) -> pd.DataFrame:
+    """By optimizer, ``low_rate`` and ``high_rate``: the rates that are as good as the best.
+
+    Of those that were tried without a guard at a constant rate and the shortest budget; ``best``
+    is the one that was taken, ``seeds`` on how many it was chosen.
+    """
+    tried = bare(study.looked)
+    if tried.empty:
+        return pd.DataFrame()
+    tried = tried[tried["updates"] == tried["updates"].min()]
+    scores = tried.groupby(["optimizer", "learning_rate"])["validation_accuracy"]
+    means = scores.agg(["mean", "size"]).reset_index()
+    means["top"] = means.groupby("optimizer")["mean"].transform("max")
+    flat = means[means["mean"] >= means["top"] - FLAT].groupby("optimizer", sort=False)
+    best = means.loc[means.groupby("optimizer", sort=False)["mean"].idxmax()]
+    found = flat.agg(
+        low_rate=("learning_rate", "min"),
+        high_rate=("learning_rate", "max"),
+        seeds=("size", "max"),
+    )
+    best = best.rename(columns={"learning_rate": "best"})[["optimizer", "best"]]
+    return found.reset_index().merge(best, on="optimizer")
+
+
 def guards(study: Evidence) -> pd.DataFrame:
     """Each guard of most optimizers at the largest multiple, with ``panel`` and ``row``.
 
@@ -162,5 +212,10 @@ def guards(study: Evidence) -> pd.DataFrame:
         )
         for title, value in (("diverged trials", "diverged"), ("test accuracy", "accuracy"))
     }
+    # no two shares differ by more than all trials, whatever Student's interval of few seeds says
+    shares = parts["diverged trials"]
+    parts["diverged trials"] = shares.assign(
+        low=shares["low"].clip(-1.0), high=shares["high"].clip(upper=1.0)
+    )
     found = pd.concat(parts, names=["panel"]).reset_index("panel")
     return found.assign(row=found["optimizer"], clipping=found["level"])

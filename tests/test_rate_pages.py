@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from pages import page, words
-from test_explosion_page import grid, trials_of
+from test_explosion_page import grid, lost, trials_of
 
 from benchmark.statistics.spans import of_one_spacing
 from report import disturbances, evidence, optimizers, rates
@@ -153,6 +153,85 @@ def test_clippings_of_an_optimizer_are_compared_at_the_rate_without():
     assert found.to_dict() == pytest.approx({("adam", "value", 3): 0, ("adam", "value", 10): 0.01})
     assert optimizers.relative(SHARED)
     assert optimizers.clipped_alike(OPTIMIZERS).empty
+
+
+def test_multiples_beyond_those_of_all_comparisons_stand_apart():
+    """At 30 times the best rate value clipping learns where none does, and no page moves."""
+
+    def ended(made):
+        if made["learning_rate"] < 3:
+            return far_above(made)
+        return {} if made["clipping"] == "value" else lost()
+
+    far = [
+        {"optimizer": "adam", "clipping": clipping, "seed": seed, "learning_rate": 3.0}
+        | {"arm": f"{arm}x30"}
+        for clipping, arm in (("none", ""), ("value", "shared_"))
+        for seed in range(4)
+    ]
+    study = trials_of("optimizers", MULTIPLES + far, ended)
+    (found,) = optimizers.far_above(study).to_dict("records")
+    assert (found["optimizer"], found["level"], found["times"]) == ("adam", "value", 30)
+    assert (found["learned"], found["bare_learned"]) == (1.0, 0.0)
+    assert (found["diverged"], found["bare_diverged"]) == (0.0, 1.0)
+    assert optimizers.relative(study)
+    pd.testing.assert_frame_equal(optimizers.kept(study), optimizers.kept(OPTIMIZERS))
+    assert optimizers.far_above(OPTIMIZERS).empty
+
+
+def test_rates_that_are_as_good_as_the_best_are_its_plateau():
+    scores = {0.01: 0.8, 0.03: 0.846, 0.1: 0.85, 0.3: 0.849, 1.0: 0.5}
+    made = grid(optimizer=["sgd"], learning_rate=RATES, seed=[100, 101], arm=["select"])
+    tried = trials_of(
+        "optimizers", made, lambda row: {"validation_accuracy": scores[row["learning_rate"]]}
+    )
+    (found,) = optimizers.plateaus(tried).to_dict("records")
+    assert found == {
+        "optimizer": "sgd",
+        "low_rate": 0.03,
+        "high_rate": 0.3,
+        "seeds": 2,
+        "best": 0.1,
+    }
+
+
+def test_no_interval_of_a_difference_of_shares_exceeds_all_trials():
+    """Of three seeds one diverges without the guard: Student's interval reaches to -177%."""
+
+    def ended(made):
+        return lost() if made["clipping"] == "none" and made["seed"] == 0 else {}
+
+    made = [row for row in MULTIPLES if row["arm"] == "x10" and row["seed"] < 3]
+    rows = optimizers.guards(trials_of("optimizers", made, ended))
+    shares = rows[rows["panel"] == "diverged trials"]
+    assert shares["effect"].tolist() == pytest.approx([-1 / 3] * len(shares))
+    assert shares["low"].tolist() == [-1.0] * len(shares)
+
+
+def test_what_guards_do_under_one_optimizer_says_nothing_of_another():
+    """Value clipping saves 20 of 30 points under SGD; under Adam 2 are lost, and it costs 3."""
+    lose = {"sgd": {"none": 0.3, "value": 0.1}, "adam": {"none": 0.02, "value": 0.0}}
+    price = {("adam", "value"): 0.03}
+
+    def ended(made):
+        hit, which = made["disturbance"] != "none", (made["optimizer"], made["clipping"])
+        noise = 0.001 * made["seed"] * (made["clipping"] == "none")
+        accuracy = 0.8 - hit * (lose[which[0]][which[1]] + noise) - price.get(which, 0.0)
+        return {"test_accuracy": accuracy, "train_loss": accuracy, "clipped_fraction": 0.5}
+
+    made = grid(
+        optimizer=["sgd", "adam"],
+        clipping=["none", "value"],
+        disturbance=["none", "bad_batch"],
+        seed=range(3),
+    )
+    study = trials_of("disturbances", made, ended)
+    (sgd,) = disturbances.best_guards(study).to_dict("records")
+    (adam,) = disturbances.best_guards(study, "adam").to_dict("records")
+    assert [sgd["effect"], sgd["premium"]] == pytest.approx([0.201, 0.0])
+    assert [adam["effect"], adam["premium"]] == pytest.approx([-0.009, 0.03])
+    (beside,) = disturbances.beside_sgd(study, "adam").to_dict("records")
+    assert [beside["lost"], beside["sgd"]] == pytest.approx([0.021, 0.301])
 
 
 def test_the_best_at_a_constant_rate_is_compared_with_others_at_their_best_schedule():
