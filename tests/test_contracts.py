@@ -469,6 +469,10 @@ def losing(gradient, state, threshold, context):
     return gradient, {}, threshold < 0
 
 
+def seeing(gradient, state, threshold, context):
+    return gradient, {"seen": state["seen"]}, threshold < 0
+
+
 def to_text(*arguments):
     return "a"
 
@@ -554,6 +558,14 @@ RETURNED = {
         {"clipping": changed(CLIPPINGS, "none", init=python_number)},
         "init must return a dict of tensors, but 'seen' is 0.0",
     ),
+    "clipping: not there": (
+        {"clipping": changed(CLIPPINGS, "none", clip=seeing)},
+        r"a rule reads 'seen' of its state, which has \[\]: its `init` must make it",
+    ),
+    "policy: samples": (
+        {"batch_policy": changed(BATCH_POLICIES, "norm_test", samples=False, per_example=False)},
+        "batch policy 'mine': decide looks for a sample, and there is none; with samples=True",
+    ),
     "normalization: none": (
         {"normalization": changed(NORMALIZATIONS, "none", layer=of_nothing)},
         r"normalization 'mine': layer\(\d+, False\) must return a torch module, but gave None",
@@ -572,7 +584,7 @@ RETURNED = {
     ),
     "policy: size": (
         {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=a_negative_size)},
-        "`batch_size` must be a finite number >= 1, but got -5",
+        "batch policy 'mine': `batch_size` must be a finite number >= 1, but got -5",
     ),
     "policy: NaN": (
         {"batch_policy": changed(BATCH_POLICIES, "fixed", decide=a_nan_size)},

@@ -26,7 +26,7 @@ from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS
 from benchmark.status import could_act
-from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy
+from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy, Decision
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.losses import LOSSES
 from benchmark.strategies.normalization import NORMALIZATIONS
@@ -512,6 +512,18 @@ def test_a_trial_that_ends_in_its_warm_up_says_so(toy: Dataset, updates: int, ea
     assert could_act(rows).tolist() == [not early, True]
     reasons = rows["status_reason"].fillna("").tolist()
     assert reasons == ["ended within the 25 steps of zclip's warm-up" if early else "", ""]
+
+
+def take_all(observation, parameter):
+    return Decision(10**9)
+
+
+def test_the_final_batch_size_is_that_of_the_last_batch_though_the_budget_ended_early(toy):
+    """3 updates of 8 to the first checkpoint, then all that is left: 72 of 96 examples."""
+    policy = dataclasses.replace(BATCH_POLICIES["fixed"], name="take_all", decide=take_all)
+    trial = Trial(dataset=toy, batch_policy=policy, batch_size=8, epochs=1)
+    row = train(trial, device="cpu", checkpoints=4).trials.iloc[0]
+    assert (row["steps"], row["samples"], row["final_batch_size"]) == (4, 96, 72)
 
 
 LATE = dataclasses.replace(BATCH_POLICIES["doubling"], name="late", acts_from=0.75)

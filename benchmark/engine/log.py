@@ -59,6 +59,7 @@ class Log:
     scale: Scale
     batch_size: int
     rate_factor: float = 1.0
+    last_batch_size: int | None = None
     steps: int = 0
     samples_seen: int = 0
     sampled_step: int = 0
@@ -128,6 +129,8 @@ class Log:
 
         Arrays have the shape (steps,); ``learning_rate`` is that of the last step.
         """
+        # and not what is chosen once the budget is used up, for a batch that never comes
+        self.last_batch_size = self.batch_size
         if not self.steps:
             self.initial_loss = float(losses[0])
         disturbed = self.disturbed(len(losses))
@@ -276,7 +279,7 @@ class Log:
             "target_accuracy": s.target_accuracy,
             "steps": self.steps,
             "samples": self.samples_seen,
-            "final_batch_size": self.batch_size,
+            "final_batch_size": self.last_batch_size or self.batch_size,
             "initial_loss": self.initial_loss,
             "train_loss": self.history[-1].get("train_loss"),
             "best_validation_accuracy": max(

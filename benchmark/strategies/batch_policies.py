@@ -253,9 +253,20 @@ class BatchPolicy:
         Raises
         ------
         ValueError
-            If it is no `Decision`.
+            If it is no `Decision`, or one that is not allowed; or asks for samples that the policy
+            does not have measured.
         """
-        decision = self.decide(observation, parameter)
+        try:
+            decision = self.decide(observation, parameter)
+        except ValueError as error:
+            raise ValueError(f"batch policy {self.name!r}: {error}") from error
+        except IndexError as error:
+            if observation.samples:
+                raise
+            raise ValueError(
+                f"batch policy {self.name!r}: decide looks for a sample, and there is none; with "
+                "samples=True they are measured"
+            ) from error
         if not isinstance(decision, Decision):
             raise ValueError(
                 f"batch policy {self.name!r}: decide must return a Decision, such as "

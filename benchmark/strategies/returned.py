@@ -24,12 +24,23 @@ from benchmark.strategies.optimizers.rule import Optimizer
 
 
 def checked_once(function: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
-    """``function``, whose first result goes to ``check(result, *arguments)`` too."""
+    """``function``, whose first result goes to ``check(result, *arguments)`` too.
+
+    Its second argument is a state: to look there for what ``init`` does not make is an error too.
+    """
     checked = False
 
     def first_checked(*arguments: Any) -> Any:
         nonlocal checked
-        returned = function(*arguments)
+        try:
+            returned = function(*arguments)
+        except KeyError as error:
+            if checked or error.args[0] in arguments[1]:
+                raise
+            raise ValueError(
+                f"a rule reads {quoted(error.args[0])} of its state, which has "
+                f"{quoted(sorted(arguments[1]))}: its `init` must make it"
+            ) from error
         if not checked:
             check(returned, *arguments)
             checked = True
