@@ -1038,6 +1038,20 @@ def test_what_was_run_at_the_rate_without_a_guard_judges_alone() -> None:
     assert (effect.estimate, effect.judges) == (pytest.approx(0.75, abs=1e-3), True)
 
 
+def test_the_price_of_a_guard_counts_against_what_it_makes_up() -> None:
+    """Nothing is lost by what costs 15 points where nothing happens: 5 of 20 points are made up."""
+    rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.7, disturbance="bad_batch")
+    rows += on_seeds(accuracy=0.75, clipping="skip_step")
+    rows += on_seeds(accuracy=0.75, clipping="skip_step", disturbance="bad_batch")
+    # what happens under another optimizer says nothing of plain SGD
+    adam = {"optimizer": "adam", "learning_rate": 0.001}
+    rows += on_seeds(**adam) + on_seeds(accuracy=0.5, disturbance="bad_batch", **adam)
+    rows += on_seeds(clipping="skip_step", **adam)
+    rows += on_seeds(clipping="skip_step", disturbance="bad_batch", **adam)
+    effect = effect_of(13, 3, rows)
+    assert effect.estimate == pytest.approx(0.25, abs=1e-3)
+
+
 def test_where_less_than_a_point_is_lost_there_is_nothing_to_save() -> None:
     rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.895, disturbance="bad_batch")
     rows += on_seeds(clipping="skip_step") + on_seeds(disturbance="bad_batch", clipping="skip_step")

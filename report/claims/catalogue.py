@@ -407,11 +407,12 @@ CLAIMS = (
         ),
         _part(
             "guards save accuracy when something goes wrong",
-            "the share of the loss that the guard saves",
+            "the share of the loss that the guard makes up",
             PREVENTED,
-            "Each clipping at each disturbance that costs a point of test accuracy or more without "
-            "clipping: the share of that cost that is saved at the same rate. Guards that ran at "
-            "another rate are shown.",
+            "Each clipping under plain SGD at each disturbance that costs a point of test accuracy "
+            "or more without clipping: the share of that cost by which training ends above none at "
+            "the same rate, so that what a guard costs undisturbed counts against it. Guards that "
+            "ran at another rate are shown.",
             safety.guards_save,
             "disturbances",
         ),

@@ -72,11 +72,12 @@ def guards_prevent(source: Evidence) -> Found:
 
 
 def guards_save(source: Evidence) -> Found:
-    """Share of what a disturbance costs without a guard that each guard saves.
+    """Share of what a disturbance costs without a guard that each guard makes up, less its price.
 
-    Of costs of a point or more; what runs at another rate than without a guard does not judge.
+    Under plain SGD, of costs of a point or more; what runs at another rate than without a guard
+    does not judge.
     """
-    frame, warm = able(source.outcomes)
+    frame, warm = able(source.outcomes[source.outcomes["optimizer"] == "sgd"])
     at_one = losses(at_one_rate(frame))
     # guards that were not run at that rate, at their own
     keys = ["dataset", "model", "normalization", "clipping"]
@@ -100,13 +101,20 @@ def guards_save(source: Evidence) -> Found:
 
 
 def _saved(case: Case) -> Effect | None:
-    """The share saved, at the same rate where that was run; None with less than a point to save."""
+    """The share made up, at the same rate where that was run; None with less than a point to save.
+
+    What is lost with the guard is the distance from no guard undisturbed: a guard that slows
+    training has less to lose itself.
+    """
     sides = case.factor, case.level, case.baseline
-    at_one = paired(case.rows, *sides, "lost", ["arm"])
-    pairs = at_one if len(at_one) else paired(case.rows, *sides, "lost", OWN_RATES)
+    at_one = len(paired(case.rows, *sides, "lost", ["arm"]))
+    ignore = ["arm"] if at_one else OWN_RATES
+    pairs = paired(case.rows, *sides, "lost", ignore)
     if pairs.empty or pairs["control"].mean() < POINT:
         return None
-    return replace(saved(pairs, case.about), judges=len(at_one) > 0)
+    above = paired(case.rows, *sides, "accuracy", ignore)["difference"]
+    pairs = pairs.assign(treated=pairs["control"] - above, difference=-above)
+    return replace(saved(pairs, case.about), judges=at_one > 0)
 
 
 def guards_cost(source: Evidence) -> Found:
