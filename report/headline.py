@@ -18,6 +18,11 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.raised_rates import NETWORK, SETTING
 from benchmark.statistics.rates import Choice
+from benchmark.statistics.tuned_thresholds import (
+    at_every_threshold,
+    chosen_thresholds,
+    with_tuned_thresholds,
+)
 from report.evidence import Evidence, where
 from report.prose import listing, name, phrase, rate
 
@@ -28,6 +33,17 @@ MULTIPLES = (1, 3, 10)
 def raised(study: Evidence, *, same_rate: bool) -> RaisedRates:
     """The study's `RaisedRates`: each clipping at multiples of its own best rate, or at one."""
     return RaisedRates(study.outcomes, same_rate)
+
+
+@functools.lru_cache(8)
+def tuned(study: Evidence) -> RaisedRates | None:
+    """`raised` at the same rate, each clipping at the threshold that other seeds choose.
+
+    Of the clippings that were trained at further thresholds; None where none was.
+    """
+    if at_every_threshold(study.outcomes).empty:
+        return None
+    return RaisedRates(with_tuned_thresholds(study.outcomes), same_rate=True)
 
 
 def against_none(study: Evidence) -> pd.DataFrame:
@@ -110,6 +126,61 @@ def far_above(study: Evidence, normalization: str) -> list[dict[str, Any]]:
     return found
 
 
+@functools.lru_cache(8)
+def tuned_rules(study: Evidence) -> pd.DataFrame:
+    """The rules of `tuned` by network and data set, in the order of their ranks (``place``).
+
+    Each with its ``rule`` in words, the columns of `chosen_thresholds` and, against no clipping at
+    its best rate, ``cost`` with ``cost_low`` and ``cost_high``, beside ``default_cost``, that with
+    the default threshold. ``tied``: shares the first place.
+    """
+    one = tuned(study)
+    if one is None:
+        return pd.DataFrame()
+    keys, ends = [*SETTING, "level", "times"], ["", "_low", "_high"]
+    named = {end: "cost" + more for end, more in zip(["effect", "low", "high"], ends, strict=True)}
+    cost = one.cost.rename(columns=named)[[*keys, *named.values()]]
+    default = raised(study, same_rate=True).cost.rename(columns={"effect": "default_cost"})
+    saved = one.saved.rename(columns={"effect": "saved"})[[*keys, "saved"]]
+    chosen = chosen_thresholds(study.outcomes).rename(columns={"clipping": "level"})
+    found = one.ranks[[*NETWORK, "times", "level", "also", "place"]]
+    for more in (cost, saved, default[[*keys, "default_cost"]], chosen):
+        found = found.merge(more)
+    both = zip(found["level"], found["also"], strict=True)
+    found = found.assign(
+        rule=[listing(map(name, [level, *also])) for level, also in both],
+        tied=found["place"].eq(1),
+    )
+    return _in_networks(study, found)
+
+
+def survival(study: Evidence, times: int = 10) -> pd.DataFrame:
+    """Without clipping, by network and data set: the best rate, and who learns far above it.
+
+    ``best``, ``alone``, the rates that each seed of the search would have chosen, and ``raised``,
+    ``times`` the best; there the share ``learned`` with ``learned_low`` and ``learned_high``, and
+    the ``median`` accuracy.
+    """
+    rows = where(study.relative, clipping="none")
+    at = where(rows, times=times)
+    found = outcome_means(at, SETTING, ["learned"])
+    found = found.merge(at.groupby(SETTING)["accuracy"].median().rename("median").reset_index())
+    found = found.merge(at.groupby(SETTING)["learning_rate"].first().rename("raised").reset_index())
+    best = where(rows, times=1).groupby(SETTING)["learning_rate"].first().rename("best")
+    found = found.merge(best.reset_index())
+    return _in_networks(study, found.merge(_chosen_alone(study), how="left"))
+
+
+def _chosen_alone(study: Evidence) -> pd.DataFrame:
+    """By setting the ``alone`` rates without clipping that each seed of the search prefers."""
+    looked = where(study.looked, clipping="none")
+    each = [chosen_rates(part, SETTING) for _, part in looked.groupby("seed")]
+    if not each:
+        return pd.DataFrame(columns=[*SETTING, "alone"])
+    rates = pd.concat(each).groupby(SETTING)["best_rate"]
+    return rates.agg(alone=lambda r: sorted(set(r))).reset_index()
+
+
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
     """`rate_ratios` of the best rates over that without clipping, the largest first."""
     rows = where(study.relative, times=1, normalization=normalization, model=model)
@@ -141,11 +212,42 @@ def endings(study: Evidence) -> pd.DataFrame:
     return _in_networks(study, shares.assign(panel=panels, level=shares["clipping"]))
 
 
-def costs(study: Evidence, *, same_rate: bool) -> pd.DataFrame:
-    """What each distinct rule that acted costs, as a figure has it: a ``panel`` a data set."""
-    one = raised(study, same_rate=same_rate)
-    rows = one.distinct(one.cost)
-    return _in_networks(study, rows.assign(panel=rows["dataset"]))
+def every_trial(study: Evidence, *, same_rate: bool) -> pd.DataFrame:
+    """The trials of each distinct rule that acted, as `accuracies_by_network` draws them.
+
+    At multiples of a best rate, a ``series`` each, and at tuned thresholds another one. ``level``
+    is the rule with its default threshold; the one of the highest median at the largest multiple
+    comes first.
+    """
+    one, own = raised(study, same_rate=same_rate), where(study.relative, clipping="none", times=1)
+    rows = one.distinct(one.trials.rename(columns={"clipping": "level"}))
+    default = rows.groupby("level")["clipping_threshold"].first()
+    words = rows["times"].map("{} ×, default threshold".format)
+    rows = rows.assign(series=words, tuned=False)
+    if same_rate and (best := tuned(study)) is not None:
+        more = best.trials[best.trials["clipping"].ne("none")]
+        more = more.rename(columns={"clipping": "level"})
+        words = more["times"].map("{} ×, tuned threshold".format)
+        rows = pd.concat([rows, one.distinct(more.assign(series=words, tuned=True))])
+    reference = own.groupby(SETTING)["accuracy"].mean().rename("best").reset_index()
+    rows = rows.merge(reference, on=SETTING).assign(panel=lambda r: r["dataset"])
+    rows = _in_networks(study, rows.assign(chance=1 / rows["classes"]))
+    keys = ["network", "tuned", "times"]
+    median = rows.groupby([*keys, "level"])["accuracy"].median().reset_index()
+    # by the last of these series that a rule has: tuned, else at the largest multiple
+    last = median.sort_values(["tuned", "times"], kind="stable")
+    last = last.drop_duplicates(["network", "level"], keep="last")
+    order = last.sort_values("accuracy", ascending=False, kind="stable")
+    place = {key: at for at, key in enumerate(zip(order["network"], order["level"], strict=True))}
+    at = [place[key] for key in zip(rows["network"], rows["level"], strict=True)]
+    rows = rows.assign(_at=at).sort_values(["_at", "tuned", "times"], kind="stable")
+    said = {
+        level: name(level) + (f" ({value:g})" if value == value else "")
+        for level, value in default.items()
+    }
+    columns = ["network", "panel", "level", "series", "seed", "accuracy", "best", "chance"]
+    rows = rows.assign(level=rows["level"].map(said))
+    return _in_networks(study, rows.drop(columns="network"))[[*columns, "clipping_threshold"]]
 
 
 def own_rates(study: Evidence) -> pd.DataFrame:

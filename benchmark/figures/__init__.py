@@ -27,7 +27,7 @@ from benchmark.figures.heat import (
 )
 from benchmark.figures.importance import variance_parts
 from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
-from benchmark.figures.multiples import effects_by_network, outcomes_by_network
+from benchmark.figures.multiples import accuracies_by_network, outcomes_by_network
 from benchmark.figures.phases import norms_before_explosion, phase_diagram
 from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
@@ -51,6 +51,7 @@ __all__ = [
     "TIMES",
     "VERDICT_STYLES",
     "Measure",
+    "accuracies_by_network",
     "accuracy_against_product",
     "accuracy_against_rate",
     "accuracy_against_threshold",
@@ -63,7 +64,6 @@ __all__ = [
     "cost_by_level",
     "costs_by_batch_size",
     "effect_rows",
-    "effects_by_network",
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.effects import LINEAR, TICKS
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.style import (
-    BASELINE,
     BLACK,
     SPARE,
     STATUS_COLOURS,
     in_order,
     label_of,
-    tick_text,
 )
 
 APART = 0.24
@@ -35,10 +33,13 @@ ENDS = {
 
 
 def _networks(
-    rows: pd.DataFrame, columns: int, abreast: int
+    rows: pd.DataFrame,
+    columns: int,
+    abreast: int,
+    order: Callable[[pd.Series], list[str]] = in_order,
 ) -> tuple[Figure, dict[str, tuple[list[str], list]]]:
     """A figure with a line of ``columns`` axes a network: its levels in order, and its axes."""
-    found = {str(n): in_order(part["level"]) for n, part in rows.groupby("network", sort=False)}
+    found = {str(n): order(part["level"]) for n, part in rows.groupby("network", sort=False)}
     inches = row_inches(list(map(label_of, rows["level"].unique())), ROW)
     heights = [HEAD + inches * len(levels) for levels in found.values()]
     figure, grid = canvas(
@@ -57,52 +58,49 @@ def _label_rows(axis: Axes, levels: list[str], *, named: bool) -> None:
     axis.tick_params(axis="x", labelsize=8.5)
 
 
-def effects_by_network(effects: pd.DataFrame, label: str) -> Figure:
-    """Effects at several multiples of a rate: a row a level, a facet a network and data set.
+def accuracies_by_network(trials: pd.DataFrame) -> Figure:
+    """Test accuracy of every trial: a row a level, a facet a network and data set.
 
-    ``effects`` has the columns ``network``, ``panel`` (the facets beside each other), ``level``,
-    ``times``, ``effect``, ``low`` and ``high``, shown in percentage points on one axis for all,
-    linear up to a point and logarithmic beyond; ``label`` says what it is. Multiples are told
-    apart by colour and shape.
+    ``trials`` has the columns ``network``, ``panel`` (the facets beside each other), ``level``,
+    ``series``, ``accuracy``, ``best`` (that of a reference, a line of the facet) and ``chance``.
+    Levels and series stand in the order of the trials. Dots are trials, the larger marks their
+    medians: where some train and others die, a mean lies where none of them is.
     """
-    panels, times = list(effects["panel"].unique()), sorted(effects["times"].unique())
-    # the rate itself in grey, beside which the others have the same colours wherever they stand
-    styles = dict(zip(times, (BASELINE, *SPARE) if 1 in times else SPARE, strict=False))
-    figure, found = _networks(effects, len(panels), abreast=1)
+    panels, series = list(trials["panel"].unique()), list(trials["series"].unique())
+    figure, found = _networks(trials, len(panels), abreast=2, order=lambda rows: [*rows.unique()])
     for network, (levels, axes) in found.items():
         for axis, panel in zip(axes, panels, strict=True):
-            # before anything is drawn, so that the margins are of this scale
-            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
-            here = effects[effects["network"].eq(network) & effects["panel"].eq(panel)]
-            for place, (multiple, style) in enumerate(styles.items()):
-                rows = here[here["times"] == multiple]
-                effect, low, high = (
-                    100 * rows[c].to_numpy(float) for c in ("effect", "low", "high")
+            here = trials[trials["network"].eq(network) & trials["panel"].eq(panel)]
+            for place, name in enumerate(series):
+                rows = here[here["series"] == name]
+                shift = APART * (place - (len(series) - 1) / 2)
+                style, places = SPARE[place], [levels.index(level) for level in rows["level"]]
+                look = {"linestyle": "none", "marker": style.marker, "color": style.colour}
+                axis.plot(
+                    100 * rows["accuracy"],
+                    np.array(places) + shift,
+                    **look,
+                    markersize=2,
+                    alpha=0.45,
+                    markeredgewidth=0,
                 )
-                shift = APART * (place - (len(styles) - 1) / 2)
-                axis.errorbar(
-                    effect,
-                    [levels.index(level) + shift for level in rows["level"]],
-                    # an effect of a single seed has no interval
-                    xerr=np.clip(np.nan_to_num([effect - low, high - effect]), 0, None),
-                    fmt=style.marker,
-                    color=style.colour,
-                    markersize=4,
-                    capsize=0,
-                    linewidth=1.2,
-                    label=f"{multiple} × the rate",
+                medians = rows.groupby("level", sort=False)["accuracy"].median()
+                axis.plot(
+                    100 * medians,
+                    [levels.index(level) + shift for level in medians.index],
+                    **look,
+                    markersize=4.5,
+                    label=name,
                 )
-            axis.axvline(0, color=BLACK, linewidth=0.9)
+            if len(here):
+                axis.axvline(100 * here["best"].iloc[0], color=BLACK, linewidth=0.9)
+                axis.axvline(100 * here["chance"].iloc[0], color=BLACK, linewidth=0.9, ls=":")
+            axis.set_xlim(0, 101)
             axis.grid(visible=False, axis="y")
             axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
             _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
-    axis = found[network][1][0]
-    low, high = axis.get_xlim()
-    axis.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick <= high]))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     for axis in found[network][1]:
-        axis.set_xlabel(label, fontsize=9)
+        axis.set_xlabel("test accuracy (%)", fontsize=9)
     legend_of(figure, [axes[0] for _, axes in found.values()], "")
     return figure
 
