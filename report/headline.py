@@ -13,7 +13,6 @@ from benchmark.statistics import (
     choices_of_single_seeds,
     chosen_rates,
     outcome_means,
-    over_seeds,
     rate_ratios,
 )
 from benchmark.statistics.raised_rates import NETWORK, SETTING
@@ -151,7 +150,8 @@ def tuned_rules(study: Evidence) -> pd.DataFrame:
         rule=[listing(map(name, [level, *also])) for level, also in both],
         tied=found["place"].eq(1),
     )
-    return _in_networks(study, found)
+    order = found.sort_values(["dataset", "place"], ascending=[False, True], kind="stable")
+    return _in_networks(study, order)
 
 
 def survival(study: Evidence, times: int = 10) -> pd.DataFrame:
@@ -171,6 +171,18 @@ def survival(study: Evidence, times: int = 10) -> pd.DataFrame:
     return _in_networks(study, found.merge(_chosen_alone(study), how="left"))
 
 
+def best_elsewhere(other: Evidence, study: Evidence) -> pd.DataFrame:
+    """By network and data set the ``best`` rate without clipping in another study, and ``here``.
+
+    Of a study of rates, the best by validation over all of its seeds.
+    """
+    rows = where(other.outcomes, clipping="none")
+    best = chosen_rates(rows, SETTING).rename(columns={"best_rate": "best"})[[*SETTING, "best"]]
+    here = where(study.relative, clipping="none", times=1)
+    here = here.groupby(SETTING)["learning_rate"].first().rename("here").reset_index()
+    return _in_networks(study, best.merge(here))
+
+
 def _chosen_alone(study: Evidence) -> pd.DataFrame:
     """By setting the ``alone`` rates without clipping that each seed of the search prefers."""
     looked = where(study.looked, clipping="none")
@@ -178,7 +190,7 @@ def _chosen_alone(study: Evidence) -> pd.DataFrame:
     if not each:
         return pd.DataFrame(columns=[*SETTING, "alone"])
     rates = pd.concat(each).groupby(SETTING)["best_rate"]
-    return rates.agg(alone=lambda r: sorted(set(r))).reset_index()
+    return rates.agg(alone=lambda r: listing(f"{rate:g}" for rate in sorted(set(r)))).reset_index()
 
 
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
@@ -289,29 +301,3 @@ def mixed_devices(study: Evidence) -> float:
     bare = where(study.relative, clipping="none", times=1)
     pairs = rows.merge(bare[[*SETTING, "seed", "device"]], on=[*SETTING, "seed"])
     return float((pairs["device_x"] != pairs["device_y"]).mean())
-
-
-def between_devices(study: Evidence, times: int = 3) -> dict[str, Any] | None:
-    """What another device does to accuracy: no clipping beside clippings that changed no step.
-
-    Of the trials at ``times`` the best rate of no clipping that were trained on other devices than
-    it was: the ``effect`` of the device with its interval, ``size``, the mean of the differences
-    whichever their sign, how many ``pairs``, the idle ``rules`` and both ``devices``. None where
-    all were trained on one.
-    """
-    one, own = (raised(study, same_rate=same) for same in (True, False))
-    bare = where(own.trials, clipping="none", times=times)
-    still = where(one.idle, times=times).rename(columns={"level": "clipping"})
-    rows = one.trials.merge(still)
-    both = rows.merge(bare, on=[*SETTING, "seed"])
-    both = both[both["device_x"] != both["device_y"]]
-    if both.empty:
-        return None
-    differences = both["accuracy_x"] - both["accuracy_y"]
-    ends = over_seeds(differences.to_numpy(), both["seed"])
-    return dict(zip(("effect", "low", "high"), ends, strict=True)) | {
-        "size": float(differences.abs().mean()),
-        "pairs": len(both),
-        "rules": list(both["clipping_x"].unique()),
-        "devices": [both[f"device_{side}"].iloc[0] for side in "xy"],
-    }
