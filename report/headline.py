@@ -127,7 +127,7 @@ def far_above(study: Evidence, normalization: str) -> list[dict[str, Any]]:
 
 @functools.lru_cache(8)
 def tuned_rules(study: Evidence) -> pd.DataFrame:
-    """The rules of `tuned` by network and data set, in the order of their ranks (``place``).
+    """The rules of `tuned` by network and data set, the best first, with their ranks (``place``).
 
     Each with its ``rule`` in words, the columns of `chosen_thresholds` and, against no clipping at
     its best rate, ``cost`` with ``cost_low`` and ``cost_high``, beside ``default_cost``, that with
@@ -143,6 +143,7 @@ def tuned_rules(study: Evidence) -> pd.DataFrame:
     saved = one.saved.rename(columns={"effect": "saved"})[[*keys, "saved"]]
     chosen = chosen_thresholds(study.outcomes).rename(columns={"clipping": "level"})
     found = one.ranks[[*NETWORK, "times", "level", "also", "place"]]
+    found = found.assign(at=range(len(found)))
     for more in (cost, saved, default[[*keys, "default_cost"]], chosen):
         found = found.merge(more)
     both = zip(found["level"], found["also"], strict=True)
@@ -150,8 +151,8 @@ def tuned_rules(study: Evidence) -> pd.DataFrame:
         rule=[listing(map(name, [level, *also])) for level, also in both],
         tied=found["place"].eq(1),
     )
-    order = found.sort_values(["dataset", "place"], ascending=[False, True], kind="stable")
-    return _in_networks(study, order)
+    order = found.sort_values(["dataset", "at"], ascending=[False, True], kind="stable")
+    return _in_networks(study, order.drop(columns=["network", "at"], errors="ignore"))
 
 
 def survival(study: Evidence, times: int = 10) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics import able, interval, mean
+from benchmark.statistics import interval, mean
 from benchmark.statistics.clipped import CELL, threshold_cells
 from report.evidence import Evidence, where
 
@@ -35,9 +35,3 @@ def by_response(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def seeds_of(study: Evidence, cell: pd.Series) -> pd.DataFrame:
     """The mean accuracy of a row of `cells` with its interval over seeds."""
     return interval(where(study.outcomes, **cell[CELL]), "accuracy", ["model"], statistic=mean)
-
-
-def clipped(study: Evidence) -> pd.DataFrame:
-    """The trials of which is known how many steps were clipped, and whose clipping could act."""
-    frame = able(study.outcomes, "clipping")
-    return frame[frame["clipping"].ne("none") & frame["clipped_fraction"].notna()]

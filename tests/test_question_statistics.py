@@ -8,11 +8,11 @@ import pytest
 
 from benchmark import statistics
 from benchmark.statistics import (
+    always_clipped,
     at_the_edge,
     best_products,
     best_thresholds,
     broken_beside,
-    by_clipped_half,
     choices_of_single_seeds,
     equal_products,
     least_exploding_rate,
@@ -272,12 +272,19 @@ def test_a_threshold_on_the_edge_of_those_that_were_tried_is_marked():
     assert found["edge"].to_dict() == {0.1: True, 1.0: False}
 
 
-def test_only_rates_with_trials_on_both_sides_of_half_are_compared():
-    cells = [(0.1, 0.9, 0.5), (0.1, 0.2, 0.75), (0.1, 0.5, 0.25), (1.0, 0.9, 0.5)]
-    rows = [clipped(1.0, r, "value", clipped_fraction=f, accuracy=a) for r, f, a in cells]
-    (row,) = by_clipped_half(pd.DataFrame(rows)).to_dict("records")
-    assert (row["learning_rate"], row["trials_more"], row["trials_less"]) == (0.1, 1, 2)
-    assert (row["accuracy_more"], row["accuracy_less"]) == (0.5, 0.5)
+def test_thresholds_that_always_clip_cost_unlike_much():
+    cells = [(1.0, 0.95, 0.8), (0.1, 1.0, 0.5), (3.0, 0.5, 0.85)]
+    rows = [
+        clipped(c, 0.1, "global_norm", clipped_fraction=f, accuracy=a, validation=a)
+        for c, f, a in cells
+    ]
+    rows += [clipped(c, 1.0, "global_norm", accuracy=0.8, validation=0.8) for c in (1.0, 0.1)]
+    bare = {"clipped_fraction": 0.0, "validation": 0.9}
+    rows += [clipped(np.nan, r, "none", accuracy=a, **bare) for r, a in ((0.1, 0.9), (1.0, 0.1))]
+    (row,) = always_clipped(threshold_cells(pd.DataFrame(rows))).to_dict("records")
+    assert (row["learning_rate"], row["thresholds"]) == (0.1, 2)
+    assert (row["gentlest"], row["strictest"]) == (1.0, 0.1)
+    assert (row["least"], row["most"]) == (pytest.approx(0.1), pytest.approx(0.4))
 
 
 def test_a_rate_on_the_edge_of_those_that_its_group_was_tried_at_is_marked():

@@ -11,9 +11,9 @@ from benchmark.statistics.bands import explosions_by, in_bands
 from benchmark.statistics.batch_sizes import sizes_near_best
 from benchmark.statistics.changes import change_effects, single_changes
 from benchmark.statistics.clipped import (
+    always_clipped,
     best_products,
     best_thresholds,
-    by_clipped_half,
     clipping_facts,
     equal_products,
     percentile_rule,
@@ -136,6 +136,7 @@ __all__ = [
     "RaisedRates",
     "able",
     "against_reference",
+    "always_clipped",
     "at_each_size",
     "at_multiples",
     "at_own_and_same_rates",
@@ -149,7 +150,6 @@ __all__ = [
     "bootstrap",
     "breaking_rate",
     "broken_beside",
-    "by_clipped_half",
     "cases_checked",
     "change_effects",
     "choices_of_single_seeds",

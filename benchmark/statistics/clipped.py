@@ -129,19 +129,28 @@ def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns="_score").drop_duplicates(by)
 
 
-def by_clipped_half(frame: pd.DataFrame, by: str = "learning_rate") -> pd.DataFrame:
-    """How trials end of which more, and of which less than half of the steps are clipped.
+def always_clipped(cells: pd.DataFrame, clipping: str = "global_norm") -> pd.DataFrame:
+    """What thresholds that clip at least nine steps in ten cost against no clipping, by rate.
 
-    Columns ``by``, and ``trials``, ``learned`` and ``accuracy`` (means), each with ``_more`` and
-    ``_less``. Levels of ``by`` that lack either side have no row.
+    Of `threshold_cells`, at the rates at which both were run and training without clipping
+    is the more accurate: ``thresholds``, how many, the ``least`` and the ``most`` that one of them
+    costs (mean test accuracy), and at which, the ``gentlest`` and the ``strictest``. The smallest
+    rate comes first.
     """
-    rows = frame.assign(side=np.where(frame["clipped_fraction"] > AGGRESSIVE, "more", "less"))
-    groups = rows.groupby([by, "side"])
-    means = groups[["learned", "accuracy"]].mean().assign(trials=groups.size())
-    found = pd.DataFrame(means.unstack())
-    found.columns = found.columns.map("_".join)
-    columns = [f"{v}_{s}" for v in ("trials", "learned", "accuracy") for s in ("more", "less")]
-    return found.reindex(columns=columns).dropna().reset_index()
+    by = ["model", "learning_rate"]
+    rows = cells[cells["clipping"].eq(clipping) & cells["clipped_fraction"].ge(ALWAYS)]
+    bare = cells.loc[cells["clipping"] == "none", [*by, "accuracy"]]
+    rows = rows.merge(bare, on=by, suffixes=("", "_bare")).sort_values([*by, "accuracy"])
+    rows = rows.assign(cost=rows["accuracy_bare"] - rows["accuracy"])
+    rows = rows[rows.groupby(by)["cost"].transform("min") > 0]
+    found = rows.groupby(by).agg(
+        thresholds=("cost", "size"),
+        least=("cost", "last"),
+        most=("cost", "first"),
+        gentlest=("clipping_threshold", "last"),
+        strictest=("clipping_threshold", "first"),
+    )
+    return found.reset_index().assign(clipping=clipping)
 
 
 def threshold_products(frame: pd.DataFrame, clippings: Sequence[str] = SCALED) -> pd.DataFrame:
