@@ -774,13 +774,9 @@ def test_what_a_guard_costs_is_told_by_normalization() -> None:
     assert (found.named(REFUTED), found.named(SUPPORTED)) == (["skipping steps"],) * 2
 
 
-def test_the_least_of_the_others_is_named() -> None:
-    found = judged(13, 2, BOTH)
-    assert found.named(NO_EFFECT) == ["skipping steps"]
-    least = found.least_but([])
-    assert least is not None
-    assert least.estimate == 0.0
-    assert found.least_but(["skipping steps"]) is None
+@pytest.mark.parametrize(("share", "named"), [(0.5, ["skipping steps"]), (0.0, [])])
+def test_what_prevents_less_than_a_share_is_named(share: float, named: list[str]) -> None:
+    assert judged(13, 2, BOTH).below(share) == named
 
 
 def test_the_best_rate_of_a_seed_is_chosen_on_the_others() -> None:
@@ -1627,20 +1623,86 @@ def test_data_sets_on_which_clipping_saves_unlike_much_stand_apart() -> None:
     assert saved == pytest.approx({"mnist": 0.8, "fashion-mnist": 0.3}, abs=2 * SPREAD)
 
 
-@pytest.mark.parametrize("device", ["a CPU", "a GPU"])
-def test_another_device_is_told_by_rules_that_changed_no_step(device: str) -> None:
-    accuracies = {"none": (0.6, 0.6), "update_rms": (0.59, 0.61), "value": (0.8, 0.8)}
-    study = on_two_data_sets(accuracies, clipped_fraction=0.0)
+@pytest.mark.parametrize(("device", "share"), [("a CPU", 0.0), ("a GPU", 1 / 4)])
+def test_pairs_of_two_devices_are_counted(device: str, share: float) -> None:
+    study = on_two_data_sets({"none": (0.6, 0.6), "value": (0.8, 0.8)})
     rows = study.results.trials
-    rows = rows.assign(device=rows["clipping"].map({"none": "a GPU"}).fillna(device))
-    rows.loc[rows["clipping"].eq("value"), "clipped_fraction"] = 0.5
+    rows = rows.assign(device=rows["clipping"].map({"none": "a CPU"}).fillna(device))
     study = dataclasses.replace(study, results=dataclasses.replace(study.results, trials=rows))
-    found = headline.between_devices(study, times=10)
-    assert (found is None) == (device == "a GPU")
-    if found:
-        assert (found["rules"], found["devices"]) == (["update_rms"], ["a CPU", "a GPU"])
-        assert found["effect"] == pytest.approx(0.0, abs=SPREAD)
-        assert found["size"] == pytest.approx(0.01, abs=2 * SPREAD)
+    assert headline.mixed_devices(study) == pytest.approx(share)
+
+
+# at tuned thresholds
+
+
+def with_further_thresholds() -> Evidence:
+    """Value clipping is the worse at its default threshold, and the better at another one."""
+    study = on_two_data_sets({"none": (0.1, 0.2), "value": (0.5, 0.5), "global_norm": (0.7, 0.7)})
+    default = {"value": 0.01, "global_norm": 1.0}
+    trials = study.results.trials
+    trials = trials.assign(clipping_threshold=trials["clipping"].map(default))
+    rows = [trials]
+    for clipping, threshold, accuracy in (
+        ("value", 0.001, 0.88),
+        ("value", 0.0001, 0.3),
+        ("global_norm", 0.1, 0.6),
+    ):
+        more = where(trials, clipping=clipping)
+        gained = accuracy - {"value": 0.5, "global_norm": 0.7}[clipping]
+        arm, trial = "threshold_x10", f"{clipping} {threshold} " + more["trial"]
+        at = more.assign(arm=arm, trial=trial, clipping_threshold=threshold)
+        columns = ["test_accuracy", "validation_accuracy"]
+        rows.append(at.assign(**{c: at[c] + gained for c in columns}))
+    results = dataclasses.replace(study.results, trials=pd.concat(rows, ignore_index=True))
+    return dataclasses.replace(study, results=results)
+
+
+def test_clippings_are_ranked_at_thresholds_that_other_seeds_choose() -> None:
+    found = headline.tuned_rules(with_further_thresholds())
+    rows = found.drop_duplicates("level").set_index("level")
+    assert rows["place"].to_dict() == {"value": 1, "global_norm": 2}
+    assert rows["threshold"].to_dict() == {"value": 0.001, "global_norm": 1.0}
+    assert rows["edge"].to_dict() == {"value": "", "global_norm": "high"}
+    assert rows["cost"].to_dict() == pytest.approx(
+        {"value": -0.02, "global_norm": -0.2}, abs=2 * SPREAD
+    )
+    assert rows["default_cost"].to_dict() == pytest.approx(
+        {"value": -0.4, "global_norm": -0.2}, abs=2 * SPREAD
+    )
+
+
+def test_further_thresholds_are_not_taken_for_the_default() -> None:
+    study, same = with_further_thresholds(), {"same_rate": True}
+    saved = headline.raised(study, **same).saved.set_index(["level", "dataset"])["effect"]
+    assert saved["value", "mnist"] == pytest.approx(0.4, abs=2 * SPREAD)
+    assert len(study.shared) == len(where(headline.every_trial(study, **same), **OF_DEFAULTS))
+
+
+OF_DEFAULTS = {
+    "series": "10 ×, default threshold",
+    "level": ["value (0.01)", "global norm (1)"],
+}
+
+
+def test_the_rule_that_is_best_when_tuned_is_drawn_first() -> None:
+    rows = headline.every_trial(with_further_thresholds(), same_rate=True)
+    assert list(rows["series"].unique())[-1] == "10 ×, tuned threshold"
+    assert list(rows["level"].unique()) == ["value (0.01)", "global norm (1)", "none"]
+
+
+def test_without_further_thresholds_nothing_is_tuned() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.2), "value": (0.5, 0.5)})
+    assert headline.tuned(study) is None
+    assert headline.tuned_rules(study).empty
+
+
+def test_who_learns_far_above_the_best_rate_is_counted() -> None:
+    study = on_two_data_sets({"none": (0.1, 0.9)})
+    found = headline.survival(study).set_index("dataset")
+    assert found["learned"].to_dict() == {"mnist": 0.0, "fashion-mnist": 1.0}
+    assert (found["best"] == 0.1).all()
+    assert (found["raised"] == 1.0).all()
+    assert 0 < found["learned_high"]["mnist"] < 0.6
 
 
 def test_a_study_names_all_that_made_its_rows() -> None:

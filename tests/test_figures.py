@@ -638,14 +638,18 @@ def network_rows(**columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame({**levels, "panel": "mnist", **columns})
 
 
-def test_effects_of_all_networks_share_one_axis() -> None:
-    rows = network_rows(effect=[-0.9, 0.01, 0.0], low=[-0.91, 0.0, -0.01], high=[-0.89, 0.02, 0.01])
-    figure = figures.effects_by_network(rows.assign(times=10), "points")
-    mlp, cnn = figure.axes
-    assert mlp.get_xlim() == cnn.get_xlim()
-    assert mlp.get_xscale() == "symlog"
-    assert [t.get_text() for t in mlp.get_yticklabels()] == ["none", "value"]
+def test_trials_of_all_networks_are_drawn_with_their_medians() -> None:
+    rows = network_rows(accuracy=[0.5, 0.9, 0.25]).assign(series="10 ×", best=0.95, chance=0.1)
+    rows = pd.concat([rows, rows.assign(accuracy=0.1), rows.assign(accuracy=0.1)])
+    mlp, cnn = figures.accuracies_by_network(rows.iloc[::-1]).axes[::-1]
+    assert mlp.get_xscale() == "linear"
+    assert [t.get_text() for t in mlp.get_yticklabels()] == ["value", "none"]
     assert [t.get_text() for t in cnn.get_yticklabels()] == ["none"]
+    dots, medians, best, chance = mlp.get_lines()
+    assert len(dots.get_xdata()) == 6
+    # a median is where most trials are
+    assert list(medians.get_xdata()) == [10.0, 10.0]
+    assert (best.get_xdata()[0], chance.get_xdata()[0]) == (95.0, 10.0)
 
 
 def test_how_trials_end_is_stacked() -> None:
@@ -998,7 +1002,9 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "effect_rows": lambda: figures.effect_rows(
         EFFECTS, "changed", "difference (points)", symlog=True
     ),
-    "effects_by_network": lambda: figures.effects_by_network(MULTIPLES, "points"),
+    "accuracies_by_network": lambda: figures.accuracies_by_network(
+        MULTIPLES.assign(series="10 ×", accuracy=0.5, best=0.9, chance=0.1)
+    ),
     "growth_against_gain": lambda: figures.growth_against_gain(
         GROWTH, GROWTH[GROWTH["model"] == "mlp_deep"], "initialization"
     ),

@@ -95,10 +95,9 @@ class Judged:
         pairs = zip(self.judging, self.words_that_judge, strict=True)
         return list(dict.fromkeys(effect.about[0] for effect, word in pairs if word == verdict))
 
-    def least_but(self, names: Sequence[str]) -> Effect | None:
-        """The smallest effect that judges, ``names`` apart; None where there is no other."""
-        others = [effect for effect in self.judging if effect.about[0] not in names]
-        return min(others, key=lambda effect: effect.estimate, default=None)
+    def below(self, share: float) -> list[str]:
+        """The first pieces of the labels of those that judge with an estimate below ``share``."""
+        return list(dict.fromkeys(e.about[0] for e in self.judging if e.estimate < share))
 
     @property
     def not_judging(self) -> Judged:
