@@ -19,7 +19,7 @@ from benchmark.statistics import (
 from report.evidence import Evidence
 from report.prose import phrase
 
-NEITHER, NORMALIZED, BESIDE = "neither", "batch normalization", " beside it"
+NEITHER, NORMALIZED, BOTH = "neither", "batch normalization", "batch normalization, "
 LIMITS = ["good", "lost"]
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
 """Accuracies (0..1) below the best within which a rate may count as good."""
@@ -30,16 +30,17 @@ KEYS = ["model", "learning_rate"]
 def trials(study: Evidence) -> pd.DataFrame:
     """The trials by ``remedy``, in words: neither, a limit of the norm, normalization or both."""
     rows = where(study.outcomes, normalization=["none", "batch"])
-    several = rows["clipping_threshold"].dropna().nunique() > 1
     names = zip(rows["normalization"], rows["clipping"], rows["clipping_threshold"], strict=True)
-    return rows.assign(remedy=[_remedy(*given, several=several) for given in names])
+    return rows.assign(remedy=[_remedy(*given) for given in names])
 
 
-def _remedy(normalization: str, clipping: str, threshold: float, *, several: bool) -> str:
+def _remedy(normalization: str, clipping: str, threshold: float) -> str:
+    """As `trials` names them; both begin with `BOTH`."""
     if clipping == "none":
         return NEITHER if normalization == "none" else NORMALIZED
-    limited = phrase("clipping", clipping) + (f" to {number(threshold)}" if several else "")
-    return limited if normalization == "none" else f"{limited}{BESIDE}"
+    known = clipping == "global_norm" and not pd.isna(threshold)
+    limited = f"norm limited to {number(threshold)}" if known else phrase("clipping", clipping)
+    return limited if normalization == "none" else f"{BOTH}{limited}"
 
 
 @functools.lru_cache(32)
@@ -49,9 +50,29 @@ def rate_limits(study: Evidence, within: float = 0.01) -> pd.DataFrame:
     With ``role``: empty for neither, ``normalized``, ``clipped`` and ``both``.
     """
     found = upper_limits(trials(study), ["model"], "remedy", NEITHER, within)
-    both = found["remedy"].str.endswith(BESIDE)
+    both = found["remedy"].str.startswith(BOTH)
     roles = found["remedy"].map({NEITHER: "", NORMALIZED: "normalized"}).fillna("clipped")
     return found.assign(role=roles.where(~both, "both"))
+
+
+def tightened(study: Evidence) -> pd.DataFrame:
+    """What a tighter limit of the norm does to the largest good rate, without normalization.
+
+    By ``model`` the loosest limit, ``loose``, and the tightest, ``tight``; the largest good rate
+    with each, ``loose_good`` and ``tight_good``, their ratio ``raised``, and ``times``, that of the
+    limits; ``in_step``, whether both ratios agree to one step of the rates. Empty with one limit.
+    """
+    limits = trials(study).groupby(["model", "remedy"])["clipping_threshold"].first()
+    rows = where(rate_limits(study), role="clipped")
+    rows = rows.merge(limits.rename("limit").reset_index(), on=["model", "remedy"])
+    ends = rows.sort_values("limit", ascending=False).groupby("model", sort=False)
+    found = ends[["limit", "good"]].agg(["first", "last"])
+    found.columns = ["loose", "tight", "loose_good", "tight_good"]
+    found = found[found["loose"] > found["tight"]].reset_index()
+    raised, times = found["tight_good"] / found["loose_good"], found["loose"] / found["tight"]
+    apart = np.abs(np.log(raised / times))
+    in_step = apart <= np.log(1.01 * spacing(study))
+    return found.assign(raised=raised, times=times, in_step=in_step)
 
 
 def limits_in_words(study: Evidence) -> pd.DataFrame:
@@ -134,7 +155,7 @@ def saved_beyond(study: Evidence) -> pd.DataFrame:
     """
     there = at_the_loss(study, NORMALIZED)
     rows = trials(study).merge(there[KEYS].drop_duplicates(), on=KEYS)
-    both = sorted(r for r in rows["remedy"].unique() if r.endswith(BESIDE))
+    both = sorted(r for r in rows["remedy"].unique() if r.startswith(BOTH))
     found = [
         paired_comparison(where(rows, remedy=[NORMALIZED, r]), "clipping", "none", by=KEYS)
         for r in both

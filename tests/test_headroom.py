@@ -39,7 +39,7 @@ def test_limits_are_read_off_rates_that_all_share() -> None:
         "neither": 0.1,
         "global-norm clipping": 0.3,
         "batch normalization": 1.0,
-        "global-norm clipping beside it": 1.0,
+        "batch normalization, global-norm clipping": 1.0,
     }
     assert rows["good_times"].tolist() == pytest.approx([1, 3, 10, 10])
     assert rows["lost"].tolist() == pytest.approx([1.0, 3.0, 3.0, math.inf])
@@ -62,10 +62,13 @@ def test_two_limits_of_the_norm_are_two_remedies_and_the_farther_counts() -> Non
 
     study = trials_of("headroom", made, farther)
     found = headroom.rate_limits(study).set_index("remedy")["good"]
-    assert found["global-norm clipping to 1"] == 0.3
-    assert found["global-norm clipping to 0.1"] == 3.0
-    assert found["global-norm clipping to 0.1 beside it"] == 3.0
+    assert found["norm limited to 1"] == 0.3
+    assert found["norm limited to 0.1"] == 3.0
+    assert found["batch normalization, norm limited to 0.1"] == 3.0
     assert headroom.moved(study)["clipped_good"].tolist() == pytest.approx([30])
+    (row,) = headroom.tightened(study).to_dict("records")
+    assert (row["loose"], row["tight"], row["in_step"]) == (1.0, 0.1, True)
+    assert (row["raised"], row["times"]) == pytest.approx((10, 10))
 
 
 @pytest.mark.parametrize(("good", "apart"), [(1.0, True), (0.3, False)])
@@ -114,7 +117,7 @@ def test_a_plateau_that_does_not_end_says_so() -> None:
         "neither": False,
         "global-norm clipping": True,
         "batch normalization": True,
-        "global-norm clipping beside it": True,
+        "batch normalization, global-norm clipping": True,
     }
 
 
@@ -127,7 +130,7 @@ def test_clipping_is_judged_where_batch_normalization_is_lost() -> None:
         "neither": 0.0,
         "global-norm clipping": 1.0,
         "batch normalization": 1.0,
-        "global-norm clipping beside it": 1.0,
+        "batch normalization, global-norm clipping": 1.0,
     }
 
 
@@ -144,6 +147,6 @@ def test_the_page_says_what_moves_the_limits(
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
     monkeypatch.setattr(evidence, "load", {"headroom": STUDY}.get)
     text = words(page("headroom", tmp_path))
-    assert "**In the MLP batch normalization raises the largest good rate further than" in text
-    assert "None: most learn at every rate that was run." in text
-    assert "| MLP | 3 | global-norm clipping beside it | +60" in text
+    assert "Batch normalization raises it by a factor of 10 in the MLP." in text
+    assert "*None*: most learn at every rate that was run." in text
+    assert "| MLP | 3 | batch normalization, global-norm clipping | +60" in text
