@@ -156,7 +156,7 @@ def tuned(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     costs = costs.loc[costs["lost"] >= LEAST, [*NETWORK, "disturbance"]]
     hit = rows.merge(costs).groupby("level")["effect"].agg(effect="min", most="max")
     calm = rows[~rows["disturbed"]].groupby("level")["effect"].min()
-    return hit.assign(premium=-calm).reset_index()
+    return hit.assign(premium=(-calm).clip(lower=0)).reset_index()
 
 
 def _against_none(rows: pd.DataFrame, ignore: Sequence[str] = ()) -> pd.DataFrame:
