@@ -57,6 +57,7 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str]] = {
     "a missing field": (lambda scale: Study(name="x"), "missing 2 required keyword-only"),
     "a trial": (lambda scale: Trial(lr=0.1), "unexpected keyword argument 'lr'"),
     "a rate": (lambda scale: RelativeRates(low=0.2, high=1), "`low` must be a half-decade"),
+    "a number": (5, "`make` must be a Study, a Search or a function of the scale, but got 5"),
     "nothing": (lambda scale: None, "a study must be a Study or a Search, but got None"),
     "a seed that overflows": (
         lambda scale: study(seeds=(2**64,)),
@@ -144,15 +145,18 @@ AVERAGE = Clipping("average", average, None, reference="-", summary="-")
 SUM = dataclasses.replace(AVERAGE, name="sum", clip=sum_of)
 
 
+NO_STATE = "ValueError: a rule reads 'average' of its state, which has []: its `init` must make it"
+
+
 @pytest.mark.parametrize(
     ("clipping", "seeds", "words"),
     [
-        (AVERAGE, 1, "1 trial failed: KeyError: 'average'. The same command retries it."),
-        (AVERAGE, 2, "2 trials failed: KeyError: 'average'. The same command retries them."),
+        (AVERAGE, 1, f"1 trial failed: {NO_STATE}. The same command retries it."),
+        (AVERAGE, 2, f"2 trials failed: {NO_STATE}. The same command retries them."),
         (
             {AVERAGE: (0, 1), SUM: (0,)},
             1,
-            "3 trials failed, 2 of them with: KeyError: 'average'. The same command retries them.",
+            f"3 trials failed, 2 of them with: {NO_STATE}. The same command retries them.",
         ),
     ],
 )

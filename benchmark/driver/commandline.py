@@ -25,7 +25,7 @@ from benchmark.engine.devices import DEVICES
 from benchmark.names import quoted, unknown
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
-from benchmark.records.fields import whole_of
+from benchmark.records.fields import TEXT, Several, refused, whole_of
 from benchmark.results import ResultsError
 from benchmark.schema import SchemaError
 from benchmark.terminal import Parser, folder_path, one_of, refuse
@@ -67,6 +67,8 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     try:
         parser = make_parser(defined(make, "quick").question)
         try:
+            if arguments is not None:
+                arguments = Several(TEXT, "texts", least=0)("arguments", arguments)
             options = parser.parse_args(given(arguments))
         except SystemExit as end:
             return int(end.code or 0)
@@ -117,6 +119,8 @@ def defined(make: Make, scale: str) -> Study | Search:
     """
     if isinstance(make, Study | Search):
         return make
+    if not callable(make):
+        raise refused("make", make, "a Study, a Search or a function of the scale")
     try:
         study = make(scale)
     except KeyError as error:
