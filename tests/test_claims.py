@@ -779,6 +779,13 @@ def test_what_prevents_less_than_a_share_is_named(share: float, named: list[str]
     assert judged(13, 2, BOTH).below(share) == named
 
 
+def test_trials_at_the_best_rate_of_another_configuration_have_none_of_their_own() -> None:
+    rows = on_seeds(learning_rate=0.1, arm="x1") + on_seeds(learning_rate=1.0, arm="x10")
+    more = {"learning_rate": 1.0, "clipping": "value", "clipping_threshold": 0.1}
+    rows += on_seeds(arm="threshold_x10", **more) + on_seeds(arm="shared_x10", **more)
+    assert set(at_multiples(made("headline", rows))["clipping"]) == {"none"}
+
+
 def test_the_best_rate_of_a_seed_is_chosen_on_the_others() -> None:
     # by its own accuracy, the last seed would take 1.0
     rows = on_seeds(accuracy=0.8, learning_rate=0.1)

@@ -22,6 +22,9 @@ NEAR = 0.15
 RELATIVE = r"x[\d.]+"
 """The arms of trials at a multiple of a rate that other trials had found."""
 
+LENT = rf"[a-z]+_{RELATIVE}"
+"""Those at a multiple of the best rate of another configuration: they are no map of rates."""
+
 
 def varying(frame: pd.DataFrame) -> list[str]:
     """Configuration columns with more than one level, the seed and the arm apart."""
@@ -75,10 +78,12 @@ def at_multiples(frame: pd.DataFrame) -> pd.DataFrame:
     chose. In any other study the best rate of a trial's configuration is the one that validation
     chooses on all other seeds, and a multiple is the nearest rate that was run, where one lies
     within `NEAR` decades. A single seed has no others, and chooses for itself. Where a
-    configuration has both, the rates of its map are left out.
+    configuration has both, the rates of its map are left out, as are trials at multiples of
+    another's best rate.
     """
     arms = in_relative_arms(frame)
-    found, rest = [arms], _without(frame.drop(arms.index), arms)
+    lent = frame["arm"].fillna("").str.fullmatch(LENT)
+    found, rest = [arms], _without(frame[~lent].drop(arms.index), arms)
     if len(rest):
         keys = varying_but_rate(rest)
         several = rest["seed"].nunique() > 1
