@@ -47,13 +47,61 @@ def longer(study: Evidence) -> pd.DataFrame:
     return study.mapped[study.mapped["updates"] > mapped(study)["updates"].max()]
 
 
-def by_clipping(study: Evidence) -> pd.DataFrame:
-    """The share of explosions of each clipping, over the networks that were run with all."""
+@functools.lru_cache(8)
+def clipped_alike(study: Evidence) -> pd.DataFrame:
+    """The trials of the map of the networks that were run with all of its clippings.
+
+    With ``unlearned``, whether a trial did not learn. A clipped loss that does not spike does not
+    count as explosion although nothing may have been learned.
+    """
     rows = mapped(study)
     networks = ["normalization", "depth", "init_gain", "learning_rate"]
     levels = rows.groupby(networks)["clipping"].transform("nunique")
     alike = rows[levels == rows["clipping"].nunique()]
-    return alike.groupby("clipping", sort=False)["exploded"].mean().reset_index()
+    return alike.assign(unlearned=1.0 - alike["learned"])
+
+
+OUTCOMES = ["exploded", "diverged", "unlearned"]
+
+
+def by_clipping(study: Evidence) -> pd.DataFrame:
+    """Shares ``exploded``, ``diverged`` and ``unlearned`` of each clipping.
+
+    By ``normalization``, where there are several after a row of each clipping over "all"; over the
+    networks that were run with all clippings (`clipped_alike`).
+    """
+    rows = clipped_alike(study)
+    kinds = [rows.assign(normalization="all")]
+    if rows["normalization"].nunique() > 1:
+        kinds.append(rows)
+    groups = (part.groupby(["normalization", "clipping"], sort=False) for part in kinds)
+    return pd.concat([group[OUTCOMES].mean().reset_index() for group in groups], ignore_index=True)
+
+
+def swapped(study: Evidence, clipping: str) -> dict[str, float]:
+    """How many networks learn with ``clipping`` alone (``rescued``) or without alone (``lost``).
+
+    Of pairs alike in network, rate and seed. ``rate`` is the lowest one from which on at least as
+    many learn with it at every rate, NaN where there is none; ``low``, ``bare_low``, ``high`` and
+    ``bare_high`` are the shares that do not learn with it and without below that rate, and from it.
+    """
+    keys = ["normalization", "depth", "init_gain", "learning_rate", "seed"]
+    pairs = clipped_alike(study).pivot(index=keys, columns="clipping", values="unlearned")
+    with_it, without = pairs[clipping], pairs["none"]
+    rates = pairs.index.get_level_values("learning_rate")
+    worse = (with_it - without).groupby(level="learning_rate").mean() > 0
+    start = rates[rates > worse[worse].index.max()].min() if worse.any() else rates.min()
+    above = rates >= start
+    return {
+        "rescued": int((with_it < without).sum()),
+        "lost": int((with_it > without).sum()),
+        "pairs": len(pairs),
+        "rate": start,
+        "low": with_it[~above].mean(),
+        "bare_low": without[~above].mean(),
+        "high": with_it[above].mean(),
+        "bare_high": without[above].mean(),
+    }
 
 
 def missed(rows: pd.DataFrame) -> dict[str, float]:

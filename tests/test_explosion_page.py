@@ -58,6 +58,42 @@ PLAIN = trials_of(
 )
 
 
+def clipped_late(made: dict[str, Any]) -> dict[str, Any]:
+    """Clipping keeps 1.0 from exploding and 10 finite; at 0.01 it is too slow to learn."""
+    rate, clipped = made["learning_rate"], made["clipping"] == "global_norm"
+    if rate < 0.1 and clipped or rate > 1 and clipped:
+        return {"status": "stalled", "test_accuracy": 0.1, "validation_accuracy": 0.1}
+    if rate >= 1 and not clipped:
+        return lost("nonfinite")
+    return {"validation_accuracy": 0.8}
+
+
+CLIPPED = trials_of(
+    "explosion",
+    grid(
+        model=["mlp_deep"],
+        clipping=["none", "global_norm"],
+        learning_rate=(0.01, 0.1, 1.0, 10.0),
+        seed=range(3),
+    ),
+    clipped_late,
+)
+
+
+def test_a_failure_without_a_spike_stands_beside_the_explosions():
+    shares = explosion.by_clipping(CLIPPED).set_index("clipping")
+    assert shares.loc["none", ["exploded", "unlearned"]].tolist() == [0.5, 0.5]
+    assert shares.loc["global_norm", ["exploded", "unlearned"]].tolist() == [0.0, 0.5]
+
+
+def test_networks_that_clipping_rescues_and_loses_are_told_apart_by_rate():
+    found = explosion.swapped(CLIPPED, "global_norm")
+    assert (found["rescued"], found["lost"], found["pairs"]) == (3, 3, 12)
+    assert (found["rate"], found["low"], found["bare_low"]) == (0.1, 1.0, 0.0)
+    assert found["high"] == pytest.approx(1 / 3)
+    assert found["bare_high"] == pytest.approx(2 / 3)
+
+
 def test_rates_are_placed_by_the_best_of_their_configuration():
     rows = explosion.placed(PLAIN).drop_duplicates("learning_rate")
     assert rows["times"].tolist() == pytest.approx([0.1, 1, 3, 10, 100])
