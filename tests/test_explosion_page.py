@@ -61,7 +61,7 @@ PLAIN = trials_of(
 def clipped_late(made: dict[str, Any]) -> dict[str, Any]:
     """Clipping keeps 1.0 from exploding and 10 finite; at 0.01 it is too slow to learn."""
     rate, clipped = made["learning_rate"], made["clipping"] == "global_norm"
-    if rate < 0.1 and clipped or rate > 1 and clipped:
+    if clipped and not 0.1 <= rate <= 1:
         return {"status": "stalled", "test_accuracy": 0.1, "validation_accuracy": 0.1}
     if rate >= 1 and not clipped:
         return lost("nonfinite")
