@@ -131,7 +131,7 @@ def says(monkeypatch, tmp_path):
 def test_the_page_says_what_to_do(says) -> None:
     text = says(STUDY)
     assert (
-        "**At the rate 1, which is too high, no remedy measurably beats the plain network" in text
+        "**At the rate 1, which is too high, no remedy with its default threshold measurably beats the plain network" in text
     )
     assert "at 0.1.** Of the clippings at 1," in text
     assert "after correction for comparing them all" in text
