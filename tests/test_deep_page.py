@@ -131,9 +131,10 @@ def says(monkeypatch, tmp_path):
 def test_the_page_says_what_to_do(says) -> None:
     text = says(STUDY)
     assert (
-        "**At the rate 1, which is too high, no remedy with its default threshold measurably beats the plain network" in text
+        "**At the rate 1, which is too high, no remedy with its default threshold measurably beats "
+        "the plain network" in text
     )
-    assert "at 0.1.** Of the clippings at 1," in text
+    assert "at 0.1.** Of the clippings at 1, each at its default threshold," in text
     assert "after correction for comparing them all" in text
     assert "Without a remedy 100% of the trials diverge at 1. At its best rate, 0.1," in text
     assert "of the trials diverge with linear warm-up over a tenth" in text
