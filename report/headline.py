@@ -255,7 +255,7 @@ def every_trial(study: Evidence, *, same_rate: bool) -> pd.DataFrame:
     at = [place[key] for key in zip(rows["network"], rows["level"], strict=True)]
     rows = rows.assign(_at=at).sort_values(["_at", "tuned", "times"], kind="stable")
     said = {
-        level: name(level) + (f" ({value:g})" if value == value else "")
+        level: name(level) + (f" ({value:g})" if pd.notna(value) else "")
         for level, value in default.items()
     }
     columns = ["network", "panel", "level", "series", "seed", "accuracy", "best", "chance"]
