@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
+from benchmark.figures.numbers import number
 from benchmark.figures.phrases import kept
 from benchmark.statistics import (
     against_reference,
@@ -177,6 +178,20 @@ def after(study: Evidence, *, nonfinite: bool) -> pd.DataFrame:
 @functools.lru_cache(8)
 def _sizes(study: Evidence) -> pd.DataFrame:
     return sizes_near_best(batch_updates.fixed_sizes(study))
+
+
+def reach(least: float, most: float, smallest: float) -> str:
+    """Up to which size a rule is good, over its starts.
+
+    >>> reach(32, 32, 8), reach(8, 32, 8), reach(8, 8, 8)
+    ('up to 32', 'nowhere or up to 32', 'nowhere')
+    """
+    if most <= smallest:
+        return "nowhere"
+    if least == most:
+        return f"up to {number(most)}"
+    first = f"up to {number(least)} or" if least > smallest else "nowhere or up to"
+    return f"{first} {number(most)}"
 
 
 def sized() -> list[dict[str, object]]:

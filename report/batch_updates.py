@@ -10,7 +10,12 @@ from benchmark.statistics import policies
 from benchmark.statistics.policies import FIXED
 from benchmark.statistics.rates import with_edges
 from benchmark.statistics.selection import where
-from benchmark.statistics.targets import rules_for_rate, trade, where_larger_batches_pay
+from benchmark.statistics.targets import (
+    rules_for_rate,
+    rules_over_starts,
+    trade,
+    where_larger_batches_pay,
+)
 from report.evidence import Evidence, by_budget
 from report.prose import Row, records
 
@@ -50,14 +55,21 @@ def rules(study: Evidence) -> pd.DataFrame:
 
 
 @functools.lru_cache(8)
+def starts(study: Evidence) -> pd.DataFrame:
+    """`rules_over_starts` at equal examples, of each ``model``."""
+    groups = sizes_compared(study).groupby("model", sort=False)
+    return pd.concat([rules_over_starts(rows).assign(model=model) for model, rows in groups])
+
+
+@functools.lru_cache(8)
 def critical(study: Evidence) -> pd.DataFrame:
     """`where_larger_batches_pay`, a row a model."""
     return where_larger_batches_pay(sizes_compared(study), study.results.history, ["model"])
 
 
 def answers(study: Evidence) -> list[Row]:
-    """The rows of `critical`, each with its rows of `costs` and of `rules`."""
-    tables = {"costs": costs(study), "rules": rules(study)}
+    """The rows of `critical`, each with its rows of `costs`, of `rules` and of `starts`."""
+    tables = {"costs": costs(study), "rules": rules(study), "starts": starts(study)}
     return [
         row | {name: where(table, model=row["model"]) for name, table in tables.items()}
         for row in map(dict, records(critical(study)))

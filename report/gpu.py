@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmark.statistics.gpu_check import disagreements
 from report import evidence
+from report.evidence import where
 from report.prose import listing, name, setting
 
 FOLDER = "gpu"
@@ -32,6 +33,12 @@ def found() -> dict[str, pd.DataFrame]:
     paths = {name: evidence.default_folder() / FOLDER / f"{name}.csv" for name in STAGES}
     read = {n: pd.read_csv(p, keep_default_na=False) for n, p in paths.items() if p.exists()}
     return {name: rows for name, rows in read.items() if len(rows)}
+
+
+def ghost_trials() -> pd.DataFrame:
+    """The trials with ghost batch normalization of all studies that were run."""
+    rows = [where(study.outcomes, normalization="ghost_batch") for study in evidence.all_studies()]
+    return pd.concat([pd.DataFrame(), *rows], ignore_index=True)
 
 
 def causes(rows: pd.DataFrame) -> pd.DataFrame:

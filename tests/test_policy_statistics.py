@@ -129,8 +129,9 @@ def test_larger_batches_pay_up_to_twice_the_least_examples() -> None:
     history = pd.DataFrame({"trial": "0", "samples": [0, 800, 900], "noise_scale": [3.0, 5.0, 99]})
     (row,) = targets.where_larger_batches_pay(frame, history, ["model"]).to_dict("records")
     assert row["critical"] == pytest.approx(16 * math.sqrt(2))
-    # 100 updates, 50 and 100: halved up to there, doubled beyond
-    assert (row["below"], row["beyond"]) == pytest.approx((2.0, 0.5))
+    # 100 updates and 50: halved up to there; of a single size beyond there is no doubling
+    assert row["below"] == pytest.approx(2.0)
+    assert np.isnan(row["beyond"])
     # what comes after the target is not on the way to it
     assert (row["noise_low"], row["noise_high"]) == (3.0, 5.0)
 
@@ -141,6 +142,32 @@ def test_without_a_noise_scale_there_is_none() -> None:
         "records"
     )
     assert np.isnan([row["noise"], row["critical"], row["below"], row["beyond"]]).all()
+
+
+def test_the_doubling_across_the_critical_size_is_on_neither_side() -> None:
+    # 80, 40 and 20 updates; then 64 and 32
+    rows = sizes({8: 640.0, 16: 640.0, 32: 640.0, 64: 4096.0, 128: 4096.0})
+    history = pd.DataFrame({"trial": "0", "samples": [0], "noise_scale": [np.nan]})
+    (row,) = targets.where_larger_batches_pay(rows, history, ["model"]).to_dict("records")
+    assert 32 < row["critical"] < 64
+    assert (row["below"], row["beyond"]) == pytest.approx((2.0, 2.0))
+
+
+def test_rules_are_followed_from_every_start_that_the_seeds_do_not_tell_apart() -> None:
+    rows = [
+        *((8, 0.1, 0.90, 0), (8, 0.1, 0.91, 1), (8, 0.2, 0.91, 0), (8, 0.2, 0.90, 1)),
+        *((8, 0.4, 0.50, 0), (8, 0.4, 0.51, 1)),
+        *(
+            (32, rate, 0.9 if rate == 0.4 else 0.5, seed)
+            for rate in (0.1, 0.2, 0.4)
+            for seed in (0, 1)
+        ),
+    ]
+    frame = pd.DataFrame(rows, columns=["batch_size", "learning_rate", "validation", "seed"])
+    found = targets.rules_over_starts(frame.assign(objective=1.0))
+    assert found["start"].tolist() == [0.1, 0.2]
+    assert found["linear"].tolist() == [32, 8]
+    assert found["root"].tolist() == [8, 32]
 
 
 def test_rules_start_from_the_best_rate_of_the_smallest_batch() -> None:

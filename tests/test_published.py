@@ -181,7 +181,7 @@ def test_numbers_that_come_out_are_said_to(given: dict[str, Evidence]) -> None:
     rows = published.measured().set_index("name")
     text = words(page("published", Path()))
     assert "**Of 17 numbers that others have published" in text
-    assert "15 are reproduced, 1 differs, and 1 cannot be told either way**" in text
+    assert "15 are reproduced, 0 are close, 1 differs, and 1 cannot be told either way**" in text
     assert rows.loc["2c2d: SGD at 0.1", "estimate"] == pytest.approx(0.858)
     assert rows.loc["F1: small minus large batches", "estimate"] == pytest.approx(0.0022)
     # both solve it at the small rate

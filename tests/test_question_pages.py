@@ -525,7 +525,7 @@ def answer(**facts: Any) -> str:
     [
         (
             {"critical": 101.0, "low": 58.0, "high": 151.0},
-            "up to about 100 examples** (95% interval 58 to 150). Up to there each doubling",
+            "interval 58 to 150). Each doubling cuts the updates to the target by 1.90×",
         ),
         (
             {"critical": 101.0, "low": 58.0, "high": np.inf},

@@ -12,12 +12,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import BLACK, BLUE, GREY, VERMILION, Style, tick_text
+from benchmark.figures.style import BLACK, BLUE, GREY, SKY, VERMILION, Style, tick_text
 
 BAND = "#D9D9D9"
 TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 VERDICTS = {
     "reproduced": Style(BLUE, "o"),
+    "close": Style(SKY, "s"),
     "cannot tell": Style(GREY, "^"),
     "differs": Style(VERMILION, "X"),
 }

@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import WITHIN, best_per_arm
-from benchmark.statistics.targets import rule_holds, rules_for_rate
+from benchmark.statistics.targets import rules_for_rate, rules_over_starts
 
 
 def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
@@ -24,8 +24,10 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
     - ``beyond``, the first size after them, and its ``effect`` against the best, with ``low`` and
       ``high``; NaN where there is none;
     - ``linear_until`` and ``root_until``: up to which size the rate of that rule, from the best one
-      at the smallest size, is within a point of the best (`rule_holds`); ``edge`` says that this
-      rate is the smallest or the largest that was run.
+      at the smallest size, is within a point of the best (`rule_holds`), at the least over all
+      ``starts`` that the seeds do not tell apart (`tied_starts`), and ``linear_most`` and
+      ``root_most``, at the most; ``edge`` says that the best one is the smallest or the largest
+      that was run.
 
     A network that was run at a single size has no row.
     """
@@ -56,6 +58,9 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         row |= {"smallest": means.index.min(), "largest": means.index.max()}
         row |= {"beyond": after[0] if len(after) else np.nan}
         row |= {str(end): first[end] for end in ("effect", "low", "high")}
-        until = {f"{rule}_until": rule_holds(ruled, rule)["last"] for rule in ("linear", "root")}
+        starts = rules_over_starts(group)
+        until: dict[str, object] = {"starts": starts["start"].tolist()}
+        for rule in ("linear", "root"):
+            until |= {f"{rule}_until": starts[rule].min(), f"{rule}_most": starts[rule].max()}
         rows.append(row | until)
     return pd.DataFrame(rows)

@@ -7,6 +7,8 @@ import math
 from benchmark.statistics.seeds import Ends
 
 REPRODUCED, DIFFERS, UNTOLD = "reproduced", "differs", "cannot tell"
+CLOSE = "close"
+"""Surely not the published number, but within its noise as far as the mean says."""
 
 
 def noise_band(rule: str, value: float, noise: float) -> tuple[float, float]:
@@ -28,7 +30,9 @@ def replicates(rule: str, value: float, noise: float, found: Ends) -> str:
         ``factor``: where it lies between the number over ``noise`` and ``noise`` times it.
         ``more``: where it lies above ``value``.
         It differs where the estimate is further off and our interval excludes the number; of
-        ``more``, where the interval lies below it. Anything else cannot be told.
+        ``more``, where the interval lies below it. It is close where our interval excludes the
+        number but the estimate lies within its noise. Anything else cannot be told: the interval
+        reaches beyond the noise and has the number in it.
     found
         Estimate and both ends of its 95% interval: NaN where there is none, as of seeds that all
         agree, and then the estimate alone decides.
@@ -37,6 +41,8 @@ def replicates(rule: str, value: float, noise: float, found: Ends) -> str:
     'reproduced'
     >>> replicates("factor", 900, 2, (300.0, 250.0, 350.0))
     'differs'
+    >>> replicates("near", 0.8425, 0.02, (0.860, 0.856, 0.864))
+    'close'
     >>> replicates("more", 0, float("nan"), (0.1, -0.1, 0.3))
     'cannot tell'
     """
@@ -48,5 +54,6 @@ def replicates(rule: str, value: float, noise: float, found: Ends) -> str:
         low = high = estimate
     if least <= low and high <= most:
         return REPRODUCED
-    beyond = not least <= estimate <= most
-    return DIFFERS if beyond and not low <= value <= high else UNTOLD
+    if low <= value <= high:
+        return UNTOLD
+    return CLOSE if least <= estimate <= most else DIFFERS

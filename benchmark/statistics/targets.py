@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.statistics.noise import noise_quartiles
 from benchmark.statistics.rates import WITHIN, rate_scores, stable_range
 from benchmark.statistics.resampling import resample
-from benchmark.statistics.seeds import CONFIDENCE
+from benchmark.statistics.seeds import CONFIDENCE, over_seeds
 
 COSTS = ("steps", "samples", "seconds")
 PAYS = 2.0
@@ -152,19 +152,22 @@ def _draws(costs: np.ndarray) -> np.ndarray:
     return np.median(costs[:, :, seeds], axis=-1).min(axis=1).T
 
 
-def scaled_rates(ranges: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def scaled_rates(
+    ranges: pd.DataFrame, scores: pd.DataFrame, start: float | None = None
+) -> pd.DataFrame:
     """``ranges`` with the rates of both rules and whether they are good: ``linear``, ``root``.
 
     ``ranges`` has the columns ``batch_size`` and ``best_rate``, a row a batch size, as
     `benchmark.statistics.stable_range` gives them, and ``scores`` the mean ``validation`` accuracy
     of each ``batch_size`` at each ``learning_rate`` (`benchmark.statistics.rate_scores`). Both
-    rules start from the best rate of the smallest batch; ``linear_good`` and ``root_good`` say
-    whether the accuracy at their rate is within one point of the best. Between two rates that were
-    run it is interpolated, on their logarithms; beyond all of them it is not known, and not good.
+    rules start from the best rate of the smallest batch, or from the rate ``start`` there;
+    ``linear_good`` and ``root_good`` say whether the accuracy at their rate is within one point of
+    the best. Between two rates that were run it is interpolated, on their logarithms; beyond all of
+    them it is not known, and not good.
     """
     rows = ranges.sort_values("batch_size", kind="stable").reset_index(drop=True)
     ratio = rows["batch_size"] / rows["batch_size"].iloc[0]
-    start = rows["best_rate"].iloc[0]
+    start = rows["best_rate"].iloc[0] if start is None else start
     for name, factor in (("linear", ratio), ("root", np.sqrt(ratio))):
         rate = start * factor
         good = [
@@ -215,13 +218,54 @@ def rule_holds(rules: pd.DataFrame, rule: str) -> dict[str, float]:
     return {"last": float(good.max()), "first": float(first)}
 
 
+def tied_starts(frame: pd.DataFrame) -> list[float]:
+    """Rates of the smallest batch that the seeds do not tell from its best one, ascending.
+
+    Those whose mean ``validation`` differs from the largest by less than the 95% interval of the
+    difference, paired by seed. A single seed tells none apart from the best but by its value.
+
+    >>> rates = [1, 1, 2, 2, 4, 4]
+    >>> frame = pd.DataFrame({"batch_size": 8, "seed": [0, 1] * 3, "learning_rate": rates})
+    >>> tied_starts(frame.assign(validation=[0.8, 0.82, 0.81, 0.8, 0.1, 0.11]))
+    [1.0, 2.0]
+    """
+    smallest = frame[frame["batch_size"] == frame["batch_size"].min()]
+    by_seed = smallest.pivot_table(index="seed", columns="learning_rate", values="validation")
+    best = by_seed.mean().idxmax()
+    tied = []
+    for rate in by_seed:
+        apart = (by_seed[rate] - by_seed[best]).dropna()
+        if rate == best or (len(apart) > 1 and over_seeds(apart, apart.index.to_numpy())[2] >= 0):
+            tied.append(float(rate))
+    return tied
+
+
+def rules_over_starts(frame: pd.DataFrame) -> pd.DataFrame:
+    """`rule_holds` of both rules from each of the `tied_starts`: a row a ``start``.
+
+    Columns ``linear`` and ``root`` are the sizes up to which each is good. ``frame`` has the
+    `outcomes` of one network over batch sizes and rates. What a rule is worth hinges on the rate it
+    starts from, and the seeds may not tell which of two is best.
+    """
+    sizes = ["batch_size"]
+    ranges, scores = stable_range(frame, sizes), rate_scores(frame, sizes)
+    rows = []
+    for start in tied_starts(frame):
+        ruled = scaled_rates(ranges, scores, start)
+        rows.append(
+            {"start": start} | {r: rule_holds(ruled, r)["last"] for r in ("linear", "root")}
+        )
+    return pd.DataFrame(rows)
+
+
 def where_larger_batches_pay(
     frame: pd.DataFrame, history: pd.DataFrame, by: Sequence[str]
 ) -> pd.DataFrame:
     """Columns ``by``, ``critical``, ``low``, ``high``, ``below``, ``beyond`` and ``noise``.
 
     The `critical_size` with its interval; by what a doubling of the batch size divides the updates
-    to the target, up to that size and beyond it (`saved_per_doubling`, NaN without any); and what
+    to the target, among the sizes up to that one and among those beyond it (`saved_per_doubling`,
+    NaN without any; the doubling across the critical size is in neither); and what
     is to predict it: the `noise_quartiles` (``noise``, ``noise_low``, ``noise_high``) over the
     checkpoints up to the target, at the rate of each size that gets there soonest. ``frame`` and
     ``history`` are those of trials over batch sizes and rates, at equal examples.
@@ -237,7 +281,6 @@ def where_larger_batches_pay(
     for row in found.to_dict("records"):
         sizes = costs[(costs[by] == pd.Series(row)[by]).all(axis=1)]
         small = sizes["batch_size"] <= row["critical"]
-        parts = sizes[small], pd.concat([sizes[small].tail(1), sizes[~small]])
-        savings.append([saved_per_doubling(part) for part in parts])
+        savings.append([saved_per_doubling(sizes[part]) for part in (small, ~small)])
     found[["below", "beyond"]] = np.reshape(savings, (-1, 2))
     return found.merge(noise_quartiles(rows, by), on=by, how="left")
