@@ -76,6 +76,7 @@ class Evidence:
     folder: Path
     results: results.Results
     spike_level: tuple[float, float] | None = None
+    any_failure: bool = False
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -85,7 +86,13 @@ class Evidence:
         """
         trials, history = self.results.trials, self.results.history
         rows = outcomes(trials[trials["arm"] != SELECT])
-        return at_spike_level(rows, history, self.spike_level) if self.spike_level else rows
+        if self.spike_level:
+            rows = at_spike_level(rows, history, self.spike_level)
+        return rows.assign(diverged=1 - rows["learned"]) if self.any_failure else rows
+
+    def of_any_failure(self) -> Evidence:
+        """The same study, in which whatever does not learn counts as diverged, spike or none."""
+        return replace(self, any_failure=True)
 
     def at_spike_level(self, level: tuple[float, float]) -> Evidence:
         """The same study with explosions at another level of a spike (`at_spike_level`)."""

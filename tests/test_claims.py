@@ -19,7 +19,7 @@ from benchmark.records import Trial
 from benchmark.results import Results
 from benchmark.schema import frame
 from report import claims, evidence, headline, prose
-from report.claims import explosion, judging
+from report.claims import explosion, judging, robustness
 from report.claims.effects import (
     decades_gained,
     difference,
@@ -1719,3 +1719,85 @@ def test_a_study_names_all_that_made_its_rows() -> None:
     source = Evidence("grid", source.folder, dataclasses.replace(source.results, metadata=metadata))
     assert source.commit == "aaaaaaa and bbbbbbb with local changes"
     assert source.device == "a CPU and a GPU"
+
+
+# verdicts by other rules
+
+
+@pytest.mark.parametrize(
+    ("limits", "half", "double"),
+    [
+        (Limits(POINTS, 0.01, 0.0), 0.005, 0.02),
+        (Limits(POINTS, -0.01), -0.005, -0.02),
+        (Limits(SHARE, 0.3, 0.0), 0.15, 0.6),
+        # odds of 1 / 1
+        (Limits(SHARE, 0.5), 1 / 3, 2 / 3),
+        (Limits(FOLD, 1.44, 1.0), 1.2, 1.44**2),
+    ],
+)
+def test_limits_halved_and_doubled(limits: Limits, half: float, double: float) -> None:
+    ends = [robustness.scaled(limits, times) for times in (0.5, 1.0, 2.0)]
+    assert [end.enough for end in ends] == pytest.approx([half, limits.enough, double])
+    moved = limits.none == limits.enough
+    assert ends[2].none == pytest.approx(double if moved else limits.none)
+
+
+def planted(*effects: Effect, **settings: Any) -> Judged:
+    part = made_part(**settings)
+    return Judged(part, part.measurements[0], None, Found(effects))
+
+
+def test_other_rules_find_what_the_rules_in_force_leave_out() -> None:
+    judged = planted(
+        Effect(("a", "MLP"), 0.03, 0.021, 0.04, ""),
+        Effect(("b", "CNN"), 0.03, 0.015, 0.04, ""),
+        Effect(("c", "at equal updates", "MLP"), -0.3, -0.31, -0.29, ""),
+        Effect(("d", "MLP"), 0.0, -0.001, 0.001, "", judges=False),
+        beside="at equal updates",
+    )
+    found = {words: other.verdict for words, other in robustness.by_other_rules(judged)}
+    assert judged.verdict == SUPPORTED
+    assert found == {
+        "limit halved": SUPPORTED,
+        # the mean of the lower ends is 1.8 points
+        "limit doubled": UNDECIDED,
+        "every comparison judges": MIXED,
+        "at equal updates alone": REFUTED,
+        "what is only shown alone": NO_EFFECT,
+        "MLP alone": SUPPORTED,
+        "CNN alone": SUPPORTED,
+    }
+
+
+def test_a_part_on_one_network_has_its_limits_alone_as_alternatives() -> None:
+    judged = planted(Effect(("a", "MLP"), 0.03, 0.021, 0.04, ""))
+    assert [words for words, _ in robustness.by_other_rules(judged)] == [
+        "limit halved",
+        "limit doubled",
+    ]
+
+
+def test_a_silent_failure_counts_where_any_failure_does() -> None:
+    source = made("headline", [trial("stalled"), trial("dead", seed=1), trial(seed=2)])
+    assert source.outcomes["diverged"].tolist() == [0.0, 1.0, 0.0]
+    assert source.of_any_failure().outcomes["diverged"].tolist() == [1.0, 1.0, 0.0]
+
+
+def test_verdicts_under_alternatives_are_counted_by_part() -> None:
+    rows = [
+        (1, 1, "a", SUPPORTED, "limit halved", SUPPORTED),
+        (1, 1, "a", SUPPORTED, "limit doubled", UNDECIDED),
+        (1, 2, "b", SUPPORTED, "limit halved", NO_EFFECT),
+        (2, 1, "c", UNDECIDED, "limit halved", SUPPORTED),
+        (2, 2, "d", SUPPORTED, "limit halved", SUPPORTED),
+    ]
+    found = robustness.by_part(pd.DataFrame(rows, columns=list(robustness.COLUMNS)))
+    assert found["agree"].tolist() == [1, 0, 0, 1]
+    assert found["of"].tolist() == [2, 1, 1, 1]
+    assert found["turned"].tolist() == [False, True, False, False]
+    assert found["changes"].tolist() == [
+        "undecided: limit doubled",
+        "no effect: limit halved",
+        "supported: limit halved",
+        "",
+    ]

@@ -5,6 +5,7 @@ comparison, and `by_claim` every claim, from the results at hand. A rule looks a
 95% intervals, never at what anyone expects: with other data it gives another verdict.
 """
 
+from report.claims import robustness
 from report.claims.catalogue import CLAIMS
 from report.claims.judging import (
     all_judged,
@@ -34,5 +35,6 @@ __all__ = [
     "claim_verdict",
     "fewest_seeds",
     "part",
+    "robustness",
     "verdicts",
 ]

@@ -308,23 +308,39 @@ def claim_verdict(judged: Sequence[Judged]) -> str:
     return combined(j.verdict for j in judged)
 
 
-@functools.cache
-def at_spike_level(level: tuple[float, float]) -> pd.DataFrame:
-    """Columns ``claim``, ``text``, ``verdict``, ``other``: the claims that another level changes.
+def again(change: Callable[[Evidence], Evidence]) -> list[tuple[Claim, list[Judged]]]:
+    """`all_judged` on studies in which a ``change`` has other trials explode or diverge.
 
-    ``other`` is the verdict where a spike is a loss above max(``level[0]``, ``level[1]`` times the
-    initial loss). Only shares and decades are measured on explosions.
+    Only shares and decades are measured on these; the other parts stay.
     """
 
     @functools.cache
     def load(study: str) -> Evidence | None:
         source = evidence.load(study)
-        return source.at_spike_level(level) if source else evidence.load_steps(study)
+        return change(source) if source else evidence.load_steps(study)
 
+    return [
+        (claim, [judge(j.part, load) if j.part.unit in (SHARE, DECADES) else j for j in parts])
+        for claim, parts in all_judged()
+    ]
+
+
+@functools.cache
+def judged_at_spike_level(level: tuple[float, float]) -> list[tuple[Claim, list[Judged]]]:
+    """`all_judged` with a spike above max(``level[0]``, ``level[1]`` times the initial loss)."""
+    return again(lambda source: source.at_spike_level(level))
+
+
+@functools.cache
+def at_spike_level(level: tuple[float, float]) -> pd.DataFrame:
+    """Columns ``claim``, ``text``, ``verdict``, ``other``: the claims that another level changes.
+
+    ``other`` is the verdict that `judged_at_spike_level` comes to.
+    """
     rows = []
-    for claim, parts in all_judged():
-        again = [judge(j.part, load) if j.part.unit in (SHARE, DECADES) else j for j in parts]
-        verdict, other = claim_verdict(parts), claim_verdict(again)
+    both = zip(all_judged(), judged_at_spike_level(level), strict=True)
+    for (claim, parts), (_, others) in both:
+        verdict, other = claim_verdict(parts), claim_verdict(others)
         if verdict != other:
             rows.append((claim.number, claim.text, verdict, other))
     return pd.DataFrame(rows, columns=["claim", "text", "verdict", "other"])
