@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from pages import page as page_of
 from pages import words
 
@@ -1012,13 +1013,13 @@ def test_optimizers_are_judged_above_their_own_best_rates() -> None:
     assert effect.about == ("Adam", "at 3 times the best rate", "MLP on digits")
 
 
-def test_what_a_guard_saves_is_what_it_loses_less() -> None:
+def test_what_a_guard_saves_is_how_far_above_none_it_ends() -> None:
     rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.7, disturbance="bad_batch")
     own = {"clipping": "skip_step"}
     rows += on_seeds(accuracy=0.88, **own) + on_seeds(accuracy=0.83, disturbance="bad_batch", **own)
-    # 20 points lost without it, five with it
+    # it ends at 83% where training without it ends at 70%
     effect = effect_of(13, 3, rows)
-    assert (effect.estimate, effect.judges) == (pytest.approx(0.75, abs=1e-3), True)
+    assert (effect.estimate, effect.judges) == (pytest.approx(0.13, abs=2 * SPREAD), True)
 
 
 def test_a_guard_at_another_rate_does_not_judge() -> None:
@@ -1038,11 +1039,11 @@ def test_what_was_run_at_the_rate_without_a_guard_judges_alone() -> None:
         rows += on_seeds(accuracy=0.9, **own)
         rows += on_seeds(accuracy=lost, disturbance="bad_batch", **own)
     effect = effect_of(13, 3, rows)
-    assert (effect.estimate, effect.judges) == (pytest.approx(0.75, abs=1e-3), True)
+    assert (effect.estimate, effect.judges) == (pytest.approx(0.15, abs=2 * SPREAD), True)
 
 
 def test_the_price_of_a_guard_counts_against_what_it_makes_up() -> None:
-    """Nothing is lost by what costs 15 points where nothing happens: 5 of 20 points are made up."""
+    """Nothing is lost by what costs 15 points where nothing happens: it ends five above."""
     rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.7, disturbance="bad_batch")
     rows += on_seeds(accuracy=0.75, clipping="skip_step")
     rows += on_seeds(accuracy=0.75, clipping="skip_step", disturbance="bad_batch")
@@ -1052,7 +1053,7 @@ def test_the_price_of_a_guard_counts_against_what_it_makes_up() -> None:
     rows += on_seeds(clipping="skip_step", **adam)
     rows += on_seeds(clipping="skip_step", disturbance="bad_batch", **adam)
     effect = effect_of(13, 3, rows)
-    assert effect.estimate == pytest.approx(0.25, abs=1e-3)
+    assert effect.estimate == pytest.approx(0.05, abs=2 * SPREAD)
 
 
 def test_where_less_than_a_point_is_lost_there_is_nothing_to_save() -> None:
@@ -1490,8 +1491,33 @@ def test_the_comparisons_of_a_claim_have_their_names_where_they_are_not_many(mix
     assert shown == rows["comparison"].tolist()
     many = pd.concat([rows] * 20)
     (axis,) = figures.claim_comparisons(many).axes
-    assert len(axis.get_yticklabels()) == 1
+    # of many, those that begin alike stand under one name
+    levels = list(dict.fromkeys(many["comparison"].str.partition(", ")[0]))
+    assert sorted(t.get_text().replace("\n", " ") for t in axis.get_yticklabels()) == sorted(levels)
     assert len(axis.containers) == len(many)
+
+
+def test_parts_in_one_unit_have_one_scale(mixed: Any) -> None:
+    rows = frame_of([entry for entry in mixed if entry[0].number == 13])
+    drawing = figures.claim_comparisons(rows)
+    units = rows.drop_duplicates("part")["unit"].tolist()
+    scales = {(unit, axis.get_xlim()) for unit, axis in zip(units, drawing.axes, strict=True)}
+    assert len(scales) == len(set(units)) < len(units)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    # deuteranopia and protanopia of linear RGB (Machado, Oliveira and Fernandes 2009)
+    [
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    ],
+)
+def test_colours_of_verdicts_differ_for_colour_blind_readers(seen: list[list[float]]) -> None:
+    colours = np.array([to_rgb(style.colour) for style in figures.VERDICT_STYLES.values()])
+    shown = np.clip(colours**2.2 @ np.array(seen).T, 0, 1) ** (1 / 2.2)
+    gaps = np.linalg.norm(shown[:, None] - shown, axis=-1)
+    assert gaps[np.triu_indices(len(shown), 1)].min() > 0.2
 
 
 def test_the_figure_of_all_claims_has_one_effect_a_part(mixed: Any, monkeypatch: Any) -> None:
@@ -1719,6 +1745,15 @@ def test_a_study_names_all_that_made_its_rows() -> None:
     source = Evidence("grid", source.folder, dataclasses.replace(source.results, metadata=metadata))
     assert source.commit == "aaaaaaa and bbbbbbb with local changes"
     assert source.device == "a CPU and a GPU"
+
+
+def test_accuracy_is_told_by_the_number_of_updates() -> None:
+    own = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 128, "updates": 100}
+    rows = on_seeds(accuracy=0.9, **own)
+    rows += on_seeds(accuracy=0.95, **own | {"updates": 1500, "steps": 1500})
+    found = judge(part_of(14, 0), {"article": made("article", rows)}.get)
+    said = re.findall(r"(9\d)\.\d% \(.*?, ([\d,]+) updates\)", found.found.notes[0])
+    assert said == [("90", "100"), ("95", "1,500")] or said == [("89", "100"), ("94", "1,500")]
 
 
 # verdicts by other rules

@@ -13,19 +13,19 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import plain_log
 from benchmark.figures.layout import by_width, canvas, legend_below
-from benchmark.figures.style import BLUE, GREY, ORANGE, SKY, VERMILION, Style, tick_text
+from benchmark.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILION, Style, tick_text
 
 VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
     "refuted": Style(VERMILION, "s"),
-    "no effect": Style(SKY, "v"),
-    "mixed": Style(ORANGE, "D"),
+    "no effect": Style(ORANGE, "v"),
+    "mixed": Style(BLACK, "D"),
     "undecided": Style(GREY, "^"),
 }
-"""Style of each verdict on an effect or on a part."""
-SLOT, LINE, GAP, FRAME, MOST = 0.13, 0.17, 0.1, 0.65, 1.5
-"""Inches a comparison, a line of a label, between two labels, for a facet's axis, and for all
-comparisons of one label."""
+"""Style of each verdict on an effect or on a part; no two look alike to colour-blind readers."""
+SLOT, LINE, GAP, FRAME, MOST, DENSE = 0.13, 0.17, 0.1, 0.65, 1.5, 0.4
+"""Inches a comparison, a line of a label, between two labels, for a facet's axis, for all
+comparisons of one label, and for these where a facet has more than `MANY`."""
 LABEL_WIDTH, NARROW_LABEL, TITLE_WIDTH = 38, 22, 60
 """Characters of a line of a label, in a narrow column too, and of a title."""
 MANY = 24
@@ -57,14 +57,13 @@ def claim_comparisons(verdicts: pd.DataFrame) -> Figure:
     """The comparisons of one claim, each a row with its name, a facet a part.
 
     ``verdicts`` as for `claims_forest`, with the column ``comparison``. Of a part with more than
-    `MANY` comparisons the points stand in order, without names.
+    `MANY` comparisons those whose names begin alike, as with one rule, stand together under it.
+    Facets of one unit have one scale.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
     facets = _parts(rows)
     named = [
-        [_of_part(facet.sort_values("effect"))]
-        if len(facet) > MANY
-        else [_of_comparison(row) for row in _rows(facet)]
+        _of_levels(facet) if len(facet) > MANY else [_of_comparison(row) for row in _rows(facet)]
         for facet in facets
     ]
     figure = _facets(facets, named)
@@ -73,25 +72,40 @@ def claim_comparisons(verdicts: pd.DataFrame) -> Figure:
     return figure
 
 
-Labelled = tuple[str, pd.DataFrame, str]
-"""A label, the rows that share it and the strokes of what is enough, and what is at the right."""
+Labelled = tuple[str, pd.DataFrame, str, float]
+"""A label, the rows that share it and the strokes of what is enough, what is at the right, and the
+inches that the rows have at most."""
 
 
 def _of_part(group: pd.DataFrame) -> Labelled:
     first = group.iloc[0]
-    counted = f"{int((group['verdict'] == 'supported').sum())} of {len(group)}"
-    beside = counted if len(group) > 1 else str(first["comparison"])
-    # names at both sides would leave no room between them
-    beside = by_width(beside, beside.replace(" of ", " / ") if len(group) > 1 else "")
+    beside = _supporting(group) if len(group) > 1 else by_width(str(first["comparison"]), "")
     return (
         _label(f"{first['claim']}: {first['part']}"),
         group,
         beside,
+        MOST,
     )
 
 
 def _of_comparison(row: pd.DataFrame) -> Labelled:
-    return _label(str(row["comparison"].iloc[0])), row, ""
+    return _label(str(row["comparison"].iloc[0])), row, "", MOST
+
+
+def _of_levels(facet: pd.DataFrame) -> list[Labelled]:
+    """The comparisons by the first piece of their names, each level's in order of effect."""
+    ordered = facet.sort_values("effect", kind="stable", ignore_index=True)
+    levels = ordered["comparison"].str.partition(", ")[0]
+    return [
+        (_label(str(level)), group, _supporting(group), DENSE)
+        for level, group in ordered.groupby(levels, sort=False)
+    ]
+
+
+def _supporting(group: pd.DataFrame) -> str:
+    counted = f"{int((group['verdict'] == 'supported').sum())} of {len(group)}"
+    # names at both sides would leave no room between them
+    return by_width(counted, counted.replace(" of ", " / "))
 
 
 def _label(text: str) -> str:
@@ -102,12 +116,12 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     """One facet for each frame, drawn group by group from the top."""
     heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
     figure, axes = canvas(len(facets), 1, sum(heights) / len(facets), height_ratios=heights)
-    for axis, facet, groups in zip(axes[:, 0], facets, labelled, strict=True):
+    for axis, groups in zip(axes[:, 0], labelled, strict=True):
         top, places = 0.0, []
-        for label, group, beside in groups:
-            height = _height((label, group, beside))
+        for label, group, beside, most in groups:
+            height = _height((label, group, beside, most))
             places.append(top + height / 2)
-            _draw(axis, group, top, height)
+            _draw(axis, group, top, height, most)
             axis.annotate(
                 beside,
                 (1.01, top + height / 2),
@@ -117,10 +131,17 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
                 annotation_clip=False,
             )
             top += height
-        unit = facet["unit"].iloc[0]
-        axis.set(ylim=(top, 0), xlabel=f"effect ({unit}{_scale(axis, unit)})")
-        axis.set_yticks(places, labels=[label for label, _, _ in groups], fontsize=8.5)
+        axis.set_ylim(top, 0)
+        axis.set_yticks(places, labels=[label for label, *_ in groups], fontsize=8.5)
         axis.grid(visible=False, axis="y")
+    units = [str(facet["unit"].iloc[0]) for facet in facets]
+    for unit in dict.fromkeys(units):
+        same = [axis for axis, its in zip(axes[:, 0], units, strict=True) if its == unit]
+        ends = [axis.get_xlim() for axis in same]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        for axis in same:
+            axis.set_xlim(low, high)
+            axis.set_xlabel(f"effect ({unit}{_scale(axis, unit)})")
     handles = [
         Line2D([], [], color=style.colour, marker=style.marker, linestyle="", label=word)
         for word, style in VERDICT_STYLES.items()
@@ -134,9 +155,9 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     return figure
 
 
-def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float) -> None:
+def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float, most: float) -> None:
     """The effects of one group between ``top`` and ``top + height``, and its strokes."""
-    slot_height = min(SLOT, MOST / len(group))
+    slot_height = min(SLOT, most / len(group))
     slots = top + height / 2 + slot_height * (np.arange(len(group)) - (len(group) - 1) / 2)
     for slot, row in zip(slots, group.to_dict("records"), strict=True):
         style = VERDICT_STYLES[row["verdict"]]
@@ -188,6 +209,6 @@ def _rows(frame: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _height(labelled: Labelled) -> float:
-    label, group, _ = labelled
+    label, group, _, most = labelled
     lines = label.count("\n") + 1
-    return max(min(SLOT * len(group), MOST), LINE * lines) + GAP
+    return max(min(SLOT * len(group), most), LINE * lines) + GAP

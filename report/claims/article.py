@@ -42,8 +42,11 @@ def own_networks(source: Evidence) -> Found:
 
 
 def _own_accuracy(rows: pd.DataFrame) -> str:
+    """Mean test accuracy by network and number of updates, which are two trainings."""
     parts = [
-        f"{prose.percent(float(group['accuracy'].mean()))} ({setting})"
+        f"{prose.percent(float(trials['accuracy'].mean()))} ({setting}, "
+        f"{prose.count(int(steps), 'update')})"
         for setting, group in by_setting(rows)
+        for steps, trials in group.groupby("steps", sort=True)
     ]
-    return f"The mean test accuracy is {prose.listing(parts)}."
+    return f"The mean test accuracy is {prose.listing(parts, ';')}."

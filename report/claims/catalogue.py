@@ -407,12 +407,12 @@ CLAIMS = (
         ),
         _part(
             "guards save accuracy when something goes wrong",
-            "the share of the loss that the guard makes up",
-            PREVENTED,
+            "the gain in test accuracy over no guard after the disturbance",
+            ONE_POINT,
             "Each clipping under plain SGD at each disturbance that costs a point of test accuracy "
-            "or more without clipping: the share of that cost by which training ends above none at "
-            "the same rate, so that what a guard costs undisturbed counts against it. Guards that "
-            "ran at another rate are shown.",
+            "or more without clipping: test accuracy at the end minus that with none, both "
+            "disturbed and at the same rate, so that what a guard costs undisturbed counts against "
+            "it. Guards that ran at another rate are shown.",
             safety.guards_save,
             "disturbances",
         ),

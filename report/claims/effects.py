@@ -81,19 +81,6 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
     return replace(made, freedom=math.inf) if agree else made
 
 
-def saved(pairs: pd.DataFrame, about: About) -> Effect:
-    """Share of a loss that is saved: 1 - (treated) / (control), sums over the pairs' losses.
-
-    1 where nothing is lost, 0 where as much is, negative where more is. The interval leaves out a
-    seed at a time.
-    """
-    sums = pairs.groupby("seed")[["control", "treated"]].sum().astype(float)
-    without = sums.sum() - sums
-    estimate = float(1 - sums["treated"].sum() / sums["control"].sum())
-    ends = left_out(estimate, (1 - without["treated"] / without["control"]).to_numpy())
-    return _effect(about, ends, pairs, saved)
-
-
 def raised(case: Case, value: str) -> Effect | None:
     """By how many decades a level raises the rates up to which ``value`` (0 or 1) is 0.
 

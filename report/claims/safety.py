@@ -11,7 +11,7 @@ from benchmark.records.rates import SHARED
 from benchmark.statistics import paired
 from benchmark.statistics.disturbances import at_one_rate, losses
 from report import prose
-from report.claims.effects import saved
+from report.claims.effects import difference
 from report.claims.frames import (
     able,
     at_best,
@@ -72,10 +72,11 @@ def guards_prevent(source: Evidence) -> Found:
 
 
 def guards_save(source: Evidence) -> Found:
-    """Share of what a disturbance costs without a guard that each guard makes up, less its price.
+    """How far above no guard training with each guard ends after a disturbance, in accuracy.
 
-    Under plain SGD, of costs of a point or more; what runs at another rate than without a guard
-    does not judge.
+    Under plain SGD, where the disturbance costs a point or more without a guard. What a guard costs
+    undisturbed counts against it, because only the ends are compared; what runs at another rate
+    than without a guard does not judge.
     """
     frame, warm = able(source.outcomes[source.outcomes["optimizer"] == "sgd"])
     at_one = losses(at_one_rate(frame))
@@ -101,20 +102,15 @@ def guards_save(source: Evidence) -> Found:
 
 
 def _saved(case: Case) -> Effect | None:
-    """The share made up, at the same rate where that was run; None with less than a point to save.
-
-    What is lost with the guard is the distance from no guard undisturbed: a guard that slows
-    training has less to lose itself.
-    """
+    """The points saved, at the same rate where that was run; None with less than one to save."""
     sides = case.factor, case.level, case.baseline
     at_one = len(paired(case.rows, *sides, "lost", ["arm"]))
     ignore = ["arm"] if at_one else OWN_RATES
-    pairs = paired(case.rows, *sides, "lost", ignore)
-    if pairs.empty or pairs["control"].mean() < POINT:
+    lost = paired(case.rows, *sides, "lost", ignore)
+    if lost.empty or lost["control"].mean() < POINT:
         return None
-    above = paired(case.rows, *sides, "accuracy", ignore)["difference"]
-    pairs = pairs.assign(treated=pairs["control"] - above, difference=-above)
-    return replace(saved(pairs, case.about), judges=at_one > 0)
+    ends = paired(case.rows, *sides, "accuracy", ignore)
+    return replace(difference(ends, case.about), judges=at_one > 0)
 
 
 def guards_cost(source: Evidence) -> Found:
