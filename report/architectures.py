@@ -47,17 +47,32 @@ def compared(study: Evidence, clipping: str) -> pd.DataFrame:
 def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]:
     """Of `compared`, networks that gain ``more`` than a point, ``lose``, or neither (``alike``).
 
+    ``open`` are those of the last whose interval does not exclude a gain of more than a point.
     At a multiple of the best rate, ``plain`` ones without normalization or the others. A gain or
     loss is one whose whole interval lies beyond a point of accuracy.
     """
     rows = rows[rows["times"].eq(times) & rows["normalization"].eq("none").eq(plain)]
     more, lose = rows["low"] > 0.01, rows["high"] < -0.01
     parts = {"more": rows[more], "lose": rows[lose], "alike": rows[~more & ~lose]}
+    parts["open"] = parts["alike"][parts["alike"]["high"] > 0.01]
     return {key: list(part["level"]) for key, part in parts.items()}
 
 
 def bare(study: Evidence) -> pd.DataFrame:
-    """``accuracy`` and shares ``exploded`` and ``diverged`` without clipping, by multiple."""
+    """``accuracy`` and shares ``exploded``, ``diverged`` and ``unlearned`` without clipping.
+
+    By ``network`` and multiple (``times``). A trial that does not learn need not have exploded.
+    """
     rows = where(study.relative, clipping="none")
-    groups = rows.assign(network=named(rows)).groupby(["network", "times"], sort=False)
-    return groups[["accuracy", "exploded", "diverged"]].mean().reset_index()
+    return _outcomes(rows, ["network", "times"])
+
+
+def by_clipping(study: Evidence) -> pd.DataFrame:
+    """As `bare`, of every ``clipping`` at multiples of its own best rate."""
+    return _outcomes(study.relative, ["network", "clipping", "times"])
+
+
+def _outcomes(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    rows = rows.assign(network=named(rows), unlearned=1.0 - rows["learned"])
+    groups = rows.groupby(by, sort=False)
+    return groups[["accuracy", "exploded", "diverged", "unlearned"]].mean().reset_index()

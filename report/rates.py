@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,17 +31,37 @@ def compared(study: Evidence, factor: str) -> pd.DataFrame:
     return frame.sort_values(factor, key=lambda c: c.ne(BASELINES[factor]), kind="stable")
 
 
+NEARBY = {f"sensitivity{end}": f"nearby{end}" for end in ("", "_low", "_high")}
+"""The sensitivity over `AROUND` decades about each best rate, with its interval."""
+AROUND = 1.0
+
+
+def sensitivity_near_best(
+    trials: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]
+) -> pd.DataFrame:
+    """`NEARBY` of each group of ``by``, whose ``best_rate`` is in ``rows``.
+
+    Over all rates a sensitivity depends on where the grid ends; within a decade to either side of
+    the best rate it does not, unless the grid ends before that.
+    """
+    placed = trials.merge(rows[[*by, "best_rate"]], on=list(by))
+    # a rate is as good as a decade away though it was rounded
+    close = np.abs(np.log10(placed["learning_rate"] / placed["best_rate"])) < AROUND + 0.01
+    return rate_spans(placed[close], by)[[*by, *NEARBY]].rename(columns=NEARBY)
+
+
 @functools.lru_cache(64)
 def spans(study: Evidence, factor: str) -> pd.DataFrame:
     """`rate_spans` of every ``level`` of ``factor`` in each model, and the ``factor`` itself.
 
-    With ``mark``, a dagger where the interval is one step of the grid wide.
+    With ``mark``, a dagger where the interval is one step of the grid wide, and `NEARBY`.
     """
     trials = compared(study, factor)
     if factor == "normalization":
         # at one batch size ghost batches may be the batches themselves
         trials = without_repeats(trials)
     rows = rate_spans(trials, ["model", factor])
+    rows = rows.merge(sensitivity_near_best(trials, rows, ["model", factor]))
     mark = np.where(of_one_spacing(rows), "†", "")
     return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)
 
@@ -54,9 +75,17 @@ def repeated_ghosts(study: Evidence) -> bool:
 
 
 def resolved(study: Evidence) -> list[dict[str, Any]]:
-    """For each ``factor`` and ``model`` what the intervals tell from its baseline: `told_apart`."""
+    """For each ``factor`` and ``model`` what the intervals tell from its baseline: `told_apart`.
+
+    ``nearby`` is the same of the sensitivities near each best rate (`sensitivity_near_best`).
+    """
+    back = {new: old for old, new in NEARBY.items()}
+
+    def nearby(rows: pd.DataFrame, baseline: str) -> dict[str, Any] | None:
+        return told_apart(rows.drop(columns=list(NEARBY)).rename(columns=back), "level", baseline)
+
     return [
-        {"factor": factor, "model": model, **found}
+        {"factor": factor, "model": model, **found, "nearby": nearby(rows, baseline)}
         for factor, baseline in BASELINES.items()
         for model, rows in spans(study, factor).groupby("model", sort=False)
         if (found := told_apart(rows, "level", baseline))

@@ -36,6 +36,7 @@ from benchmark.statistics.selection import without_repeats
 from benchmark.statistics.targets import rule_holds
 from report import (
     advice,
+    architectures,
     batch_updates,
     evidence,
     explosion,
@@ -605,3 +606,11 @@ def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:
 def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:
     made_up(folder, real_study("clipping", "smoke"), calm)
     assert re.search(r"\| \d\.?\d*\*: \d\d\.\d\s\(\d+\)", says("thresholds"))
+
+
+def test_an_interval_that_reaches_a_gain_does_not_say_that_there_is_none() -> None:
+    rows = pd.DataFrame(
+        {"low": [0.02, -0.01, -0.005], "high": [0.04, 0.04, 0.005], "level": ["a", "b", "c"]}
+    ).assign(times=1, normalization="none")
+    found = architectures.carried(rows, 1, plain=True)
+    assert found == {"more": ["a"], "lose": [], "alike": ["b", "c"], "open": ["b"]}

@@ -40,6 +40,26 @@ def test_what_intervals_tell_apart_leads():
     assert found["wider"]["level"].tolist() == ["batch"]
 
 
+def test_the_sensitivity_near_the_best_rate_does_not_depend_on_the_grid_beyond():
+    """Ten times the best rate and less: what no level trains further up adds nothing."""
+    further = trials_of(
+        "learning_rate",
+        grid(normalization=["none", "batch"], learning_rate=(*RATES, 10.0, 100.0), seed=range(5)),
+        lambda made: (
+            wide_with_batch(made | {"learning_rate": min(made["learning_rate"], 1.0)})
+            | ({"validation_accuracy": 0.1} if made["learning_rate"] > 1 else {})
+        ),
+    )
+    near, whole = (
+        rates.spans(study, "normalization")
+        .set_index("level")[["nearby", "sensitivity"]]
+        .loc["none"]
+        for study in (STUDY, further)
+    )
+    assert near["nearby"] == pytest.approx(whole["nearby"])
+    assert near["sensitivity"] < whole["sensitivity"]
+
+
 def test_levels_that_seeds_do_not_tell_apart_share_the_lead():
     def alike(made):
         return wide_with_batch(
