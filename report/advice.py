@@ -96,16 +96,21 @@ def deep(study: Evidence) -> dict[str, object] | None:
 
 
 def _planned(rows: pd.DataFrame, lower: pd.DataFrame) -> dict[str, object] | None:
-    """The most accurate schedule by validation, at its best rate, against ``lower``."""
+    """The most accurate schedule by validation, at its best rate, against ``lower``.
+
+    ``alike`` are the others whose test accuracy, at their best rates, is tied with the best.
+    """
     rows = rows[rows["schedule"] != "constant"]
     if rows.empty:
         return None
     rows = best_per_arm(rows, ["schedule"])
     top = rows.groupby("schedule")["validation"].mean().idxmax()
+    tied = tied_with_best(rows, "schedule")
     rows = where(rows, schedule=top)
     found = against_reference(rows, lower, "schedule", ignore=["learning_rate"]).iloc[0]
+    alike = [level for level in tied if level != top]
     ends = {"accuracy": rows["accuracy"].mean(), "learning_rate": rows["learning_rate"].iloc[0]}
-    return found.to_dict() | ends
+    return found.to_dict() | ends | {"alike": alike}
 
 
 def deepest() -> dict[str, object] | None:

@@ -110,6 +110,16 @@ def lowered_rates(study: Evidence) -> pd.DataFrame:
     return policies.lowered_rates(arms(study), study.results.history)
 
 
+def final_sizes(study: Evidence) -> pd.DataFrame:
+    """Median batch sizes by model and policy: the ``first``, and the ``last`` at a checkpoint."""
+    rows = policies.sizes_over_training(arms(study), study.results.history).sort_values("samples")
+    last = rows.drop_duplicates("trial", keep="last").rename(columns={"batch_size": "last"})
+    first = arms(study)[["trial", "batch_size"]].rename(columns={"batch_size": "first"})
+    ends = last[["trial", "model", "batch_policy", "last"]].merge(first, on="trial")
+    by = ["model", "batch_policy"]
+    return ends.groupby(by, sort=False)[["first", "last"]].median().reset_index()
+
+
 def chosen(study: Evidence) -> pd.DataFrame:
     """What each policy chose, its accuracy, and what it cost to the target."""
     tried = by_budget(policies.beside_policies(study.tried))

@@ -1108,3 +1108,9 @@ def test_what_is_drawn_after_a_narrow_figure_is_as_wide_as_ever() -> None:
     with figures.narrow():
         assert layout.canvas(1, 1, 2)[0].get_figwidth() == layout.NARROW_WIDTH
     assert layout.canvas(1, 1, 2)[0].get_figwidth() == layout.PAGE_WIDTH
+
+
+def test_accuracies_far_below_the_others_do_not_flatten_their_colours() -> None:
+    image = figures.remedies_by_rate(REMEDIES, "test accuracy (%)").axes[0].images[0]
+    # of 80, 75 and 10%
+    assert image.get_clim() == pytest.approx((60.0, 80.0))

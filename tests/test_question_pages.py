@@ -614,3 +614,19 @@ def test_an_interval_that_reaches_a_gain_does_not_say_that_there_is_none() -> No
     ).assign(times=1, normalization="none")
     found = architectures.carried(rows, 1, plain=True)
     assert found == {"more": ["a"], "lose": [], "alike": ["b", "c"], "open": ["b"]}
+
+
+def test_schedules_that_are_tied_with_the_chosen_one_are_told() -> None:
+    values = {"cosine": (0.80, 0.81), "one_cycle": (0.81, 0.80), "step": (0.50, 0.51)}
+    made = {"constant": (0.60, 0.61)} | values
+    rows = pd.DataFrame(
+        [
+            {"schedule": name, "seed": seed, "accuracy": value, "validation": value}
+            for name, pair in made.items()
+            for seed, value in enumerate(4 * pair)
+        ]
+    ).assign(learning_rate=0.1, objective=0.5, depth=10, cell=0)
+    lower = rows[rows["schedule"] == "constant"]
+    found = advice._planned(rows, lower)
+    assert found is not None
+    assert {found["level"], *found["alike"]} == {"cosine", "one_cycle"}

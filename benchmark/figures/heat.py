@@ -172,13 +172,18 @@ def _mark_beyond(axis: Axes, value: float, *, beyond: bool) -> None:
     )
 
 
+LEAST_SHOWN = 60
+"""Accuracy in per cent at and below which the cells of `remedies_by_rate` have one colour."""
+
+
 def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     """Accuracy of each remedy (rows) at each learning rate (columns), and who diverged.
 
     ``cells`` has the columns ``remedy``, ``factor`` (a line parts the rows of one from those of
     the next), ``learning_rate``, ``accuracy`` and ``diverged`` (both 0..1), and makes a row for
     each remedy in the order in which they come. A cell has its accuracy in per cent, and below it,
-    after a cross, the share that diverged where there is one. ``label`` says what the colour is.
+    after a cross, the share that diverged where there is one. ``label`` says what the colour is,
+    which is one from `LEAST_SHOWN` down.
     """
     rows = cells[["factor", "remedy"]].drop_duplicates()
     order = list(rows["remedy"])
@@ -191,7 +196,9 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     figure, grid = canvas(1, 1, 0.7 + row_inches(names, 0.3) * len(order))
     axis = grid[0][0]
     values, lost = table["accuracy"].to_numpy(), table["diverged"].to_numpy()
-    image = axis.imshow(values, aspect="auto", cmap=COLOURS, vmin=0, vmax=100)
+    # differences of a point are between accuracies that are all high; numbers say the rest
+    least = LEAST_SHOWN if np.nanmax(values) > LEAST_SHOWN else 0
+    image = axis.imshow(values, aspect="auto", cmap=COLOURS, vmin=least, vmax=np.nanmax(values))
     for row, column in np.ndindex(values.shape):
         if np.isnan(values[row, column]):
             continue
@@ -204,7 +211,7 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
             va="center",
             fontsize=7.5,
             linespacing=0.95,
-            color="white" if values[row, column] < 50 else BLACK,
+            color="white" if image.norm(values[row, column]) < 0.5 else BLACK,
         )
     for place in np.flatnonzero(rows["factor"].ne(rows["factor"].shift()))[1:]:
         axis.axhline(place - 0.5, color="white", linewidth=3)
