@@ -842,6 +842,30 @@ def test_a_policy_that_keeps_its_first_size_is_no_comparison() -> None:
     assert "because it kept its first size in most trials: DIVE" in found.notes[0]
 
 
+def test_policies_that_lower_the_rate_too_are_told_apart() -> None:
+    rows = on_seeds(accuracy=0.8, losses=[1.0, 0.5, 0.4])
+    rows += on_seeds(batch_policy="doubling", samples=2 * EXAMPLES, losses=[1.0, 0.5, 0.4])
+    rows += on_seeds(
+        *("stable", 0.7), batch_policy="norm_test", samples=2 * EXAMPLES, losses=[1.0, 0.5, 0.4]
+    )
+    source = made("batch_updates", rows)
+    halved = {row["trial"] for row in rows if row["batch_policy"] == "doubling"}
+    late = source.results.history["step"] > 0
+    of_halved = source.results.history["trial"].isin(halved)
+    history = source.results.history.assign(learning_rate=0.1 - 0.05 * (late & of_halved))
+    source = dataclasses.replace(
+        source, results=dataclasses.replace(source.results, history=history)
+    )
+    assert claims.lowering(source) == ["doubling"]
+    both = judge(part_of(6, 0), {"batch_updates": source}.get)
+    alone = both.but(["doubling"])
+    assert len(both.judging) == 2
+    assert [effect.about[0] for effect in alone.judging] == [
+        prose.phrase("batch_policy", "norm_test")
+    ]
+    assert alone.verdict == REFUTED
+
+
 def test_equal_examples_and_equal_updates_are_two_comparisons() -> None:
     rows = sizes(True, "digits", "train_fraction", (0.1, 1.0), model="mlp")
     own = {"model": "mlp", "epochs": None, "updates": 100}

@@ -18,6 +18,7 @@ from report.claims.judging import (
     verdicts,
 )
 from report.claims.records import MIXED, NO_EFFECT, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, WORDS
+from report.claims.remedies import lowering
 
 __all__ = [
     "CLAIMS",
@@ -34,6 +35,7 @@ __all__ = [
     "by_part",
     "claim_verdict",
     "fewest_seeds",
+    "lowering",
     "part",
     "robustness",
     "verdicts",

@@ -90,6 +90,11 @@ class Judged:
         part = dataclasses.replace(self.part, beside="")
         return dataclasses.replace(self, part=part, found=Found(effects, self.found.notes))
 
+    def but(self, names: Sequence[str]) -> Judged:
+        """The same, judged on the comparisons that judge and whose first piece is no such name."""
+        effects = tuple(effect for effect in self.judging if effect.about[0] not in names)
+        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+
     def named(self, verdict: str) -> list[str]:
         """The first pieces of the labels of those that judge and have this verdict, once each."""
         pairs = zip(self.judging, self.words_that_judge, strict=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying
-from benchmark.statistics.policies import unchanged, with_accumulated
+from benchmark.statistics.policies import lowered_rates, unchanged, with_accumulated
 from report import prose
 from report.claims.frames import (
     NOT_DYNAMIC,
@@ -101,6 +101,13 @@ def policies_as_accurate(source: Evidence) -> Found:
     would rest on the few trials that looked for it. Accumulated micro-batches count as the fixed
     size, which is the same training.
     """
+    cases, still, warm = _chosen_policies(source)
+    kept = f"Left out, because it kept its first size in most trials: {'; '.join(still)}."
+    return gained(cases, NO_POLICY, warm, kept if still else "", ignore=OWN_CHOICES)
+
+
+def _chosen_policies(source: Evidence) -> tuple[list[Case], list[str], str]:
+    """Each policy beside the fixed size as validation chooses, those left out, and a note."""
     frame, warm = able(_at_every_rate(source), "batch_policy")
     own = {"batch_policy", "batch_policy_parameter", *OWN_CHOICES}
     cases, still = [], []
@@ -111,8 +118,18 @@ def policies_as_accurate(source: Evidence) -> Found:
             still.append(prose.listing(about, ";"))
         else:
             cases.append(Case(about, best, "batch_policy", policy, "fixed"))
-    kept = f"Left out, because it kept its first size in most trials: {'; '.join(still)}."
-    return gained(cases, NO_POLICY, warm, kept if still else "", ignore=OWN_CHOICES)
+    return cases, still, warm
+
+
+def lowering(source: Evidence) -> list[str]:
+    """The policies of `policies_as_accurate`, in words, that lower the learning rate, too."""
+    history = source.results.history
+    named = (
+        case.about[0]
+        for case in _chosen_policies(source)[0]
+        if len(lowered_rates(case.rows, history))
+    )
+    return list(dict.fromkeys(named))
 
 
 def _at_every_rate(source: Evidence) -> pd.DataFrame:
