@@ -24,6 +24,7 @@ from report.claims.records import (
     POINTS,
     REFUTED,
     SUPPORTED,
+    Claim,
     Effect,
     Limits,
 )
@@ -91,6 +92,17 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
         yield f"{setting} alone", _judged_on(judged, [e for e in own if e.about[-1] == setting])
 
 
+@functools.cache
+def of_any_failure() -> list[tuple[Claim, list[Judged]]]:
+    """`judging.all_judged` where whatever does not learn counts as diverged, spike or none."""
+    return judging.again(Evidence.of_any_failure)
+
+
+def any_failure(claim: int, place: int) -> Judged:
+    """A part of a claim as `of_any_failure` judges it; both count from 1."""
+    return {c.number: parts for c, parts in of_any_failure()}[claim][place - 1]
+
+
 def _differs(one: Judged, other: Judged) -> bool:
     """Whether another outcome changes any comparison."""
     return one.found.effects != other.found.effects
@@ -104,7 +116,7 @@ def alternatives() -> pd.DataFrame:
     none.
     """
     worlds = {
-        "“did not learn” for “diverged”": judging.again(Evidence.of_any_failure),
+        "“did not learn” for “diverged”": of_any_failure(),
         "a higher level of a spike": judging.judged_at_spike_level(STRICTEST),
     }
     rows = []
