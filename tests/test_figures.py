@@ -944,6 +944,14 @@ EDGES = pd.DataFrame(
         for samples in (1000, 50_000, 100_000)
     ]
 )
+SHARES = pd.DataFrame(
+    [
+        {"model": model, "scope": scope, "part": part, "estimate": 0.4, "low": 0.3, "high": 0.5}
+        for model in ("mlp", "cnn")
+        for scope in ("all rates", "within half a decade of the best", "each at its own best rate")
+        for part in ("learning rate", "learning rate × normalization", "between seeds")
+    ]
+)
 SPEEDS = pd.DataFrame(
     [
         {"workload": workload, "arm": arm, "processes": 1, "trials_together": k, "times_alike": 2.0}
@@ -1029,6 +1037,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     ),
     "span_chart": lambda: figures.span_chart(SPANS, "clipping", list(RATES)),
     "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS, {}),
+    "variance_parts": lambda: figures.variance_parts(SHARES),
 }
 narrowed = pytest.mark.parametrize("name", [*DRAWINGS, *FURTHER])
 
