@@ -12,7 +12,7 @@ other seeds by validation, as it would be tuned.
 smoke        37 trials         740 updates   0.000 core-hours
 quick       870 trials     261,000 updates    0.02 core-hours
 standard    810 trials   1,215,000 updates    0.38 core-hours
-paper     4,776 trials   7,164,000 updates    2.04 core-hours
+paper     4,776 trials   7,164,000 updates    2.13 core-hours
 full     12,192 trials  60,960,000 updates   25.30 core-hours
 """
 
