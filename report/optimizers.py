@@ -179,7 +179,7 @@ def plateaus(study: Evidence) -> pd.DataFrame:
     if tried.empty:
         return pd.DataFrame()
     tried = tried[tried["updates"] == tried["updates"].min()]
-    scores = tried.groupby(["optimizer", "learning_rate"])["validation_accuracy"]
+    scores = tried.groupby(["optimizer", "learning_rate"])["validation"]
     means = scores.agg(["mean", "size"]).reset_index()
     means["top"] = means.groupby("optimizer")["mean"].transform("max")
     flat = means[means["mean"] >= means["top"] - FLAT].groupby("optimizer", sort=False)
