@@ -144,6 +144,10 @@ def fold(ratio: float) -> str:
     return "not at all" if f"{ratio:.2g}" == "1" else f"{number(float(f'{ratio:.2g}'))}-fold"
 
 
+def _in_brackets(said: object) -> str:
+    return "" if said == DASH else f" ({said})"
+
+
 FORMATS: dict[str, Format] = {
     "name": name,
     "number": number,
@@ -187,6 +191,9 @@ FORMATS: dict[str, Format] = {
     "plain0": lambda row: bounds(row["low"], row["high"], FORMATS["hundredths0"]),
     "percents": lambda row: bounds(row["low"], row["high"], percent),
     "percents0": lambda row: bounds(row["low"], row["high"], FORMATS["percent0"]),
+    # in brackets behind a share, or nothing where a single seed has no interval
+    "in_percents": lambda row: _in_brackets(FORMATS["percents"](row)),
+    "in_percents0": lambda row: _in_brackets(FORMATS["percents0"](row)),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
     "best": lambda row: rate(row["best_rate"], row["edge"]),

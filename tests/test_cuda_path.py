@@ -222,7 +222,8 @@ def planted(direction: Callable[..., Any]) -> dict[str, Any]:
     "bug", [reads_a_number, asks_the_host_for_a_mean, waits_for_all, masks_by_a_condition]
 )
 def test_a_planted_wait_is_caught(bug):
-    with pytest.raises(AssertionError, match=r"program\.py:\d+  "):
+    # what a strategy does is done where its first result is checked
+    with pytest.raises(AssertionError, match=r"returned\.py:\d+  "):
         check_the_waits(lambda epochs: trials("mlp", 1, epochs=epochs, **planted(bug)))
 
 

@@ -944,7 +944,7 @@ EDGES = pd.DataFrame(
         for samples in (1000, 50_000, 100_000)
     ]
 )
-SHARES = pd.DataFrame(
+VARIANCES = pd.DataFrame(
     [
         {"model": model, "scope": scope, "part": part, "estimate": 0.4, "low": 0.3, "high": 0.5}
         for model in ("mlp", "cnn")
@@ -1037,7 +1037,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     ),
     "span_chart": lambda: figures.span_chart(SPANS, "clipping", list(RATES)),
     "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS, {}),
-    "variance_parts": lambda: figures.variance_parts(SHARES),
+    "variance_parts": lambda: figures.variance_parts(VARIANCES),
 }
 narrowed = pytest.mark.parametrize("name", [*DRAWINGS, *FURTHER])
 

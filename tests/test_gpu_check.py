@@ -273,7 +273,8 @@ def test_a_run_that_hangs_is_ended(listens, status, tmp_path):
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
         "import gpu_check\n"
         "gpu_check.GRACE = 0.5\n"
-        f"{'' if listens else 'signal.signal(signal.SIGINT, signal.SIG_IGN)'}\n"
+        # a shell's background jobs ignore it from the start
+        f"signal.signal(signal.SIGINT, signal.{'default_int_handler' if listens else 'SIG_IGN'})\n"
         "gpu_check.ends_in_time(time.monotonic() + 0.1)\n"
         "threading.Event().wait(300)\n"
     )

@@ -79,7 +79,7 @@ def grid_time(rows: pd.DataFrame) -> dict[str, Any]:
     >>> rows = [{"began": "a", "seconds": s, "trials": 2, "work": 0.25, **more} for s in (60, 300)]
     >>> rows += [{"began": "b", "seconds": 300, "trials": 4, "work": 0.5, **more}]
     >>> found = grid_time(pd.DataFrame(rows))
-    >>> found["minutes"], found["trials"], found["whole"]
+    >>> found["minutes"], int(found["trials"]), found["whole"]
     (10.0, 4, 20.0)
     """
     minutes = float(rows.groupby("began")["seconds"].max().sum()) / 60

@@ -130,7 +130,7 @@ def main_effects(frame: pd.DataFrame, factors: Sequence[str], value: str) -> pd.
     of which is a search by itself.
 
     >>> frame = pd.DataFrame({"rule": [*"aabb"], "seed": [0, 1, 0, 1], "y": [1.0, 2.0, 5.0, 6.0]})
-    >>> round(main_effects(frame, ["rule"], "y")["estimate"].iloc[0], 3)
+    >>> round(float(main_effects(frame, ["rule"], "y")["estimate"].iloc[0]), 3)
     0.912
     """
     values, seeds = frame[value].to_numpy(dtype=float), frame["seed"].to_numpy()
