@@ -152,7 +152,7 @@ def far_above(study: Evidence) -> pd.DataFrame:
     """`clipped_alike` at multiples beyond those of all other comparisons, where any were run.
 
     With the shares of trials that ``diverged`` and that ``learned``, and the same of no clipping:
-    ``bare_diverged`` and ``bare_learned``.
+    ``bare_diverged`` and ``bare_learned``; ``case`` is optimizer and multiple in words.
     """
     arms = [in_relative_arms(study.outcomes, prefix) for prefix in ("", SHARED)]
     arms[0] = where(arms[0], clipping="none")
@@ -166,7 +166,9 @@ def far_above(study: Evidence) -> pd.DataFrame:
     bare = where(shares, clipping="none").drop(columns="clipping")
     bare = bare.rename(columns={end: f"bare_{end}" for end in ("diverged", "learned")})
     own = shares.rename(columns={"clipping": "level"})
-    return found.merge(own, on=[*by, "level"]).merge(bare, on=by)
+    joined = found.merge(own, on=[*by, "level"]).merge(bare, on=by)
+    cases = zip(joined["optimizer"], joined["times"], strict=True)
+    return joined.assign(case=[f"{name(rule)}, {times:g} × best" for rule, times in cases])
 
 
 def plateaus(study: Evidence) -> pd.DataFrame:
