@@ -97,9 +97,16 @@ def test_a_kernel_whose_compiling_was_interrupted_is_there_afterwards() -> None:
 
     found: list[float] = []
     kernel = njit(lambda x: x * x + 1.0)
-    ready = in_a_thread(lambda: found.append(kernel(3.0)))
+    may_go_on = threading.Event()
+
+    def compiling() -> None:
+        may_go_on.wait(60)
+        found.append(kernel(3.0))
+
+    ready = in_a_thread(compiling)
     with pytest.raises(Interrupted), interrupted_after(0.03):
         ready()
+    may_go_on.set()
     ready()
     assert (found[-1], kernel(3.0), len(kernel.signatures)) == (10.0, 10.0, 1)
 
