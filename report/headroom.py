@@ -13,6 +13,7 @@ from benchmark.statistics import (
     mean,
     outcome_means,
     paired_comparison,
+    stable_range,
     upper_limits,
     where,
 )
@@ -20,7 +21,6 @@ from report.evidence import Evidence
 from report.prose import phrase
 
 NEITHER, NORMALIZED, BOTH = "neither", "batch normalization", "batch normalization, "
-LIMITS = ["good", "lost"]
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
 """Accuracies (0..1) below the best within which a rate may count as good."""
 KEYS = ["model", "learning_rate"]
@@ -58,16 +58,18 @@ def rate_limits(study: Evidence, within: float = 0.01) -> pd.DataFrame:
 def tightened(study: Evidence) -> pd.DataFrame:
     """What a tighter limit of the norm does to the largest good rate, without normalization.
 
-    By ``model`` the loosest limit, ``loose``, and the tightest, ``tight``; the largest good rate
-    with each, ``loose_good`` and ``tight_good``, their ratio ``raised``, and ``times``, that of the
-    limits; ``in_step``, whether both ratios agree to one step of the rates. Empty with one limit.
+    By ``model`` the loosest limit, ``loose``, and the tightest, ``tight``; the smallest and the
+    largest good rate with each, ``loose_least``, ``tight_least``, ``loose_good`` and
+    ``tight_good``; ``raised``, the ratio of the largest, and ``times``, that of the limits;
+    ``in_step``, whether these two agree to one step of the rates. Empty with one limit.
     """
-    limits = trials(study).groupby(["model", "remedy"])["clipping_threshold"].first()
-    rows = where(rate_limits(study), role="clipped")
-    rows = rows.merge(limits.rename("limit").reset_index(), on=["model", "remedy"])
+    by = ["model", "remedy"]
+    limits = trials(study).groupby(by)["clipping_threshold"].first().rename("limit").reset_index()
+    least = stable_range(trials(study), by)[[*by, "low_rate"]]
+    rows = where(rate_limits(study), role="clipped").merge(limits, on=by).merge(least, on=by)
     ends = rows.sort_values("limit", ascending=False).groupby("model", sort=False)
-    found = ends[["limit", "good"]].agg(["first", "last"])
-    found.columns = ["loose", "tight", "loose_good", "tight_good"]
+    found = ends[["limit", "low_rate", "good"]].agg(["first", "last"])
+    found.columns = [f"{end}{of}" for of in ("", "_least", "_good") for end in ("loose", "tight")]
     found = found[found["loose"] > found["tight"]].reset_index()
     raised, times = found["tight_good"] / found["loose_good"], found["loose"] / found["tight"]
     apart = np.abs(np.log(raised / times))
@@ -83,8 +85,7 @@ def limits_in_words(study: Evidence) -> pd.DataFrame:
             f"{name}_words": [
                 _span(*ends) for ends in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()
             ]
-            for limit in LIMITS
-            for name in (limit, f"{limit}_times")
+            for name in ("good", "good_times", "lost")
         }
     )
 
@@ -111,17 +112,15 @@ def spacing(study: Evidence) -> float:
 
 @functools.lru_cache(8)
 def moved(study: Evidence) -> pd.DataFrame:
-    """By ``model`` how many times as high each limit is as with neither remedy.
+    """By ``model`` how many times as high the largest good rate is as with neither remedy.
 
     ``normalized_good`` with batch normalization; ``clipped_good`` and ``both_good`` with the limit
-    of the norm that goes furthest, alone and beside it; the same with ``_lost`` for the rate from
-    which on most fail; and ``apart``, whether batch normalization raises the largest good rate by
-    more than one step of the grid, and in 97.5% of the draws of seeds at all.
+    of the norm that goes furthest, alone and beside it; and ``apart``, whether batch normalization
+    raises it by more than one step of the grid, and in 97.5% of the draws of seeds at all.
     """
     rows = rate_limits(study)
     rows = rows[rows["role"] != ""]
-    most = rows.pivot_table(["good_times", "lost_times"], "model", "role", "max", sort=False)
-    most.columns = [f"{role}_{limit.removesuffix('_times')}" for limit, role in most.columns]
+    most = rows.pivot_table("good_times", "model", "role", "max", sort=False).add_suffix("_good")
     alone = where(rows, role="normalized").set_index("model")
     raised = (alone["good_times"] > 1.1 * spacing(study)) & (alone["good_times_low"] > 1)
     found = most.reindex(alone.index)

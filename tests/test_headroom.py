@@ -69,6 +69,7 @@ def test_two_limits_of_the_norm_are_two_remedies_and_the_farther_counts() -> Non
     (row,) = headroom.tightened(study).to_dict("records")
     assert (row["loose"], row["tight"], row["in_step"]) == (1.0, 0.1, True)
     assert (row["raised"], row["times"]) == pytest.approx((10, 10))
+    assert (row["loose_least"], row["tight_least"], row["tight_good"]) == (0.1, 0.3, 3.0)
 
 
 @pytest.mark.parametrize(("good", "apart"), [(1.0, True), (0.3, False)])
