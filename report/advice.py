@@ -21,8 +21,9 @@ from benchmark.statistics import (
     tied_with_best,
 )
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
+from benchmark.statistics.selection import where
 from report import batch_updates, evidence, explosion, headline
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 
 QUESTIONS = {
     "advice-deep": "My deep plain network diverges. What first?",

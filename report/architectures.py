@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.statistics import theoretical_recurrent_growth, theoretical_residual_growth
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 from report.headline import against_none
 from report.prose import name
 

@@ -14,7 +14,8 @@ from benchmark.statistics import (
     paired_ratio,
     stable_range,
 )
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 
 BASELINES = {"clipping": "none", "normalization": "none", "batch_policy": "fixed"}
 AT_BEST = "at the best rates"

@@ -15,7 +15,8 @@ from benchmark.statistics import (
     single_changes,
     tied_with_best,
 )
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 from report.prose import setting
 
 PLAIN = {"clipping": "none", "schedule": "constant", "normalization": "none"}

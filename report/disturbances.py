@@ -17,7 +17,8 @@ from benchmark.statistics.disturbances import (
     made_up,
     recovery,
 )
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 from report.prose import name, phrase
 
 NETWORK = ["model", "normalization"]

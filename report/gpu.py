@@ -7,8 +7,8 @@ import re
 import pandas as pd
 
 from benchmark.statistics.gpu_check import disagreements
+from benchmark.statistics.selection import where
 from report import evidence
-from report.evidence import where
 from report.prose import listing, name, setting
 
 FOLDER = "gpu"

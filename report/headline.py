@@ -17,12 +17,13 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.raised_rates import NETWORK, SETTING
 from benchmark.statistics.rates import Choice
+from benchmark.statistics.selection import where
 from benchmark.statistics.tuned_thresholds import (
     at_every_threshold,
     chosen_thresholds,
     with_tuned_thresholds,
 )
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 from report.prose import listing, name, phrase, rate
 
 MULTIPLES = (1, 3, 10)

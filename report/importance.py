@@ -20,9 +20,10 @@ from benchmark.statistics import (
     tuning_path,
     variance_shares,
 )
+from benchmark.statistics.selection import where
 from benchmark.statistics.variance import MORE, SEED
 from report import comparison
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 from report.search_against_grid import searched
 
 RATE = "learning_rate"

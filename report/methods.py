@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmark.statistics import spike_level_sensitivity
+from benchmark.statistics import spike_level_sensitivity, where
 from report import evidence, prose
 from report.evidence import Evidence
 from report.text import Markdown, code
@@ -39,7 +39,7 @@ def with_others(factor: str, caller: Callable[[], str]) -> Markdown:
 
 def spike_levels(study: Evidence) -> pd.DataFrame:
     """Shares without clipping at multiples of the best rate, by network and ``level`` in words."""
-    rows = evidence.where(study.relative, clipping="none")
+    rows = where(study.relative, clipping="none")
     if rows.empty:
         return rows
     found = spike_level_sensitivity(rows, study.results.history, ("model", "times"))

@@ -9,7 +9,8 @@ import pandas as pd
 from benchmark.records.rates import SHARED
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 from report.prose import name
 
 LITTLE = 0.05

@@ -16,7 +16,8 @@ from benchmark.statistics import (
     paired_comparison,
     status_shares,
 )
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 from report.prose import name
 
 BASELINE = "float32"

@@ -37,7 +37,7 @@ from jinja2.parser import Parser
 from matplotlib.figure import Figure
 
 from benchmark import figures, schema, statistics, status
-from benchmark.statistics import speed
+from benchmark.statistics import speed, where
 from report import claims, comparison, evidence, prose
 from report.evidence import Evidence
 from report.text import Markdown, block, code, fenced
@@ -277,7 +277,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
         "block": block,
         "coded": prose.coded,
         "load_study": evidence.load,
-        "where": evidence.where,
+        "where": where,
         "linked": linked,
         "study_link": study_link,
     }

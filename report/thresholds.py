@@ -9,7 +9,8 @@ import pandas as pd
 
 from benchmark.statistics import interval, mean
 from benchmark.statistics.clipped import CELL, threshold_cells
-from report.evidence import Evidence, where
+from benchmark.statistics.selection import where
+from report.evidence import Evidence
 
 SAME = 0.01
 """Accuracy within which two thresholds count as alike."""

@@ -19,6 +19,7 @@ from benchmark import figures
 from benchmark.records import Trial
 from benchmark.results import Results
 from benchmark.schema import frame
+from benchmark.statistics.selection import where
 from report import claims, evidence, headline, prose
 from report.claims import explosion, judging, robustness
 from report.claims.effects import (
@@ -50,7 +51,7 @@ from report.claims.records import (
     found,
     pooled,
 )
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 
 Row = dict[str, Any]
 Rows = list[Row]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.statistics import proportion
+from benchmark.statistics.selection import where
 from report import prose
 from report.claims.frames import by_setting
 from report.claims.records import Effect, Found, found, nothing
-from report.evidence import Evidence, where
+from report.evidence import Evidence
 
 OWN: dict[str, object] = {
     "optimizer": "adam",
