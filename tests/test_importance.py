@@ -392,7 +392,7 @@ def test_the_page_names_no_winner_that_the_data_do_not(said: Any) -> None:
     text = said(trials_of("grid", grid(model=["mlp"], **LEVELS), by_normalization))
     assert "The learning rate matters most" not in text
     assert "most is due to normalization by itself in the MLP (" in text
-    assert "First comes normalization in the MLP" in text
+    assert "Normalization comes first." in text
 
 
 @pytest.mark.parametrize(
