@@ -9,8 +9,8 @@ limited to 1 and to a tenth of that, because a lower limit alone moves the plate
 smoke       16 trials         320 updates   0.000 core-hours
 quick      144 trials      18,720 updates       - core-hours
 standard   120 trials      60,000 updates       - core-hours
-paper      900 trials   1,350,000 updates    0.61 core-hours
-full     1,680 trials   8,400,000 updates       - core-hours
+paper      920 trials   1,380,000 updates    0.63 core-hours
+full     1,720 trials   8,600,000 updates    5.12 core-hours
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Settings:
     normalizations: Sequence[str] = ("none", "batch")
     clippings: Sequence[str] = ("none", "global_norm")
     tighter: Sequence[float] = (0.1,)
+    # rates that the tighter limit alone still trains at
+    farther: Mapping[str, Sequence[float]] = field(default_factory=lambda: {"cnn": (5.623, 10.0)})
     updates: int = 1500
     checkpoints: int = 4
 
@@ -63,6 +65,7 @@ SCALES = {
             "mlp": (rates_between(0.0178, 31.6, per_decade=4), 10),
             "cnn": (rates_between(0.00562, 10, per_decade=4), 10),
         },
+        farther={"cnn": (17.78, 31.62)},
         updates=5000,
     ),
 }
@@ -89,6 +92,11 @@ def study(scale: str) -> Study:
         factors=[
             *(network | {"clipping": s.clippings} for network in networks),
             *(network | tighter for network in networks if s.tighter),
+            *(
+                network | tighter | {"learning_rate": s.farther[network["model"]]}
+                for network in networks
+                if s.tighter and s.farther.get(network["model"])
+            ),
         ],
         checkpoints=s.checkpoints,
     )
