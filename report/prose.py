@@ -42,6 +42,8 @@ name = words
 NBSP = "\N{NO-BREAK SPACE}"
 NUMERIC = re.compile(rf"(?: to | of | \(edge\)|[\d\s.,;%<>±×()/+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p*†])*")
 """Cells of a column of numbers, of ranges and of counts, with the marks of a note."""
+SIGN = re.compile(r"(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\w) (?== )|(?<==) (?=\w)")
+"""Spaces of a heading beside a sign, which stays with its number."""
 
 
 def opening(text: str) -> str:
@@ -280,7 +282,7 @@ def table(
     shown_in = told_in or range(len(heads))
     right = [body and all(NUMERIC.fullmatch(line[i]) for line in plain) for i in shown_in]
     drawn = [
-        [str(Markdown.escape(heads[i])) for i in shown_in],
+        [str(Markdown.escape(SIGN.sub(NBSP, heads[i]))) for i in shown_in],
         ["---:" if numeric else "---" for numeric in right],
     ]
     rest = iter(body)
