@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from benchmark.figures.style import in_order
 from benchmark.statistics import theoretical_recurrent_growth, theoretical_residual_growth
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
@@ -75,5 +76,9 @@ def by_clipping(study: Evidence) -> pd.DataFrame:
 
 def _outcomes(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     rows = rows.assign(network=named(rows), unlearned=1.0 - rows["learned"])
+    order = {c: in_order(rows[c]) for c in ("dataset", "model", "normalization", "clipping")}
+    rows = rows.sort_values(
+        list(order), key=lambda column: column.map(order[str(column.name)].index), kind="stable"
+    )
     groups = rows.groupby(by, sort=False)
     return groups[["accuracy", "exploded", "diverged", "unlearned"]].mean().reset_index()

@@ -358,7 +358,7 @@ def test_status_bars_fill_their_cells_with_the_shares() -> None:
 
 def test_a_status_map_with_a_row_for_each_level_of_the_facet() -> None:
     figure = figures.status_map(TRIALS, "clipping", "normalization")
-    assert figure.axes[0].get_title() == "MLP, normalization: none"
+    assert figure.axes[0].get_title() == "MLP, no normalization"
 
 
 def test_many_rates_do_not_crowd_the_axis() -> None:
@@ -583,6 +583,15 @@ def test_facets_that_differ_in_one_thing_stand_side_by_side_and_are_named_by_it(
     assert len({axis.get_position().y0 for axis in figure.axes}) == 1
 
 
+def test_facets_that_differ_in_two_things_name_each_of_them_once() -> None:
+    rows = TRIALS.assign(init_gain=1.0)
+    axes = figures.phase_diagram(rows, "init_gain", "model", "clipping").axes
+    over = ["no clipping", "value clipping", "global-norm clipping"]
+    assert [axis.get_title() for axis in axes] == [*over, "", "", ""]
+    beside = ["model MLP\ngain", "", "", "model CNN\ngain", "", ""]
+    assert [axis.get_ylabel() for axis in axes] == beside
+
+
 def test_what_was_not_run_is_said_and_a_panel_without_trials_is_not_there() -> None:
     run = TRIALS[(TRIALS["model"] == "mlp") | (TRIALS["clipping"] == "none")]
     figure = figures.status_map(run)
@@ -608,6 +617,10 @@ def test_each_range_test_has_its_panel_beside_the_baseline() -> None:
     assert [axis.get_title() for axis in figure.axes] == ["value", "global norm"]
     lines = [[line.get_label() for line in axis.lines[:2]] for axis in figure.axes]
     assert lines == [["none", "value"], ["none", "global norm"]]
+    # behind a line that is the same the baseline is still seen
+    assert all(
+        axis.lines[0].get_linewidth() > axis.lines[1].get_linewidth() for axis in figure.axes
+    )
     assert marks(figure.axes[0], "^") == [10.0]
     assert all(len(axis.collections) == 2 for axis in figure.axes)  # bands over seeds
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.layout import canvas, legend_below, rate_places
+from benchmark.figures.phrases import phrase
 from benchmark.figures.style import (
     BLACK,
     BLUE,
@@ -59,13 +60,17 @@ def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figu
         level = dict(zip((rows, columns), facet, strict=True))
         part = shares[(shares[rows] == level[rows]) & (shares[columns] == level[columns])]
         _draw_cells(axis, part, y, levels)
-        words = [
-            label_of(level[c]) if len(named) == 1 else f"{label_of(c)} {label_of(level[c])}"
-            for c in named
-        ]
-        axis.set_title(", ".join(words), fontsize=9.5)
+        if len(named) == 1:
+            axis.set_title(label_of(level[named[0]]), fontsize=9.5)
+        elif facet[0] == levels[rows][0]:
+            axis.set_title(label_of(phrase(columns, level[columns])), fontsize=9.5)
+    said = "gain" if y == "init_gain" else label_of(y)
     for axis in leftmost(axes):
-        axis.set_ylabel("gain" if y == "init_gain" else label_of(y))
+        axis.set_ylabel(said)
+    if len(named) > 1:
+        # beside a row of panels stands what it has in common, and over a column what that has
+        for axis, level in zip(grid[:, 0], levels[rows], strict=True):
+            axis.set_ylabel(f"{label_of(rows)} {label_of(level)}\n{said}")
     for axis in lowest(axes):
         axis.set_xlabel("learning rate")
     handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]

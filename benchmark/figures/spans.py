@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.curves import PALE, facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.layout import (
     canvas,
     legend_below,
@@ -17,6 +17,7 @@ from benchmark.figures.layout import (
     row_inches,
     thinned,
 )
+from benchmark.figures.phrases import phrase
 from benchmark.figures.style import (
     BLACK,
     GREY,
@@ -98,9 +99,10 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
     """Training loss against the learning rate of range tests, a facet for each model and level.
 
     ``history`` has the rows of range tests with the columns ``model`` and ``factor`` of their
-    trials. The first level is the baseline, grey in every facet. Lines are medians over seeds of
-    the mean loss since the checkpoint before, bands reach from the least to the greatest; a
-    triangle at the upper edge marks where a level's first loss stopped being finite.
+    trials. The first level is the baseline, a broad grey line behind that of every facet, which
+    shows where the two are the same. Lines are medians over seeds of the mean loss since the
+    checkpoint before, bands reach from the least to the greatest; a triangle at the upper edge
+    marks where a level's first loss stopped being finite.
     """
     models, levels = (list(history[column].drop_duplicates()) for column in ("model", factor))
     shown = [(model, level) for model in models for level in levels[1:] or levels]
@@ -110,7 +112,10 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
     for axis, (model, level) in zip(axes, shown, strict=True):
         here = history[history["model"] == model]
         for drawn in dict.fromkeys((levels[0], level)):
-            _draw_test(axis, here[here[factor] == drawn], styles_of([drawn])[drawn], drawn, top)
+            style, width = styles_of([drawn])[drawn], 1.4
+            if drawn == levels[0] != level:
+                style, width = Style(PALE, style.marker), 4.0
+            _draw_test(axis, here[here[factor] == drawn], style, drawn, top, width)
         title = label_of(level) if len(models) == 1 else f"{label_of(model)}, {label_of(level)}"
         axis.set_title(title, fontsize=9.5)
         axis.set(xscale="log", xlim=(rates.min(), rates.max()))
@@ -126,7 +131,9 @@ def range_tests(history: pd.DataFrame, factor: str) -> Figure:
     return figure
 
 
-def _draw_test(axis: Axes, rows: pd.DataFrame, style: Style, level: object, top: float) -> None:
+def _draw_test(
+    axis: Axes, rows: pd.DataFrame, style: Style, level: object, top: float, width: float
+) -> None:
     loss = rows["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
     over_seeds = loss.groupby(rows["learning_rate"]).agg(["min", "median", "max"]).dropna()
     over_seeds = over_seeds.clip(upper=top)
@@ -135,7 +142,7 @@ def _draw_test(axis: Axes, rows: pd.DataFrame, style: Style, level: object, top:
         over_seeds["median"],
         color=style.colour,
         linestyle=style.line,
-        linewidth=1.4,
+        linewidth=width,
         label=label_of(level),
     )
     axis.fill_between(
@@ -169,7 +176,7 @@ def sharpness_against_bound(history: pd.DataFrame, facet: str) -> Figure:
         for rate in rates:
             _draw_edge(axis, here[here["rate"] == rate], styles[rate].colour, rate_text(rate))
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1.2)
-        axis.set(title=f"{label_of(facet)} {label_of(shown)}", xlabel="training examples seen")
+        axis.set(title=label_of(phrase(facet, shown)), xlabel="training examples seen")
         plain_log(axis)
         axis.locator_params(axis="x", nbins=4)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))

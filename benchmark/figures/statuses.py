@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from benchmark.figures.layout import canvas, legend_below, name_rows, rate_places, row_inches
+from benchmark.figures.phrases import phrase
 from benchmark.figures.style import GREY, STATUS_COLOURS, label_of, rate_text
 from benchmark.statistics import status_shares
 
@@ -53,7 +54,8 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
                         bar = Rectangle((left, bottom), width, HEIGHT, color=colour, linewidth=0)
                         axis.add_patch(bar)
                     left += width
-            title = label_of(model) + (f", {facet}: {label_of(shown)}" if facet else "")
+            named = f", {label_of(phrase(facet, shown))}" if facet else ""
+            title = label_of(model) + named
             axis.set(title=title, xlim=(-0.55, len(rates) - 0.45), ylim=(len(levels) - 0.5, -0.5))
             axis.grid(visible=False)
             places = rate_places(rates)
