@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from benchmark.project import VERSION as __version__
 from benchmark.records import Range, RelativeRates, Search, Study, Trial
-from benchmark.results import load_study
 
 if TYPE_CHECKING:
     from benchmark.contracts import check
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.driver.commandline import run
     from benchmark.engine import Record, train
     from benchmark.models import Initialization, Model, module_model
+    from benchmark.results import load_study
     from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
     from benchmark.strategies.clipping import Clipping, Context, chain, scale_to
     from benchmark.strategies.disturbances import Disturbance
@@ -62,30 +63,27 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "benchmark.contracts": ("check",),
+    "benchmark.data": ("Dataset", "Splits", "tensor_dataset"),
+    "benchmark.driver.commandline": ("run",),
+    "benchmark.engine": ("Record", "train"),
+    "benchmark.models": ("Initialization", "Model", "module_model"),
+    "benchmark.results": ("load_study",),
+    "benchmark.strategies.batch_policies": ("BatchPolicy", "Decision", "Observation"),
+    "benchmark.strategies.clipping": ("Clipping", "Context", "chain", "scale_to"),
+    "benchmark.strategies.disturbances": ("Disturbance",),
+    "benchmark.strategies.losses": ("Loss",),
+    "benchmark.strategies.normalization": ("Normalization",),
+    "benchmark.strategies.optimizers": ("Optimizer", "UpdateContext"),
+    "benchmark.strategies.schedules": ("Schedule",),
+}
+"""Where the names are that need torch, or pandas: imported when they are first asked for, because
+that takes seconds, and the report and most commands do without."""
+
+
 def __getattr__(name: str) -> Any:
-    # torch is imported only where something is trained: the report needs none
-    if name == "run":
-        from benchmark.driver.commandline import run
-
-        return run
-    if name == "check":
-        from benchmark.contracts import check
-
-        return check
-    if name in __all__:
-        from benchmark import data, engine, models
-        from benchmark.strategies import (
-            batch_policies,
-            clipping,
-            disturbances,
-            losses,
-            normalization,
-            optimizers,
-            schedules,
-        )
-
-        factors = (batch_policies, clipping, disturbances, losses, normalization)
-        for module in (data, engine, models, *factors, optimizers, schedules):
-            if hasattr(module, name):
-                return getattr(module, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Sequence
 
+from benchmark.commands.launching import add_report, add_run
+from benchmark.commands.listing import add_list
+from benchmark.commands.progress import add_status
+from benchmark.commands.verifying import add_verify
 from benchmark.diagnosis.commandline import add_diagnose
-from benchmark.terminal import answer
+from benchmark.terminal import answer, show_notes
+
+COMMANDS = (add_run, add_report, add_list, add_status, add_verify, add_diagnose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand that is named on the command line; returns the exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if given[:1] == ["diagnose"]:
-        # the only one that needs no torch, whose import takes seconds
-        return answer([add_diagnose], given)
-    from benchmark.driver import inspecting
-
-    return inspecting.main(given)
+    show_notes()
+    return answer(COMMANDS, arguments)
 
 
 if __name__ == "__main__":

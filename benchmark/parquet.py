@@ -43,7 +43,7 @@ def _small(schema: pa.Schema) -> dict[str, Any]:
     return {**SMALL, "use_byte_stream_split": real, "use_dictionary": others}
 
 
-class ResultsError(Exception):
+class ResultsError(ValueError):
     """A results folder or file that cannot be used; the message names it and what to do."""
 
 
@@ -238,7 +238,7 @@ def row_groups(table: str, path: Path) -> Iterator[pa.Table]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, ResultsError):
         raise
     except PermissionError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror or error}") from error

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tqdm import tqdm
 
 from benchmark.names import unknown
 
@@ -29,22 +32,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(refuse(f"{message} (--help lists the options)"))
 
 
+Row = Sequence[str]
+
 Commands = argparse._SubParsersAction  # the only name that argparse has for it
 Add = Callable[[Commands], None]
 """Adds one subcommand: a parser whose default ``run`` goes from its options to an exit status."""
 
 
-def answer(
-    commands: Iterable[Add],
-    arguments: Sequence[str] | None,
-    errors: tuple[type[Exception], ...] = (ValueError,),
-) -> int:
+def answer(commands: Iterable[Add], arguments: Sequence[str] | None) -> int:
     """Run the one of ``commands`` that ``arguments`` name; returns the exit status.
 
-    Parameters
-    ----------
-    errors
-        What bad input raises: shown as one line, with exit status 2.
+    A ValueError is what bad input raises: it is shown as one line, with exit status 2.
     """
     parser = Parser(
         prog="python -m benchmark",
@@ -57,7 +55,7 @@ def answer(
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except errors as error:
+    except ValueError as error:
         return refuse(error)
 
 
@@ -94,3 +92,33 @@ def show(text: str) -> None:
     except BrokenPipeError:
         # what is still buffered goes nowhere, or Python complains when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def aligned(rows: Iterable[Row], *, right: bool = False) -> str:
+    """Rows as columns of equal width; with ``right``, all but the first flush right.
+
+    >>> print(aligned([["a", "b"], ["one", "2"]], right=True))
+    a    b
+    one  2
+    """
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        first, *others = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        if right:
+            others = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def show_notes() -> None:
+    """Print what the package has to say beside results, one line each."""
+    logging.basicConfig(format="note: %(message)s", handlers=[_BesideTheBar()])
+
+
+class _BesideTheBar(logging.Handler):
+    """Prints messages without tearing the progress bar apart."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)

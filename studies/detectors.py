@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT, Detector, unhealed
-from benchmark.driver.commandline import SCALES, USER_ERRORS
+from benchmark.driver.commandline import SCALES
 from benchmark.engine import Record, train
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
 from benchmark.parquet import read, write
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if custom:
             found = pd.concat([found, alarms(steps, custom)], ignore_index=True)
         print(report(found))
-    except USER_ERRORS as error:
+    except ValueError as error:
         return refuse(error)
     print(path)
     return 0

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from benchmark.driver.commandline import SCALES, USER_ERRORS
+from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import at_most, cores, open_pool
 from benchmark.driver.workers import Workers
 from benchmark.engine.devices import DEVICES, choose_device, describe_device
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         timings = frame("measurements", rows)
         path = (options.results or Path("results") / options.scale) / PATH
         write("measurements", timings, path, provenance(device=describe_device(device)))
-    except USER_ERRORS as error:
+    except ValueError as error:
         return refuse(error)
     print(report(timings))
     print(path)

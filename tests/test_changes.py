@@ -16,7 +16,8 @@ from conftest import TOY, toy_split
 from torch import nn
 
 from benchmark import Clipping, Range, Study, Trial, module_model, tensor_dataset
-from benchmark.driver import Options, dispatch, inspecting, run_study, verifying
+from benchmark.__main__ import main
+from benchmark.driver import Options, dispatch, run_study, verifying
 from benchmark.driver.commandline import run
 from benchmark.driver.digests import custom_digests, digest
 from benchmark.driver.executors import InThisProcess, WorkerPool
@@ -370,9 +371,9 @@ def test_custom_parts_are_verified_where_their_script_is_named(
 ) -> None:
     verify = ["verify", str(tmp_path / "results"), "--device", "cpu"]
 
-    assert inspecting.main([*verify, "--script", str(script)]) == 0
+    assert main([*verify, "--script", str(script)]) == 0
     assert "2 trials trained again, 2 compared bit for bit" in capsys.readouterr().out
-    assert inspecting.main(verify) == 0
+    assert main(verify) == 0
     assert "1 trials trained again" in capsys.readouterr().out
     assert "1 trials have custom parts, and are left out; name the script" in caplog.text
 
@@ -384,7 +385,7 @@ def test_a_script_that_has_changed_is_not_taken_for_what_was_trained(
     script.write_text(SCRIPT.replace("FACTOR = 1.0", "FACTOR = 0.001"))
 
     arguments = ["verify", str(tmp_path / "results"), "--device", "cpu", "--script", str(script)]
-    assert inspecting.main(arguments) == 0
+    assert main(arguments) == 0
     assert "1 trials have custom parts, and are left out" in caplog.text
 
 
@@ -405,7 +406,7 @@ def test_a_script_that_cannot_be_had_is_named_in_one_line(
     if content is not None:
         path.write_text(content)
 
-    assert inspecting.main(["verify", str(tmp_path), "--script", str(path)]) == 2
+    assert main(["verify", str(tmp_path), "--script", str(path)]) == 2
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1

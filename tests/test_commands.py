@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmark import project
-from benchmark.driver import commandline, inspecting, launching
+from benchmark.__main__ import main
+from benchmark.commands import launching
+from benchmark.driver import commandline
 from benchmark.engine import REGISTRIES
 from benchmark.records import Trial
 from benchmark.results import write
@@ -98,12 +100,29 @@ def test_a_script_ends_with_the_status_of_its_run():
     assert "'global_norm'" in done.stderr
 
 
+def test_what_needs_no_torch_does_not_wait_for_its_import(tmp_path):
+    make_study(tmp_path / "grid", ["stable"])
+    commands = [["--help"], ["verify", "--help"], ["list", "study"], ["status", str(tmp_path)]]
+    program = f"""
+import contextlib, sys
+from benchmark.__main__ import main
+for arguments in {commands}:
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+print(sorted({{"torch", "optuna"}} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 # python -m benchmark list
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_list_shows_every_registered_thing_with_its_reference(kind, capsys):
-    assert inspecting.main(["list", kind]) == 0
+    assert main(["list", kind]) == 0
     heading, *lines = capsys.readouterr().out.splitlines()
     assert heading.split()[0] == kind
     assert [line.split()[0] for line in lines] == list(REGISTRIES[kind])
@@ -114,7 +133,7 @@ def test_list_shows_every_registered_thing_with_its_reference(kind, capsys):
 
 
 def test_list_shows_default_and_range_of_the_tunable_number(capsys):
-    inspecting.main(["list", "clipping"])
+    main(["list", "clipping"])
     lines = capsys.readouterr().out.splitlines()
     column = lines[0].index("clipping_threshold")
     cells = {line.split()[0]: line[column:].partition("  ")[0] for line in lines}
@@ -123,14 +142,14 @@ def test_list_shows_default_and_range_of_the_tunable_number(capsys):
 
 
 def test_list_shows_the_depths_that_a_model_allows(capsys):
-    inspecting.main(["list", "model"])
+    main(["list", "model"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "10 (2..30)" in lines["mlp_deep"]
     assert lines["mlp_wide"].split()[1:3] == ["3", "1000"]
 
 
 def test_list_without_a_kind_shows_all_kinds(capsys):
-    assert inspecting.main(["list"]) == 0
+    assert main(["list"]) == 0
     blocks = capsys.readouterr().out.split("\n\n")
     assert [block.split()[0] for block in blocks] == [*REGISTRIES, "study"]
 
@@ -141,7 +160,7 @@ def test_studies_are_read_and_not_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "_shared.py").write_text("")
     monkeypatch.setattr(project, "STUDIES", tmp_path)
     monkeypatch.setattr(project, "EXAMPLES", tmp_path / "none")
-    assert inspecting.main(["list", "study"]) == 0
+    assert main(["list", "study"]) == 0
     _, broken, good = capsys.readouterr().out.splitlines()
     assert good.split() == [
         "good",
@@ -163,7 +182,7 @@ def test_studies_are_read_and_not_run(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_a_bad_command_is_answered_in_one_line(capsys, arguments, words):
-    assert status_of(inspecting.main, arguments) == 2
+    assert status_of(main, arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -211,7 +230,7 @@ def counted(out):
 def test_status_counts_trials_by_what_became_of_them(tmp_path, capsys):
     make_study(tmp_path / "whole", ["stable", "nonfinite", "dead", "stalled", "skipped"])
     make_study(tmp_path / "other", ["stable"])
-    assert inspecting.main(["status", str(tmp_path)]) == 0
+    assert main(["status", str(tmp_path)]) == 0
     table = counted(capsys.readouterr().out)
     assert list(table.index) == ["other", "whole"]
     assert table.loc["whole"].to_dict() == {
@@ -239,7 +258,7 @@ def test_status_says_what_is_missing_and_how_to_go_on(
     tmp_path, capsys, statuses, expected, failed, missing
 ):
     make_study(tmp_path / "grid", statuses, expected=expected)
-    assert inspecting.main(["status", str(tmp_path)]) == 1
+    assert main(["status", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     row = counted(out).loc["grid"]
     assert (row["failed"], row["missing"]) == (failed, missing)
@@ -250,7 +269,7 @@ def test_status_says_what_is_missing_and_how_to_go_on(
 
 def test_status_of_a_single_study(tmp_path, capsys):
     make_study(tmp_path / "grid", ["stable"])
-    assert inspecting.main(["status", str(tmp_path / "grid")]) == 0
+    assert main(["status", str(tmp_path / "grid")]) == 0
     assert counted(capsys.readouterr().out).loc["grid", "done"] == 1
 
 
@@ -281,7 +300,7 @@ def test_status_of_an_unusable_folder(tmp_path, capsys, spoil, words):
     folder = tmp_path / "results"
     folder.mkdir()
     spoil(folder)
-    assert inspecting.main(["status", str(folder)]) == 2
+    assert main(["status", str(folder)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -305,7 +324,7 @@ def test_status_of_an_unusable_folder(tmp_path, capsys, spoil, words):
 def test_a_script_by_a_bad_name_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     before = list(sys.argv), list(sys.path)
-    assert inspecting.main(arguments) == 2
+    assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -318,7 +337,7 @@ def test_a_report_without_its_libraries_says_what_to_install(tmp_path, monkeypat
     script = tmp_path / "build.py"
     script.write_text("import no_such_library")
     monkeypatch.setattr(launching, "REPORT", script)
-    assert inspecting.main(["report"]) == 2
+    assert main(["report"]) == 2
     assert "needs no_such_library: pip install" in capsys.readouterr().err
 
 
@@ -328,4 +347,4 @@ def test_a_report_without_its_libraries_says_what_to_install(tmp_path, monkeypat
 def test_a_script_by_name_ends_with_its_own_status(end, status, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(f"import sys\n{end}\n")
     monkeypatch.setattr(project, "STUDIES", tmp_path)
-    assert inspecting.main(["run", "mine"]) == status
+    assert main(["run", "mine"]) == status

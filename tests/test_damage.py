@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import Study
+from benchmark.__main__ import main
 from benchmark.data import DATASETS
-from benchmark.driver import Options, dispatch, inspecting, run_study, verifying
+from benchmark.driver import Options, dispatch, run_study, verifying
 from benchmark.driver.commandline import run
 from benchmark.driver.executors import InThisProcess, WorkerPool
 from benchmark.driver.units import Outcome, Unit, train_unit
@@ -249,8 +250,8 @@ def test_a_damaged_file_costs_no_row_or_nothing_is_changed(
     spoil(file_of(folder, state, table))
     before = contents(folder)
 
-    answered(capsys, inspecting.main(["status", str(tmp_path)]))
-    answered(capsys, inspecting.main(["verify", str(tmp_path), "--trials", "1", "--device", "cpu"]))
+    answered(capsys, main(["status", str(tmp_path)]))
+    answered(capsys, main(["verify", str(tmp_path), "--trials", "1", "--device", "cpu"]))
     assert contents(folder) == before
 
     options = ["--results", str(tmp_path), "--device", "cpu", "--executor", "here"]
@@ -297,7 +298,7 @@ def test_a_file_of_another_study_is_not_taken_for_this_ones(
 def test_a_plan_of_nothing_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("plan", frame("plan", []), tmp_path / "tiny" / "plan.parquet", {})
 
-    assert inspecting.main(["status", str(tmp_path)]) == 0
+    assert main(["status", str(tmp_path)]) == 0
     assert "tiny" in capsys.readouterr().out
 
 

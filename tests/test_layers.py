@@ -20,7 +20,8 @@ LAYERS = (
     ),
     ("engine", ("benchmark.engine",)),
     ("contracts", ("benchmark.contracts",)),
-    ("driver", ("benchmark.driver", "benchmark.__main__")),
+    ("driver", ("benchmark.driver",)),
+    ("commands", ("benchmark.commands", "benchmark.__main__")),
     ("timing", ("benchmark.timing",)),
 )
 """Each layer may import itself and those before it. The longest prefix of a module's name decides,
@@ -45,10 +46,11 @@ FACADE = "benchmark"
 imports through it but studies and pages."""
 
 
-def imported(module: str) -> set[str]:
-    """Full names of the modules that ``module`` imports, wherever in the file."""
+def imported(module: str, *, at_once: bool = False) -> set[str]:
+    """Full names of the modules that ``module`` imports, wherever in the file, or ``at_once``."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -84,6 +86,15 @@ def test_a_module_imports_only_from_its_own_layer_and_those_before(module):
 @pytest.mark.parametrize("module", [m for m in of_folder("benchmark") if layer_of(m) == 0])
 def test_plain_modules_do_without_torch(module):
     assert "torch" not in {name.partition(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in of_folder("benchmark") if LAYERS[layer_of(m)][0] == "commands"]
+)
+def test_a_command_imports_torch_only_where_it_runs(module):
+    names = {name for name in imported(module, at_once=True) if name.startswith("benchmark.")}
+    later = [name for name in names if 0 < layer_of(name) < layer_of(module)]
+    assert not later, f"{module} imports {later} for whoever asks for help"
 
 
 @pytest.mark.parametrize("module", of_folder("report"))

@@ -17,7 +17,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from benchmark import __version__
-from benchmark.driver import commandline, inspecting
+from benchmark.__main__ import main
+from benchmark.driver import commandline
 from benchmark.records import read_selection
 from benchmark.results import load_study, read, write
 from benchmark.schema import SCHEMA_VERSION, frame
@@ -88,7 +89,7 @@ def test_all_studies_are_trained_on_every_machine_in_the_same_order():
     "command", [c for c in COMMANDS if c[:4] == ["python", "-m", "benchmark", "list"]], ids=shown
 )
 def test_list_commands_of_the_readme_run(command, capsys):
-    assert inspecting.main(command[3:]) == 0
+    assert main(command[3:]) == 0
 
 
 def test_every_command_of_the_readme_is_of_a_kind_that_is_checked():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.driver import inspecting, sharing_gpu, together
+from benchmark.__main__ import main
+from benchmark.driver import sharing_gpu, together
 from benchmark.driver.sharing_gpu import CONTROL, mps, serves
 from benchmark.driver.together import are_several, share, told
 
@@ -86,7 +87,7 @@ def test_what_is_wrong_is_one_line_before_anything_begins(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     try:
-        status = inspecting.main(["run", *arguments])
+        status = main(["run", *arguments])
     except SystemExit as end:
         status = end.code
     said = capsys.readouterr()
@@ -143,7 +144,7 @@ def test_the_status_says_whether_a_study_failed(codes, status, started, monkeypa
         f"code = {ends}[sys.argv[1]]\n"
         "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)"
     )
-    assert together.run_together(["grid", "explosion", "--workers", "2"]) == status
+    assert together.run_together(["grid", "explosion", "--workers", "2"], at_once=4) == status
     assert "grid: " in capsys.readouterr().out
 
 
@@ -218,7 +219,7 @@ def test_mps_runs_within_and_is_stopped_whatever_happens(control):
 
 def test_studies_find_the_mps_that_runs_for_them(control, started, capsys):
     started("import os; print(os.environ['CUDA_MPS_PIPE_DIRECTORY'])")
-    assert together.run_together(["grid", "explosion", "--mps", "--workers", "2"]) == 0
+    assert together.run_together(["grid", "explosion", "--mps", "--workers", "2"], at_once=4) == 0
     start, end = control.read_text().splitlines()
     pipe = start.removeprefix("start ")
     assert end == f"quit {pipe}"
@@ -229,7 +230,7 @@ def test_an_mps_that_does_not_start_is_one_line_and_nothing_begins(control, star
     monkeypatch.setenv("FAIL", "1")
     started("raise SystemExit(7)")
     with pytest.raises(ValueError, match=f"--mps: {CONTROL} failed"):
-        together.run_together(["grid", "explosion", "--mps", "--workers", "2"])
+        together.run_together(["grid", "explosion", "--mps", "--workers", "2"], at_once=4)
 
 
 def test_mps_has_all_gpus_and_its_processes_choose(control, monkeypatch):

@@ -14,12 +14,14 @@ import pytest
 from conftest import TOY
 
 from benchmark import Study
+from benchmark.__main__ import main
 from benchmark.data import DATASETS, DataError
-from benchmark.driver import Options, inspecting, run_study, verifying
+from benchmark.driver import Options, run_study, verifying
 from benchmark.driver.executors import InThisProcess, WorkerPool
-from benchmark.driver.verifying import exact_differences, rough_differences, verify
+from benchmark.driver.verifying import verify
 from benchmark.engine import resolve
 from benchmark.results import StudyFolder, write
+from benchmark.results.differences import exact_differences, rough_differences
 from benchmark.schema import rounded
 
 STUDY = Study(
@@ -134,7 +136,7 @@ def test_one_altered_number_is_found(
         return rows
 
     rewrite(copied, table, alter)
-    status = inspecting.main(["verify", str(copied.path.parent), "--trials", "8"])
+    status = main(["verify", str(copied.path.parent), "--trials", "8"])
     said = capsys.readouterr().out
 
     assert status == 1
@@ -153,7 +155,7 @@ def test_a_row_of_history_that_is_gone_is_found(copied: StudyFolder) -> None:
 def test_the_time_it_took_is_no_difference(copied: StudyFolder) -> None:
     rewrite(copied, "trials", shifted("seconds", 9.0))
 
-    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
+    assert main(["verify", str(copied.path), "--trials", "8"]) == 0
 
 
 @pytest.mark.parametrize("what", ["torch", "numpy", "kernels"])
@@ -162,10 +164,10 @@ def test_results_of_another_maker_are_compared_within_tolerances(
 ) -> None:
     rewrite(copied, "trials", shifted("validation_accuracy", 0.01), **{what: "another"})
 
-    assert inspecting.main(["verify", str(copied.path), "--trials", "3"]) == 0
+    assert main(["verify", str(copied.path), "--trials", "3"]) == 0
     assert "3 trials trained again, 0 compared bit for bit and 3 with" in capsys.readouterr().out
     rewrite(copied, "trials", shifted("initial_loss", 0.01))
-    assert inspecting.main(["verify", str(copied.path), "--trials", "3"]) == 1
+    assert main(["verify", str(copied.path), "--trials", "3"]) == 1
 
 
 @pytest.mark.parametrize("what", ["code", "platform"])
@@ -173,17 +175,17 @@ def test_bits_that_may_differ_are_held_to_tolerances_where_they_do(
     what: str, copied: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rewrite(copied, "trials", **{what: "another"})
-    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
+    assert main(["verify", str(copied.path), "--trials", "8"]) == 0
     assert "8 compared bit for bit and 0 within tol" in capsys.readouterr().out
 
     rewrite(copied, "trials", shifted("validation_accuracy", 0.01))
-    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 0
+    assert main(["verify", str(copied.path), "--trials", "8"]) == 0
     said = capsys.readouterr().out
     assert "compared bit for bit and 0" not in said  # those that broke have no accuracy
     assert "all agree" in said
 
     rewrite(copied, "trials", shifted("initial_loss", 0.01))
-    assert inspecting.main(["verify", str(copied.path), "--trials", "8"]) == 1
+    assert main(["verify", str(copied.path), "--trials", "8"]) == 1
     assert "0 compared bit for bit and 8 within tolerances: 8 differ" in capsys.readouterr().out
 
 
@@ -194,7 +196,7 @@ def test_a_data_set_that_is_not_to_be_had_is_said_and_is_no_difference(
         raise DataError("no toys here")
 
     monkeypatch.setattr(verifying, "load", missing)
-    assert inspecting.main(["verify", str(copied.path)]) == 2
+    assert main(["verify", str(copied.path)]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert "no toys here" in captured.err
@@ -272,7 +274,7 @@ def test_bad_input_is_answered_in_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        status = inspecting.main(arguments)
+        status = main(arguments)
     except SystemExit as error:
         status = error.code
     said = capsys.readouterr().err
@@ -297,7 +299,7 @@ def test_trials_with_parts_of_ones_own_are_left_out_with_a_note(
     assert len(checked) == 4
     assert "4 trials have custom parts, and are left out" in caplog.text
     monkeypatch.delitem(DATASETS, "toy")
-    assert inspecting.main(["verify", str(copied.path)]) == 2
+    assert main(["verify", str(copied.path)]) == 2
 
 
 def test_what_was_rounded_twice_may_differ_in_its_last_digit_and_no_more() -> None:

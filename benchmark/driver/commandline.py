@@ -9,9 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from benchmark.data import DataError
 from benchmark.driver.dispatch import LostExecutor
 from benchmark.driver.estimating import dry_run
 from benchmark.driver.executors import EXECUTORS
@@ -26,9 +23,7 @@ from benchmark.names import quoted, unknown
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
 from benchmark.records.fields import TEXT, Several, refused, whole_of
-from benchmark.results import ResultsError
-from benchmark.schema import SchemaError
-from benchmark.terminal import Parser, folder_path, one_of, refuse
+from benchmark.terminal import Parser, folder_path, one_of, refuse, show_notes
 
 SCALES = {
     "smoke": "seconds: does it run",
@@ -37,9 +32,6 @@ SCALES = {
     "paper": "hours on two cores",
     "full": "one GPU",
 }
-
-USER_ERRORS = (ValueError, ResultsError, DataError, SchemaError)
-"""What bad input raises: shown as one line, with exit status 2."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +83,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
                 trials = run_study(study, chosen)
             else:
                 trials = run_search(study, chosen)
-    except USER_ERRORS as error:
+    except ValueError as error:
         return refuse(error)
     except LostExecutor as error:
         print(f"error: {error}\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
@@ -146,18 +138,6 @@ def given(arguments: Sequence[str] | None) -> Sequence[str] | None:
         "run(study, ['--scale', 'smoke'])"
     )
     return []
-
-
-def show_notes() -> None:
-    """Print what the package has to say beside results, one line each."""
-    logging.basicConfig(format="note: %(message)s", handlers=[_BesideTheBar()])
-
-
-class _BesideTheBar(logging.Handler):
-    """Prints messages without tearing the progress bar apart."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def device_name(text: str) -> str:

@@ -31,8 +31,6 @@ from benchmark.records import read_selection
 from benchmark.terminal import Parser
 
 OPTION, MPS = "--at-once", "--mps"
-DEFAULT = 4
-"""Studies at once unless told otherwise."""
 TOGETHER_A_GPU = 16
 """Worker processes of all studies on one GPU: in four lanes of four they trained 14 studies of
 `paper` in 17 minutes (H200, 16 cores)."""
@@ -78,8 +76,10 @@ def studies() -> dict[str, Path]:
     }
 
 
-def run_together(arguments: Sequence[str]) -> int:
+def run_together(arguments: Sequence[str], at_once: int) -> int:
     """Run ``STUDY ... [--at-once N] [--mps] [OPTION ...]``; returns the exit status.
+
+    ``at_once`` studies run at the same time where the option is not given.
 
     0: all finished; 1: not all did, as `benchmark.driver.commandline.run` says, but the others ran
     on; 2: bad input; 130 or 143: stopped from outside, and every study with it. The same command
@@ -90,7 +90,7 @@ def run_together(arguments: Sequence[str]) -> int:
     ValueError
         If a name, a number or an option is wrong; nothing has begun then.
     """
-    names, options, rest = _read(arguments)
+    names, options, rest = _read(arguments, at_once)
     shares = share(options.workers, options.at_once, options.device)
     around: AbstractContextManager[dict[str, str]] = mps() if options.mps else nullcontext({})
     with around as variables:
@@ -119,7 +119,9 @@ ENDS = {
 """What an exit status of a study says."""
 
 
-def _read(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[str]]:
+def _read(
+    arguments: Sequence[str], at_once: int
+) -> tuple[list[str], argparse.Namespace, list[str]]:
     """Names of studies, the options of this module and of studies, and what studies are told."""
     names, known = _leading(arguments), studies()
     if not names:
@@ -130,7 +132,7 @@ def _read(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace, list
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is named twice")
     mine = Parser(add_help=False)
-    mine.add_argument(OPTION, type=int, default=min(DEFAULT, len(names)))
+    mine.add_argument(OPTION, type=int, default=min(at_once, len(names)))
     mine.add_argument(MPS, action="store_true")
     mine.add_argument("--workers", type=int)
     options, rest = mine.parse_known_args(arguments[len(names) :])

@@ -1,4 +1,4 @@
-"""Training a random sample of finished trials again, and comparing: ``python -m benchmark verify``.
+"""Training a random sample of finished trials again, and comparing.
 
 On the same device and versions a whole unit is trained as it was, and every number must be the
 same, bit for bit, timings aside. Otherwise each trial is trained alone and compared within
@@ -8,7 +8,6 @@ system are others, numbers that are not the same are held to the tolerances too.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,37 +18,21 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import load
-from benchmark.driver.commandline import device_name
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import open_pool
 from benchmark.driver.options import Options
-from benchmark.driver.scripts import Parts, objects_of, parts_of
+from benchmark.driver.scripts import Parts, objects_of
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
 from benchmark.engine.devices import choose_device, describe_device, libraries
 from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
-from benchmark.schema import ROUNDED, last_digit
-from benchmark.terminal import folder_path
-
-SAMPLE = 5
-ACCURACY_TOLERANCE = 0.05
-"""Difference of final validation accuracies that is laid to rounding, for trials that trained."""
-INITIAL_LOSS_TOLERANCE = {"float32": 1e-4}
-REDUCED_PRECISION_TOLERANCE = 1e-2
-"""Relative difference of losses before the first update that is laid to rounding, by precision:
-nothing has been magnified yet. It is all that is compared of a trial that exploded, whose end is
-chaotic."""
-SHOWN = 5
-"""Differences of a trial that are printed."""
-
+from benchmark.results.differences import exact_differences, rough_differences
 
 NO_PARTS: Parts = {}
 
 log = logging.getLogger(__name__)
-
-Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,7 @@ class Checked(NamedTuple):
 
 
 def verify(
-    options: Options, *, sample: int = SAMPLE, seed: int = 0, parts: Parts = NO_PARTS
+    options: Options, *, sample: int, seed: int = 0, parts: Parts = NO_PARTS
 ) -> Iterator[Checked]:
     """Train ``sample`` finished trials again, and what stood in their units.
 
@@ -93,7 +76,7 @@ def verify(
     Parameters
     ----------
     parts
-        Custom strategies, models and data sets, as `parts_of` a script finds them.
+        Custom strategies, models and data sets, as `benchmark.driver.scripts.parts_of` finds them.
 
     Raises
     ------
@@ -223,101 +206,3 @@ def check(task: Task, now: Record, trial: str) -> Checked:
             return Checked(task, trial, True, found)
     rows = (r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now))
     return Checked(task, trial, False, rough_differences(*rows))
-
-
-def exact_differences(table: str, before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """Every value that is not the same, timings aside, and digests, by which parts were found.
-
-    Numbers of a table that is kept rounded may differ by one in the last digit kept: a file that
-    was written with another number of digits, and rounded to these later, was rounded twice.
-    """
-    if len(before) != len(now):
-        return [f"{table}: {len(before)} rows, now {len(now)}"]
-    found = []
-    for name in [name for name in before if not str(name).endswith(("seconds", "custom"))]:
-        same = (before[name] == now[name]) | (before[name].isna() & now[name].isna())
-        if table in ROUNDED and pd.api.types.is_float_dtype(before[name]):
-            same |= np.abs(before[name] - now[name]) <= last_digit(before[name].to_numpy())
-        for i in np.flatnonzero(~same):
-            step = f" at step {before['step'].iloc[i]}" if "step" in before else ""
-            found.append(f"{name}{step}: {before[name].iloc[i]}, now {now[name].iloc[i]}")
-    return found
-
-
-def rough_differences(before: Row, now: Row) -> list[str]:
-    """What cannot be laid to rounding."""
-    found = []
-    if now["status"] in ("failed", "skipped") or before["status"] == "skipped":
-        if now["status"] != before["status"]:
-            found.append(f"status: {before['status']}, now {now['status']} {now['status_reason']}")
-        return found
-    tolerance = INITIAL_LOSS_TOLERANCE.get(before["precision"], REDUCED_PRECISION_TOLERANCE)
-    losses = before["initial_loss"], now["initial_loss"]
-    if not np.isclose(*losses, rtol=tolerance, atol=0.0, equal_nan=True):
-        found.append(f"initial_loss: {losses[0]}, now {losses[1]}")
-    if before["status"] != "stable":
-        return found
-    if now["status"] not in ("stable", "recovered"):
-        found.append(f"status: stable, now {now['status']}")
-    elif abs(before["validation_accuracy"] - now["validation_accuracy"]) > ACCURACY_TOLERANCE:
-        found.append(
-            f"validation_accuracy: {before['validation_accuracy']}, "
-            f"now {now['validation_accuracy']}"
-        )
-    return found
-
-
-def add_verify(commands: Any) -> None:
-    """``verify DIR``: train a sample again."""
-    about = "train a random sample of finished trials again and compare"
-    parser = commands.add_parser(
-        "verify",
-        help=about,
-        description=f"{about.capitalize()}: on the same device and versions with the units they "
-        "stood in and bit for bit, timings aside; elsewhere alone and within tolerances, which are "
-        f"1 part in {1 / INITIAL_LOSS_TOLERANCE['float32']:,.0f} of the initial loss (float32) or "
-        f"{1 / REDUCED_PRECISION_TOLERANCE:,.0f} (less precise), and {ACCURACY_TOLERANCE} of the "
-        "final accuracy of stable trials. They also hold where the bits have changed with the "
-        "sources of this package or the system. Exit status: 0 all agree, 1 some differ, 2 bad "
-        "input.",
-    )
-    parser.add_argument(
-        "results", type=folder_path, metavar="DIR", help="results/SCALE, or one study"
-    )
-    parser.add_argument(
-        "--trials", type=int, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    parser.add_argument("--device", type=device_name, default="auto")
-    parser.add_argument(
-        "--script",
-        type=folder_path,
-        metavar="FILE",
-        help="import FILE, and train trials with custom objects that it defines",
-    )
-    parser.set_defaults(run=_verify)
-
-
-def _verify(options: argparse.Namespace) -> int:
-    if options.trials < 1:
-        raise ValueError(f"--trials must be at least 1, but got {options.trials}")
-    counts = {True: 0, False: 0}
-    differing = 0
-    where = Options(options.results, device=options.device)
-    # never what a folder of results names: it may be another's
-    parts = parts_of(options.script) if options.script else NO_PARTS
-    checked = verify(where, sample=options.trials, seed=options.seed, parts=parts)
-    for task, trial, exact, found in checked:
-        counts[exact] += 1
-        differing += bool(found)
-        if found:
-            more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-            print(
-                f"{task.unit.study} {trial} differs: {'; '.join(found[:SHOWN])}{more}", flush=True
-            )
-    print(
-        f"{sum(counts.values())} trials trained again, {counts[True]} compared bit for bit and "
-        f"{counts[False]} within tolerances: "
-        + (f"{differing} differ" if differing else "all agree")
-    )
-    return 1 if differing else 0

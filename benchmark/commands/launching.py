@@ -1,4 +1,4 @@
-"""Running a packaged script by its name, as if it had been typed: studies and the report."""
+"""``python -m benchmark run`` and ``report``: packaged scripts by name, as if they were typed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmark.driver import together
 from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, REPORT, scripts
-from benchmark.terminal import refuse
+from benchmark.terminal import Commands, refuse
 
 EXTRA = "pip install 'gradient-stability-benchmark[report]'"
+AT_ONCE = 4
+"""Studies at once unless told otherwise."""
 
 
-def add_run(commands: Any) -> None:
+def add_run(commands: Commands) -> None:
     """``run STUDY ... [OPTION ...]``: studies or examples by name."""
     about = "run studies, or examples, by name, with the options of every study"
     parser = commands.add_parser(
         "run",
         help=about,
         description=f"{about[0].upper()}{about[1:]}. Several run at once: `run STUDY STUDY ... "
-        f"--at-once N` (up to {together.DEFAULT} unless given), where --workers are shared among "
+        f"--at-once N` (up to {AT_ONCE} unless given), where --workers are shared among "
         "those that run, and --mps lets the processes use one GPU side by side (NVIDIA's MPS, "
         "stopped at the end).",
     )
@@ -38,16 +38,19 @@ def add_run(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # torch takes seconds to import, which a study does all the same
+    from benchmark.driver import together
+
     arguments = [options.script, *options.arguments]
     if together.are_several(arguments):
-        return together.run_together(arguments)
+        return together.run_together(arguments, AT_ONCE)
     known = scripts()
     if options.script not in known:
         raise UnknownName(unknown("study", options.script, known))
     return run_script(known[options.script], options.arguments)
 
 
-def add_report(commands: Any) -> None:
+def add_report(commands: Commands) -> None:
     """``report [RESULTS] [--output DIR] [--pdf]``: build the book."""
     about = "build the report from a folder of results"
     parser = commands.add_parser("report", help=about, add_help=False)
