@@ -319,6 +319,7 @@ def test_status_of_an_unusable_folder(tmp_path, capsys, spoil, words):
         (["run", "grid", "--scale", "quik"], "unknown scale 'quik'. Did you mean 'quick'?"),
         (["run", "grid", "--only", "momentum=0.9"], "takes no momentum, but got 0.9"),
         (["report", "nowhere"], "nowhere"),
+        (["report", "--pdf", "nowhere"], "nowhere"),
     ],
 )
 def test_a_script_by_a_bad_name_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):

@@ -53,8 +53,9 @@ def _run(options: argparse.Namespace) -> int:
 def add_report(commands: Commands) -> None:
     """``report [RESULTS] [--output DIR] [--pdf]``: build the book."""
     about = "build the report from a folder of results"
-    parser = commands.add_parser("report", help=about, add_help=False)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    # the script has the options: here none is one, not even where it comes first
+    parser = commands.add_parser("report", help=about, add_help=False, prefix_chars="\0")
+    parser.add_argument("arguments", nargs="*")
     parser.set_defaults(run=_report)
 
 
