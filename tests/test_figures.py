@@ -742,11 +742,11 @@ def test_narrow_panels_have_fewer_rates_and_large_numbers_no_exponent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effects", "least", "logarithmic"),
-    [((-3.0, -1.0, 1.0), 3, False), ((8.0, 20.0, 30.0), 3, True), ((-60.0, 0.0, 4.0), 3, True)],
+    ("effects", "off"),
+    [((-3.0, -1.0, 1.0), []), ((8.0, 20.0, 30.0), []), ((-60.0, 0.0, 4.0), ["−60"])],
 )
-def test_an_axis_of_points_has_numbers_wherever_its_effects_lie(
-    effects: tuple[float, ...], least: int, logarithmic: bool
+def test_an_effect_far_from_all_others_is_an_arrow_with_its_number(
+    effects: tuple[float, ...], off: list[str]
 ) -> None:
     rows = [
         {"effect": effect, "low": effect - 1, "high": effect + 1, "comparison": f"size {place}"}
@@ -757,8 +757,12 @@ def test_an_axis_of_points_has_numbers_wherever_its_effects_lie(
     figure = figures.claim_comparisons(frame)
     FigureCanvasAgg(figure).draw()
     axis = figure.axes[0]
-    assert len(shown_ticks(axis)) >= least
-    assert ("logarithmic" in axis.get_xlabel()) is logarithmic
+    assert len(shown_ticks(axis)) >= 3
+    assert [text for text in numbers(axis) if text] == off
+    assert len(marks(axis, "<")) == len(off)
+    left, right = axis.get_xlim()
+    assert all(left <= effect <= right for effect in effects) is not bool(off)
+    assert ("arrows" in axis.get_xlabel()) is bool(off)
 
 
 def test_titles_of_narrow_panels_do_not_run_into_each_other() -> None:

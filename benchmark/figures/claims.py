@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import plain_log
 from benchmark.figures.layout import by_width, canvas, legend_below
-from benchmark.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILION, Style, tick_text
+from benchmark.figures.limits import signed_number
+from benchmark.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILION, Style
 
 VERDICT_STYLES = {
     "supported": Style(BLUE, "o"),
@@ -30,11 +30,10 @@ LABEL_WIDTH, NARROW_LABEL, TITLE_WIDTH = 38, 22, 60
 """Characters of a line of a label, in a narrow column too, and of a title."""
 MANY = 24
 """Comparisons of a part up to which each has its name in a figure."""
-LINEAR = 5.0
-TICKS = (-100, -25, -5, 0, 5, 25, 100)
-"""The scale of percentage points: linear up to so many, and where it has ticks."""
-WITHIN, FEWEST = 7.5, 3
-"""Points within which the whole axis is linear, and the fewest ticks that tell a scale."""
+POINTS = "percentage points"
+REACH, TIMES, MARGIN = 10.0, 3.0, 0.05
+"""Points of accuracy, and times the median effect, beyond both of which an effect is off scale; and
+the room at each edge, as a share of the axis."""
 
 
 def claims_forest(verdicts: pd.DataFrame) -> Figure:
@@ -45,8 +44,8 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
     across a part's effects marks what would be enough, a grey one ``smallest``, as much the other
     way, where there is such: between them lies no effect that matters. At the right stands how many
     of the comparisons support the part: what ``comparison`` says where a part has one pooled
-    effect. Ratios are drawn on a logarithmic axis, and percentage points on one that is linear
-    about 0.
+    effect. Ratios are drawn on a logarithmic axis. Of percentage points an effect far from all
+    others is an arrow at the edge, with its number.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
     facets = [facet for _, facet in rows.groupby("unit", sort=False)]
@@ -116,12 +115,16 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     """One facet for each frame, drawn group by group from the top."""
     heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
     figure, axes = canvas(len(facets), 1, sum(heights) / len(facets), height_ratios=heights)
-    for axis, groups in zip(axes[:, 0], labelled, strict=True):
+    units = [str(facet["unit"].iloc[0]) for facet in facets]
+    reach = _reach(facets)
+    for axis, groups, unit in zip(axes[:, 0], labelled, units, strict=True):
         top, places = 0.0, []
         for label, group, beside, most in groups:
             height = _height((label, group, beside, most))
             places.append(top + height / 2)
             _draw(axis, group, top, height, most)
+            if unit == POINTS:
+                _mark_off(axis, group, top, height, most, reach)
             axis.annotate(
                 beside,
                 (1.01, top + height / 2),
@@ -134,14 +137,20 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
         axis.set_ylim(top, 0)
         axis.set_yticks(places, labels=[label for label, *_ in groups], fontsize=8.5)
         axis.grid(visible=False, axis="y")
-    units = [str(facet["unit"].iloc[0]) for facet in facets]
     for unit in dict.fromkeys(units):
         same = [axis for axis, its in zip(axes[:, 0], units, strict=True) if its == unit]
-        ends = [axis.get_xlim() for axis in same]
-        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        ends = np.array([axis.get_xlim() for axis in same])
+        low, high = ends[:, 0].min(), ends[:, 1].max()
+        off = unit == POINTS and (low < -reach or high > reach)
+        if off:
+            low, high = max(low, -reach), min(high, reach)
+            low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
         for axis in same:
             axis.set_xlim(low, high)
-            axis.set_xlabel(f"effect ({unit}{_scale(axis, unit)})")
+            if unit == "ratio":
+                plain_log(axis, "x")
+            said = ", logarithmic" if unit == "ratio" else "; arrows: off scale" if off else ""
+            axis.set_xlabel(f"effect ({unit}{said})")
     handles = [
         Line2D([], [], color=style.colour, marker=style.marker, linestyle="", label=word)
         for word, style in VERDICT_STYLES.items()
@@ -155,11 +164,16 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     return figure
 
 
+def _slots(group: pd.DataFrame, top: float, height: float, most: float) -> np.ndarray:
+    """Where the effects of a group lie between ``top`` and ``top + height``."""
+    slot_height = min(SLOT, most / len(group))
+    return top + height / 2 + slot_height * (np.arange(len(group)) - (len(group) - 1) / 2)
+
+
 def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float, most: float) -> None:
     """The effects of one group between ``top`` and ``top + height``, and its strokes."""
     slot_height = min(SLOT, most / len(group))
-    slots = top + height / 2 + slot_height * (np.arange(len(group)) - (len(group) - 1) / 2)
-    for slot, row in zip(slots, group.to_dict("records"), strict=True):
+    for slot, row in zip(_slots(group, top, height, most), group.to_dict("records"), strict=True):
         style = VERDICT_STYLES[row["verdict"]]
         ends = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
         axis.errorbar(
@@ -178,26 +192,33 @@ def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float, most: floa
     axis.vlines(first["enough"], *edges, color="black", linewidth=1.2, zorder=1)
 
 
-def _scale(axis: Axes, unit: str) -> str:
-    """Set the scale that suits a unit; returns what is to be said of it."""
-    if unit == "ratio":
-        plain_log(axis, "x")
-        return ", logarithmic"
-    if unit == "percentage points":
-        # thresholds of a point, and effects of half a hundred
-        if max(map(abs, axis.get_xlim())) <= WITHIN:
-            return ""
-        axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
-        low, high = axis.get_xlim()
-        shown: list[float] = [tick for tick in TICKS if low <= tick <= high]
-        if len(shown) < FEWEST:
-            # all effects on one side of 0, or near it: one number would give no scale
-            found = MaxNLocator(5).tick_values(low, high)
-            shown = [float(tick) for tick in found if low <= tick <= high]
-        axis.set_xticks(shown, labels=list(map(tick_text, shown)))
-        axis.minorticks_off()
-        return f", logarithmic beyond ±{LINEAR:g}"
-    return ""
+def _reach(facets: list[pd.DataFrame]) -> float:
+    """Percentage points up to which effects are on the axis."""
+    found = [abs(facet["effect"]) for facet in facets if facet["unit"].iloc[0] == POINTS]
+    return max(REACH, TIMES * float(pd.concat(found).median())) if found else REACH
+
+
+def _mark_off(
+    axis: Axes, group: pd.DataFrame, top: float, height: float, most: float, reach: float
+) -> None:
+    """Arrows at the edge for the effects of a group that are off scale, and what these are."""
+    slots = _slots(group, top, height, most)
+    for side, marker, across in ((-1, "<", "left"), (1, ">", "right")):
+        off = (side * group["effect"] > reach).to_numpy()
+        if not off.any():
+            continue
+        for slot, verdict in zip(slots[off], group["verdict"][off], strict=True):
+            axis.plot(side * reach, slot, marker, color=VERDICT_STYLES[verdict].colour, ms=4.5)
+        ends = group["effect"][off].agg(["min", "max"])
+        axis.annotate(
+            " to ".join(dict.fromkeys(map(signed_number, ends))),
+            (side * reach, slots[off].mean()),
+            xytext=(-7 * side, 0),
+            textcoords="offset points",
+            ha=across,
+            va="center",
+            fontsize=8,
+        )
 
 
 def _parts(frame: pd.DataFrame) -> list[pd.DataFrame]:
