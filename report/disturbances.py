@@ -103,12 +103,12 @@ def best_guards(study: Evidence, optimizer: str = "sgd", least: float = LEAST) -
     """
     rows = losses(study, optimizer).query("bare >= @least and bare_low > 0")
     by = rows.groupby("clipping")
-    least = rows.loc[by["gained"].idxmin(), ["clipping", "effect", "low", "high"]]
+    worst = rows.loc[by["gained"].idxmin(), ["clipping", "effect", "low", "high"]]
     dearest = rows.loc[by["premium"].idxmax()]
     dearest = dearest[["clipping", "premium", "premium_low", "premium_high"]]
     found = by.agg(cases=("gained", "size"), most=("gained", "max"), saved=("saved", "min"))
     places = panels(rows.loc[by["gained"].idxmin()])
-    found = least.assign(least_in=places).merge(dearest, on="clipping").merge(found, on="clipping")
+    found = worst.assign(least_in=places).merge(dearest, on="clipping").merge(found, on="clipping")
     return found.sort_values("effect", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -177,15 +177,14 @@ def _against_none(rows: pd.DataFrame, ignore: Sequence[str] = ()) -> pd.DataFram
     return found.sort_values(order, ascending=[False] * 3 + [True] * 2, kind="stable")
 
 
-def commonest(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
-    """`losses` of the disturbance that costs a point in most networks, for a forest plot."""
-    rows = losses(study, optimizer).dropna(subset=["saved"])
-    rows = where(rows, disturbance=rows.groupby("disturbance")["bare"].agg("size").idxmax())
+def drawn(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """`ended` with the ``network`` in words, for a figure."""
+    rows = ended(study, optimizer)
     cells = zip(rows["model"], rows["normalization"], strict=True)
-    networks = [name(model) + ("" if n == "none" else f", {name(n)} norm") for model, n in cells]
-    order = list(best_guards(study, optimizer)["clipping"])
-    rows = rows.assign(panel=networks, level=rows["clipping"])
-    return rows.sort_values("clipping", key=lambda levels: levels.map(order.index), kind="stable")
+    networks = [
+        name(m) + ("" if n == "none" else f", {phrase('normalization', n)}") for m, n in cells
+    ]
+    return rows.assign(network=networks)
 
 
 def rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:

@@ -100,8 +100,11 @@ def narrowest(study: Evidence) -> str:
 
 
 def drawn(study: Evidence) -> pd.DataFrame:
-    """The rows of `divided` that the figure shows: the widest, the narrowest and the last scope."""
-    return where(divided(study), scope=[ALL, narrowest(study), OWN])
+    """The rows of `divided` that the figure shows: those over many rates, the widest and narrowest.
+
+    With each configuration at its own best rate intervals reach from 0 to 100%: the text says so.
+    """
+    return where(divided(study), scope=[ALL, narrowest(study)])
 
 
 def singly(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1496,7 +1496,7 @@ def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:
     rows = frame_of(mixed)
     drawing = figures.claims_forest(rows)
     labels = [axis.get_xlabel() for axis in drawing.axes]
-    assert [label.split(",")[0].rstrip(")") for label in labels] == [
+    assert [re.split("[,;]", label)[0].rstrip(")") for label in labels] == [
         f"effect ({unit}" for unit in rows["unit"].unique()
     ]
     first = rows[rows["unit"] == rows["unit"].iloc[0]]

@@ -765,6 +765,24 @@ def test_an_effect_far_from_all_others_is_an_arrow_with_its_number(
     assert ("arrows" in axis.get_xlabel()) is bool(off)
 
 
+def test_what_a_guard_costs_stands_beside_what_it_gains() -> None:
+    figure = figures.prices_and_gains(GUARDED)
+    price, gain, _, other = figure.axes
+    assert [marked(axis) for axis in (price, gain)] == [["o"], ["s", "^"]]
+    points = [bar.lines[0].get_xdata().tolist() for bar in errorbars(gain)]
+    assert points == [pytest.approx([1.0, 1.0]), pytest.approx([3.0, 3.0])]
+    # each network has its own guards in its own order, and what is lost off scale has its number
+    rows = [[t.get_text() for t in axis.get_yticklabels()] for axis in figure.axes]
+    assert rows == [["value", "ZClip"], ["", ""], ["ZClip", "skip step"], ["", ""]]
+    assert numbers(other) == ["−50"]
+    assert len(marks(other, "<")) == 1
+
+
+def marked(axis: Axes) -> list[str]:
+    """The markers of the points with intervals."""
+    return [str(bar.lines[0].get_marker()) for bar in errorbars(axis)]
+
+
 def test_titles_of_narrow_panels_do_not_run_into_each_other() -> None:
     names = ("MLP on MNIST", "MLP on Fashion-MNIST", "CNN on Fashion-MNIST")
     effect = {"row": "momentum", "changed": "optimizer", "effect": 0.1, "low": 0.0, "high": 0.2}
@@ -1012,6 +1030,19 @@ MULTIPLES = pd.DataFrame(
     ]
 )
 
+GUARDED = pd.DataFrame(
+    [
+        {"network": network, "level": level, "panel": panel, "disturbed": panel != "undisturbed"}
+        | {"effect": effect, "low": effect - 0.001, "high": effect + 0.001}
+        for network, guards in (("MLP", ("value", "zclip")), ("CNN", ("zclip", "skip_step")))
+        for level in guards
+        for panel, effect in (
+            *(("undisturbed", -0.01), ("bad batch", 0.01)),
+            ("rate bump", -0.5 if level == "skip_step" else 0.03),
+        )
+    ]
+)
+
 FURTHER: dict[str, Callable[[], Figure]] = {
     "accuracy_against_product": lambda: figures.accuracy_against_product(PRODUCTS),
     "accuracy_against_threshold": lambda: figures.accuracy_against_threshold(
@@ -1044,6 +1075,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
         PROFILES, "normalization", {"a": "error signal dL/dh", "b": "gradient of the weights"}
     ),
     "outcomes_by_network": lambda: figures.outcomes_by_network(MULTIPLES[MULTIPLES["times"] == 3]),
+    "prices_and_gains": lambda: figures.prices_and_gains(GUARDED),
     "phase_diagram": lambda: figures.phase_diagram(GAINS, "init_gain", "model", "clipping"),
     "range_tests": lambda: figures.range_tests(range_test(), "clipping"),
     "rates_by_batch_size": lambda: figures.rates_by_batch_size(RULES),

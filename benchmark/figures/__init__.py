@@ -20,6 +20,7 @@ from benchmark.figures.curves import (
 from benchmark.figures.depth import growth_against_gain, norms_by_layer
 from benchmark.figures.detectors import alarm_shares
 from benchmark.figures.effects import effect_rows
+from benchmark.figures.guards import prices_and_gains
 from benchmark.figures.heat import (
     accuracy_against_threshold,
     heat_maps,
@@ -73,6 +74,7 @@ __all__ = [
     "norms_by_layer",
     "outcomes_by_network",
     "phase_diagram",
+    "prices_and_gains",
     "range_tests",
     "rates_by_batch_size",
     "remedies_by_rate",

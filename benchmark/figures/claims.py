@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from benchmark.figures.curves import plain_log
 from benchmark.figures.layout import by_width, canvas, legend_below
-from benchmark.figures.limits import signed_number
+from benchmark.figures.limits import reach_of, signed_number
 from benchmark.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILION, Style
 
 VERDICT_STYLES = {
@@ -31,9 +31,8 @@ LABEL_WIDTH, NARROW_LABEL, TITLE_WIDTH = 38, 22, 60
 MANY = 24
 """Comparisons of a part up to which each has its name in a figure."""
 POINTS = "percentage points"
-REACH, TIMES, MARGIN = 10.0, 3.0, 0.05
-"""Points of accuracy, and times the median effect, beyond both of which an effect is off scale; and
-the room at each edge, as a share of the axis."""
+MARGIN = 0.05
+"""Room beside the arrows of what is off scale, as a share of the axis."""
 
 
 def claims_forest(verdicts: pd.DataFrame) -> Figure:
@@ -116,7 +115,8 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
     heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
     figure, axes = canvas(len(facets), 1, sum(heights) / len(facets), height_ratios=heights)
     units = [str(facet["unit"].iloc[0]) for facet in facets]
-    reach = _reach(facets)
+    scaled = zip(facets, units, strict=True)
+    reach = reach_of(e for facet, unit in scaled if unit == POINTS for e in facet["effect"])
     for axis, groups, unit in zip(axes[:, 0], labelled, units, strict=True):
         top, places = 0.0, []
         for label, group, beside, most in groups:
@@ -190,12 +190,6 @@ def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float, most: floa
     if first["smallest"] != first["enough"]:
         axis.vlines(first["smallest"], *edges, color=GREY, linewidth=1.0, zorder=1)
     axis.vlines(first["enough"], *edges, color="black", linewidth=1.2, zorder=1)
-
-
-def _reach(facets: list[pd.DataFrame]) -> float:
-    """Percentage points up to which effects are on the axis."""
-    found = [abs(facet["effect"]) for facet in facets if facet["unit"].iloc[0] == POINTS]
-    return max(REACH, TIMES * float(pd.concat(found).median())) if found else REACH
 
 
 def _mark_off(

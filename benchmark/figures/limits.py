@@ -12,6 +12,8 @@ WORTH = 6.0
 """Times by which leaving outliers out must shorten an axis to be done at all."""
 DECADES = 5.0
 """Decades from the median at which a logarithmic axis of norms ends."""
+REACH, TIMES = 10.0, 3.0
+"""Points of accuracy, and times the median effect, beyond both of which an effect is off scale."""
 SPREAD = 0.5
 """Of the distance between neighbours on an axis, over which the levels at one place are spread."""
 STEP = 1.12
@@ -39,6 +41,19 @@ def robust_limits(values: Iterable[float]) -> tuple[float, float]:
     shorter = np.ptp(found) > WORTH * np.ptp(within) > 0
     kept = within if shorter else found
     return float(kept.min()), float(kept.max())
+
+
+def reach_of(effects: Iterable[float]) -> float:
+    """How far from zero an axis of effects in percentage points reaches; arrows mark those beyond.
+
+    Ten points, or three times the median size where that is more.
+
+    >>> reach_of([-60.0, 0.0, 4.0]), reach_of([8.0, 20.0, 30.0]), reach_of([])
+    (12.0, 60.0, 10.0)
+    """
+    sizes = np.abs(np.asarray(list(effects), dtype=float))
+    sizes = sizes[np.isfinite(sizes)]
+    return max(REACH, TIMES * float(np.median(sizes))) if len(sizes) else REACH
 
 
 def limits_of_norms(norms: Iterable[float]) -> tuple[float, float]:

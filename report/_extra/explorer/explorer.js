@@ -113,6 +113,9 @@
       legend: { symbolStrokeColor: grid, labelColor: text, titleColor: text, labelFontSize: 12, titleFontWeight: "normal" },
     };
   };
+  // black and the greys of the figures, on a dark page: what is darkest on paper is lightest there
+  const BY_NIGHT = { "#222222": "#F2F2F2", "#666666": "#A6A6A6", "#C9C9C9": "#5E5E5E" };
+  const onPage = (colour) => document.documentElement.dataset.theme === "dark" ? BY_NIGHT[colour] ?? colour : colour;
   const palette = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#888888"];
   const shapes = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down"];
   const base = () => ({
@@ -129,7 +132,7 @@
       color: { field: "status", title: null, legend,
         scale: { domain: Object.keys(statuses).filter((s) => levelsIn("status", data).has(s)),
           range: Object.entries(statuses).filter(([s]) => levelsIn("status", data).has(s))
-            .map(([, colour]) => colour.replace("#222222", themed().axis.labelColor)) } },
+            .map(([, colour]) => onPage(colour)) } },
       tooltip: [{ field: "learning_rate", title: "learning rate" }, { field: "status" },
         { aggregate: "count", title: "trials" }],
     },
@@ -167,9 +170,8 @@
   const rates = (data, means) => {
     const levels = inOrder(levelsIn(choice.colour, data));
     const scale = (range) => ({ domain: levels, range: levels.map((_, i) => range[i % range.length]) });
-    // numbers from dark to light, names in the colours of the figures; black is the page's ink
-    const ink = themed().axis.labelColor;
-    const colourOf = (level, i) => (looks[level]?.[0] ?? palette[i % palette.length]).replace("#222222", ink);
+    // numbers from dark to light, names in the colours of the figures
+    const colourOf = (level, i) => onPage(looks[level]?.[0] ?? palette[i % palette.length]);
     const shades = levels.every((level) => typeof level === "number")
       ? { domain: levels, scheme: "viridis" }
       : { domain: levels, range: levels.map(colourOf) };
