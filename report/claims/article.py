@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from benchmark.statistics import proportion
 from benchmark.statistics.selection import where
 from report import prose
-from report.claims.frames import by_setting
+from report.claims.frames import by_setting, parts
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -33,21 +35,16 @@ def own_networks(source: Evidence) -> Found:
     rows = own(source.outcomes)
     if rows.empty:
         return nothing("there is no trial with Adam, a rate of 0.01 and batches of 128")
-    effects = []
-    for setting, group in by_setting(rows):
-        for steps, trials in group.groupby("steps", sort=True):
-            learned = proportion(int(trials["learned"].sum()), len(trials))
-            about = (prose.count(int(steps), "update"), setting)
-            effects.append(Effect(about, *learned, prose.count(len(trials), "seed")))
-    return found(effects, [_own_accuracy(rows)])
+    effects, accuracies = [], []
+    for (updates, setting), trials in parts(rows, by_setting, _by_updates):
+        learned = proportion(int(trials["learned"].sum()), len(trials))
+        effects.append(Effect((updates, setting), *learned, prose.count(len(trials), "seed")))
+        accuracy = prose.percent(float(trials["accuracy"].mean()))
+        accuracies.append(f"{accuracy} ({setting}, {updates})")
+    return found(effects, [f"The mean test accuracy is {prose.listing(accuracies, ';')}."])
 
 
-def _own_accuracy(rows: pd.DataFrame) -> str:
-    """Mean test accuracy by network and number of updates, which are two trainings."""
-    parts = [
-        f"{prose.percent(float(trials['accuracy'].mean()))} ({setting}, "
-        f"{prose.count(int(steps), 'update')})"
-        for setting, group in by_setting(rows)
-        for steps, trials in group.groupby("steps", sort=True)
-    ]
-    return f"The mean test accuracy is {prose.listing(parts, ';')}."
+def _by_updates(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each number of updates, which are trainings of their own."""
+    for steps, rows in frame.groupby("steps", sort=True):
+        yield prose.count(int(steps), "update"), rows

@@ -10,9 +10,10 @@ import pandas as pd
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying, varying_but_rate
 from benchmark.statistics.onset import CONTROL, EXPLOSION, GREW, windows_before_onset
+from benchmark.statistics.selection import where
 from report import prose
 from report.claims.effects import share_of, share_of_trials
-from report.claims.frames import able, at_multiples, by_setting, by_times, unclipped
+from report.claims.frames import able, at_multiples, by_setting, by_times, parts
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -30,8 +31,8 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
     With the largest gradient norm of the same configuration and seed at its best rate (``calm``).
     Configurations that do not learn there, on most seeds, have no best rate to speak of.
     """
-    frame = unclipped(at_multiples(source))
-    best = frame[frame["times"] == 1]
+    frame = where(at_multiples(source), clipping="none")
+    best = where(frame, times=1)
     keys = varying_but_rate(frame)
     learned = best.groupby(keys, dropna=False)["learned"].mean().rename("at_best")
     frame = frame.merge(learned.reset_index(), on=keys)
@@ -50,10 +51,9 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
 def _shares(flags: pd.Series, rows: pd.DataFrame) -> list[Effect]:
     """The shares of configurations in which most of the exploded ``rows`` are flagged."""
     effects = []
-    for setting, group in by_setting(rows):
-        for times, trials in by_times(group):
-            most = flags.loc[trials.index].groupby(trials["configuration"]).mean() > 0.5
-            effects.append(share_of(most, "configuration", (times, setting)))
+    for about, trials in parts(rows, by_setting, by_times):
+        most = flags[trials.index].groupby(trials["configuration"]).mean() > 0.5
+        effects.append(share_of(most, "configuration", about))
     return effects
 
 
@@ -121,9 +121,8 @@ def rise_by_step(source: Evidence) -> Found:
     if "gradient_norm" not in steps or not (steps["disturbance"] == "none").any():
         return nothing("no step was logged")
     windows = windows_before_onset(steps, ("schedule", "dataset"))
-    before = windows[windows["kind"] == EXPLOSION]
-    judging = windows[windows["schedule"] == "constant"]
-    seen = before.dropna(subset=["rise"])
+    judging = where(windows, schedule="constant")
+    seen = where(windows, kind=EXPLOSION).dropna(subset=["rise"])
     if seen.empty:
         return nothing("no explosion came late enough for a rise to be seen")
     effects = []
@@ -133,8 +132,8 @@ def rise_by_step(source: Evidence) -> Found:
         effect = share_of_trials(grew, about, "grew")
         # where the rate rises before an explosion, so do the norms
         effects.append(replace(effect, judges=schedule == "constant"))
-    control = judging.loc[judging["kind"] == CONTROL, "rise"].dropna()
-    onsets = judging.loc[judging["kind"] == EXPLOSION, "rise"]
+    control = where(judging, kind=CONTROL)["rise"].dropna()
+    onsets = where(judging, kind=EXPLOSION)["rise"]
     notes = [
         f"Not observable: {prose.count(int(onsets.isna().sum()), 'explosion')} of {len(onsets)} "
         "at a constant rate, that came sooner.",

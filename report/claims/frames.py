@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
 from benchmark import statistics
 from benchmark.records import CONFIGURATION
-from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best
+from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best, where
 from benchmark.statistics.budgets import planned_examples
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
+from report.claims.records import About
 from report.evidence import Evidence
 
-STILL = ("fixed", "full")
+STILL = ["fixed", "full"]
 """Batch policies that keep one size and take it whole."""
-NOT_DYNAMIC = (*STILL, "accumulate")
-"""Batch policies under which the size of an update does not change."""
 AT_BEST = "at the best rate"
+PLAIN = {"clipping": "none", "normalization": "none"}
 
 
 @functools.lru_cache(32)
@@ -45,8 +45,7 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
 
 def at_best(source: Evidence) -> pd.DataFrame:
     """The outcomes at each configuration's own best rate."""
-    frame = at_multiples(source)
-    return frame[frame["times"] == 1].reset_index(drop=True)
+    return where(at_multiples(source), times=1).reset_index(drop=True)
 
 
 def chosen(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
@@ -56,6 +55,23 @@ def chosen(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.Da
     """
     levels = [c for c in over if frame[c].nunique(dropna=False) > 1]
     return cross_fitted(frame, list(by), levels) if levels else frame
+
+
+Split = Callable[[pd.DataFrame], Iterator[tuple[str, pd.DataFrame]]]
+"""Parts of a frame, each with its name in a sentence."""
+
+
+def parts(frame: pd.DataFrame, *splits: Split) -> Iterator[tuple[About, pd.DataFrame]]:
+    """The rows of every part that the ``splits`` make one within another, and what it is about.
+
+    In the order of `About`, that of the innermost split first.
+    """
+    if not splits:
+        yield (), frame
+        return
+    for words, rows in splits[0](frame):
+        for about, part in parts(rows, *splits[1:]):
+            yield (*about, words), part
 
 
 def by_setting(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -119,21 +135,6 @@ def budgets_of(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def constant(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose learning rate does not change during training."""
-    return frame[frame["schedule"].eq("constant")]
-
-
-def unclipped(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without clipping."""
-    return frame[frame["clipping"] == "none"]
-
-
-def bare(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without clipping and without normalization."""
-    return frame[frame["clipping"].eq("none") & frame["normalization"].eq("none")]
-
-
 def able(frame: pd.DataFrame, factor: str = "clipping") -> tuple[pd.DataFrame, str]:
     """The rows whose level of ``factor`` had steps after its warm-up, and a note on the others."""
     out = statistics.able(frame, factor)
@@ -160,7 +161,7 @@ def sized(frame: pd.DataFrame) -> pd.DataFrame:
     asked for in several sizes, the same trials were run several times, and count once. What is
     asked of sizes is asked at a constant rate.
     """
-    rows = constant(frame[frame["batch_policy"].isin(STILL)])
+    rows = where(frame, batch_policy=STILL, schedule="constant")
     full = rows["batch_policy"] == "full"
     size = rows["examples"].where(full, rows["batch_size"]).astype(int)
     rows = rows.assign(full=full, batch_size=size, batch_policy="fixed")

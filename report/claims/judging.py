@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +29,6 @@ from report.claims.records import (
     Measurement,
     Part,
     combined,
-    nothing,
     pooled,
 )
 from report.evidence import Evidence
@@ -38,7 +37,7 @@ Load = Callable[[str], Evidence | None]
 
 COLUMNS = (
     *("claim", "part", "study", "comparison", "effect", "low", "high", "unit"),
-    *("verdict", "reason", "rule", "enough", "smallest", "judges", "basis", "detectable"),
+    *("verdict", "enough", "smallest", "judges", "basis", "detectable"),
 )
 NEXT_SCALE = {"smoke": "quick", "quick": "standard", "standard": "paper"}
 NAMED = 6
@@ -83,17 +82,19 @@ class Judged:
         pairs = zip(self.found.effects, self.words, strict=True)
         return [word for effect, word in pairs if id(effect) in judging]
 
+    def on(self, effects: Iterable[Effect]) -> Judged:
+        """The same, judged on these comparisons and no others."""
+        chosen = tuple(dataclasses.replace(effect, judges=True) for effect in effects)
+        part = dataclasses.replace(self.part, beside="")
+        return dataclasses.replace(self, part=part, found=Found(chosen, self.found.notes))
+
     def among(self, about: str) -> Judged:
         """The same, judged on those comparisons alone whose label has ``about`` in it."""
-        chosen = (effect for effect in self.found.effects if about in effect.label)
-        effects = tuple(dataclasses.replace(effect, judges=True) for effect in chosen)
-        part = dataclasses.replace(self.part, beside="")
-        return dataclasses.replace(self, part=part, found=Found(effects, self.found.notes))
+        return self.on(effect for effect in self.found.effects if about in effect.label)
 
     def but(self, names: Sequence[str]) -> Judged:
         """The same, judged on the comparisons that judge and whose first piece is no such name."""
-        effects = tuple(effect for effect in self.judging if effect.about[0] not in names)
-        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+        return self.on(effect for effect in self.judging if effect.about[0] not in names)
 
     def named(self, verdict: str) -> list[str]:
         """The first pieces of the labels of those that judge and have this verdict, once each."""
@@ -107,9 +108,8 @@ class Judged:
     @property
     def not_judging(self) -> Judged:
         """The same, judged on those that are about what judges and yet do not: of too little."""
-        kept = (e for e in self.found.effects if not e.judges and self.part.beside not in e.about)
-        effects = tuple(dataclasses.replace(effect, judges=True) for effect in kept)
-        return dataclasses.replace(self, found=Found(effects, self.found.notes))
+        about = self.part.beside
+        return self.on(e for e in self.found.effects if not e.judges and about not in e.about)
 
     def count(self, verdict: str) -> int:
         """Comparisons that judge and have this verdict."""
@@ -185,15 +185,13 @@ class Judged:
         return f"On a share of the data ({'; '.join(said)})."
 
     @property
-    def rule(self) -> str:
-        """The rule in words."""
-        return self.part.rule(self.measurement)
-
-    @property
     def aside(self) -> str:
-        """What is said beside the effects: which comparisons have which verdict, and notes."""
+        """What is said beside the effects: which comparisons have which verdict, and notes.
+
+        Without an effect: why there is none, and what would test the part.
+        """
         if not self.judging:
-            return self.reason
+            return _untested(self)
         enough = "One comparison that supports it is enough." if self.part.exists else ""
         return " ".join(filter(None, (enough, self.stand_in, _sides(self), *self.notes)))
 
@@ -204,13 +202,9 @@ class Judged:
         words = f"The study `{own}` was not run; judged on the study `{judged_on}` instead."
         return words if judged_on != own else ""
 
-    @cached_property
-    def reason(self) -> str:
-        """What decides in a sentence, or why nothing does and what would test it."""
-        if not self.judging:
-            return _untested(self)
-        said = (self.stand_in, prose.opening(_sentence(self)), _sides(self))
-        return " ".join(filter(None, said))
+
+AllJudged = list[tuple[Claim, list[Judged]]]
+"""Every claim with its parts, judged."""
 
 
 def _load(study: str) -> Evidence | None:
@@ -220,18 +214,13 @@ def _load(study: str) -> Evidence | None:
 
 def judge(part: Part, load: Load = _load) -> Judged:
     """Judge a part on its own study, or on the first stand-in that can where that was not run."""
-    empty: Judged | None = None
+    own = part.measurements[0]
     for measurement in part.measurements:
-        source = load(measurement.study)
-        if source is None:
-            continue
-        judged = Judged(part, measurement, source, measurement.measure(source))
-        if judged.judging:
-            return judged
-        if measurement is part.measurements[0]:
-            empty = judged
-            break
-    return empty or Judged(part, part.measurements[0], None, nothing("it was not run"))
+        if (source := load(measurement.study)) is not None:
+            judged = Judged(part, measurement, source, measurement.measure(source))
+            if judged.judging or measurement is own:
+                return judged
+    return Judged(part, own, None, Found())
 
 
 def _untested(judged: Judged) -> str:
@@ -253,18 +242,6 @@ def _untested(judged: Judged) -> str:
     reason = f"In the study `{study}` {judged.found.notes[0]}"
     scale = NEXT_SCALE.get(judged.source.scale, "full")
     return f"{reason}; `python -m benchmark run {study} --scale {scale}` may test it."
-
-
-def _sentence(judged: Judged) -> str:
-    """The effect that decides: that of the one comparison, or of all together."""
-    part, effects = judged.part, judged.judging
-    if len(effects) == 1:
-        return f"{part.lead} is {in_words(part, effects[0])}."
-    ordered = sorted(effects, key=lambda effect: effect.estimate)
-    ends = prose.listing(
-        f"{part.unit.words(e.estimate)} ({e.label})" for e in (ordered[0], ordered[-1])
-    )
-    return f"{part.lead} is {judged.pooled_words} over {len(effects)} comparisons, between {ends}."
 
 
 def _sides(judged: Judged) -> str:
@@ -296,24 +273,12 @@ def _tells(piece: Sequence[str], words: Sequence[str]) -> bool:
     return len(set(zip(piece, words, strict=True))) == len(set(piece)) < len(piece)
 
 
-def in_words(part: Part, effect: Effect) -> str:
-    """An effect with its interval, what is compared and on how much it rests."""
-    about = f"{effect.label}; " if effect.label else ""
-    spread = part.unit.spread(effect.low, effect.high)
-    return f"{part.unit.words(effect.estimate)} ({about}95% interval {spread}; {effect.basis})"
-
-
-def of_claim(claim: Claim, load: Load = _load) -> list[Judged]:
-    """Every part of a claim, judged."""
-    return [judge(part, load) for part in claim.parts]
-
-
 def claim_verdict(judged: Sequence[Judged]) -> str:
     """One verdict of the parts', as `combined` says."""
     return combined(j.verdict for j in judged)
 
 
-def again(change: Callable[[Evidence], Evidence]) -> list[tuple[Claim, list[Judged]]]:
+def again(change: Callable[[Evidence], Evidence]) -> AllJudged:
     """`all_judged` on studies in which a ``change`` has other trials explode or diverge.
 
     Only shares and decades are measured on these; the other parts stay.
@@ -331,9 +296,15 @@ def again(change: Callable[[Evidence], Evidence]) -> list[tuple[Claim, list[Judg
 
 
 @functools.cache
-def judged_at_spike_level(level: tuple[float, float]) -> list[tuple[Claim, list[Judged]]]:
+def judged_at_spike_level(level: tuple[float, float]) -> AllJudged:
     """`all_judged` with a spike above max(``level[0]``, ``level[1]`` times the initial loss)."""
     return again(lambda source: source.at_spike_level(level))
+
+
+@functools.cache
+def judged_by_any_failure() -> AllJudged:
+    """`all_judged` where whatever does not learn counts as diverged, spike or none."""
+    return again(Evidence.of_any_failure)
 
 
 @functools.cache
@@ -352,14 +323,15 @@ def at_spike_level(level: tuple[float, float]) -> pd.DataFrame:
 
 
 @functools.cache
-def all_judged() -> list[tuple[Claim, list[Judged]]]:
+def all_judged() -> AllJudged:
     """Every claim with its judged parts, from the chosen results folder."""
-    return [(claim, of_claim(claim)) for claim in CLAIMS]
+    return [(claim, [judge(part) for part in claim.parts]) for claim in CLAIMS]
 
 
-def part(claim: int, place: int) -> Judged:
-    """A part of a claim, judged; both count from 1."""
-    return {c.number: parts for c, parts in all_judged()}[claim][place - 1]
+def part(claim: int, place: int, *, failures: bool = False) -> Judged:
+    """A part of a claim, judged; both count from 1. With ``failures`` by any failure to learn."""
+    judged = judged_by_any_failure() if failures else all_judged()
+    return {c.number: parts for c, parts in judged}[claim][place - 1]
 
 
 def fewest_seeds() -> dict[str, object]:
@@ -378,19 +350,11 @@ def _row(
     figures = (effect.estimate, effect.low, effect.high, limits.enough, limits.smallest)
     *ends, enough, smallest = (part.unit.scale * value for value in figures)
     about = (claim.number, part.text, judged.measurement.study, comparison)
-    said = (verdict, judged.reason, judged.rule, enough, smallest)
-    return (
-        *about,
-        *ends,
-        part.unit.name,
-        *said,
-        judges,
-        effect.basis,
-        part.unit.scale * effect.detectable,
-    )
+    said = (part.unit.name, verdict, enough, smallest, judges, effect.basis)
+    return (*about, *ends, *said, part.unit.scale * effect.detectable)
 
 
-def frame_of(judged: Sequence[tuple[Claim, list[Judged]]]) -> pd.DataFrame:
+def frame_of(judged: AllJudged) -> pd.DataFrame:
     """One row an effect, in its unit; one row without an effect for a part not tested."""
     unknown = Effect((), math.nan, math.nan, math.nan, "")
     rows = []
@@ -408,8 +372,8 @@ def verdicts() -> pd.DataFrame:
     """Every effect with its verdict: the columns of `COLUMNS`.
 
     Figures and thresholds are in ``unit``; ``verdict`` is that on the comparison, corrected for how
-    many there are in the part; ``judges`` whether it is one of those that the part is judged by,
-    ``reason`` the sentence on the part. A part that was not tested has one row without an effect.
+    many there are in the part; ``judges`` whether it is one of those that the part is judged by. A
+    part that was not tested has one row without an effect.
     """
     return frame_of(all_judged())
 

@@ -7,26 +7,27 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.statistics import paired
+from benchmark.statistics import paired, where
 from benchmark.statistics.budgets import ENOUGH_UPDATES, planned_updates
 from report import prose
 from report.claims.effects import difference, ratio
 from report.claims.frames import (
+    PLAIN,
     at_best,
     at_multiples,
-    bare,
     by_setting,
     by_times,
     chosen,
     compared,
     only_winner,
+    parts,
     sized,
     sizes,
     sizes_by_budget,
 )
 from report.claims.prevention import divergence_prevented, gained
 from report.claims.problem import budgets_in_words, few_diverge, solved, worst_against_best
-from report.claims.records import Case, Found, found, nothing
+from report.claims.records import About, Case, Found, found, nothing
 from report.evidence import Evidence
 
 FASTER = 2.0
@@ -37,11 +38,10 @@ NO_SIZES = "the batch size does not vary"
 EQUAL_EXAMPLES = "at equal examples"
 
 
-def _by_budget(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def _by_budget(frame: pd.DataFrame) -> Iterator[tuple[About, pd.DataFrame]]:
     """Budget and setting in words, and the rows of all sizes, plain."""
-    for setting, rows in by_setting(bare(sized(frame))):
-        for budget, group in sizes_by_budget(rows):
-            yield budget, setting, compared(group)
+    for about, rows in parts(where(sized(frame), **PLAIN), by_setting, sizes_by_budget):
+        yield about, compared(rows)
 
 
 def _baseline(rows: pd.DataFrame, size: int) -> tuple[str, bool]:
@@ -57,8 +57,8 @@ def _too_few(source: Evidence) -> str:
     """That comparisons with what makes too few updates do not judge, where there are any."""
     few = [
         updates
-        for budget, _, rows in _by_budget(at_multiples(source))
-        if budget == EQUAL_EXAMPLES and rows["batch_size"].nunique() > 1
+        for about, rows in _by_budget(at_multiples(source))
+        if about[0] == EQUAL_EXAMPLES and rows["batch_size"].nunique() > 1
         if (updates := int(planned_updates(rows).min())) < ENOUGH_UPDATES
     ]
     if not few:
@@ -75,80 +75,78 @@ def prevent_divergence(source: Evidence) -> Found:
 
 
 def _smaller(source: Evidence) -> Iterator[Case]:
-    for budget, setting, group in _by_budget(at_multiples(source)):
+    for about, group in _by_budget(at_multiples(source)):
         for times, rows in by_times(group):
-            fixed = sizes(rows[~rows["full"]])
+            fixed = sizes(where(rows, full=False))
             references = dict.fromkeys(rows.loc[rows["full"], "batch_size"], "the full batch")
             references |= {size: f"batches of {size}" for size in fixed[-1:]}
             for reference, name in references.items():
                 updates, enough = _baseline(rows, reference)
                 for size in fixed:
                     if size < reference:
-                        words = f"batches of {size} against {name}"
-                        about = (words, updates, times, budget, setting)
-                        yield Case(about, rows, "batch_size", size, reference, enough)
+                        words = f"batches of {size} against {name}", updates, times
+                        sides = "batch_size", size, reference
+                        yield Case((*words, *about), rows, *sides, enough)
 
 
 NO_FULL = "the full batch was not run beside a mini-batch"
 
 
-def _against_full(source: Evidence) -> Iterator[tuple[str, str, pd.DataFrame, list[int]]]:
-    """Budget, setting, rows and mini-batch sizes, beside the full batch, at their best rates."""
-    for budget, setting, rows in _by_budget(at_best(source)):
+def _against_full(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
+    """Mini-batches beside the full batch, at their best rates."""
+    for about, rows in _by_budget(at_best(source)):
         if rows["full"].any() and not rows["full"].all():
-            yield budget, setting, rows, sizes(rows[~rows["full"]])
+            yield about, rows
 
 
 def beat_full(source: Evidence) -> Found:
     """Test accuracy at the mini-batch size that validation chooses, minus the full batch's."""
     cases = []
-    for budget, setting, rows, _ in _against_full(source):
+    for about, rows in _against_full(source):
         best = chosen(rows, ["full"], ["batch_size"])
         if best["full"].all():
             # a single seed has no others by which a size could be chosen
             continue
         size = best.loc[~best["full"], "batch_size"].mode().iloc[0]
-        alone = only_winner(rows[~rows["full"]], "batch_size", "validation", ["learning_rate"])
+        alone = only_winner(where(rows, full=False), "batch_size", "validation", ["learning_rate"])
         words = f"batches of {size}" if alone else "the best size"
         updates, enough = _full(rows)
-        about = (words, updates, budget, setting)
-        cases.append(Case(about, best, "full", False, True, enough))
+        cases.append(Case((words, updates, *about), best, "full", False, True, enough))
     return gained(cases, NO_FULL, _too_few(source), ignore=["batch_size"])
 
 
 def _full(rows: pd.DataFrame) -> tuple[str, bool]:
     """`_baseline` of the full batch."""
-    words, enough = _baseline(rows, int(rows.loc[rows["full"], "batch_size"].iloc[0]))
+    words, enough = _baseline(rows, int(where(rows, full=True)["batch_size"].iloc[0]))
     return words.replace(" of it", " of the full batch"), enough
 
 
 def size_matters(source: Evidence) -> Found:
     """The worst mini-batch size against the best, each at its best rate."""
-    effects = []
-    for budget, setting, rows in _by_budget(at_best(source)):
-        mini = rows[~rows["full"]]
-        if len(mini) and (e := worst_against_best(mini, "none", (budget, setting))) is not None:
-            effects.append(e)
-    rows = bare(sized(at_best(source)))
-    return found(effects, [budgets_in_words(rows[~rows["full"]])], NO_SIZES)
+    effects = (
+        worst_against_best(where(rows, full=False), "none", about)
+        for about, rows in _by_budget(at_best(source))
+    )
+    rows = where(sized(at_best(source)), **PLAIN, full=False)
+    return found(filter(None, effects), [budgets_in_words(rows)], NO_SIZES)
 
 
 def hardly_diverge(source: Evidence) -> Found:
     """Trials with mini-batches that do not diverge, over all sizes."""
     effects = []
-    for budget, setting, group in _by_budget(at_multiples(source)):
+    for about, group in _by_budget(at_multiples(source)):
         for times, rows in by_times(group):
-            mini, full = rows[~rows["full"]], rows[rows["full"]]
+            mini, full = where(rows, full=False), where(rows, full=True)
             if mini["batch_size"].nunique() > 1 or len(full):
-                effects.append(few_diverge(mini, full, (times, budget, setting)))
+                effects.append(few_diverge(mini, full, (times, *about)))
     return solved(effects, NO_SIZES)
 
 
 def faster_costs(source: Evidence) -> Found:
     """Points of test accuracy that each faster size costs against the smallest."""
     effects, slower = [], 0
-    for budget, setting, rows in _by_budget(at_best(source)):
-        mini = rows[~rows["full"]]
+    for about, rows in _by_budget(at_best(source)):
+        mini = where(rows, full=False)
         if mini.empty:
             continue
         pace = mini["seconds"].astype(float) / mini["samples"].astype(float)
@@ -162,8 +160,8 @@ def faster_costs(source: Evidence) -> Found:
                 continue
             speed = ratio(times, ()).estimate
             if speed >= FASTER:
-                about = (f"batches of {size} against {smallest}", budget, setting)
-                effect = difference(pairs, about, -1)
+                words = f"batches of {size} against {smallest}"
+                effect = difference(pairs, (words, *about), -1)
                 basis = f"{effect.basis}, {speed:.1f} times as fast"
                 effects.append(replace(effect, basis=basis))
             else:
@@ -177,14 +175,12 @@ def faster_costs(source: Evidence) -> Found:
 
 def cost(source: Evidence) -> Found:
     """Points of test accuracy that each mini-batch size costs against the full batch."""
-    cases = (
-        Case(
-            (f"batches of {size}", _full(rows)[0], budget, setting),
-            rows.assign(full=False),
-            *("batch_size", size, int(rows.loc[rows["full"], "batch_size"].iloc[0])),
-            judges=_full(rows)[1],
-        )
-        for budget, setting, rows, mini in _against_full(source)
-        for size in mini
-    )
+    cases = []
+    for about, rows in _against_full(source):
+        updates, enough = _full(rows)
+        full = int(where(rows, full=True)["batch_size"].iloc[0])
+        same = rows.assign(full=False)
+        for size in sizes(where(rows, full=False)):
+            words = f"batches of {size}", updates
+            cases.append(Case((*words, *about), same, "batch_size", size, full, enough))
     return gained(cases, NO_FULL, _too_few(source), sign=-1)

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.statistics import copies, idle, paired
 from report import prose
 from report.claims.effects import difference, prevented
-from report.claims.frames import by_setting, by_times
+from report.claims.frames import by_setting, by_times, parts
 from report.claims.records import Case, Found, found, nothing
 
 OWN_RATES = ("learning_rate", "arm")
@@ -24,15 +24,13 @@ def against(frame: pd.DataFrame, factor: str, baseline: str, *not_judged: str) -
     comparison: they are none, or one rule with two names.
     """
     clips = factor == "clipping"
-    for setting, rows in by_setting(frame):
-        for times, trials in by_times(rows) if "times" in rows else [("", rows)]:
-            levels = list(trials[factor].drop_duplicates())
-            same = [*copies(trials, factor, baseline), *idle(trials)] if clips else []
-            for level in levels if baseline in levels else ():
-                if level not in (baseline, *not_judged, *same):
-                    name = prose.setting(factor, level)
-                    about = tuple(piece for piece in (name, times, setting) if piece)
-                    yield Case(about, trials, factor, level, baseline)
+    splits = (by_setting, by_times) if "times" in frame else (by_setting,)
+    for about, rows in parts(frame, *splits):
+        levels = list(rows[factor].drop_duplicates())
+        same = [*copies(rows, factor, baseline), *idle(rows)] if clips else []
+        for level in levels if baseline in levels else ():
+            if level not in (baseline, *not_judged, *same):
+                yield Case((prose.setting(factor, level), *about), rows, factor, level, baseline)
 
 
 def gained(

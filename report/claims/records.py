@@ -313,15 +313,6 @@ class Part:
         assert found is not None
         return self.verdict_on(found)
 
-    def rule(self, measurement: Measurement) -> str:
-        """The rule in words: what is measured, and what supports or refutes the part."""
-        limits, words = self.limits, self.unit.words
-        rule = f"{measurement.measured} Supported from {words(limits.enough)}, refuted below "
-        if limits.none == limits.enough:
-            return f"{rule}it."
-        ends = f"{words(limits.smallest)} and {words(limits.enough)}"
-        return f"{rule}{words(limits.none)}; no effect between {ends}."
-
 
 def combined(words: Iterable[str]) -> str:
     """One verdict on a claim from those on its parts; what was not tested does not count.

@@ -8,10 +8,16 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying
-from benchmark.statistics.policies import lowered_rates, unchanged, with_accumulated
+from benchmark.statistics.policies import (
+    FIXED,
+    UNCHANGING,
+    lowered_rates,
+    unchanged,
+    with_accumulated,
+)
+from benchmark.statistics.selection import where
 from report import prose
 from report.claims.frames import (
-    NOT_DYNAMIC,
     able,
     at_best,
     at_multiples,
@@ -19,15 +25,14 @@ from report.claims.frames import (
     by_setting,
     by_times,
     chosen,
-    constant,
+    parts,
     sized,
     sizes,
     unable,
-    unclipped,
 )
 from report.claims.prevention import gained
 from report.claims.problem import budgets_in_words, few_diverge, solved, worst_against_best
-from report.claims.records import Case, Found, found, nothing
+from report.claims.records import About, Case, Found, found, nothing
 from report.evidence import Evidence
 
 OWN_CHOICES = ["learning_rate_scaling", "batch_size", "learning_rate"]
@@ -38,14 +43,11 @@ NO_POLICY = "no policy that changes the size was run beside a fixed size"
 def normalized_sizes(source: Evidence) -> Found:
     """The worst batch size with batch normalization against the best, with it or without."""
     effects, plain = [], []
-    rows = unclipped(sized(at_best(source)))
-    rows = rows[rows["normalization"].isin(["none", "batch"])]
-    for setting, group in by_setting(rows):
-        for budget, trials in by_budget(group):
-            if (effect := worst_against_best(trials, "batch", (budget, setting))) is not None:
-                effects.append(effect)
-                without = trials[trials["normalization"] == "none"]
-                plain.append(worst_against_best(without, "none", (budget, setting)))
+    rows = where(sized(at_best(source)), clipping="none", normalization=["none", "batch"])
+    for about, trials in parts(rows, by_setting, by_budget):
+        if (effect := worst_against_best(trials, "batch", about)) is not None:
+            effects.append(effect)
+            plain.append(worst_against_best(where(trials, normalization="none"), "none", about))
     if not effects:
         return nothing("batch normalization was not run at two batch sizes")
     without_it = prose.listing(
@@ -58,7 +60,7 @@ def normalized_sizes(source: Evidence) -> Found:
 def _undefined(source: Evidence) -> str:
     """Batch sizes that are too small for batch normalization to be run."""
     trials = source.results.trials
-    normalized = trials[trials["normalization"] == "batch"]
+    normalized = where(trials, normalization="batch")
     skipped = normalized["status"] == "skipped"
     smallest = normalized.loc[~skipped, "batch_size"].min()
     lost = [size for size in sizes(normalized[skipped]) if size < smallest]
@@ -72,26 +74,25 @@ def _undefined(source: Evidence) -> str:
 def normalized_divergence(source: Evidence) -> Found:
     """Trials with batch normalization that do not diverge."""
     effects = []
-    for setting, group in by_setting(unclipped(at_multiples(source))):
-        for times, rows in by_times(group):
-            treated, control = (rows[rows["normalization"] == n] for n in ("batch", "none"))
-            if len(treated):
-                effects.append(few_diverge(treated, control, (times, setting)))
+    frame = where(at_multiples(source), clipping="none")
+    for about, rows in parts(frame, by_setting, by_times):
+        treated, control = (where(rows, normalization=n) for n in ("batch", "none"))
+        if len(treated):
+            effects.append(few_diverge(treated, control, about))
     return solved(effects, "batch normalization was not run")
 
 
-def _policies(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], str, pd.DataFrame]]:
+def _policies(frame: pd.DataFrame) -> Iterator[tuple[About, str, pd.DataFrame]]:
     """Policy, budget and setting in words, the policy, and its rows beside the fixed sizes'.
 
     All at a constant rate: a fixed size whose rate decays is another remedy, not the baseline.
     """
-    for setting, rows in by_setting(constant(unclipped(frame))):
-        for budget, group in by_budget(rows):
-            for policy in group["batch_policy"].drop_duplicates():
-                both = group[group["batch_policy"].isin([policy, "fixed"])]
-                if policy not in NOT_DYNAMIC and both["batch_policy"].nunique() > 1:
-                    words = prose.phrase("batch_policy", policy)
-                    yield (words, budget, setting), policy, both
+    frame = where(frame, clipping="none", schedule="constant")
+    for about, group in parts(frame, by_setting, by_budget):
+        for policy in group["batch_policy"].drop_duplicates():
+            both = where(group, batch_policy=[policy, FIXED])
+            if policy not in UNCHANGING and both["batch_policy"].nunique() > 1:
+                yield (prose.phrase("batch_policy", policy), *about), policy, both
 
 
 def policies_as_accurate(source: Evidence) -> Found:
@@ -117,7 +118,7 @@ def _chosen_policies(source: Evidence) -> tuple[list[Case], list[str], str]:
         if policy in unchanged(best):
             still.append(prose.listing(about, ";"))
         else:
-            cases.append(Case(about, best, "batch_policy", policy, "fixed"))
+            cases.append(Case(about, best, "batch_policy", policy, FIXED))
     return cases, still, warm
 
 
@@ -137,7 +138,7 @@ def _at_every_rate(source: Evidence) -> pd.DataFrame:
     setting = [c for c in CONFIGURATION if c != "arm"]
     rows = with_accumulated(source.outcomes).drop_duplicates(setting)
     seeds = rows.groupby([c for c in setting if c != "seed"], dropna=False)["seed"]
-    changing = rows.loc[~rows["batch_policy"].isin(NOT_DYNAMIC), "seed"].nunique()
+    changing = rows.loc[~rows["batch_policy"].isin(UNCHANGING), "seed"].nunique()
     return rows[seeds.transform("nunique") >= changing]
 
 
@@ -149,11 +150,10 @@ def policies_divergence(source: Evidence) -> Found:
     effects = []
     frame = at_multiples(source)
     lost = frame.drop(able(frame, "batch_policy")[0].index)
-    for (words, budget, setting), policy, group in _policies(frame):
+    for (words, *about), policy, group in _policies(frame):
         for times, rows in by_times(group):
-            treated, control = (rows[rows["batch_policy"] == p] for p in (policy, "fixed"))
+            treated, control = (where(rows, batch_policy=p) for p in (policy, FIXED))
             if len(treated):
-                about = (words, times, budget, setting)
-                effects.append(few_diverge(treated, control, about))
+                effects.append(few_diverge(treated, control, (words, times, *about)))
     early = f"Counted as what they are: {unable(lost, 'batch_policy')}." if len(lost) else ""
     return solved(effects, NO_POLICY, early)

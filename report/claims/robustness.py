@@ -24,11 +24,8 @@ from report.claims.records import (
     POINTS,
     REFUTED,
     SUPPORTED,
-    Claim,
-    Effect,
     Limits,
 )
-from report.evidence import Evidence
 
 COLUMNS = ("claim", "part", "text", "verdict", "alternative", "other")
 DECIDED = (SUPPORTED, REFUTED, NO_EFFECT, MIXED)
@@ -56,15 +53,6 @@ def scaled(limits: Limits, times: float) -> Limits:
     return Limits(unit, odds / (1 + odds))
 
 
-def _judged_on(judged: Judged, effects: list[Effect]) -> Judged:
-    """The same, by these comparisons and no others."""
-    chosen = tuple(dataclasses.replace(effect, judges=True) for effect in effects)
-    part = dataclasses.replace(judged.part, beside="")
-    return dataclasses.replace(
-        judged, part=part, found=dataclasses.replace(judged.found, effects=chosen)
-    )
-
-
 def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
     """Names of alternatives, and the part judged by them, as far as these change anything.
 
@@ -76,36 +64,20 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
             other = dataclasses.replace(part, limits=scaled(part.limits, times))
             yield words, dataclasses.replace(judged, part=other)
     if len(own) < len(every):
-        yield "every comparison judges", _judged_on(judged, every)
+        yield "every comparison judges", judged.on(every)
         beside = [e for e in every if part.beside and part.beside in e.about]
         if beside and len(beside) < len(every):
-            yield f"{part.beside} alone", _judged_on(judged, beside)
+            yield f"{part.beside} alone", judged.on(beside)
         short = judged.not_judging.judging
         if short and len(short) < len(every):
-            yield "what is only shown alone", _judged_on(judged, short)
+            yield "what is only shown alone", judged.on(short)
     if len(own) > 1 and any(effect.rows is not None for effect in own):
         # means of estimates and ends in place of one estimate from all rows
         apart = [dataclasses.replace(effect, rows=None, remake=None) for effect in own]
-        yield "intervals averaged", _judged_on(judged, apart)
+        yield "intervals averaged", judged.on(apart)
     settings = list(dict.fromkeys(effect.about[-1] for effect in own if effect.about))
     for setting in settings if len(settings) > 1 else ():
-        yield f"{setting} alone", _judged_on(judged, [e for e in own if e.about[-1] == setting])
-
-
-@functools.cache
-def of_any_failure() -> list[tuple[Claim, list[Judged]]]:
-    """`judging.all_judged` where whatever does not learn counts as diverged, spike or none."""
-    return judging.again(Evidence.of_any_failure)
-
-
-def any_failure(claim: int, place: int) -> Judged:
-    """A part of a claim as `of_any_failure` judges it; both count from 1."""
-    return {c.number: parts for c, parts in of_any_failure()}[claim][place - 1]
-
-
-def _differs(one: Judged, other: Judged) -> bool:
-    """Whether another outcome changes any comparison."""
-    return one.found.effects != other.found.effects
+        yield f"{setting} alone", judged.on(e for e in own if e.about[-1] == setting)
 
 
 @functools.cache
@@ -116,7 +88,7 @@ def alternatives() -> pd.DataFrame:
     none.
     """
     worlds = {
-        "“did not learn” for “diverged”": of_any_failure(),
+        "“did not learn” for “diverged”": judging.judged_by_any_failure(),
         "a higher level of a spike": judging.judged_at_spike_level(STRICTEST),
     }
     rows = []
@@ -126,7 +98,8 @@ def alternatives() -> pd.DataFrame:
             others += [
                 (words, other)
                 for words, world in worlds.items()
-                if _differs(judged, other := world[at][1][place])
+                # which may change no comparison
+                if (other := world[at][1][place]).found.effects != judged.found.effects
             ]
             about = (claim.number, place + 1, judged.part.text, judged.verdict)
             rows += [

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.records.rates import SHARED
-from benchmark.statistics import paired
+from benchmark.statistics import paired, where
 from benchmark.statistics.disturbances import at_one_rate, losses
 from report import prose
 from report.claims.effects import difference
@@ -18,10 +18,10 @@ from report.claims.frames import (
     at_multiples,
     by_setting,
     by_times,
-    unclipped,
+    parts,
 )
 from report.claims.prevention import OWN_RATES, against, divergence_prevented, gained
-from report.claims.records import Case, Effect, Found, found, nothing
+from report.claims.records import About, Case, Effect, Found, found, nothing
 from report.evidence import Evidence
 
 NO_CLIPPING = "clipping does not vary"
@@ -32,9 +32,8 @@ POINT = 0.01
 def reliable_optimizers(source: Evidence) -> Found:
     """Divergence of plain SGD that each optimizer prevents, both as far above their best rates."""
     cases = (
-        Case((prose.phrase("optimizer", level), times, setting), trials, "optimizer", level, "sgd")
-        for setting, rows in by_setting(unclipped(at_multiples(source)))
-        for times, trials in by_times(rows)
+        Case((prose.phrase("optimizer", level), *about), rows, "optimizer", level, "sgd")
+        for about, rows in _unguarded(source)
         for level in rows["optimizer"].drop_duplicates()
         if level != "sgd"
     )
@@ -47,13 +46,17 @@ def longer_training(source: Evidence) -> Found:
 
 
 def _longer(source: Evidence) -> Iterator[Case]:
-    for setting, rows in by_setting(unclipped(at_multiples(source))):
-        for times, trials in by_times(rows):
-            for noun in ("epochs", "updates"):
-                short, long = trials[noun].min(), trials[noun].max()
-                if short < long:
-                    words = f"{long:,g} against {short:,g} {noun}"
-                    yield Case((words, times, setting), trials, noun, long, short)
+    for about, rows in _unguarded(source):
+        for noun in ("epochs", "updates"):
+            short, long = rows[noun].min(), rows[noun].max()
+            if short < long:
+                words = f"{long:,g} against {short:,g} {noun}"
+                yield Case((words, *about), rows, noun, long, short)
+
+
+def _unguarded(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
+    """The rows without clipping of each setting at each multiple of the best rate."""
+    return parts(where(at_multiples(source), clipping="none"), by_setting, by_times)
 
 
 def guards_prevent(source: Evidence) -> Found:
@@ -63,8 +66,8 @@ def guards_prevent(source: Evidence) -> Found:
     """
     same = source.shared
     if len(same):
-        bare = source.relative[source.relative["times"].isin(same["times"].unique())]
-        rows = pd.concat([bare[bare["clipping"] == "none"], same], ignore_index=True)
+        bare = where(source.relative, clipping="none", times=list(same["times"].unique()))
+        rows = pd.concat([bare, same], ignore_index=True)
     else:
         rows = at_multiples(source)
     frame, warm = able(rows)
@@ -78,7 +81,7 @@ def guards_save(source: Evidence) -> Found:
     undisturbed counts against it, because only the ends are compared; what runs at another rate
     than without a guard does not judge.
     """
-    frame, warm = able(source.outcomes[source.outcomes["optimizer"] == "sgd"])
+    frame, warm = able(where(source.outcomes, optimizer="sgd"))
     at_one = losses(at_one_rate(frame))
     # guards that were not run at that rate, at their own
     keys = ["dataset", "model", "normalization", "clipping"]

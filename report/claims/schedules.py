@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from benchmark.statistics.selection import where
 from report import prose
 from report.claims.effects import decades_gained, raised
-from report.claims.frames import at_best, unclipped
+from report.claims.frames import at_best
 from report.claims.prevention import against, gained
 from report.claims.records import DECADES, Case, Found, found
 from report.evidence import Evidence
@@ -18,7 +19,7 @@ ONE_RATE = "the schedule does not vary at two rates or more"
 
 def _dynamic(frame: pd.DataFrame) -> Iterator[Case]:
     """Each dynamic schedule beside the constant one, without clipping."""
-    return against(unclipped(frame), "schedule", "constant", "range_test")
+    return against(where(frame, clipping="none"), "schedule", "constant", "range_test")
 
 
 def prevent_divergence(source: Evidence) -> Found:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.statistics import paired
+from benchmark.statistics import paired, where
 from benchmark.status import capped_loss
 from report import prose
 from report.claims.effects import ratio
-from report.claims.frames import at_best, bare, by_setting, compared
+from report.claims.frames import PLAIN, at_best, by_setting, compared
 from report.claims.prevention import gained
 from report.claims.records import Case, Found, found, nothing
 from report.evidence import Evidence
@@ -29,10 +29,10 @@ def _vanishing(source: Evidence) -> list[Case]:
     networks of that gain learn.
     """
     out = []
-    for setting, rows in by_setting(bare(at_best(source))):
+    for setting, rows in by_setting(where(at_best(source), **PLAIN)):
         rows = compared(rows)
         for (depth, _, _), best in rows.groupby(["depth", "epochs", "updates"], dropna=False):
-            reference = best[best["init_gain"] == 1]
+            reference = where(best, init_gain=1)
             if reference.empty or reference["learned"].mean() < 0.5:
                 continue
             for gain in sorted(best["init_gain"].unique()):
