@@ -30,14 +30,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import PROCESSES_A_GPU, at_most, open_pool
+from benchmark.driver.progress import shown
 from benchmark.driver.sharing_gpu import mps, serves
 from benchmark.driver.together import launcher
 from benchmark.driver.workers import Workers
@@ -52,8 +51,6 @@ from benchmark.timing.for_a_time import STOPPED, Progress, run_for
 from benchmark.timing.graph_steps import graphs
 from benchmark.timing.on_gpu import Case, Row, best_width, cases, compare, limits, widths
 from benchmark.timing.sharing import by_processes, variables_set
-
-T = TypeVar("T")
 
 QUESTION = (__doc__ or "").splitlines()[0]
 BEGAN = time.monotonic()
@@ -74,8 +71,6 @@ GRACE = 15.0
 """Seconds that a process has to end once its time is over."""
 SHORTEST = 15.0
 """Seconds below which no stage begins."""
-TELL_SECONDS = 10.0
-"""How often a bar is shown where it is no terminal's: the end of the output is for the tables."""
 
 
 def baseline(options: argparse.Namespace, end: float) -> bool:
@@ -89,7 +84,7 @@ def baseline(options: argparse.Namespace, end: float) -> bool:
         about = provenance(device=options.about["device"], mps=mps_runs, **options.libraries)
         try:
             lab = Lab(pool.executor, plain, plain, count, options.device)
-            for job in bar(list(arm_jobs(plan_on_gpu(options.scale), lab)), "baseline"):
+            for job in shown(list(arm_jobs(plan_on_gpu(options.scale), lab)), "baseline", "runs"):
                 for row in job():
                     made.append(row)
                     tell_arm(row)
@@ -188,7 +183,7 @@ def correctness(options: argparse.Namespace, end: float) -> bool:
 
 def compared(options: argparse.Namespace, stage: str, chosen: Sequence[Case], end: float) -> bool:
     """The cases of a stage on the GPU and on the CPU; whether all agree."""
-    found = (compare(case, options.device) for case in bar(chosen, stage))
+    found = (compare(case, options.device) for case in shown(chosen, stage, "cases"))
     rows = keep(options, stage, found, end)
     wrong = rows[~rows["agrees"]]
     show(wrong)
@@ -327,12 +322,6 @@ def show(rows: pd.DataFrame) -> None:
     if len(rows):
         shown = rows.drop(columns=["device", "commit", "torch"], errors="ignore")
         print(shown.to_string(index=False, float_format=lambda x: f"{x:.4g}"), flush=True)
-
-
-def bar(each: Sequence[T], name: str) -> Iterable[T]:
-    """``each`` with a bar."""
-    slow = {} if sys.stderr.isatty() else {"mininterval": TELL_SECONDS}
-    return tqdm(each, desc=name, dynamic_ncols=True, **slow)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import pytest
 from benchmark.__main__ import main
 from benchmark.driver import sharing_gpu, together
 from benchmark.driver.sharing_gpu import CONTROL, mps, serves
-from benchmark.driver.together import are_several, share, told
+from benchmark.driver.together import are_several, share
 
 COMMAND = [sys.executable, "-m", "benchmark", "run"]
 SMALL = ["--scale", "smoke", "--device", "cpu"]
@@ -55,6 +55,9 @@ def test_studies_at_once_are_all_there_and_the_same_command_finds_nothing_left(t
     assert first.stdout.splitlines()[-2:] == [
         f"{name}: finished" for name in sorted(["explosion", "clipping"], key=_end(first))
     ]
+    # no bar, which is written over, in what is no terminal
+    assert "\r" not in first.stdout
+    assert re.search(r"^explosion: \d+ of \d+ trials \(100 %\) in \d+:\d\d", first.stdout, re.M)
     paths = [tmp_path / name / "trials.parquet" for name in ("explosion", "clipping")]
     made = [path.stat().st_mtime_ns for path in paths]
     assert run(*command).returncode == 0
@@ -178,10 +181,11 @@ def test_a_signal_reaches_every_study_and_no_other_begins(number, started):
     assert signal.getsignal(number) == before
 
 
-def test_bars_are_told_now_and_then_and_lines_always():
-    times = iter([0.0, 0.0, 4.0, 10.0, 10.0, 12.0])
-    pieces = [("1/9", True), ("2/9", True), ("note", False), ("3/9", True), ("4/9", True)]
-    assert list(told(pieces, lambda: next(times))) == ["1/9", "note", "3/9"]
+def test_each_line_has_the_name_of_its_study_once(started):
+    started("import sys; print(sys.argv[1] + ': 0 of 4 trials'); print(); print('note', end='')")
+    said = []
+    together.run_all(["grid"], [[]], os.environ, said.append)
+    assert said == ["grid begins", "grid: 0 of 4 trials", "grid: note"]
 
 
 @pytest.mark.parametrize(

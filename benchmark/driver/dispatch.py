@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from benchmark.driver.units import Outcome, Unit, train_unit
 from benchmark.driver.workers import CannotStart
 
 LOOK = 0.5
-"""Seconds between two looks at whether a stop was asked for."""
+"""Seconds between two looks at whether a stop was asked for, and at the time that has passed."""
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,17 @@ class _Attempt:
 
 
 def train_units(
-    units: Iterable[Unit], pool: WorkerPool, stopping: Stopping
+    units: Iterable[Unit],
+    pool: WorkerPool,
+    stopping: Stopping,
+    look: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Unit, Outcome]]:
     """Train ``units``, yielding each as it finishes.
 
     A unit whose worker dies (killed for its memory, say) is retried, then split in halves down to
     single trials; one that kills its worker alone, twice, is recorded as ``failed``. The others go
-    on. Once a stop is asked for, what is running is finished.
+    on. Once a stop is asked for, what is running is finished. ``look`` is called every `LOOK`
+    seconds and whenever something has finished.
 
     Raises
     ------
@@ -74,6 +78,7 @@ def train_units(
                     raise Stopped
                 return
             wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
+            look()
             # in the order of submission; `wait` does not see what was cancelled before it began
             for future in [future for future in running if future.done()]:
                 attempt = running.pop(future)

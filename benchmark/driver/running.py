@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
 from benchmark.data import load
 from benchmark.driver.asking import OUTCOME_COLUMNS, Row
@@ -20,6 +19,7 @@ from benchmark.driver.digests import Digests, custom_digests
 from benchmark.driver.dispatch import train_units
 from benchmark.driver.executors import WorkerPool, open_pool
 from benchmark.driver.options import Options
+from benchmark.driver.progress import Progress, show_progress
 from benchmark.driver.units import Outcome, Unit, make_units
 from benchmark.engine import resolve
 from benchmark.provenance import provenance
@@ -121,7 +121,7 @@ class StudyRun:
             self._planned = unit_of
         self._asked: set[str] = set()
         self._expected = metadata["expected"]
-        self._bar: tqdm[Any] | None = None
+        self._progress: Progress | None = None
         self._add_rows(to_arrow("trials", found.trials[found.trials["status"] != "failed"]))
 
     @property
@@ -129,9 +129,9 @@ class StudyRun:
         return self._rank.keys() | self._unplanned.keys()
 
     def close(self) -> None:
-        """End the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
+        """End what shows the progress."""
+        if self._progress is not None:
+            self._progress.close()
 
     def train(self, trials: Sequence[Trial], after_unit: Callable[[], None] | None = None) -> None:
         """Add ``trials`` (resolved) to the plan, and train those that have no row yet.
@@ -166,10 +166,11 @@ class StudyRun:
         unit_of = {trial.key: unit.id for unit in units for trial in unit.trials}
         unit_of = self._unplanned | unit_of
         self._extend_plan([wanted[key] for key in new], unit_of)
-        self._show_progress(len(wanted) - len(missing))
+        progress = self._show(len(wanted) - len(missing))
         if not units:
             return
-        for unit, outcome in train_units(units, self._pool, self.options.stopping):
+        look = progress.look
+        for unit, outcome in train_units(units, self._pool, self.options.stopping, look):
             self._store(unit, outcome)
             if after_unit is not None:
                 after_unit()
@@ -190,8 +191,8 @@ class StudyRun:
         trials = with_digests(outcome.tables["trials"], self._digests)
         self.folder.append(unit.id, {**outcome.tables, "trials": trials}, self.metadata)
         self._add_rows(outcome.tables["trials"])
-        if self._bar is not None:
-            self._bar.update(len(unit.trials))
+        if self._progress is not None:
+            self._progress.add(len(unit.trials))
 
     def _add_rows(self, trials: pa.Table) -> None:
         for row in trials.select(["trial", *OUTCOME_COLUMNS]).to_pylist():
@@ -201,8 +202,8 @@ class StudyRun:
         """Say how many trials there will be, once it is known exactly."""
         self._expected = expected
         self.metadata["expected"] = max(expected, len(self._known))
-        if self._bar is not None:
-            self._bar.total = expected
+        if self._progress is not None:
+            self._progress.total = expected
 
     def _extend_plan(self, trials: Iterable[Trial], units: Mapping[str, str]) -> None:
         """Record what is expected: once the whole plan, later only what is new in it."""
@@ -242,19 +243,19 @@ class StudyRun:
             missing,
         )
 
-    def _show_progress(self, already: int) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                total=self.metadata["expected"],
-                desc=self.study.name,
-                unit="trial",
-                disable=not self.options.progress,
-                smoothing=0.05,
-                dynamic_ncols=True,
-            )
-        if not self._bar.disable:
-            self._bar.initial += already
-        self._bar.update(already)
+    def _show(self, already: int) -> Progress:
+        if self._progress is not None:
+            self._progress.add(already, found=True)
+            return self._progress
+        self._progress = show_progress(
+            self.study.name,
+            self.metadata["expected"],
+            "trials",
+            done=already,
+            first=self._pool.slots(),
+            hidden=not self.options.progress,
+        )
+        return self._progress
 
 
 def resolve_all(trials: Sequence[Trial]) -> list[Trial]:

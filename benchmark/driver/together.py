@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,6 @@ TOGETHER_A_GPU = 16
 `paper` in 17 minutes (H200, 16 cores)."""
 ENTRY = re.compile(r"^    sys\.exit\(run\(", re.MULTILINE)
 """What a script has that takes the options of every study."""
-TELL_SECONDS = 10.0
-"""How often the bar of a study is shown."""
 WAIT_SECONDS = 0.1
 READ_SECONDS = 10.0
 """How long the last words of a study that has ended may take."""
@@ -235,38 +233,12 @@ def _start(
 
 
 def _tell(name: str, stream: IO[bytes], say: Say) -> None:
-    """Pass on what a study prints, with its name before each line; its bar now and then."""
+    """Pass on what a study prints, a line at a time, with its name before each."""
     with stream:
-        for line in told(_pieces(stream)):
-            say(f"{name}: {line}")
-
-
-def _pieces(stream: IO[bytes]) -> Iterator[tuple[str, bool]]:
-    """Each line, and whether it is a bar, which is written over: it ends with a return."""
-    rest = b""
-    while chunk := os.read(stream.fileno(), 65536):
-        *whole, rest = re.split(rb"(\r\n|\n|\r)", rest + chunk)
-        for text, end in zip(whole[::2], whole[1::2], strict=True):
-            yield text.decode(errors="replace"), end == b"\r"
-    yield rest.decode(errors="replace"), False
-
-
-def told(
-    pieces: Iterable[tuple[str, bool]], clock: Callable[[], float] = time.monotonic
-) -> Iterator[str]:
-    """Every line, but of a bar's only one in `TELL_SECONDS`.
-
-    >>> list(told([("1/9", True), ("2/9", True), ("", False), ("done", False)]))
-    ['1/9', 'done']
-    """
-    last = -TELL_SECONDS
-    for text, bar in pieces:
-        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).strip()
-        if not text or (bar and clock() - last < TELL_SECONDS):
-            continue
-        if bar:
-            last = clock()
-        yield text
+        for line in stream:
+            text = line.decode(errors="replace").rstrip()
+            if text:
+                say(f"{name}: {text.removeprefix(f'{name}: ')}")
 
 
 @contextmanager

@@ -6,6 +6,8 @@ which call killed it. Here every call has a process of its own for as long as it
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import os
 import pickle
@@ -34,6 +36,8 @@ SPAWN = multiprocessing.get_context("spawn")
 READY = b"ready"
 DEATH = ("died", None)
 
+log = logging.getLogger(__name__)
+
 
 class WorkerDied(Exception):
     """A process died on a call; the message says how."""
@@ -47,7 +51,8 @@ class Workers(Executor):
     """``count`` spawned processes, each started when first needed and replaced when it dies.
 
     A call whose process dies raises `WorkerDied`, as does one that raises an exception: the
-    process is then not trusted with another.
+    process is then not trusted with another. What the processes log is logged here, where all of
+    them say the same thing once.
 
     Parameters
     ----------
@@ -70,6 +75,7 @@ class Workers(Executor):
         self._all: set[_Worker] = set()
         self._starting = threading.Lock()
         self._killed = False
+        self._noted: set[str] = set()
         # a process inherits the signal mask of the thread that starts it: Ctrl-C is the driver's;
         # the tracker runs before, because its own start would lift the mask
         resource_tracker.ensure_running()
@@ -100,7 +106,7 @@ class Workers(Executor):
     def _call(self, work: bytes) -> Any:
         worker = self._take()
         try:
-            answer = worker.call(work)
+            answer = worker.call(work, self._note)
         except WorkerDied:
             self._forget(worker)
             raise
@@ -109,6 +115,13 @@ class Workers(Executor):
             raise
         self._idle.put(worker)
         return answer
+
+    def _note(self, level: int, message: str) -> None:
+        with self._starting:
+            new = message not in self._noted
+            self._noted.add(message)
+        if new:
+            log.log(level, "%s", message)
 
     def _take(self) -> _Worker:
         try:
@@ -174,12 +187,16 @@ class _Worker:
         except (EOFError, OSError):
             return False
 
-    def call(self, work: bytes) -> Any:
+    def call(self, work: bytes, note: Callable[[int, str], None]) -> Any:
         try:
             self._pipe.send_bytes(work)
-            # the pipe of a killed process may stay open in a process that it started
-            wait([self._pipe, self.process.sentinel])
-            said, answer = pickle.loads(self._pipe.recv_bytes()) if self._pipe.poll() else DEATH
+            while True:
+                # the pipe of a killed process may stay open in a process that it started
+                wait([self._pipe, self.process.sentinel])
+                said, answer = pickle.loads(self._pipe.recv_bytes()) if self._pipe.poll() else DEATH
+                if said != "noted":
+                    break
+                note(*answer)
         except (EOFError, OSError):
             said, answer = DEATH
         if said == "done":
@@ -224,6 +241,8 @@ def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare()
     pipe.send_bytes(READY)
+    notes = _Passing(pipe)
+    logging.basicConfig(format="%(message)s", handlers=[notes])
     while True:
         try:
             work = pipe.recv_bytes()
@@ -232,14 +251,37 @@ def _serve(pipe: Connection, prepare: Callable[[], None]) -> None:
         try:
             fn, args, kwargs = pickle.loads(work)
         except Exception as error:
-            pipe.send_bytes(pickle.dumps(("refused", f"{type(error).__name__}: {error}")))
+            notes.send(pickle.dumps(("refused", f"{type(error).__name__}: {error}")))
             continue
         try:
             answer = pickle.dumps(("done", fn(*args, **kwargs)))
         except Exception as error:
-            pipe.send_bytes(pickle.dumps(("died", f"{type(error).__name__}: {error}")))
+            notes.send(pickle.dumps(("died", f"{type(error).__name__}: {error}")))
             return
-        pipe.send_bytes(answer)
+        notes.send(answer)
+
+
+class _Passing(logging.Handler):
+    """Passes what a process logs on to the driver, which shows it beside its bar.
+
+    Between two calls nobody listens there: what is logged then comes before the next answer.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+        self._sending = threading.Lock()
+
+    def send(self, message: bytes) -> None:
+        """Send ``message`` whole, whichever threads do so too."""
+        with self._sending:
+            self._pipe.send_bytes(message)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one line."""
+        # nobody reads it where the driver is gone
+        with contextlib.suppress(OSError):
+            self.send(pickle.dumps(("noted", (record.levelno, self.format(record)))))
 
 
 def _end_with_parent() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,6 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.event import Event, Listener, install_listener
+
+log = logging.getLogger(__name__)
+
+COMPILING = (
+    "kernels are being compiled, once %s: some 20 seconds of a free core, before the first trials"
+)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -87,13 +95,34 @@ def one_process_at_a_time(kernel: Any) -> Iterator[None]:
     """Within it no other process compiles kernels of the module of ``kernel``.
 
     numba numbers the files of its cache without a lock; whoever waits has nothing left to compile.
+    That something is compiled, and not loaded, is said once a process.
     """
     folder = kernel.stats.cache_path
-    if folder is None:
-        yield
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    name = kernel.py_func.__module__.rpartition(".")[2]
-    with (Path(folder) / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with install_listener("numba:compile", _Telling(kept=folder is not None)):
+        if folder is None:
+            yield
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        name = kernel.py_func.__module__.rpartition(".")[2]
+        with (Path(folder) / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+class _Telling(Listener):  # type: ignore[misc]
+    """Says that the first run takes longer, which else would only seem to hang."""
+
+    def __init__(self, kept: bool) -> None:
+        self._kept = kept
+
+    def on_start(self, event: Event) -> None:
+        tell_compiling(self._kept)
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+@functools.cache
+def tell_compiling(kept: bool) -> None:
+    """Say once a process that kernels are compiled, to be ``kept`` or for this process alone."""
+    log.warning(COMPILING, "on this machine" if kept else "a process (no cache can be written)")
