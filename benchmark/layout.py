@@ -100,21 +100,41 @@ class Layout:
     def split(self, vector: Tensor) -> dict[str, Tensor]:
         """Views of ``vector`` (..., D) in the shapes (..., *shape) of the tensors.
 
+        Raises
+        ------
+        ValueError
+            If it is no such tensor.
+
         >>> layout = Layout(("weight", "bias"), ((2, 1), (2,)))
         >>> layout.split(torch.arange(4.0))["bias"]
         tensor([2., 3.])
         """
-        front = vector.shape[:-1]
-        pieces = vector.split(self.sizes, dim=-1)
+        try:
+            front = vector.shape[:-1]
+            pieces = vector.split(self.sizes, dim=-1)
+        except (AttributeError, TypeError, RuntimeError) as error:
+            if isinstance(vector, Tensor) and vector.shape[-1:] == (self.size,):
+                raise
+            raise refused("vector", vector, f"a tensor (..., {self.size})") from error
         return {
             name: piece.view((*front, *shape))
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
         }
 
     def join(self, tensors: Mapping[str, Tensor], batch_dims: int = 0) -> Tensor:
-        """The vector (..., D) whose `split` gives ``tensors``."""
+        """The vector (..., D) whose `split` gives ``tensors``.
+
+        Raises
+        ------
+        ValueError
+            If one of the tensors is missing.
+        """
+        try:
+            found = [tensors[name] for name in self.names]
+        except (KeyError, TypeError) as error:
+            wanted = f"a mapping with a tensor for each of {', '.join(self.names)}"
+            raise refused("tensors", tensors, wanted) from error
         # and not `flatten`, which a tensor without further dimensions does not have
-        found = [tensors[name] for name in self.names]
         flat = [t.reshape(*t.shape[:batch_dims], -1) for t in found]
         return torch.cat(flat, dim=-1)
 

@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str]] = {
     "nothing": (lambda scale: None, "a study must be a Study or a Search, but got None"),
     "a seed that overflows": (
         lambda scale: study(seeds=(2**64,)),
-        "`seeds` must be a whole number",
+        "`seeds[0]` must be a whole number",
     ),
     "a large batch": (lambda scale: study(factors={"batch_size": 10**20}), "`batch_size` must be"),
 }

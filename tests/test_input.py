@@ -186,7 +186,7 @@ def test_a_single_value_narrows_too():
     [
         ({"epochs": ["-1"]}, r"`epochs` must be a number in 0\.\.1e9, but got -1\.0"),
         ({"depth": ["-1"]}, "`depth` must be a whole number >= 0, but got -1"),
-        ({"clipping": []}, r"`clipping` must be at least one value, but got \[\]"),
+        ({"clipping": []}, r"`clipping` must have at least one value, but got \[\]"),
         ({"clipping": [1]}, "`clipping` must be a name, but got 1"),
         ({"colour": "red"}, "unknown factor 'colour'"),
     ],
@@ -299,7 +299,7 @@ def test_an_object_of_another_kind_is_no_data_set(choice: Any) -> None:
 
 
 def study(**fields: Any) -> Study:
-    return Study(**{"name": "s", "question": "?", "factors": {}} | fields)
+    return Study(**{"name": "s", "question": "?", "factors": {"clipping": "none"}} | fields)
 
 
 def search(**fields: Any) -> Search:
@@ -369,24 +369,31 @@ def test_names_that_are_no_text_or_too_long(make: Any, name: Any) -> None:
     ("fields", "words"),
     [
         ({"seeds": 3}, "`seeds` must be a sequence of whole numbers >= 0, but got 3"),
-        ({"seeds": ("0",)}, "`seeds` must be a whole number >= 0, but got '0'"),
+        ({"seeds": ("0",)}, "`seeds[0]` must be a whole number >= 0, but got '0'"),
         ({"seeds": "01"}, "`seeds` must be a sequence of whole numbers >= 0, but got '01'"),
         ({"seeds": ()}, "`seeds` must be a sequence of whole numbers >= 0, but got ()"),
         ({"seeds": {0, 1}}, "`seeds` must be a sequence of whole numbers >= 0, but got {0, 1}"),
-        ({"seeds": (2**64,)}, "`seeds` must be a whole number <="),
+        ({"seeds": (1, 2**64)}, "`seeds[1]` must be a whole number <="),
         ({"checkpoints": 6}, "`checkpoints` must be a multiple of 4 in 4..1000000, but got 6"),
         ({"checkpoints": 0}, "`checkpoints` must be a multiple of 4 in 4..1000000, but got 0"),
         ({"checkpoints": "20"}, "`checkpoints` must be a multiple of 4 in 4..1000000"),
         ({"layers": 1}, "`layers` must be True or False, but got 1"),
         ({"sharpness": None}, "`sharpness` must be True or False, but got None"),
-        ({"question": None}, "`question` must be text"),
+        ({"question": None}, "`question` must be a sentence, but got None"),
         ({"factors": []}, "`factors` must be a mapping of factors to levels"),
         ({"factors": 3}, "`factors` must be a mapping of factors to levels"),
-        ({"factors": ["clipping"]}, "`factors` must be a mapping of factors to levels"),
+        ({"factors": ["clipping"]}, "`factors[0]` must be a mapping of factors to levels"),
+        ({"factors": {}}, "`factors` must have at least one factor, but got {}"),
+        (
+            {"factors": [{"clipping": "none"}, {}]},
+            "`factors[1]` must have at least one factor, but got {}",
+        ),
+        ({"question": ""}, "`question` must be a sentence, but got ''"),
+        ({"question": " \n"}, "`question` must be a sentence, but got ' \\n'"),
         ({"factors": {"clippng": "none"}}, "unknown factor 'clippng'. Did you mean 'clipping'?"),
         ({"factors": {3: "none"}}, "unknown factor '3'"),
         ({"factors": {"seed": ("0",)}}, "`seed` must be a whole number >= 0, but got '0'"),
-        ({"factors": {"depth": ()}}, "`depth` must be at least one level, but got ()"),
+        ({"factors": {"depth": ()}}, "`depth` must have at least one level, but got ()"),
         ({"factors": {"depth": {1, 2}}}, "`depth` must be a whole number >= 0 or None, but got"),
         ({"factors": {"depth": (1, "2")}}, "`depth` must be a whole number >= 0 or None, but got"),
         ({"factors": {"clipping": ("value", None)}}, "`clipping` must be a name"),
@@ -424,7 +431,10 @@ def test_what_a_study_cannot_be(fields: dict[str, Any], words: str) -> None:
         ),
         ({"fixed": {"seed": 1}}, "`seed` stands in two of `space`, `each` and `fixed`"),
         ({"samplers": ()}, "`samplers` must be a sequence of names of samplers, but got ()"),
-        ({"samplers": (1,)}, "`samplers` must be a name without blanks"),
+        ({"samplers": (1,)}, "`samplers[0]` must be text"),
+        ({"samplers": "tp"}, "unknown sampler 'tp'. Did you mean 'tpe'? Allowed: tpe, random"),
+        ({"space": {}}, "`space` must have at least one factor, but got {}"),
+        ({"question": ""}, "`question` must be a sentence, but got ''"),
         ({"trials": 0}, "`trials` must be a whole number >= 1, but got 0"),
         ({"generation": "8"}, "`generation` must be a whole number >= 1, but got '8'"),
         ({"seed": True}, "`seed` must be a whole number >= 0, but got True"),

@@ -27,6 +27,7 @@ from benchmark.driver.samplers import (
     shuffled_grid_sampler,
 )
 from benchmark.names import UnknownName
+from benchmark.records import searches
 
 RATE = FloatDistribution(1e-3, 1e2, log=True)
 CLIPPING = CategoricalDistribution(["none", "value", "global_norm"])
@@ -54,6 +55,10 @@ def draw(sampler: optuna.samplers.BaseSampler, trials: int) -> list[dict[str, An
         trial.suggest_int("factor", FACTOR.low, FACTOR.high)
         study.tell(trial, abs(np.log(trial.params["learning_rate"])) + number % 3)
     return [trial.params for trial in study.trials]
+
+
+def test_a_search_knows_every_sampler() -> None:
+    assert tuple(SAMPLERS) == searches.SAMPLERS
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -125,7 +125,7 @@ def test_four_quarters_are_a_decade() -> None:
         ({"low": 1.0, "high": 1.0}, r"`low < high` must hold.*low=1.0, high=1.0"),
         ({"multiples": ()}, "`multiples` must have a number where `baseline` is None"),
         ({"multiples": 3}, "`multiples` must be a sequence of positive numbers"),
-        ({"multiples": (1, 0)}, "`multiples` must be a positive number, but got 0"),
+        ({"multiples": (1, 0)}, r"`multiples\[1\]` must be a positive number, but got 0"),
         ({"seeds": ()}, "`seeds` must be a sequence"),
         ({"extensions": -1}, "`extensions` must be a whole number in 0..100, but got -1"),
         ({"baseline": "none"}, r"`baseline` must be None or a factor .* but got 'none'"),
@@ -134,7 +134,7 @@ def test_four_quarters_are_a_decade() -> None:
         ({"baseline": ("batch_size", 0)}, "`batch_size` must be .* but got 0"),
         ({"baseline_arm": "select"}, "`baseline_arm` must be a word .* but got 'select'"),
         ({"baseline_arm": "x3"}, "`baseline_arm` must be a word .* but got 'x3'"),
-        ({"baseline_multiples": (0,)}, "`baseline_multiples` must be .* but got 0"),
+        ({"baseline_multiples": (0,)}, "`baseline_multiples.*` must be .* but got 0"),
     ],
 )
 def test_relative_rates_that_make_no_sense_are_refused(wrong: dict[str, Any], words: str) -> None:

@@ -51,7 +51,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     the same command continues. In a notebook the arguments of its kernel are left alone:
     without ``arguments`` the defaults are taken.
 
-    >>> run(lambda scale: Study(name="../x", question="?", factors={}), [])
+    >>> run(lambda scale: Study(name="../x", question="?", factors={"seed": 0}), [])
     2
     """
     end_if_starting()

@@ -63,7 +63,7 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
             found = folder.load(repair=True, definition=definition, trials_only=True)
         metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
         metadata["words"] = with_earlier(found.plan_metadata.get("words"), words_of(study))
-        if options.progress and study.question:
+        if options.progress:
             print(study.question, flush=True)
         with closing(StudyRun(study, options, folder, pool, found, metadata, digests)) as run:
             yield run

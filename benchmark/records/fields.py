@@ -218,7 +218,7 @@ class Several:
         items = sequence(value)
         if items is None or len(items) < self.least:
             raise refused(field, value, f"a sequence of {self.words}")
-        return tuple(self.rule(field, item) for item in items)
+        return tuple(self.rule(f"{field}[{i}]", item) for i, item in enumerate(items))
 
 
 def sequence(value: Any) -> list[Any] | None:
@@ -246,6 +246,7 @@ def check_fields(record: object, rules: Mapping[str, Rule]) -> None:
 NAME = Chosen()
 FLAG = Flag()
 TEXT = Text()
+QUESTION = Text("a sentence", rf"(?s:(?=.*\S){Text.pattern})")
 POSITIVE = Real("a positive number", low=SMALLEST)
 SEED = Whole(0)
 CHECKPOINTS = Whole(4, 1_000_000, multiple_of=4)

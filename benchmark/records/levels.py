@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.names import UnknownName, unknown
+from benchmark.names import UnknownName, quoted, unknown
 from benchmark.records.fields import TRIAL, Rule, refused, sequence
 
+BLOCK = "a mapping of factors to levels"
 Levels = Mapping[str, Any]
 """Field of a trial -> its levels: a sequence of values, or a single value."""
 
@@ -25,7 +26,15 @@ def plain(level: Any) -> Any:
 
 
 def plain_levels(block: Levels) -> dict[str, list[Any]]:
-    """A block of levels as plain values."""
+    """A block of levels as plain values.
+
+    Raises
+    ------
+    ValueError
+        If it is no mapping.
+    """
+    if not isinstance(block, Mapping):
+        raise refused("block", block, BLOCK)
     return {name: [plain(v) for v in levels_of(value)] for name, value in block.items()}
 
 
@@ -42,21 +51,24 @@ def checked_levels(factor: str, value: Any, rule: Rule | None = None) -> Any:
     if items is None:
         return rule(factor, value)
     if not items:
-        raise refused(factor, value, "at least one level")
+        raise ValueError(f"`{factor}` must have at least one level, but got {quoted(value)}")
     levels = [rule(factor, item) for item in items]
     return levels if isinstance(value, list) else tuple(levels)
 
 
-def checked_block(field: str, block: Any) -> dict[str, Any]:
-    """``block`` as a dict whose keys are fields of `Trial`.
+def checked_block(field: str, block: Any, *, empty: bool = True) -> dict[str, Any]:
+    """``block`` as a dict whose keys are fields of `Trial`, ``empty`` only where that is allowed.
 
     Raises
     ------
     ValueError
-        If it is no mapping (of the record's ``field``), or for the first key that is no factor.
+        If it is no such mapping (of the record's ``field``), or for the first key that is no
+        factor.
     """
     if not isinstance(block, Mapping):
-        raise refused(field, block, "a mapping of factors to levels")
+        raise refused(field, block, BLOCK)
+    if not block and not empty:
+        raise ValueError(f"`{field}` must have at least one factor, but got {quoted(block)}")
     for name in block:
         if name not in TRIAL:
             raise UnknownName(unknown("factor", str(name), TRIAL))

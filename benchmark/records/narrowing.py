@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmark.names import Named, UnknownName, unknown
+from benchmark.names import Named, UnknownName, quoted, unknown
 from benchmark.records.fields import TEXT, TRIAL, Real, Several, Text, Whole, refused
 from benchmark.records.levels import Levels, levels_of, plain
 from benchmark.records.trials import CONFIGURATION, Trial
@@ -113,5 +113,7 @@ def checked_selection(selection: Any) -> dict[str, list[Any]]:
     found = {name: levels_of(values) for name, values in selection.items()}
     for name, values in found.items():
         if not values:
-            raise refused(name, selection[name], "at least one value")
+            raise ValueError(
+                f"`{name}` must have at least one value, but got {quoted(selection[name])}"
+            )
     return found

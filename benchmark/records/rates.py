@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.names import quoted
 from benchmark.records.fields import (
     POSITIVE,
     SEEDS,
@@ -98,7 +99,8 @@ def _scores(field: str, value: Any) -> Mapping[float, Score]:
     if not isinstance(value, Mapping):
         raise refused(field, value, wanted)
     for rate, score in value.items():
-        if number_of(rate) is None or not isinstance(score, Sequence) or len(score) != 2:
+        pair = isinstance(score, Sequence) and len(score) == 2
+        if not pair or any(number_of(number) is None for number in (rate, *score)):
             raise refused(field, value, wanted)
     return value
 
@@ -258,7 +260,7 @@ class RelativeRates:
     def best(self, scores: Mapping[float, Score]) -> float:
         """The rate of the highest score, the smallest among equals."""
         if not _scores("scores", scores):
-            raise refused("scores", scores, "at least one rate and its score")
+            raise ValueError(f"`scores` must have at least one rate, but got {quoted(scores)}")
         return max(scores, key=lambda rate: (scores[rate], -rate))
 
     def multiplied(self, best: float) -> dict[str, float]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.records.declarations import SELECTABLE
+from benchmark.names import UnknownName, unknown
 from benchmark.records.fields import (
     CHECKPOINTS,
+    QUESTION,
     SEED,
     STUDY_NAME,
     TEXT,
@@ -24,6 +25,9 @@ from benchmark.records.fields import (
 from benchmark.records.levels import Levels, checked_block, checked_levels, plain_levels
 from benchmark.records.narrowing import BUDGETS, checked_selection, custom_objects, selected
 from benchmark.records.ranges import Range
+
+SAMPLERS = ("tpe", "random", "quasi-random", "grid-random")
+"""What a search may draw its trials by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +54,8 @@ class Search:
     fixed
         Values of the other fields.
     samplers
-        Among ``"tpe"``, ``"random"``, ``"quasi-random"`` and ``"grid-random"``: the cells of a
-        grid in random order (half-decades of a range, strategies at their defaults).
+        Among `SAMPLERS`, of which ``"grid-random"`` takes the cells of a grid in random order
+        (half-decades of a range, strategies at their defaults).
     trials
         Trials of each search.
     generation
@@ -70,7 +74,7 @@ class Search:
     space: Mapping[str, Any]
     each: Levels = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    samplers: Sequence[str] = ("tpe", "random", "quasi-random", "grid-random")
+    samplers: Sequence[str] = SAMPLERS
     trials: int = 40
     generation: int = 8
     seed: int = 0
@@ -132,15 +136,16 @@ class Search:
         }
 
 
-def _factors(field: str, value: Any) -> dict[str, Any]:
-    block = checked_block(field, value)
+def _factors(field: str, value: Any, *, empty: bool = True) -> dict[str, Any]:
+    block = checked_block(field, value, empty=empty)
     if "arm" in block:
         raise ValueError("`arm` is no factor of a search: it says which sampler drew a trial")
     return block
 
 
 def _space(field: str, value: Any) -> dict[str, Any]:
-    return {name: _searched(name, levels) for name, levels in _factors(field, value).items()}
+    block = _factors(field, value, empty=False)
+    return {name: _searched(name, levels) for name, levels in block.items()}
 
 
 def _searched(factor: str, levels: Any) -> Any:
@@ -166,12 +171,19 @@ def _fixed(field: str, value: Any) -> dict[str, Any]:
 
 def _samplers(field: str, value: Any) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else value
-    return Several(SELECTABLE, "names of samplers")(field, names)
+    return Several(_sampler, "names of samplers")(field, names)
+
+
+def _sampler(field: str, value: Any) -> str:
+    name = TEXT(field, value)
+    if name not in SAMPLERS:
+        raise UnknownName(unknown("sampler", name, SAMPLERS))
+    return name
 
 
 RULES: dict[str, Rule] = {
     "name": STUDY_NAME,
-    "question": TEXT,
+    "question": QUESTION,
     "space": _space,
     "each": _each,
     "fixed": _fixed,

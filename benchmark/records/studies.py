@@ -11,9 +11,9 @@ from typing import Any
 from benchmark.records.fields import (
     CHECKPOINTS,
     FLAG,
+    QUESTION,
     SEEDS,
     STUDY_NAME,
-    TEXT,
     TRIAL,
     Rule,
     check_fields,
@@ -156,7 +156,7 @@ class Study:
         seeds = self.seeds
         if "seed" in selection:
             seeds = typed("seed", selection["seed"])
-            blocks = [{k: v for k, v in block.items() if k != "seed"} for block in blocks]
+            blocks = [{k: seeds if k == "seed" else v for k, v in b.items()} for b in blocks]
         return dataclasses.replace(self, factors=blocks, seeds=tuple(seeds))
 
     def definition(self) -> dict[str, Any]:
@@ -179,11 +179,11 @@ def _factors(field: str, value: Any) -> Levels | list[Levels]:
     blocks = sequence(value)
     if not blocks:
         raise refused(field, value, "a mapping of factors to levels, or a sequence of such")
-    return [_levels(field, block) for block in blocks]
+    return [_levels(f"{field}[{i}]", block) for i, block in enumerate(blocks)]
 
 
 def _levels(field: str, block: Any) -> Levels:
-    block = checked_block(field, block)
+    block = checked_block(field, block, empty=False)
     return {name: checked_levels(name, v, _RATES.get(name)) for name, v in block.items()}
 
 
@@ -195,7 +195,7 @@ _RATES = {"learning_rate": _rate}
 
 RULES: dict[str, Rule] = {
     "name": STUDY_NAME,
-    "question": TEXT,
+    "question": QUESTION,
     "factors": _factors,
     "seeds": SEEDS,
     "checkpoints": CHECKPOINTS,

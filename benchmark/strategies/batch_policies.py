@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from benchmark.names import quoted
 from benchmark.records import Range
+from benchmark.records.arguments import takes
 from benchmark.records.declarations import (
     RANGE_OR_NONE,
     SHOWN,
@@ -120,6 +121,7 @@ class Observation:
 
 
 _SIZE = Number("a finite number >= 1", low=1)
+SAMPLES = Several(Instance(GradientSample, "a GradientSample"), "gradient samples", least=0)
 OBSERVATION_RULES: dict[str, Rule] = {
     "batch_size": _SIZE,
     "first_batch_size": _SIZE,
@@ -129,7 +131,7 @@ OBSERVATION_RULES: dict[str, Rule] = {
     "train_loss": _MEASURED,
     "gradient_norm": _MEASURED,
     "learning_rate": _MEASURED,
-    "samples": Several(Instance(GradientSample, "a GradientSample"), "gradient samples", least=0),
+    "samples": SAMPLES,
 }
 """What each field of an `Observation` may be."""
 
@@ -153,6 +155,12 @@ class Decision:
         check_fields(self, {"batch_size": _SIZE, "learning_rate_factor": POSITIVE})
 
 
+OBSERVATION = Instance(Observation, "an Observation")
+decides = takes(observation=OBSERVATION, parameter=Number())
+"""What each rule that decides takes."""
+
+
+@decides
 def stay(observation: Observation, parameter: float) -> Decision:
     """Keep the size."""
     return Decision(observation.batch_size)
@@ -298,6 +306,7 @@ RULES: dict[str, Rule] = {
 """What each field of a `BatchPolicy` may be."""
 
 
+@takes(values=Several(_MEASURED, "numbers"), decay=POSITIVE)
 def moving_average(values: Sequence[float], decay: float) -> float:
     """Exponential moving average of ``values``, oldest first, corrected for its start at zero.
 
@@ -311,6 +320,7 @@ def moving_average(values: Sequence[float], decay: float) -> float:
 NOISE_DECAY = 0.99
 
 
+@takes(samples=SAMPLES)
 def simple_noise_scale(samples: Sequence[GradientSample]) -> float:
     """B_simple = EMA(S) / EMA(G2), decay 0.99; NaN without samples.
 
@@ -329,6 +339,7 @@ def full_batch(batch_size: int, examples: int) -> int:
     return examples
 
 
+@takes(observation=OBSERVATION)
 def milestones_passed(observation: Observation, milestones: Sequence[float]) -> int:
     """How many of ``milestones`` lie in (previous progress, progress]."""
     before, now = observation.previous_progress, observation.progress
@@ -339,6 +350,7 @@ ADABATCH_RATE_FACTOR = 0.75
 QUARTERS = (0.25, 0.5, 0.75)
 
 
+@decides
 def double_at_quarters(observation: Observation, parameter: float) -> Decision:
     """At 1/4, 1/2 and 3/4 of the budget: B <- 2 B (or another factor), eta <- 0.75 eta.
 
@@ -360,6 +372,7 @@ STEP_MILESTONES = (0.5, 0.75)
 LARGEST_SHARE = 10
 
 
+@decides
 def grow_instead_of_decay(observation: Observation, parameter: float) -> Decision:
     """At 1/2 and 3/4 of the budget: B <- f B up to n / 10; what is left of f divides eta.
 
@@ -376,6 +389,7 @@ def grow_instead_of_decay(observation: Observation, parameter: float) -> Decisio
     return Decision(size, factor)
 
 
+@takes(value=Number())
 def nearest_power_of_two(value: float) -> int:
     """The power of two nearest ``value`` on a logarithmic scale, at least 1.
 
@@ -385,6 +399,7 @@ def nearest_power_of_two(value: float) -> int:
     return 1 if value <= 1 else 2 ** round(math.log2(value))
 
 
+@decides
 def follow_noise_scale(observation: Observation, parameter: float) -> Decision:
     """B <- the power of two nearest c B_simple; unchanged while B_simple is not positive."""
     scale = parameter * simple_noise_scale(observation.samples)
@@ -393,6 +408,7 @@ def follow_noise_scale(observation: Observation, parameter: float) -> Decision:
     return Decision(min(nearest_power_of_two(scale), observation.examples))
 
 
+@decides
 def norm_test(observation: Observation, parameter: float) -> Decision:
     """Where V / B > theta^2 norm(g_B)^2: B <- ceil(V / (theta^2 norm(g_B)^2)); never shrinks.
 
@@ -411,6 +427,7 @@ def norm_test(observation: Observation, parameter: float) -> Decision:
 CABS_DECAY, CABS_SMALLEST, CABS_LARGEST = 0.95, 16, 2048
 
 
+@decides
 def couple_to_rate(observation: Observation, parameter: float) -> Decision:
     """B <- clip(round(scale eta xi / F), 16, 2048), xi the sum of the variances of per-example
     gradients and F the loss, both averaged with decay 0.95."""
@@ -425,6 +442,7 @@ def couple_to_rate(observation: Observation, parameter: float) -> Decision:
 DIVE_LARGEST = 2048
 
 
+@decides
 def follow_diversity(observation: Observation, parameter: float) -> Decision:
     """B <- min(B_max, max(B, d n D)), D = sum norm(g_i)^2 / norm(sum g_i)^2, B_max = 2048.
 

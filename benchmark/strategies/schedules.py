@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmark.records.declarations import SHOWN, Function, check_declaration
-from benchmark.records.fields import Rule
+from benchmark.records.arguments import takes
+from benchmark.records.declarations import SHOWN, Function, Number, check_declaration
+from benchmark.records.fields import Real, Rule, Several
 
 
 def heedless(losses: Sequence[float]) -> float:
@@ -56,6 +57,8 @@ RULES: dict[str, Rule] = {
 
 
 WARMUP = 0.1
+SHARE = Real("a share of the budget in 0..1", low=0.0, high=1.0)
+LOSSES = Several(Number(measured=True), "numbers", least=0)
 
 
 def constant(progress: float) -> float:
@@ -63,6 +66,7 @@ def constant(progress: float) -> float:
     return 1.0
 
 
+@takes(progress=SHARE)
 def step(progress: float) -> float:
     """Times 0.1 at a half and again at three quarters of the budget.
 
@@ -72,6 +76,7 @@ def step(progress: float) -> float:
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
+@takes(progress=SHARE)
 def cosine(progress: float) -> float:
     """Half a cosine from 1 to 0.
 
@@ -81,6 +86,7 @@ def cosine(progress: float) -> float:
     return round(0.5 * (1 + math.cos(math.pi * progress)), 15)
 
 
+@takes(progress=SHARE)
 def warmup_cosine(progress: float) -> float:
     """A line from 0 to 1 over the first tenth, then half a cosine to 0.
 
@@ -95,6 +101,7 @@ def warmup_cosine(progress: float) -> float:
 ONE_CYCLE_RISE, ONE_CYCLE_DIVISOR, ONE_CYCLE_FINAL_DIVISOR = 0.3, 25.0, 1e4
 
 
+@takes(progress=SHARE)
 def one_cycle(progress: float) -> float:
     """Half a cosine up from 1/25 to 1 over three tenths, then one down to 1/25 of 1e-4.
 
@@ -113,6 +120,7 @@ def one_cycle(progress: float) -> float:
 RANGE_TEST_DECADES = 6
 
 
+@takes(progress=SHARE)
 def range_test(progress: float) -> float:
     """An exponential rise from a millionth to 1: the rate at which the loss turns is read off.
 
@@ -125,6 +133,7 @@ def range_test(progress: float) -> float:
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 5, 1e-4
 
 
+@takes(losses=LOSSES)
 def after_plateaus(losses: Sequence[float]) -> float:
     """0.1 for every 5 checkpoints in a row without a relative improvement of 1e-4.
 
