@@ -113,6 +113,14 @@ def exploded(trials: pd.DataFrame) -> pd.Series:
     return always | (collapsed & _spiked(trials)) if collapsed.any() else always
 
 
+def silently_collapsed(trials: pd.DataFrame) -> pd.Series:
+    """Which of ``trials`` learned, then fell to chance without a step that spiked.
+
+    They neither exploded nor diverged: no loss was so high, and no number stopped being finite.
+    """
+    return trials["status"].eq("collapsed") & ~exploded(trials)
+
+
 def _spiked(trials: pd.DataFrame) -> pd.Series:
     return trials["first_spike_step"].notna()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from benchmark.statistics import missed_by_nan_test
@@ -16,8 +17,10 @@ from benchmark.statistics.onset import (
     windows_before_onset,
 )
 from benchmark.statistics.selection import where
+from benchmark.status import silently_collapsed
 from report import evidence
 from report.evidence import Evidence, share_of
+from report.index import REPEATED
 from report.prose import DASH
 
 LATE = 100
@@ -59,6 +62,55 @@ def clipped_alike(study: Evidence) -> pd.DataFrame:
     levels = rows.groupby(networks)["clipping"].transform("nunique")
     alike = rows[levels == rows["clipping"].nunique()]
     return alike.assign(unlearned=1.0 - alike["learned"])
+
+
+def survivors(study: Evidence) -> pd.DataFrame:
+    """How the networks of `longer` fared, by learning rate.
+
+    Of ``networks``: how many ``survived`` the first `LATE` updates without an explosion, how many
+    of these exploded ``late``, and how many collapsed without a spike (``silent``).
+    """
+    rows = longer(study)
+    # a collapse without a spike has a first bad step, too
+    began = rows["first_bad_step"].where(rows["exploded"].eq(1)).astype(float)
+    events = pd.DataFrame(
+        {
+            "learning_rate": rows["learning_rate"],
+            "networks": 1,
+            "survived": ~(began <= LATE),
+            "late": began > LATE,
+            "silent": silently_collapsed(rows),
+        }
+    )
+    return events.groupby("learning_rate").sum().astype(int).reset_index()
+
+
+def silent_collapses() -> pd.DataFrame:
+    """Trials that learned, then fell to chance without a spike: a row for each kind of any study.
+
+    Columns ``study``, ``network``, ``normalization``, ``clipping``, ``trials``; ``low_rate`` and
+    ``high_rate``; the training losses at the end, from ``low_loss`` to ``high_loss``, and that of
+    ``guessing``, in nats; and ``repeats``, whether the study repeats what others have measured.
+    """
+    rows = pd.concat([pd.DataFrame(), *map(_silent, evidence.all_studies())])
+    if rows.empty:
+        return rows
+    groups = rows.groupby(["study", "model", "normalization", "clipping"], sort=False)
+    found = groups.agg(
+        trials=("trial", "size"),
+        low_rate=("learning_rate", "min"),
+        high_rate=("learning_rate", "max"),
+        low_loss=("train_loss", "min"),
+        high_loss=("train_loss", "max"),
+        guessing=("guessing", "first"),
+    )
+    found = found.reset_index().rename(columns={"model": "network"})
+    return found.assign(repeats=found["study"].isin(REPEATED))
+
+
+def _silent(source: Evidence) -> pd.DataFrame:
+    rows = source.outcomes[silently_collapsed(source.outcomes)]
+    return rows.assign(study=source.study, guessing=np.log(rows["classes"].astype(float)))
 
 
 OUTCOMES = ["exploded", "diverged", "unlearned"]

@@ -9,6 +9,7 @@ from benchmark.statistics import (
     explosion_onset,
     stable_range,
 )
+from benchmark.statistics.selection import where
 from report.evidence import Evidence
 
 EARLY = 10
@@ -27,6 +28,6 @@ def best_rates(study: Evidence) -> pd.DataFrame:
 def onsets(study: Evidence) -> pd.DataFrame:
     """By model: when the first bad step falls, and the share of those that is ``early``."""
     rows = explosion_onset(study.results.trials, ["model"])
-    bad = study.outcomes.dropna(subset=["first_bad_step"])
+    bad = where(study.outcomes, exploded=1)
     early = (bad["first_bad_step"] <= EARLY).groupby(bad["model"]).mean()
     return rows[rows["exploded"] > 0].assign(early=lambda r: r["model"].map(early))

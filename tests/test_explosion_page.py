@@ -146,6 +146,7 @@ def load(monkeypatch):
     def made(*sources, steps=None):
         found = {source.study: source for source in sources}
         monkeypatch.setattr(evidence, "load", found.get)
+        monkeypatch.setattr(evidence, "all_studies", lambda: list(sources))
         table = None if steps is None else (evidence_of("detectors", pd.DataFrame()), steps)
         monkeypatch.setattr(evidence, "load_table", lambda *names: table)
 
@@ -221,6 +222,46 @@ RISING = steps_of(
 )
 
 
+def to_its_end(made: dict[str, Any]) -> dict[str, Any]:
+    """At 1.0 an early explosion, a late one and a collapse without a spike, by seed."""
+    if "updates" not in made or made["learning_rate"] < 1:
+        return {}
+    if made["seed"] == 2:
+        return lost("collapsed", 700.0) | {"train_loss": 2.5}
+    return lost(bad=(2.0, 500.0)[made["seed"]]) | {"first_spike_step": 2.0}
+
+
+LONG = trials_of(
+    "explosion",
+    [
+        *grid(model=["mlp_deep"], learning_rate=RATES, seed=range(3)),
+        *grid(model=["mlp_deep"], learning_rate=(0.1, 1.0), updates=[3000], seed=range(3)),
+    ],
+    to_its_end,
+)
+
+
+def test_what_comes_late_is_counted_by_rate_and_a_collapse_without_a_spike_apart():
+    assert explosion.survivors(LONG).values.tolist() == [[0.1, 3, 3, 0, 0], [1.0, 3, 2, 1, 1]]
+
+
+def test_collapses_without_a_spike_are_found_in_every_study(load):
+    load(LONG, PLAIN)
+    found = explosion.silent_collapses()
+    columns = ["study", "normalization", "trials", "low_rate", "high_rate", "high_loss"]
+    assert found[columns].values.tolist() == [["explosion", "none", 1, 1.0, 1.0, 2.5]]
+    assert found["guessing"].iloc[0] == pytest.approx(math.log(10))
+    assert not found["repeats"].any()
+
+
+def test_the_page_tells_of_a_death_without_a_spike(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    load(LONG)
+    text = words(page("explosion", tmp_path))
+    assert "**A network can die without a spike.** 1 trial learned" in text
+    assert "Of the 5 that had not exploded after 100 updates, 1 exploded later, and 1 fell" in text
+
+
 def test_unobserved_explosions_alone_show_nothing(load):
     load(steps=steps_of(("fatal", 3, [1.0, 1.0, 50.0]), ("stable", NAN, [1.0] * 20)))
     assert explosion.before() is None
@@ -232,8 +273,9 @@ def test_the_page_says_when_and_after_what(load, monkeypatch, tmp_path):
     load(trials_of("explosion", made, best_at_a_tenth), SCHEDULED, steps=RISING)
     text = words(page("explosion", tmp_path))
     assert "**At a constant rate most explosions begin within 10 updates; with warm-up most" in text
-    assert "**Explosions that could be observed often announce themselves:**" in text
-    assert "with every schedule here, the norm at least doubles before more of them" in text
+    assert "**With a constant rate most explosions announce themselves:** the norm at" in text
+    assert "at least doubles before 100% of them" in text
+    assert "die without a spike" not in text
     assert "| constant | 6 | 6 | 100% (" in text
     assert "misses 8 of 8 deep networks that diverge, and 16 of 16 shallow ones" in text
     assert "| explosion | deep MLP | 8 healed | 8 of 8 | 0 of 8 |" in text

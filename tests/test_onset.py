@@ -28,6 +28,8 @@ def steps_of(*runs, schedule="constant"):
                 "trial": f"t{i}",
                 "seed": i,
                 "outcome": outcome,
+                "status": "stable" if outcome == "stable" else "collapsed",
+                "loss": [2.0] + [50.0] * (len(norms) - 1),
                 "first_bad_step": float(bad),
                 "schedule": schedule,
                 "disturbance": "none",
@@ -93,6 +95,14 @@ def test_disturbed_trials_are_left_out():
     calm = steps_of(("stable", NAN, CALM), ("fatal", 12, CALM))
     found = windows_before_onset(pd.concat([steps.assign(trial="d", seed=7), calm]))
     assert set(found["trial"]) == {"t0", "t1"}
+
+
+@pytest.mark.parametrize(("loss", "explosions"), [(9.0, 0), (11.0, 1)])
+def test_a_collapse_without_a_spike_is_no_explosion(loss, explosions):
+    steps = steps_of(("fatal", 12, [1.0] * 10 + [3.0, 50.0]))
+    later = steps["step"] > 1
+    steps = steps.assign(loss=steps["loss"].mask(later, loss))
+    assert len(windows_before_onset(steps)) == explosions
 
 
 def test_unobserved_explosions_are_counted_and_judged_apart():

@@ -105,6 +105,11 @@ def test_who_exploded_and_who_learned(
     }
 
 
+def test_a_silent_collapse_has_no_spike() -> None:
+    ends = {"status": ["collapsed", "collapsed", "stalled"], "first_spike_step": [7.0, NAN, NAN]}
+    assert status.silently_collapsed(trials(**ends)).tolist() == [False, True, False]
+
+
 def test_the_table_of_endings_leaves_no_status_out() -> None:
     assert {end[0] for end in ENDS} == set(STATUSES)
 

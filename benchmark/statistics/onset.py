@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.seeds import Ends, share
+from benchmark.status import spike_level
 
 LAST = 5
 """Steps just before the first bad one in which a rise is looked for."""
@@ -34,7 +35,8 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
     ----------
     steps
         The table ``labelled_steps``: a row for each step, with the columns of ``match``. Disturbed
-        trials are left out, whose trouble comes from outside.
+        trials are left out, whose trouble comes from outside, and those that fell to chance without
+        a spike, which are no explosions.
     match
         What a control window has in common with its explosion, besides the step at which it ends.
 
@@ -48,7 +50,8 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
     >>> norms = [1.0] * 10 + [3.0, 40.0] + [1.0] * 12
     >>> labels = {"trial": ["a"] * 12 + ["b"] * 12, "seed": [0] * 12 + [1] * 12}
     >>> labels |= {"outcome": ["fatal"] * 12 + ["stable"] * 12, "schedule": "constant"}
-    >>> labels |= {"first_bad_step": [12] * 12 + [None] * 12, "disturbance": "none"}
+    >>> labels |= {"first_bad_step": [12] * 12 + [None] * 12, "disturbance": "none", "loss": 1.0}
+    >>> labels |= {"status": ["dead"] * 12 + ["stable"] * 12}
     >>> steps = pd.DataFrame({**labels, "step": [*range(1, 13)] * 2, "gradient_norm": norms})
     >>> windows_before_onset(steps)[["trial", "kind", "onset", "rise"]].values.tolist()
     [['a', 'explosion', 12, 3.0], ['b', 'control', 12, 1.0]]
@@ -59,6 +62,7 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
     lengths = {trial: len(norms) for trial, norms in runs.items()}
     trials = calm.drop_duplicates("trial")
     bad = trials.dropna(subset=["first_bad_step"])
+    bad = bad[~bad["trial"].isin(_collapsed_silently(calm))]
     bad = bad[columns].assign(kind=EXPLOSION, onset=bad["first_bad_step"].astype(int))
     stable = trials.loc[trials["outcome"].eq("stable"), columns].assign(kind=CONTROL)
     seen = bad.loc[bad["onset"] > LAST + LEAST, [*match, "onset"]]
@@ -70,7 +74,15 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
         _rise(runs[trial][: onset - 1])
         for trial, onset in zip(windows["trial"], windows["onset"], strict=True)
     ]
-    return windows.assign(**dict(zip(("reference", "rise"), np.array(found).T, strict=True)))
+    return windows.assign(
+        **dict(zip(("reference", "rise"), np.reshape(found, (-1, 2)).T, strict=True))
+    )
+
+
+def _collapsed_silently(steps: pd.DataFrame) -> list[object]:
+    """The trials that collapsed although no loss rose above the level of a spike."""
+    losses = steps[steps["status"].eq("collapsed")].groupby("trial")["loss"].agg(["first", "max"])
+    return [t for t, first, most in losses.itertuples() if not most > spike_level(first)]
 
 
 def _rise(norms: np.ndarray) -> tuple[float, float]:
