@@ -53,7 +53,7 @@ def sure_gains(rows: pd.DataFrame) -> list[dict[str, str]]:
     rows = rows[rows["low"] > POINT].sort_values("effect", ascending=False)
     rows = rows.assign(change=[setting(r["factor"], r["level"]) for r in rows.to_dict("records")])
     return [
-        {"change": change, "where": listing(map(points_gained, records(part)), ";")}
+        {"change": str(change), "where": listing(map(points_gained, records(part)), ";")}
         for change, part in rows.groupby("change", sort=False)
     ]
 

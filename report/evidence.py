@@ -254,8 +254,9 @@ def _load_table(folder: Path, table: str) -> tuple[Evidence, pd.DataFrame] | Non
     if not path.exists():
         return None
     rows, metadata = results.read(table, path)
-    none = results.Results(*[pd.DataFrame()] * 4, metadata=metadata)
-    return Evidence(folder.name, folder, none), rows
+    none = pd.DataFrame()
+    tables = results.Results(none, none, none, none, metadata=metadata)
+    return Evidence(folder.name, folder, tables), rows
 
 
 STEPS = "labelled_steps"

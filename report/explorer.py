@@ -147,5 +147,5 @@ def write(folder: Path) -> None:
         found["trials"], found["looks"] = packed(rows), looks(rows)
     text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     (folder / "trials.js").write_text(f"window.EXPLORER = {text};\n", encoding="utf-8")
-    library = vl_convert.javascript_bundle()
+    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub is wrong
     (folder / "vega.js").write_text(f"(() => {{\n{library}\n}})();\n", encoding="utf-8")

@@ -50,7 +50,7 @@ def by_factor(study: Evidence, factor: str) -> pd.DataFrame:
 
 def lines(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     """Theory for the levels of ``factor`` over the gains of ``rows``."""
-    return theory_over_gains(rows["init_gain"], factor, rows[factor].unique())
+    return theory_over_gains(rows["init_gain"], factor, list(rows[factor].unique()))
 
 
 def by_gain(study: Evidence) -> pd.DataFrame:

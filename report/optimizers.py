@@ -64,14 +64,6 @@ def ranked(study: Evidence, rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     )
 
 
-def plainer(study: Evidence) -> list[str]:
-    """Optimizers that were trained in fewer settings (guards, schedules, budgets) than others."""
-    settings = ["clipping", "schedule", "epochs", "updates"]
-    each = study.outcomes[["optimizer", *settings]].drop_duplicates()
-    counts = each.groupby("optimizer", sort=False).size()
-    return list(counts.index[counts < counts.max()])
-
-
 @functools.lru_cache(8)
 def multiples(study: Evidence) -> pd.DataFrame:
     """What every setting reaches at each multiple of its best rate.

@@ -71,12 +71,11 @@ def summary(study: Evidence) -> pd.DataFrame:
     """
     rows, by = compared(study), ["model", "batch_size", "precision"]
     groups = where(rows, times=1).groupby(by, sort=False)
-    parts = [
-        groups[["accuracy", "skipped_fraction"]].mean(),
-        groups["loss_scale"].median().rename("scale"),
-        chosen_rates(study.looked, by).set_index(by)[["best_rate", "edge"]],
-    ]
-    found = rows.groupby(by, sort=False)["panel"].first().to_frame().join(parts).reset_index()
+    named = rows.groupby(by, sort=False)["panel"].first().to_frame()
+    found = named.join(groups[["accuracy", "skipped_fraction"]].mean())
+    found = found.join(groups["loss_scale"].median().rename("scale"))
+    found = found.join(chosen_rates(study.looked, by).set_index(by)[["best_rate", "edge"]])
+    found = found.reset_index()
     return found.rename(columns={"skipped_fraction": "skipped"}).fillna({"edge": ""})
 
 

@@ -95,8 +95,8 @@ def samplers(study: Evidence) -> pd.DataFrame:
     found = []
     for key, rows in fresh(study).dropna(subset=["difference"]).groupby(["model", "arm"]):
         sizes = (rows["search"].nunique(), rows["seed"].nunique(), rows["accuracy"].mean())
-        values = (rows[c].to_numpy() for c in ("difference", "search", "seed"))
-        found.append((*key, *sizes, *over_cells_and_seeds(*values)))
+        gains, searches, seeds = (rows[c].to_numpy() for c in ("difference", "search", "seed"))
+        found.append((*key, *sizes, *over_cells_and_seeds(gains, searches, seeds)))
     table = pd.DataFrame(found, columns=["model", "arm", "searches", "seeds", "accuracy", *ENDS])
     table = table.join(counts, on=["model", "arm"])
     return table.sort_values(["model", "estimate"], ascending=[True, False])
@@ -124,7 +124,7 @@ def _against(values: pd.Series, other: str) -> pd.DataFrame:
     """Mean ``values`` by ``model`` and ``arm`` less those of the arm ``other``, over repeats."""
     models, arms = (values.index.get_level_values(name) for name in ("model", "arm"))
     found = []
-    for (model, arm), own in values.groupby(level=["model", "arm"]):
+    for (model, arm), own in values.groupby(["model", "arm"]):
         against = values[(models == model) & (arms == other)]
         if arm != other and min(len(own), len(against)) > 1:
             test = stats.ttest_ind(own, against, equal_var=False).confidence_interval()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+
+Numbers = np.ndarray | pd.Series
 
 
-def expected_best(values: np.ndarray, trials: np.ndarray | Sequence[int]) -> np.ndarray:
+def expected_best(values: Numbers, trials: np.ndarray | Sequence[int]) -> np.ndarray:
     """Expected smallest of ``trials`` (m,) draws from ``values`` (..., n): (..., m).
 
     With the values in ascending order, sum_i v_i [((n - i + 1) / n)^m - ((n - i) / n)^m]: the
@@ -22,7 +25,7 @@ def expected_best(values: np.ndarray, trials: np.ndarray | Sequence[int]) -> np.
 
 
 def expected_of_best(
-    values: np.ndarray, others: np.ndarray, trials: np.ndarray | Sequence[int]
+    values: Numbers, others: Numbers, trials: np.ndarray | Sequence[int]
 ) -> np.ndarray:
     """Expected ``others`` (..., n) of the draw whose ``values`` (..., n) is smallest: (..., m).
 

@@ -12,7 +12,6 @@ from benchmark.statistics.rates import WITHIN, rate_scores, stable_range
 from benchmark.statistics.resampling import resample
 from benchmark.statistics.seeds import CONFIDENCE, over_seeds
 
-COSTS = ("steps", "samples", "seconds")
 PAYS = 2.0
 """Times the least number of examples up to which a larger batch still pays: at the critical batch
 size of McCandlish et al. 2018 (1812.06162) half of the examples are wasted."""
