@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark import calling
 from benchmark.kernels import kernels
 from benchmark.passwords import hide_passwords
 from benchmark.project import VERSION, script_name
@@ -77,6 +78,8 @@ def command(*, typed: bool = False) -> str:
     """
     if in_notebook():
         return "run(study) in a notebook"
+    if typed and (whole := calling.typed(lambda word: hide_passwords(word, word))) is not None:
+        return whole
     script, *arguments = sys.argv or [""]
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if script in ("", "-c"):
@@ -86,7 +89,8 @@ def command(*, typed: bool = False) -> str:
     else:
         by_name = not typed or Path(script).is_absolute()
         name = _from_anywhere(Path(script)) if by_name else f"python {shlex.quote(script)}"
-    return " ".join([name, *(shlex.quote(hide_passwords(a, a)) for a in arguments)])
+    whole = " ".join([name, *(shlex.quote(hide_passwords(a, a)) for a in arguments)])
+    return calling.here(whole) if typed else whole
 
 
 def _from_anywhere(script: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from benchmark.calling import program, script_program
 from benchmark.names import unknown
 
 
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all errors of bad input are."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
+        super().__init__(**{"allow_abbrev": False, "prog": script_program(), **settings})
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and exit with status 2."""
@@ -45,7 +46,7 @@ def answer(commands: Iterable[Add], arguments: Sequence[str] | None) -> int:
     A ValueError is what bad input raises: it is shown as one line, with exit status 2.
     """
     parser = Parser(
-        prog="python -m benchmark",
+        prog=program(),
         description="Run studies and build the report; what there is to choose from, how far "
         "studies have got, and what became of a run.",
     )

@@ -7,7 +7,6 @@ study, else results/quick. Exit status: 0 built, 1 a page or the printing failed
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import re
@@ -29,6 +28,7 @@ if str(ROOT) not in sys.path:
 
 from benchmark.project import CHECKOUT  # noqa: E402
 from benchmark.results import ResultsError, find_study, studies_in  # noqa: E402
+from benchmark.terminal import Parser  # noqa: E402
 from report import explorer  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: E402
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
@@ -188,9 +188,7 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and build; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Build the report from a folder of results.", allow_abbrev=False
-    )
+    parser = Parser(description="Build the report from a folder of results.")
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     parser.add_argument(
         "--output",

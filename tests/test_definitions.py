@@ -254,7 +254,8 @@ def test_a_relative_script_is_found_from_anywhere(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["examples/own.py", "--scale", "smoke"])
     assert command() == f"python {tmp_path}/examples/own.py --scale smoke"
-    assert command(typed=True) == "python examples/own.py --scale smoke"
+    monkeypatch.setattr(sys, "orig_argv", ["python3", *sys.argv])
+    assert command(typed=True) == "python3 examples/own.py --scale smoke"
 
 
 SCRIPT = """

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.calling import here
 from benchmark.results import StudyFolder, is_study, studies_in
 from benchmark.status import exploded
 from benchmark.terminal import Commands, aligned, folder_path, show
@@ -74,5 +75,6 @@ def progress(folder: Path) -> Progress:
     reasons = trials.loc[trials["status"] == "failed", "status_reason"].value_counts()
     notes += [f"{folder.name}: {n:,} failed: {reason}" for reason, n in reasons.items()]
     if counts["missing"] or counts["failed"]:
-        notes.append(f"{folder.name} goes on with: {metadata.get('command', 'the same command')}")
+        command = here(str(metadata.get("command", "the same command")))
+        notes.append(f"{folder.name} goes on with: {command}")
     return Progress(folder.name, counts, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from benchmark.calling import program
 from benchmark.diagnosis.finding import Diagnosis
 from benchmark.project import ROOT
 from benchmark.results import ResultsError, find_study
@@ -108,7 +109,7 @@ def worth(found: Diagnosis) -> str:
     if best is None:
         return (
             "tune the product of rate and threshold; no results are at hand that say where to "
-            f"start: python -m benchmark run {STUDY} gives some"
+            f"start: {program()} run {STUDY} gives some"
         )
     known = suggested(found)
     here = (

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from benchmark.calling import program
 from benchmark.driver.commandline import HOW_TO_RESUME, make_parser
 from benchmark.driver.executors import cores
 from benchmark.driver.sharing_gpu import mps
@@ -123,7 +124,7 @@ def _read(
     """Names of studies, the options of this module and of studies, and what studies are told."""
     names, known = _leading(arguments), studies()
     if not names:
-        raise ValueError("no study is named; `benchmark list study` lists them")
+        raise ValueError(f"no study is named; `{program()} list study` lists them")
     for name in names:
         if name not in known:
             raise UnknownName(unknown("study", name, known))
