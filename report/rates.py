@@ -12,7 +12,13 @@ import pandas as pd
 from benchmark.statistics.rates import least_loss_rate
 from benchmark.statistics.selection import differing_in, where, without_repeats
 from benchmark.statistics.sharpness import sharpness_over_edge
-from benchmark.statistics.spans import of_one_spacing, rate_spans, told_apart
+from benchmark.statistics.spans import (
+    gaps_from_baseline,
+    near_best,
+    of_one_spacing,
+    rate_spans,
+    told_apart,
+)
 from report.evidence import Evidence
 from report.prose import name, setting
 
@@ -36,32 +42,36 @@ NEARBY = {f"sensitivity{end}": f"nearby{end}" for end in ("", "_low", "_high")}
 AROUND = 1.0
 
 
-def sensitivity_near_best(
-    trials: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]
-) -> pd.DataFrame:
-    """`NEARBY` of each group of ``by``, whose ``best_rate`` is in ``rows``.
+def sensitivity_near_best(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """`NEARBY` of each group of ``by``.
 
     Over all rates a sensitivity depends on where the grid ends; within a decade to either side of
     the best rate it does not, unless the grid ends before that.
     """
-    placed = trials.merge(rows[[*by, "best_rate"]], on=list(by))
-    # a rate is as good as a decade away though it was rounded
-    close = np.abs(np.log10(placed["learning_rate"] / placed["best_rate"])) < AROUND + 0.01
-    return rate_spans(placed[close], by)[[*by, *NEARBY]].rename(columns=NEARBY)
+    groups = trials.groupby(list(by), sort=False)
+    close = pd.concat([near_best(group, AROUND) for _, group in groups])
+    return rate_spans(close, by)[[*by, *NEARBY]].rename(columns=NEARBY)
 
 
 @functools.lru_cache(64)
 def spans(study: Evidence, factor: str) -> pd.DataFrame:
     """`rate_spans` of every ``level`` of ``factor`` in each model, and the ``factor`` itself.
 
-    With ``mark``, a dagger where the interval is one step of the grid wide, and `NEARBY`.
+    With ``mark``, a dagger where the interval is one step of the grid wide, `NEARBY`, and the
+    `gaps_from_baseline`, NaN at the baseline itself.
     """
     trials = compared(study, factor)
     if factor == "normalization":
         # at one batch size ghost batches may be the batches themselves
         trials = without_repeats(trials)
     rows = rate_spans(trials, ["model", factor])
-    rows = rows.merge(sensitivity_near_best(trials, rows, ["model", factor]))
+    rows = rows.merge(sensitivity_near_best(trials, ["model", factor]))
+    gaps = [
+        gaps_from_baseline(group, factor, BASELINES[factor], AROUND).assign(model=model)
+        for model, group in trials.groupby("model", sort=False)
+    ]
+    gaps = [found for found in gaps if factor in found] or [pd.DataFrame(columns=["model", factor])]
+    rows = rows.merge(pd.concat(gaps), on=["model", factor], how="left")
     mark = np.where(of_one_spacing(rows), "†", "")
     return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)
 
@@ -75,17 +85,13 @@ def repeated_ghosts(study: Evidence) -> bool:
 
 
 def resolved(study: Evidence) -> list[dict[str, Any]]:
-    """For each ``factor`` and ``model`` what the intervals tell from its baseline: `told_apart`.
+    """For each ``factor`` and ``model`` what differs from its baseline: `told_apart`.
 
     ``nearby`` is the same of the sensitivities near each best rate (`sensitivity_near_best`).
     """
-    back = {new: old for old, new in NEARBY.items()}
-
-    def nearby(rows: pd.DataFrame, baseline: str) -> dict[str, Any] | None:
-        return told_apart(rows.drop(columns=list(NEARBY)).rename(columns=back), "level", baseline)
-
     return [
-        {"factor": factor, "model": model, **found, "nearby": nearby(rows, baseline)}
+        {"factor": factor, "model": model, **found}
+        | {"nearby": told_apart(rows, "level", baseline, "nearby")}
         for factor, baseline in BASELINES.items()
         for model, rows in spans(study, factor).groupby("model", sort=False)
         if (found := told_apart(rows, "level", baseline))

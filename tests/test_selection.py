@@ -1,10 +1,11 @@
 """Choosing trials by level, and what intervals of ranges of rates tell apart."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmark.statistics.selection import differing_in, where
-from benchmark.statistics.spans import told_apart
+from benchmark.statistics.spans import gaps_from_baseline, told_apart
 
 FRAME = pd.DataFrame(
     [("none", "constant"), ("value", "constant"), ("value", "step"), ("none", "step")],
@@ -31,7 +32,13 @@ def spans(**sensitivities: float) -> pd.DataFrame:
         for column in ("sensitivity", "decades")
         for end, move in (("low", -0.2), ("high", 0.2))
     }
-    return rows.assign(**ends)
+    base = rows.iloc[0]
+    gaps = {
+        f"{column}_gap_{end}": rows[column] - base[column] + move
+        for column in ("sensitivity", "decades")
+        for end, move in (("low", -0.4), ("high", 0.4))
+    }
+    return rows.assign(**ends, **gaps, spacing=0.5)
 
 
 def test_sure_differences_come_with_what_shares_the_lead() -> None:
@@ -39,7 +46,9 @@ def test_sure_differences_come_with_what_shares_the_lead() -> None:
     assert found is not None
     assert found["calmer"]["level"].tolist() == ["d", "c", "b"]
     assert found["least"]["level"].tolist() == ["d", "c"]
+    # 0.6 decades or more, one step being 0.5
     assert found["wider"]["level"].tolist() == ["d", "c", "b"]
+    assert found["steeper"].empty
     assert (found["calmest"]["level"], found["widest"]["level"]) == ("d", "d")
     assert (found["base"]["level"], found["others"]) == ("none", 4)
 
@@ -49,7 +58,42 @@ def test_the_furthest_is_named_even_where_nothing_is_sure() -> None:
     assert found is not None
     assert found["calmer"].empty
     assert found["least"].empty
+    assert found["steeper"].empty
     assert (found["calmest"]["level"], found["widest"]["level"]) == ("a", "a")
+
+
+def test_the_more_sensitive_are_told_the_most_sensitive_first() -> None:
+    found = told_apart(spans(none=1.0, a=1.5, b=2.0, c=1.2), "level", "none")
+    assert found is not None
+    assert found["steeper"]["level"].tolist() == ["b", "a"]
+
+
+def test_a_range_is_wider_only_beyond_a_step_of_the_rates() -> None:
+    found = told_apart(spans(none=2.0, a=1.2, b=1.0), "level", "none")
+    assert found is not None
+    assert found["wider"]["level"].tolist() == ["b"]
+
+
+def test_gaps_pair_seeds_that_are_good_or_bad_for_both() -> None:
+    """At the baseline one rate of five is good, at the level three, whatever the seed."""
+    rates = 10.0 ** np.arange(5)
+    rows = pd.DataFrame(
+        [
+            {"clipping": level, "seed": seed, "learning_rate": rate}
+            | {"validation": 0.8 + shift - (0.1 if far > reach else 0.001 * far)}
+            | {"objective": 1.0 + shift + (0.5 if level == "value" and place == 0 else 0.0)}
+            for level, reach in (("none", 0), ("value", 1))
+            for seed, shift in enumerate((0.0, 0.05, -0.05, 0.02))
+            for far, place, rate in zip((2, 1, 0, 1, 2), range(5), rates, strict=True)
+        ]
+    )
+    (found,) = gaps_from_baseline(rows, "clipping", "none").to_dict("records")
+    assert found["clipping"] == "value"
+    ends = [found[f"decades_gap{end}"] for end in ("", "_low", "_high")]
+    assert ends == pytest.approx([2.0, 2.0, 2.0])
+    # of five rates one is half a nat worse; within a decade of the best, none
+    assert found["sensitivity_gap"] == pytest.approx(0.1)
+    assert found["nearby_gap"] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("levels", [{"none": 1.0}, {"a": 1.0, "b": 2.0}])

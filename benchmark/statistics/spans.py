@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.rates import learning_rate_sensitivity, stable_range, usable_decades
+from benchmark.statistics.resampling import percentiles, resample
 from benchmark.statistics.seeds import Ends, left_out
 
 
@@ -105,39 +106,109 @@ def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
     return wide - narrow
 
 
-def told_apart(spans: pd.DataFrame, factor: str, baseline: object) -> dict[str, Any] | None:
-    """What the intervals of `rate_spans` tell apart from the row at the ``baseline`` of ``factor``.
+def gaps_from_baseline(
+    frame: pd.DataFrame, factor: str, baseline: object, around: float = 1.0
+) -> pd.DataFrame:
+    """How each level's range of good rates and sensitivities differ from those at the baseline.
 
-    ``base``, that row; ``calmer`` and ``wider``, the rows whose sensitivity is surely lower and
-    whose range is surely wider, the furthest first; ``least``, those of ``calmer`` whose interval
-    overlaps that of the lowest; ``calmest`` and ``widest``, the rows with the lowest sensitivity
-    and the widest range, sure or not; ``others``, how many there are besides the baseline. None
-    without a baseline or without another. ``spans`` has one row a level.
+    Columns ``factor``; ``decades_gap``, by how many decades the range is wider; ``sensitivity_gap``
+    and ``nearby_gap`` (nats), by how much more sensitive it is, over all rates and over those
+    within ``around`` decades of each one's own best rate; each with ``..._low`` and ``..._high``,
+    95% intervals over the seeds that both have. A seed is drawn for both, or left out of both: the
+    first by a bootstrap, because a range moves by whole steps of the rates, the others by a
+    jackknife. NaN with a single seed. ``frame`` has the `outcomes` of one network over rates.
+    """
+    base = frame[frame[factor] == baseline]
+    rows = []
+    for level, own in frame[frame[factor] != baseline].groupby(factor, sort=False):
+        seeds = set(own["seed"]) & set(base["seed"])
+        sides = [side[side["seed"].isin(seeds)] for side in (own, base)]
+        row: dict[str, object] = {factor: level}
+        ends = {
+            "decades": _bootstrapped_gap(*sides),
+            "sensitivity": _left_out_gap(*map(_excess, sides)),
+            "nearby": _left_out_gap(*(_excess(near_best(side, around)) for side in sides)),
+        }
+        for name, found in ends.items():
+            row |= dict(
+                zip((f"{name}_gap", f"{name}_gap_low", f"{name}_gap_high"), found, strict=True)
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
 
-    >>> ends = {"sensitivity_low": [0.9, 0.1], "sensitivity_high": [1.1, 0.3]}
-    >>> ends |= {"decades_low": [0.5, 0.5], "decades_high": [1.5, 2.5]}
+
+def near_best(frame: pd.DataFrame, around: float) -> pd.DataFrame:
+    """The trials within ``around`` decades of the rate that validation chooses for them all."""
+    means = frame.groupby("learning_rate")["validation"].mean()
+    best = means.index.to_numpy(dtype=float)[means.to_numpy().argmax()]
+    # a rate is as good as a decade away though it was rounded
+    far = np.log10(frame["learning_rate"].to_numpy(dtype=float) / best)
+    return frame[np.abs(far) < around + 0.01]
+
+
+def _excess(frame: pd.DataFrame) -> np.ndarray:
+    """The sensitivity (1 + seeds,) to the rate: of all seeds, then without each of them."""
+    losses = means_without(frame, "objective")
+    return (losses.mean(axis=1) - losses.min(axis=1)).to_numpy()
+
+
+def _left_out_gap(level: np.ndarray, baseline: np.ndarray) -> Ends:
+    gap = level - baseline
+    return left_out(float(gap[0]), gap[1:])
+
+
+def _bootstrapped_gap(level: pd.DataFrame, baseline: pd.DataFrame) -> Ends:
+    drawn, found = [], []
+    for side in (level, baseline):
+        cells = side.pivot_table("validation", "seed", "learning_rate").dropna(axis=1)
+        accuracy, rates = cells.to_numpy(), cells.columns.to_numpy(dtype=float)
+        places = resample(np.zeros(len(accuracy)))
+        drawn.append(usable_decades(accuracy[places].mean(axis=1), rates))
+        found.append(float(usable_decades(accuracy.mean(axis=0), rates)))
+    estimate = found[0] - found[1]
+    if level["seed"].nunique() < 2:
+        return estimate, math.nan, math.nan
+    low, high = percentiles(drawn[0] - drawn[1])
+    return estimate, float(low), float(high)
+
+
+def told_apart(
+    spans: pd.DataFrame, factor: str, baseline: object, of: str = "sensitivity"
+) -> dict[str, Any] | None:
+    """What is significantly other than at the ``baseline`` of ``factor``, of rows of `rate_spans`.
+
+    ``base``, that row; ``calmer`` and ``steeper``, the rows whose sensitivity is lower or higher,
+    and ``wider``, those whose range is wider, the furthest first; ``least``, those of ``calmer``
+    whose own interval overlaps that of the lowest; ``calmest`` and ``widest``, the rows with the
+    lowest sensitivity and the widest range, significantly or not; ``others``, how many there are
+    besides the baseline. None without a baseline or without another. ``spans`` has one row a level,
+    with the columns of `gaps_from_baseline`; ``of`` names the sensitivity. A range is wider where
+    its interval lies beyond one step of the rates, to which ranges are known.
+
+    >>> ends = {"sensitivity_low": [0.9, 0.1], "sensitivity_high": [1.1, 0.3], "spacing": 0.5}
+    >>> gaps = {"sensitivity_gap_low": [None, -0.9], "sensitivity_gap_high": [None, -0.7]}
     >>> spans = pd.DataFrame({"clipping": ["none", "value"], "sensitivity": [1.0, 0.2], **ends})
-    >>> found = told_apart(spans.assign(decades=[1.0, 1.5]), "clipping", "none")
+    >>> spans = spans.assign(decades=[1.0, 1.5], decades_gap_low=[None, 0.5], **gaps)
+    >>> found = told_apart(spans, "clipping", "none")
     >>> found["calmer"]["clipping"].tolist(), found["wider"]["clipping"].tolist()
     (['value'], [])
     """
     at_baseline = spans[factor] == baseline
     if at_baseline.all() or not at_baseline.any():
         return None
-    base = spans[at_baseline].iloc[0]
-    by_sensitivity = spans[~at_baseline].sort_values("sensitivity", kind="stable")
-    by_width = spans[~at_baseline].sort_values("decades", kind="stable")
-    calmer = by_sensitivity[by_sensitivity["sensitivity_high"] < base["sensitivity_low"]]
-    lowest = calmer["sensitivity_high"].iloc[:1].max()
+    by_sensitivity = spans[~at_baseline].sort_values(of, kind="stable")
     descending = spans[~at_baseline].sort_values("decades", ascending=False, kind="stable")
+    calmer = by_sensitivity[by_sensitivity[f"{of}_gap_high"] < 0]
+    lowest = calmer[f"{of}_high"].iloc[:1].max()
     return {
-        "base": base,
-        "others": len(by_width),
+        "base": spans[at_baseline].iloc[0],
+        "others": len(descending),
         "calmer": calmer,
-        "least": calmer[calmer["sensitivity_low"] <= lowest],
-        "wider": descending[descending["decades_low"] > base["decades_high"]],
+        "steeper": by_sensitivity[by_sensitivity[f"{of}_gap_low"] > 0][::-1],
+        "least": calmer[calmer[f"{of}_low"] <= lowest],
+        "wider": descending[descending["decades_gap_low"] > descending["spacing"] + 1e-9],
         "calmest": by_sensitivity.iloc[0],
-        "widest": by_width.iloc[-1],
+        "widest": descending.iloc[0],
     }
 
 
