@@ -652,17 +652,37 @@ def network_rows(**columns: list[float]) -> pd.DataFrame:
 
 
 def test_trials_of_all_networks_are_drawn_with_their_medians() -> None:
-    rows = network_rows(accuracy=[0.5, 0.9, 0.25]).assign(series="10 ×", best=0.95, chance=0.1)
-    rows = pd.concat([rows, rows.assign(accuracy=0.1), rows.assign(accuracy=0.1)])
+    rows = network_rows(accuracy=[0.94, 0.9, 0.96]).assign(series="10 ×", best=0.95)
+    rows = pd.concat([rows, rows, rows.assign(accuracy=0.1)])
     mlp, cnn = figures.accuracies_by_network(rows.iloc[::-1]).axes[::-1]
     assert mlp.get_xscale() == "linear"
     assert [t.get_text() for t in mlp.get_yticklabels()] == ["value", "none"]
     assert [t.get_text() for t in cnn.get_yticklabels()] == ["none"]
-    dots, medians, best, chance = mlp.get_lines()
-    assert len(dots.get_xdata()) == 6
-    # a median is where most trials are
-    assert list(medians.get_xdata()) == [10.0, 10.0]
-    assert (best.get_xdata()[0], chance.get_xdata()[0]) == (95.0, 10.0)
+    dots, medians, reference = mlp.get_lines()
+    # a trial that is lost lies off scale; a median is where most trials are
+    assert sorted(dots.get_xdata()) == pytest.approx([-5.0, -5.0, -1.0, -1.0])
+    assert medians.get_xdata().tolist() == pytest.approx([-5.0, -1.0])
+    assert reference.get_xdata()[0] == 0
+
+
+def test_a_level_far_below_its_reference_is_an_arrow_with_its_number() -> None:
+    rows = network_rows(accuracy=[0.1, 0.94, 0.94]).assign(series="3 ×", best=0.95)
+    rows = pd.concat([rows, rows.assign(series="10 ×"), rows.iloc[1:], rows.iloc[1:]])
+    mlp, _ = figures.accuracies_by_network(rows).axes
+    assert numbers(mlp) == ["−85", "−85"]
+    assert len(marks(mlp, "<")) == 2
+    # the numbers of one level do not lie on each other
+    first, second = (text.xyann[0] for text in mlp.texts)
+    assert second - first > 10
+
+
+def test_accuracies_near_a_reference_are_told_apart() -> None:
+    rows = network_rows(accuracy=[0.5, 0.94, 0.96]).assign(series="10 ×", best=0.95)
+    mlp, cnn = figures.accuracies_by_network(rows).axes
+    medians = [axis.get_lines()[1].get_xdata().tolist() for axis in (mlp, cnn)]
+    assert medians == [pytest.approx([-1.0]), pytest.approx([1.0])]
+    left, right = mlp.get_xlim()
+    assert right - left < 30
 
 
 def test_how_trials_end_is_stacked() -> None:

@@ -43,17 +43,17 @@ def robust_limits(values: Iterable[float]) -> tuple[float, float]:
     return float(kept.min()), float(kept.max())
 
 
-def reach_of(effects: Iterable[float]) -> float:
+def reach_of(effects: Iterable[float], least: float = REACH) -> float:
     """How far from zero an axis of effects in percentage points reaches; arrows mark those beyond.
 
-    Ten points, or three times the median size where that is more.
+    ``least`` points, or three times the median size where that is more.
 
     >>> reach_of([-60.0, 0.0, 4.0]), reach_of([8.0, 20.0, 30.0]), reach_of([])
     (12.0, 60.0, 10.0)
     """
     sizes = np.abs(np.asarray(list(effects), dtype=float))
     sizes = sizes[np.isfinite(sizes)]
-    return max(REACH, TIMES * float(np.median(sizes))) if len(sizes) else REACH
+    return max(least, TIMES * float(np.median(sizes))) if len(sizes) else least
 
 
 def limits_of_norms(norms: Iterable[float]) -> tuple[float, float]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
+from benchmark.figures.limits import reach_of, signed_number
 from benchmark.figures.style import (
     BLACK,
     SPARE,
     STATUS_COLOURS,
+    Style,
     in_order,
     label_of,
 )
@@ -24,6 +28,12 @@ APART = 0.24
 """Of the distance between rows, by which the multiples of one row are set apart."""
 ROW, HEAD = 0.21, 0.42
 """Inches a row, and those of the title and the axis of a network."""
+NEAR = 15.0
+"""Points below a reference up to which accuracies are on the axis, at least."""
+EDGE, NUMBER = 0.08, 17
+"""Of the axis, in which arrows stand at its edge; and points that a number beside one takes."""
+MARK = 4.5
+"""Points of a median's mark."""
 ENDS = {
     "diverged": ("dead", "diverged"),
     "stuck": ("stalled", "neither spiked nor learned"),
@@ -59,50 +69,84 @@ def _label_rows(axis: Axes, levels: list[str], *, named: bool) -> None:
 
 
 def accuracies_by_network(trials: pd.DataFrame) -> Figure:
-    """Test accuracy of every trial: a row a level, a facet a network and data set.
+    """Test accuracy of every trial less a reference: a row a level, a facet a network and data set.
 
     ``trials`` has the columns ``network``, ``panel`` (the facets beside each other), ``level``,
-    ``series``, ``accuracy``, ``best`` (that of a reference, a line of the facet) and ``chance``.
-    Levels and series stand in the order of the trials. Dots are trials, the larger marks their
-    medians: where some train and others die, a mean lies where none of them is.
+    ``series``, ``accuracy`` and ``best`` (that of the reference, one a facet). Levels and series
+    stand in the order of the trials. Dots are trials, the larger marks their medians: where some
+    train and others die, a mean lies where none of them is. A median far below the reference is an
+    arrow at the edge with its number: those that are within a point would else be one mark.
     """
     panels, series = list(trials["panel"].unique()), list(trials["series"].unique())
     figure, found = _networks(trials, len(panels), abreast=2, order=lambda rows: [*rows.unique()])
+    trials = trials.assign(points=100 * (trials["accuracy"] - trials["best"]))
+    floor = -reach_of(trials["points"], NEAR)
     for network, (levels, axes) in found.items():
         for axis, panel in zip(axes, panels, strict=True):
             here = trials[trials["network"].eq(network) & trials["panel"].eq(panel)]
+            written: Counter[object] = Counter()
             for place, name in enumerate(series):
                 rows = here[here["series"] == name]
                 shift = APART * (place - (len(series) - 1) / 2)
-                style, places = SPARE[place], [levels.index(level) for level in rows["level"]]
-                look = {"linestyle": "none", "marker": style.marker, "color": style.colour}
+                places = np.array([levels.index(level) for level in rows["level"]])
+                seen = (rows["points"] >= floor).to_numpy()
+                look = {"linestyle": "none", "color": SPARE[place].colour}
                 axis.plot(
-                    100 * rows["accuracy"],
-                    np.array(places) + shift,
+                    rows["points"][seen],
+                    places[seen] + shift,
                     **look,
+                    marker=SPARE[place].marker,
                     markersize=2,
                     alpha=0.45,
                     markeredgewidth=0,
                 )
-                medians = rows.groupby("level", sort=False)["accuracy"].median()
-                axis.plot(
-                    100 * medians,
-                    [levels.index(level) + shift for level in medians.index],
-                    **look,
-                    markersize=4.5,
-                    label=name,
-                )
-            if len(here):
-                axis.axvline(100 * here["best"].iloc[0], color=BLACK, linewidth=0.9)
-                axis.axvline(100 * here["chance"].iloc[0], color=BLACK, linewidth=0.9, ls=":")
-            axis.set_xlim(0, 101)
+                medians = rows.groupby("level", sort=False)["points"].median()
+                spots = [levels.index(level) + shift for level in medians.index]
+                _draw_medians(axis, medians, spots, floor, SPARE[place], str(name), written)
+            axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.grid(visible=False, axis="y")
             axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
             _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
+    top = max(float(trials["points"].max()), 0.0)
     for axis in found[network][1]:
-        axis.set_xlabel("test accuracy (%)", fontsize=9)
+        axis.set_xlim((1 + EDGE) * floor, top - 0.5 * EDGE * floor)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set_xlabel("points of test accuracy", fontsize=9)
     legend_of(figure, [axes[0] for _, axes in found.values()], "")
     return figure
+
+
+def _draw_medians(
+    axis: Axes,
+    medians: pd.Series,
+    spots: Sequence[float],
+    floor: float,
+    style: Style,
+    label: str,
+    written: Counter[object],
+) -> None:
+    """The medians of one series at the heights ``spots``, as marks or as arrows at the ``floor``.
+
+    Each number beside an arrow stands clear of those ``written`` for the same level before.
+    """
+    places = np.asarray(spots)
+    near = (medians >= floor).to_numpy()
+    axis.plot(medians[near], places[near], style.marker, color=style.colour, ms=MARK, label=label)
+    for level, median, spot in zip(medians.index, medians, places, strict=True):
+        if median >= floor:
+            continue
+        edge = (1 + EDGE / 2) * floor
+        axis.plot(edge, spot, "<", color=style.colour, ms=MARK)
+        axis.annotate(
+            signed_number(median),
+            (edge, spot),
+            xytext=(5 + NUMBER * written[level], 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            color=style.colour,
+        )
+        written[level] += 1
 
 
 def outcomes_by_network(shares: pd.DataFrame) -> Figure:
