@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from benchmark.figures.layout import canvas, legend_below, value_ticks
+from benchmark.figures.phrases import phrase
 from benchmark.figures.style import BLACK, label_of, ordered_styles, styles_of
 
 LARGEST_MARKER = 8.0
@@ -80,7 +81,7 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
     styles = ordered_styles(gains)
     figure, axes = canvas(len(levels), len(kinds), 2.1, sharex=True, sharey=True)
     for axis_row, level in zip(axes, levels, strict=True):
-        axis_row[0].set_ylabel(f"{label_of(rows)} {label_of(level)}:\nnorm / last layer's")
+        axis_row[0].set_ylabel(f"{label_of(phrase(rows, level))}:\nnorm / last layer's")
         for axis, kind in zip(axis_row, kinds, strict=True):
             here = profiles[profiles[rows] == level]
             for gain in gains:
