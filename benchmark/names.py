@@ -57,7 +57,7 @@ def find(choice: Choice, registry: Mapping[str, T], kind: str) -> T:
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
     """One line that says which name is unknown, the nearest valid one and all valid ones."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(name[:SHOWN], allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:SHOWN], allowed, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {quoted(name)}.{hint} Allowed: {', '.join(allowed)}."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from benchmark.calling import program, script_program
 from benchmark.names import unknown
+from benchmark.records.fields import Rule, Whole
 
 
 def refuse(error: Exception | str) -> int:
@@ -76,6 +78,32 @@ def one_of(kind: str, allowed: Iterable[str]) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def option(rule: Rule, read: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    """An argument's type: what ``rule`` allows, of the values that ``read`` makes of texts.
+
+    >>> option(Whole(1), int)("many")
+    Traceback (most recent call last):
+        ...
+    argparse.ArgumentTypeError: must be a whole number >= 1, but got 'many'
+    """
+
+    def meant(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            return rule(_IT, read(text))
+        try:
+            # as it was typed
+            return rule(_IT, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(f"`{_IT}` ")) from None
+
+    return meant
+
+
+_IT = "it"
+COUNT = option(Whole(1), int)
+"""The type of an argument that counts something."""
 
 
 def folder_path(text: str) -> Path:

@@ -31,10 +31,11 @@ import pandas as pd
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT, Detector, unhealed
 from benchmark.driver.commandline import SCALES
 from benchmark.engine import Record, train
-from benchmark.engine.devices import DEVICES, choose_device, describe_device
+from benchmark.engine.devices import choose_device, describe_device
 from benchmark.parquet import read, write
 from benchmark.provenance import provenance
 from benchmark.records import Trial
+from benchmark.records.fields import DEVICE
 from benchmark.schema import TABLES
 from benchmark.statistics.detection import (
     OUTCOMES,
@@ -44,7 +45,7 @@ from benchmark.statistics.detection import (
     outcome,
     scores,
 )
-from benchmark.terminal import Parser, folder_path, one_of, refuse
+from benchmark.terminal import Parser, folder_path, one_of, option, refuse
 
 QUESTION = (__doc__ or "").splitlines()[0]
 STEPS, ALARMS = "labelled_steps", "alarms"
@@ -231,7 +232,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--results", type=folder_path, metavar="DIR", help="results/SCALE unless given"
     )
-    parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
+    parser.add_argument("--device", type=option(DEVICE), default="auto")
     parser.add_argument(
         "--detector",
         action="append",

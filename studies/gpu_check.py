@@ -43,9 +43,10 @@ from benchmark.driver.workers import Workers
 from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
 from benchmark.parquet import write
 from benchmark.provenance import provenance
+from benchmark.records.fields import POSITIVE
 from benchmark.schema import frame
 from benchmark.statistics import speed
-from benchmark.terminal import Parser, folder_path, one_of, refuse
+from benchmark.terminal import Parser, folder_path, one_of, option, refuse
 from benchmark.timing import Lab, arm_jobs, plan_on_gpu, unprepared
 from benchmark.timing.for_a_time import STOPPED, Progress, run_for
 from benchmark.timing.graph_steps import graphs
@@ -426,14 +427,14 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=option(POSITIVE, float),
         default=1500.0,
         metavar="N",
         help="for the grid, and for the studies (1500)",
     )
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=option(POSITIVE, float),
         metavar="N",
         help="for all of it: stages that do not fit end early or are left out",
     )

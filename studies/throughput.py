@@ -22,17 +22,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import at_most, cores, open_pool
+from benchmark.driver.progress import shown
 from benchmark.driver.workers import Workers
-from benchmark.engine.devices import DEVICES, choose_device, describe_device
+from benchmark.engine.devices import choose_device, describe_device
 from benchmark.parquet import write
 from benchmark.provenance import provenance
+from benchmark.records.fields import DEVICE
 from benchmark.schema import frame
 from benchmark.statistics import speed
-from benchmark.terminal import Parser, folder_path, one_of, refuse
+from benchmark.terminal import COUNT, Parser, folder_path, one_of, option, refuse
 from benchmark.timing import (
     NO_JAX,
     Lab,
@@ -65,16 +66,13 @@ def measure(chosen: Plan, lab: Lab) -> list[Row]:
         *diagnostic_jobs(chosen, lab),
         *driver_jobs(chosen, lab),
     ]
-    bar = tqdm(jobs, desc="throughput", unit="timing", dynamic_ncols=True)
-    return [row for job in bar for row in job()]
+    return [row for job in shown(jobs, "throughput", "timings") for row in job()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write and print; the exit status is 1 where the arms' accuracies differ."""
     options = read_options(arguments)
     try:
-        if options.workers is not None and options.workers < 1:
-            raise ValueError(f"--workers must be at least 1, but got {options.workers}")
         device = choose_device(options.device)
         if device.type != "cpu":
             raise ValueError(ON_GPU.format(options.device))
@@ -108,8 +106,8 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--results", type=folder_path, metavar="DIR", help="results/SCALE unless given"
     )
-    parser.add_argument("--device", type=one_of("device", DEVICES), default="auto")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; one a core")
+    parser.add_argument("--device", type=option(DEVICE), default="auto")
+    parser.add_argument("--workers", type=COUNT, metavar="N", help="processes; one a core")
     return parser.parse_args(arguments)
 
 

@@ -58,7 +58,7 @@ def status_of(command, arguments):
             ["--only", "clipping=value", "--only", "clipping_threshold=7"],
             ["clipping_threshold", "'value'", "0.0001..1", "7"],
         ),
-        (["--workers", "0"], ["--workers", "at least 1", "0"]),
+        (["--workers", "0"], ["--workers", ">= 1, but got '0'"]),
         (["--workers", "two"], ["--workers", "'two'"]),
         (["--scale", "quik"], ["'quik'", "Did you mean 'quick'?", "smoke, quick, standard, paper"]),
         (["--device", "gpu"], ["'gpu'", "auto, cpu, cuda"]),

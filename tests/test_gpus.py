@@ -70,8 +70,8 @@ def test_a_gpu_by_its_number(name, index, two_gpus):
     ("name", "message"),
     [
         ("cuda:2", "'cuda:2' was asked for, but the GPUs here are cuda:0, cuda:1"),
-        ("cuda:-1", "unknown device 'cuda:-1'; allowed: auto, cpu, cuda, cuda:N"),
-        ("gpu", "unknown device 'gpu'"),
+        ("cuda:-1", "`device` must be auto, cpu, cuda or cuda:N, but got 'cuda:-1'"),
+        ("gpu", "`device` must be auto, cpu, cuda or cuda:N, but got 'gpu'"),
     ],
 )
 def test_a_gpu_that_is_not_there(name, message, two_gpus):

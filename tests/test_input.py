@@ -511,8 +511,11 @@ def test_a_field_of_any_record_is_plain_or_refused_in_one_line(
         ({"checkpoints": 5}, "`checkpoints` must be a multiple of 4"),
         ({"layers": "yes"}, "`layers` must be True or False, but got 'yes'"),
         ({"sharpness": 1}, "`sharpness` must be True or False, but got 1"),
-        ({"device": None}, "unknown device None; allowed: auto, cpu, cuda"),
-        ({"device": np.array(["cpu", "cpu"])}, "unknown device array("),
+        ({"device": None}, "`device` must be auto, cpu, cuda or cuda:N, but got None"),
+        (
+            {"device": np.array(["cpu", "cpu"])},
+            "`device` must be auto, cpu, cuda or cuda:N, but got array(",
+        ),
         ({"study": 3}, "`study` must be text"),
         ({"unit": None}, "`unit` must be text"),
         ({"trials": 3}, "`trials` must be a Trial or a sequence of them, but got 3"),

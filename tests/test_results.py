@@ -667,5 +667,11 @@ def test_a_table_that_there_is_not_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(ResultsError, match=r"cannot write in .*file.*grid: Not a directory"):
+    with pytest.raises(ResultsError, match=r"cannot write in .*grid: '.*file' is a file, and not"):
         StudyFolder(tmp_path / "file" / "grid").held().__enter__()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder that takes none")
+def test_a_place_that_takes_no_folder_is_named_in_one_line() -> None:
+    with pytest.raises(ResultsError, match=r"grid: no folder can be made in '/proc/self'$"):
+        StudyFolder(Path("/proc/self/here/grid")).held().__enter__()

@@ -180,7 +180,7 @@ def test_without_the_file_the_page_says_how_to_make_it(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         (["--scale", "smok"], "'smoke'"),
-        (["--workers", "0"], "--workers must be at least 1, but got 0"),
+        (["--workers", "0"], "--workers: must be a whole number >= 1, but got '0'"),
         (["--device", "gpu"], "'gpu'"),
     ],
 )

@@ -73,7 +73,10 @@ def _end(ended: subprocess.CompletedProcess[str]):
     ("arguments", "message"),
     [
         (["grid", "explosin", "--at-once", "2"], "unknown study 'explosin'. Did you mean"),
-        (["grid", "explosion", "--at-once", "0"], "--at-once must be at least 1, but got 0"),
+        (
+            ["grid", "explosion", "--at-once", "0"],
+            "--at-once: must be a whole number >= 1, but got '0'",
+        ),
         (["grid", "throughput", "--at-once", "2"], "unknown study 'throughput'"),
         (["grid", "explosion", "grid"], "grid is named twice"),
         (["grid", "explosion", "--workers", "1"], "--workers, which the studies share, must be"),

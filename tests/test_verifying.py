@@ -266,8 +266,8 @@ def test_missing_values_are_equal_and_infinite_ones_too() -> None:
     ("arguments", "words"),
     [
         (["verify", "nowhere"], "no results folder 'nowhere'"),
-        (["verify", ".", "--trials", "0"], "--trials must be at least 1, but got 0"),
-        (["verify", ".", "--device", "tpu"], "unknown device 'tpu'. Did you mean 'cpu'?"),
+        (["verify", ".", "--trials", "0"], "--trials: must be a whole number >= 1, but got '0'"),
+        (["verify", ".", "--device", "tpu"], "must be auto, cpu, cuda or cuda:N, but got 'tpu'"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(

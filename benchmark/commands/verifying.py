@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from benchmark.records.fields import DEVICE, SEED
 from benchmark.results.differences import (
     ACCURACY_TOLERANCE,
     INITIAL_LOSS_TOLERANCE,
     REDUCED_PRECISION_TOLERANCE,
 )
-from benchmark.terminal import Commands, folder_path
+from benchmark.terminal import COUNT, Commands, folder_path, option
 
 SAMPLE = 5
 SHOWN = 5
@@ -34,10 +35,12 @@ def add_verify(commands: Commands) -> None:
         "results", type=folder_path, metavar="DIR", help="results/SCALE, or one study"
     )
     parser.add_argument(
-        "--trials", type=int, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
+        "--trials", type=COUNT, default=SAMPLE, metavar="N", help=f"sample size (default: {SAMPLE})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    parser.add_argument("--device", type=_device, default="auto")
+    parser.add_argument(
+        "--seed", type=option(SEED, int), default=0, help="of the sample (default: 0)"
+    )
+    parser.add_argument("--device", type=option(DEVICE), default="auto")
     parser.add_argument(
         "--script",
         type=folder_path,
@@ -47,19 +50,11 @@ def add_verify(commands: Commands) -> None:
     parser.set_defaults(run=_verify)
 
 
-def _device(text: str) -> str:
-    from benchmark.driver.commandline import device_name
-
-    return device_name(text)
-
-
 def _verify(options: argparse.Namespace) -> int:
     from benchmark.driver.options import Options
     from benchmark.driver.scripts import parts_of
     from benchmark.driver.verifying import NO_PARTS, verify
 
-    if options.trials < 1:
-        raise ValueError(f"--trials must be at least 1, but got {options.trials}")
     counts = {True: 0, False: 0}
     differing = 0
     where = Options(options.results, device=options.device)

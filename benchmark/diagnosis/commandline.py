@@ -11,8 +11,8 @@ from benchmark.diagnosis.finding import diagnose
 from benchmark.diagnosis.page import page
 from benchmark.diagnosis.reading import FORMATS, LogError, read_rows
 from benchmark.diagnosis.telling import told
-from benchmark.names import quoted
-from benchmark.terminal import Commands, folder_path, show
+from benchmark.records.fields import POSITIVE
+from benchmark.terminal import Commands, folder_path, option, show
 
 
 def add_diagnose(commands: Commands) -> None:
@@ -34,17 +34,20 @@ def add_diagnose(commands: Commands) -> None:
     ):
         parser.add_argument(f"--{role}", metavar="COLUMN", help=f"column of {what}")
     parser.add_argument(
-        "--threshold", type=positive, metavar="NORM", help="at which norms were clipped"
+        "--threshold",
+        type=option(POSITIVE, float),
+        metavar="NORM",
+        help="at which norms were clipped",
     )
     parser.add_argument(
         "--start",
-        type=positive,
+        type=option(POSITIVE, float),
         metavar="LOSS",
         help="of a model that knows nothing: log(classes) for a classifier (default: the first)",
     )
     parser.add_argument(
         "--spike",
-        type=positive,
+        type=option(POSITIVE, float),
         metavar="LOSS",
         help="above which the run spiked (default: the larger of 10 and 4 times the first)",
     )
@@ -52,17 +55,6 @@ def add_diagnose(commands: Commands) -> None:
         "--html", type=folder_path, metavar="FILE", help="write a page with both curves too"
     )
     parser.set_defaults(run=run)
-
-
-def positive(text: str) -> float:
-    """An argument's type: a positive number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, but got {quoted(text)}")
-    return number
 
 
 def run(options: argparse.Namespace) -> int:

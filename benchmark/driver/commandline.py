@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import re
 import sys
@@ -18,12 +17,11 @@ from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table, failed_line
 from benchmark.driver.workers import end_if_starting
-from benchmark.engine.devices import DEVICES
-from benchmark.names import quoted, unknown
+from benchmark.names import quoted
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
-from benchmark.records.fields import TEXT, Several, refused, whole_of
-from benchmark.terminal import Parser, folder_path, one_of, refuse, show_notes
+from benchmark.records.fields import DEVICE, TEXT, Several, refused
+from benchmark.terminal import COUNT, Parser, folder_path, one_of, option, refuse, show_notes
 
 SCALES = {
     "smoke": "seconds: does it run",
@@ -140,23 +138,6 @@ def given(arguments: Sequence[str] | None) -> Sequence[str] | None:
     return []
 
 
-def device_name(text: str) -> str:
-    """A device's name for argparse: one of `DEVICES`, or ``cuda:N``."""
-    if text in DEVICES or re.fullmatch(r"cuda:\d{1,3}", text):
-        return text
-    raise argparse.ArgumentTypeError(unknown("device", text, (*DEVICES, "cuda:N")))
-
-
-def processes(text: str) -> int:
-    """A number of processes for argparse: a positive whole number."""
-    try:
-        return whole_of("workers", int(text), 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1, but got {quoted(text)}"
-        ) from None
-
-
 def make_parser(question: str) -> Parser:
     """The options of every study."""
     parser = Parser(description=question)
@@ -173,13 +154,13 @@ def make_parser(question: str) -> Parser:
     )
     parser.add_argument(
         "--device",
-        type=device_name,
+        type=option(DEVICE),
         default="auto",
-        metavar="{" + ",".join(DEVICES) + ",cuda:N}",
+        metavar="{auto,cpu,cuda,cuda:N}",
         help="auto takes all GPUs where there are some",
     )
     parser.add_argument(
-        "--workers", type=processes, metavar="N", help="processes (one a core; 8 a GPU)"
+        "--workers", type=COUNT, metavar="N", help="processes (one a core; 8 a GPU)"
     )
     parser.add_argument(
         "--executor",

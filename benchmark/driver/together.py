@@ -29,7 +29,7 @@ from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, scripts
 from benchmark.provenance import command
 from benchmark.records import read_selection
-from benchmark.terminal import Parser
+from benchmark.terminal import COUNT, Parser
 
 OPTION, MPS = "--at-once", "--mps"
 TOGETHER_A_GPU = 16
@@ -131,15 +131,13 @@ def _read(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is named twice")
     mine = Parser(add_help=False)
-    mine.add_argument(OPTION, type=int, default=min(at_once, len(names)))
+    mine.add_argument(OPTION, type=COUNT, default=min(at_once, len(names)))
     mine.add_argument(MPS, action="store_true")
-    mine.add_argument("--workers", type=int)
+    mine.add_argument("--workers", type=COUNT)
     options, rest = mine.parse_known_args(arguments[len(names) :])
     # what a study would refuse is refused before any begins
     theirs = make_parser("Several studies at once.").parse_args(rest)
     read_selection(theirs.only)
-    if options.at_once < 1:
-        raise ValueError(f"{OPTION} must be at least 1, but got {options.at_once}")
     options.at_once = min(options.at_once, len(names))
     if options.workers is not None and options.workers < options.at_once:
         raise ValueError(

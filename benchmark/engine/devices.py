@@ -14,9 +14,7 @@ import torch
 
 from benchmark.engine.settings import graphs
 from benchmark.kernels import asked
-from benchmark.names import quoted
-
-DEVICES = ("auto", "cpu", "cuda")
+from benchmark.records.fields import DEVICE
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,8 +25,7 @@ def choose_device(name: str) -> torch.device:
     ValueError
         If it is none of auto, cpu, cuda and cuda:N, or no such GPU is there.
     """
-    if not isinstance(name, str) or not (name in DEVICES or re.fullmatch(r"cuda:\d{1,3}", name)):
-        raise ValueError(f"unknown device {quoted(name)}; allowed: {', '.join(DEVICES)}, cuda:N")
+    name = DEVICE("device", name)
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():

@@ -252,6 +252,7 @@ SEED = Whole(0)
 CHECKPOINTS = Whole(4, 1_000_000, multiple_of=4)
 """By quarters of them, because batch policies have their milestones there."""
 SEEDS = Several(SEED, "whole numbers >= 0")
+DEVICE = Text("auto, cpu, cuda or cuda:N", r"auto|cpu|cuda(:\d{1,3})?")
 STUDY_NAME = Text(
     "1 to 64 letters, digits, '_', '-' or '.', not starting with '.'",
     r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}",

@@ -94,7 +94,7 @@ class StudyFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = locked(path)
         except OSError as error:
-            raise ResultsError(f"cannot write in {self.path}: {error.strerror or error}") from error
+            raise ResultsError(f"cannot write in {self.path}: {_why(self.path, error)}") from error
         if lock is None:
             raise ResultsError(
                 f"{self.path} is in use by another run; wait for it, or give another "
@@ -119,7 +119,7 @@ class StudyFolder:
                 for leftover in folder.glob(".*.tmp"):
                     leftover.unlink()
         except OSError as error:
-            raise ResultsError(f"cannot write in {self.path}: {error.strerror or error}") from error
+            raise ResultsError(f"cannot write in {self.path}: {_why(self.path, error)}") from error
 
     def append(
         self, unit: str, tables: Mapping[str, pd.DataFrame | pa.Table], metadata: Mapping[str, Any]
@@ -386,3 +386,13 @@ class StudyFolder:
         if len(results.trials) or self.file("trials").exists():
             rows = in_order("trials", results.trials, order)
             write("trials", rows, self.file("trials"), {**metadata, "beside": beside})
+
+
+def _why(folder: Path, error: OSError) -> str:
+    """Why ``folder`` cannot be made or written."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return f"{str(there)!r} is a file, and not a folder"
+    if isinstance(error, FileNotFoundError):
+        return f"no folder can be made in {str(there)!r}"
+    return error.strerror or str(error)
