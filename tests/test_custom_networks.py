@@ -21,7 +21,7 @@ from benchmark.engine.program import Program
 from benchmark.engine.resolve import parts_of, resolve
 from benchmark.engine.settings import Settings
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
-from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.normalization import NORMALIZATIONS, Normalization
 
 
 class Rows(nn.Module):
@@ -242,6 +242,32 @@ def test_only_what_cannot_be_lifted_goes_one_by_one(
     notes = [r.getMessage() for r in caplog.records]
     assert len(notes) == alone
     assert all("trials of model 'custom' are trained one after another: it" in n for n in notes)
+
+
+DROPPED = Normalization("dropped", lambda features, spatial: nn.Dropout(0.5), "-", "")
+SCALED = Normalization("scaled", lambda features, spatial: nn.RMSNorm(features), "-", "")
+
+
+@pytest.mark.parametrize(("normalization", "alone"), [(DROPPED, True), (SCALED, False)])
+def test_a_custom_normalization_that_draws_is_told_and_follows_the_seed(
+    normalization: Normalization,
+    alone: bool,
+    toy: Dataset,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probing, "_NOTED", set())
+    shared = {**DEFAULTS, "dataset": toy, "width": 8, "normalization": normalization}
+    trials = [Trial(**shared, seed=seed) for seed in (0, 1)]
+    both = train(trials, device="cpu", checkpoints=4).trials["train_loss"]
+    assert caplog.messages == alone * [
+        "trials of normalization 'dropped' are trained one after another: it draws random numbers "
+        "in its forward pass"
+    ]
+    torch.manual_seed(7)
+    (second,) = train(trials[1], device="cpu", checkpoints=4).trials["train_loss"]
+    assert second == (both[1] if alone else pytest.approx(both[1], rel=1e-5))
+    assert second != both[0]
 
 
 def measured_alone_and_lifted(

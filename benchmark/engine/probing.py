@@ -28,16 +28,16 @@ HALF_AGREES = 0.25
 _NOTED: set[tuple[str, str]] = set()
 
 
-def note(model: str, reason: str) -> None:
-    """Say once a process that trials of ``model`` are trained one after another."""
-    if (model, reason) not in _NOTED:
-        _NOTED.add((model, reason))
-        log.warning("trials of model %r are trained one after another: it %s", model, reason)
+def note(network: str, reason: str) -> None:
+    """Say once a process that trials of ``network`` are trained one after another."""
+    if (network, reason) not in _NOTED:
+        _NOTED.add((network, reason))
+        log.warning("trials of %s are trained one after another: it %s", network, reason)
 
 
 def why_one_by_one(
     alone: OneByOne,
-    name: str,
+    network: str,
     dataset: Dataset,
     gradient: Callable[..., tuple[Tensor, Tensor]],
     logits: Callable[..., Tensor],
@@ -46,6 +46,8 @@ def why_one_by_one(
 
     Parameters
     ----------
+    network
+        The custom parts that it is made of, as notes and errors name them.
     gradient, logits
         The lifted passes, with the arguments of `OneByOne.gradient` and `OneByOne.logits`.
 
@@ -80,14 +82,14 @@ def why_one_by_one(
         return losses, gradients, outputs, seen, torch.cat([*changes, losses.new_zeros(1).double()])
 
     model.train()
-    _check_outputs(alone, name, dataset, images[0], parameters, kept)
+    _check_outputs(alone, network, dataset, images[0], parameters, kept)
     expected = passes(alone.gradient, alone.logits, 2)
     if _is_hooked(model):
         return "has hooks, or a method put in the place of another"
     if _draws(alone, images, labels, parameters, kept):
         if not _agree(passes(alone.gradient, alone.logits, 2), expected, AGREES):
             raise ValueError(
-                f"model {name!r} draws random numbers that torch's seed does not fix; "
+                f"{network} draws random numbers that torch's seed does not fix; "
                 "draw them by torch, so that a trial's seed does"
             )
         return "draws random numbers in its forward pass"
@@ -122,7 +124,7 @@ def _registered(model: nn.Module) -> Iterator[None]:
 
 def _check_outputs(
     alone: OneByOne,
-    name: str,
+    network: str,
     dataset: Dataset,
     images: Tensor,
     parameters: Tensor,
@@ -135,7 +137,7 @@ def _check_outputs(
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != (EXAMPLES, dataset.classes):
         raise ValueError(
-            f"model {name!r} must give logits (B, {dataset.classes}) in training mode too, but "
+            f"{network} must give logits (B, {dataset.classes}) in training mode too, but "
             f"gave {shape} for B = {EXAMPLES}"
         )
 

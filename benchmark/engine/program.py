@@ -68,6 +68,15 @@ on at once: their maps or tokens no longer fit in its caches beyond (256 images 
 examples: 9 small CNNs 93 ms a trial, 49 one after another; 8 transformers 92 and 60)."""
 
 
+def custom_networks(parts: Parts) -> str:
+    """The custom parts that modules come from, as notes name them; empty where there is none."""
+    model, normalization = parts.model, parts.normalization
+    found = [f"model {model.name!r}"] if MODELS.get(model.name) is not model else []
+    if NORMALIZATIONS.get(normalization.name) is not normalization:
+        found.append(f"normalization {normalization.name!r}")
+    return " with ".join(found)
+
+
 class Program:
     """What the trials of a unit have in common: the network, the strategies, the device."""
 
@@ -90,8 +99,9 @@ class Program:
         )
         self.chain: DenseChain | None = None
         self.one_by_one: OneByOne | None = None
-        if MODELS.get(parts.model.name) is not parts.model or has_global_hooks():
-            self._choose(trial)
+        custom = custom_networks(parts)
+        if custom or has_global_hooks():
+            self._choose(custom or f"model {parts.model.name!r}")
         if self.one_by_one is None:
             self.chain = DenseChain.of(self.model, self.layout, parts.loss, parts.precision, device)
         self.change_at_once = at_once(parts.clipping, parts.optimizer, self.layout)
@@ -101,11 +111,7 @@ class Program:
         self.micro_batches = parts.batch_policy.pieces(trial.batch_policy_parameter or 0)
         self.smallest_batch = smallest_batch(parts, trial)
         # of a custom part it is not known whether examples meet in it
-        self.cuts_examples = device.type == "cuda" and (
-            self.smallest_batch == 1
-            and MODELS.get(parts.model.name) is parts.model
-            and NORMALIZATIONS.get(parts.normalization.name) is parts.normalization
-        )
+        self.cuts_examples = device.type == "cuda" and (self.smallest_batch == 1 and not custom)
         self._shape = shape_of(trial)
         self._largest_map = largest_map(trial)
 
@@ -123,8 +129,8 @@ class Program:
             cuts=cuts,
         )
 
-    def _choose(self, trial: Trial) -> None:
-        """Whether a custom network's trials go together, which a first pass of it tells."""
+    def _choose(self, network: str) -> None:
+        """Whether trials of a custom ``network`` go together, which a first pass of it tells."""
         parts = self.parts
         alone = OneByOne(self.model, self.layout, parts.loss.value, parts.precision, self.device)
         self.model.to(self.device)
@@ -133,12 +139,10 @@ class Program:
             with torch.no_grad():
                 return self._logits(self.layout.split(parameters), buffers, images)
 
-        reason = why_one_by_one(
-            alone, parts.model.name, parts.dataset, self._lifted_gradient, logits
-        )
+        reason = why_one_by_one(alone, network, parts.dataset, self._lifted_gradient, logits)
         if reason is not None:
             self.one_by_one = alone
-            note(parts.model.name, reason)
+            note(network, reason)
 
     def start(self, trials: Sequence[Trial]) -> Population:
         """Initial state; a trial's weights depend on its seed and gain alone."""
