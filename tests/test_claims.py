@@ -121,6 +121,7 @@ def steps_of(rows: Rows) -> pd.DataFrame:
             **{c: row[c] for c in ("trial", "seed", "dataset", "schedule", "disturbance")},
             **{"outcome": "stable" if row["status"] == "stable" else "fatal", "step": step},
             **{"first_bad_step": row.get("first_bad_step"), "gradient_norm": norm},
+            **{"status": row["status"], "loss": 2.0},
         }
         for row in rows
         for step, norm in enumerate(row["norms"], start=1)
@@ -781,6 +782,11 @@ def test_what_prevents_less_than_a_share_is_named(share: float, named: list[str]
     assert judged(13, 2, BOTH).below(share) == named
 
 
+@pytest.mark.parametrize(("lean", "named"), [(BOTH, ["skipping steps"]), (AGAINST, [])])
+def test_what_prevents_more_than_nothing_is_named(lean: str, named: list[str]) -> None:
+    assert judged(13, 2, lean).above(0) == named
+
+
 def test_trials_at_the_best_rate_of_another_configuration_have_none_of_their_own() -> None:
     rows = on_seeds(learning_rate=0.1, arm="x1") + on_seeds(learning_rate=1.0, arm="x10")
     more = {"learning_rate": 1.0, "clipping": "value", "clipping_threshold": 0.1}
@@ -1257,6 +1263,16 @@ def test_a_part_with_comparisons_beside_alone_is_not_tested_and_says_so() -> Non
     found = judge(part_of(5, 1), {"headline": made("headline", rows)}.get)
     assert (found.verdict, len(found.found.effects)) == (NOT_TESTED, 1)
     assert "No comparison of the study `headline` judges it. In 1 comparison beside" in found.aside
+
+
+def test_a_pool_of_unanimous_comparisons_is_no_narrower_than_independent_ones() -> None:
+    # in one all ten seeds are saved, in the other none: left out one by one they show no spread
+    saved, lost = (prevented(pairs([(end, 1)] * 10), ()) for end in (0, 1))
+    found = pooled([saved, lost])
+    assert found is not None
+    half = math.hypot(2 * 0.27753, 0.27753) / 2
+    assert (found.estimate, found.low) == pytest.approx((0.5, 0.5 - half), abs=1e-4)
+    assert found.high == pytest.approx(0.5 + 0.27753 / 2, abs=1e-4)
 
 
 def test_effects_of_the_same_seeds_are_pooled_over_the_seeds() -> None:

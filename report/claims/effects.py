@@ -78,7 +78,7 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
         ends = unanimous(estimate, len(events), events["seed"].nunique())
     made = _effect(about, (estimate, *np.clip(ends[1:], -1.0, 1.0)), pairs, prevented)
     # a score interval is one of the normal distribution
-    return replace(made, freedom=math.inf) if agree else made
+    return replace(made, freedom=math.inf, unanimous=True) if agree else made
 
 
 def raised(case: Case, value: str) -> Effect | None:

@@ -105,6 +105,10 @@ class Judged:
         """The first pieces of the labels of those that judge with an estimate below ``share``."""
         return list(dict.fromkeys(e.about[0] for e in self.judging if e.estimate < share))
 
+    def above(self, share: float) -> list[str]:
+        """The same of those with an estimate above ``share``."""
+        return list(dict.fromkeys(e.about[0] for e in self.judging if e.estimate > share))
+
     @property
     def not_judging(self) -> Judged:
         """The same, judged on those that are about what judges and yet do not: of too little."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -81,7 +81,9 @@ class Effect:
     ``about`` says what is compared; ``detectable`` is the smallest difference that the comparison
     would have found four times out of five (for a ratio: the smallest ratio), NaN where unknown;
     ``freedom`` the degrees of freedom of its interval. What does not ``judges`` is shown beside the
-    comparisons that do. ``rows`` and ``remake`` make the effect anew, and that of several at once.
+    comparisons that do. ``rows`` and ``remake`` make the effect anew, and that of several at once;
+    ``unanimous`` says that all its seeds agree, so that they have no spread, and its interval is
+    what so many leave open.
     """
 
     about: About
@@ -92,6 +94,7 @@ class Effect:
     detectable: float = math.nan
     freedom: float = math.inf
     judges: bool = True
+    unanimous: bool = False
     rows: pd.DataFrame | None = field(default=None, repr=False, compare=False)
     remake: Remake | None = field(default=None, repr=False, compare=False)
 
@@ -144,9 +147,11 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
     """The effect of several comparisons together; None of none.
 
     Where all were made from rows of trials, the same of all rows, with an interval over seeds, each
-    left out with all its trials. Else the means of the estimates and of the ends (of ratios,
-    ``geometric``, the geometric means). Such an interval holds however the comparisons depend on
-    each other: the standard deviation of a mean is at most the mean of the standard deviations.
+    left out with all its trials; it is no narrower than that of the mean of independent comparisons
+    where some are ``unanimous``, whose seeds show no spread. Else the means of the estimates and of
+    the ends (of ratios, ``geometric``, the geometric means). Such an interval holds however the
+    comparisons depend on each other: the standard deviation of a mean is at most the mean of the
+    standard deviations.
 
     >>> one, two = Effect(("a",), 1.0, 0.5, 1.5, ""), Effect(("b",), 2.0, 1.0, 3.0, "")
     >>> both = pooled([one, two])
@@ -159,10 +164,19 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
     if remake is not None and not any(frame is None for frame in rows):
         again = remake(pd.concat(rows, ignore_index=True), ())
         if again.known:
-            return again
+            return _no_narrower(again, effects) if any(e.unanimous for e in effects) else again
     ends = np.array([[e.estimate, e.low, e.high] for e in effects])
     found = np.exp(np.log(ends).mean(axis=0)) if geometric else ends.mean(axis=0)
     return Effect((), *map(float, found), f"{len(effects)} comparisons")
+
+
+def _no_narrower(whole: Effect, parts: Sequence[Effect]) -> Effect:
+    """The ``whole`` with an interval at least as wide as if its ``parts`` were independent."""
+    below = math.hypot(*(part.estimate - part.low for part in parts)) / len(parts)
+    above = math.hypot(*(part.high - part.estimate for part in parts)) / len(parts)
+    low, high = whole.estimate - below, whole.estimate + above
+    ends = {"low": max(min(whole.low, low), -1.0), "high": min(max(whole.high, high), 1.0)}
+    return replace(whole, **ends)
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,11 +135,14 @@ def by_part(found: pd.DataFrame) -> pd.DataFrame:
 def counts() -> dict[str, int]:
     """Of the ``tested`` parts: how many ``hold`` under every alternative, or are ``turned`` by one.
 
-    ``untested`` counts the parts that no comparison judges, and that an alternative would judge.
+    ``fewest`` and ``most`` say how many alternatives these have. ``untested`` counts the parts that
+    no comparison judges, and that an alternative would judge.
     """
     rows = by_part(alternatives())
     tested = rows[rows["verdict"] != NOT_TESTED]
     return {
+        "fewest": int(tested["of"].min()) if len(tested) else 0,
+        "most": int(tested["of"].max()) if len(tested) else 0,
         "tested": len(tested),
         "hold": int((tested["agree"] == tested["of"]).sum()),
         "turned": int(tested["turned"].sum()),
