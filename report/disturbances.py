@@ -194,10 +194,10 @@ def rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     return rows[keys].drop_duplicates().sort_values(keys[1:], ascending=False, kind="stable")
 
 
-def not_at_one_rate(study: Evidence, optimizer: str = "sgd") -> list[str]:
+def not_at_one_rate(study: Evidence) -> list[str]:
     """Guards that were not run at the rate of training without clipping in every network."""
     keys = ["dataset", *NETWORK, "clipping"]
-    rows = trials(study, optimizer)
+    rows = trials(study, "sgd")
     planned = rows[keys].drop_duplicates()
     there = at_one_rate(rows)[keys].drop_duplicates()
     both = planned.merge(there, how="left", indicator=True)
@@ -206,7 +206,7 @@ def not_at_one_rate(study: Evidence, optimizer: str = "sgd") -> list[str]:
 
 
 @functools.lru_cache(8)
-def recoveries(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+def recoveries(study: Evidence) -> pd.DataFrame:
     """`recovery` by network and clipping at one rate: who made up the loss, in how many updates."""
-    rows = made_up(at_one_rate(trials(study, optimizer)), study.results.history)
+    rows = made_up(at_one_rate(trials(study, "sgd")), study.results.history)
     return recovery(rows, [*NETWORK, "clipping"])

@@ -24,36 +24,35 @@ SCALED = (*BOUNDING, "per_layer_norm", "value", "adaptive", "adagc")
 CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
 
 
-def clipping_facts(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:
-    """Columns ``by``, ``trials``, ``clipped``, ``aggressive``: how often clipping acts.
+def clipping_facts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``clipping``, ``trials``, ``clipped``, ``aggressive``: how often clipping acts.
 
-    ``clipped`` is the median over the group's trials of the share of their steps that were
+    ``clipped`` is the median over a clipping's trials of the share of their steps that were
     clipped; ``aggressive`` the share of trials in which more than half were: clipping is then a
     smaller learning rate rather than a guard. Trials without a clipped fraction are left out, and
     those that ended before the clipping could act.
     """
     rows = able(frame, "clipping").dropna(subset=["clipped_fraction"])
     rows = rows.assign(aggressive=(rows["clipped_fraction"] > AGGRESSIVE).astype(float))
-    groups = rows.groupby(list(by), sort=False, dropna=False)
+    groups = rows.groupby("clipping", sort=False)
     columns = {"trials": groups.size(), "clipped": groups["clipped_fraction"].median()}
     return pd.DataFrame({**columns, "aggressive": groups["aggressive"].mean()}).reset_index()
 
 
-def percentile_rule(
-    frame: pd.DataFrame, by: Sequence[str] = ("model", "learning_rate")
-) -> pd.DataFrame:
-    """Columns ``by``, ``percentile``, ``threshold``, ``at_rule``, ``best_threshold``, ``at_best``,
-    ``regret``, ``low``, ``high``: is the 90th percentile of the unclipped norms a good threshold?
+def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``model``, ``learning_rate``, ``percentile``, ``threshold``, ``at_rule``,
+    ``best_threshold``, ``at_best``, ``regret``, ``low``, ``high``: is the 90th percentile of the
+    unclipped norms a good threshold?
 
-    ``percentile`` is the median over the group's finite trials without clipping of the 90th
+    ``percentile`` is the median over a group's finite trials without clipping of the 90th
     percentile of their gradient norms; ``threshold`` the threshold of global_norm that was run
     and is nearest to it (in ratio), ``best_threshold`` the one that validation accuracy chooses;
     ``at_rule`` and ``at_best`` their mean test accuracies, and ``regret`` the mean paired
     difference, best minus rule, with its 95% interval over seeds. Groups that lack either kind
     of trial have no row.
     """
-    out = []
-    for key, group in frame.groupby(list(by), sort=False, dropna=False):
+    by, out = ["model", "learning_rate"], []
+    for key, group in frame.groupby(by, sort=False):
         plain = group[group["clipping"] == "none"]["gradient_norm_p90"].astype(float)
         plain = plain[np.isfinite(plain) & (plain > 0)]
         clipped = group[group["clipping"] == "global_norm"]
@@ -129,16 +128,16 @@ def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns="_score").drop_duplicates(by)
 
 
-def always_clipped(cells: pd.DataFrame, clipping: str = "global_norm") -> pd.DataFrame:
-    """What thresholds that clip at least nine steps in ten cost against no clipping, by rate.
+def always_clipped(cells: pd.DataFrame) -> pd.DataFrame:
+    """What limits of the global norm that clip at least nine steps in ten cost, by rate.
 
-    Of `threshold_cells`, at the rates at which both were run and training without clipping
-    is the more accurate: ``thresholds``, how many, the ``least`` and the ``most`` that one of them
-    costs (mean test accuracy), and at which, the ``gentlest`` and the ``strictest``. The smallest
-    rate comes first.
+    Against no clipping. Of `threshold_cells`, at the rates at which both were run and training
+    without clipping is the more accurate: ``thresholds``, how many, the ``least`` and the ``most``
+    that one of them costs (mean test accuracy), and at which, the ``gentlest`` and the
+    ``strictest``. The smallest rate comes first.
     """
     by = ["model", "learning_rate"]
-    rows = cells[cells["clipping"].eq(clipping) & cells["clipped_fraction"].ge(ALWAYS)]
+    rows = cells[cells["clipping"].eq("global_norm") & cells["clipped_fraction"].ge(ALWAYS)]
     bare = cells.loc[cells["clipping"] == "none", [*by, "accuracy"]]
     rows = rows.merge(bare, on=by, suffixes=("", "_bare")).sort_values([*by, "accuracy"])
     rows = rows.assign(cost=rows["accuracy_bare"] - rows["accuracy"])
@@ -150,7 +149,7 @@ def always_clipped(cells: pd.DataFrame, clipping: str = "global_norm") -> pd.Dat
         gentlest=("clipping_threshold", "last"),
         strictest=("clipping_threshold", "first"),
     )
-    return found.reset_index().assign(clipping=clipping)
+    return found.reset_index().assign(clipping="global_norm")
 
 
 def threshold_products(frame: pd.DataFrame, clippings: Sequence[str] = SCALED) -> pd.DataFrame:
@@ -182,14 +181,15 @@ def equal_products(frame: pd.DataFrame, clippings: Sequence[str] = BOUNDING) -> 
     return out[out["cells"] > 1].reset_index(drop=True)
 
 
-def product_gaps(frame: pd.DataFrame, clippings: Sequence[str] = SCALED) -> pd.DataFrame:
+def product_gaps(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns ``clipping``, ``products``, ``median``, ``most``, ``at``: how far equal ones differ.
 
-    Of the `equal_products` of each clipping, how many there are, the median and the largest gap
-    between their accuracies, NaN where no product occurs twice, and where the largest is.
+    Of the `equal_products` of each clipping of `SCALED`, how many there are, the median and the
+    largest gap between their accuracies, NaN where no product occurs twice, and where the largest
+    is.
     """
     found = []
-    for clipping in threshold_products(frame, clippings)["clipping"].unique():
+    for clipping in threshold_products(frame)["clipping"].unique():
         rows = equal_products(frame, [clipping])
         gaps = rows["high"] - rows["low"]
         at = rows["product"].to_numpy()[int(gaps.to_numpy().argmax())] if len(rows) else math.nan

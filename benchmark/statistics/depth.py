@@ -16,9 +16,7 @@ VARIANCE = {"he": 2.0, "orthogonal": 2.0, "glorot": 1.0, "torch": 1 / 3}
 """sigma_w^2 at gain 1: variance of a hidden weight times its fan-in, between equal widths."""
 
 
-def depth_growth(
-    layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str], step: int = 0
-) -> pd.DataFrame:
+def depth_growth(layers: pd.DataFrame, trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``draws``, ``layers``, ``growth``, ``low``, ``high``: growth rate a layer.
 
     r = (E norm(delta_2)^2 / E norm(delta_L)^2)^(1 / (L - 2)), delta_l being dL/dh at the
@@ -27,12 +25,12 @@ def depth_growth(
     data, and the classifier, which has an initialization of its own, are left out. The interval
     is over seeds.
 
-    ``layers`` and ``trials`` are a study's tables; of the layers only the rows at ``step`` count,
-    and the column ``layers`` of the result is L. A group whose networks have fewer than three
-    hidden layers, or unlike numbers of them, has no row; where a norm is not finite, or zero
-    throughout, the growth is NaN.
+    ``layers`` and ``trials`` are a study's tables; of the layers only the rows before the first
+    update count, and the column ``layers`` of the result is L. A group whose networks have fewer
+    than three hidden layers, or unlike numbers of them, has no row; where a norm is not finite, or
+    zero throughout, the growth is NaN.
     """
-    rows = layers[layers["step"] == step].sort_values("layer_index", kind="stable")
+    rows = layers[layers["step"] == 0].sort_values("layer_index", kind="stable")
     # the last linear map is the classifier
     hidden = rows[rows["layer_index"] < rows.groupby("trial")["layer_index"].transform("max")]
     square = hidden.assign(square=hidden["backprop_norm"].astype(float) ** 2)

@@ -26,42 +26,40 @@ LEAST = 0.01
 """Accuracy (0..1) that has to be lost without a guard for there to be something to save."""
 
 
-def at_one_rate(frame: pd.DataFrame, baseline: str = "none") -> pd.DataFrame:
-    """The rows of ``frame`` whose learning rate is that of the ``baseline`` clipping's trials.
+def at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``frame`` whose learning rate is that of the trials without clipping.
 
-    In the same setting, of which the clipping is no part: the baseline itself, the arms that were
+    In the same setting, of which the clipping is no part: no clipping itself, the arms that were
     run at its rate, and where there is none the trials whose own best rate is the same. All have
-    the baseline's ``arm``, so that they pair with it.
+    the ``arm`` of no clipping, so that they pair with it.
 
     At its own best rate a guard that allows a higher one is hit harder: a bump of the rate starts
     higher up, and so it is no comparison of guards.
     """
     apart = ("arm", "seed", "disturbance", "clipping", "clipping_threshold")
     keys = [c for c in CONFIGURATION if c not in apart]
-    bare = frame.loc[frame["clipping"] == baseline, [*keys, "arm"]].drop_duplicates(keys)
-    # arms of the baseline's rate first: a guard's own best rate may be the same
+    bare = frame.loc[frame["clipping"] == "none", [*keys, "arm"]].drop_duplicates(keys)
+    # arms at the rate without clipping first: a guard's own best rate may be the same
     asked = frame["arm"].fillna("").str.startswith(SHARED)
     rows = pd.concat([frame[asked], frame[~asked]]).drop(columns="arm").merge(bare, on=keys)
     return rows.drop_duplicates(list(CONFIGURATION), ignore_index=True)
 
 
-def losses(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
-    """The disturbed rows of `outcomes` with ``lost``: the undisturbed ``value`` less their own.
+def losses(frame: pd.DataFrame) -> pd.DataFrame:
+    """The disturbed rows of `outcomes` with ``lost``: the undisturbed accuracy less their own.
 
     Each against the trial of the same seed and configuration; what has none is left out, and so are
     trials whose clipping could not act before the disturbance (`able`).
     """
     frame = able(frame, "clipping")
     keys = [c for c in CONFIGURATION if c != "disturbance"]
-    calm = frame.loc[frame["disturbance"] == "none", [*keys, value]]
+    calm = frame.loc[frame["disturbance"] == "none", [*keys, "accuracy"]]
     disturbed = frame[frame["disturbance"] != "none"]
-    rows = disturbed.merge(calm.rename(columns={value: "_calm"}), on=keys)
-    return rows.assign(lost=rows["_calm"] - rows[value]).drop(columns="_calm")
+    rows = disturbed.merge(calm.rename(columns={"accuracy": "_calm"}), on=keys)
+    return rows.assign(lost=rows["_calm"] - rows["accuracy"]).drop(columns="_calm")
 
 
-def accuracy_lost(
-    frame: pd.DataFrame, by: Sequence[str] = ("clipping",), value: str = "accuracy"
-) -> pd.DataFrame:
+def accuracy_lost(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.DataFrame:
     """Columns ``disturbance``, ``arm``, ``by``, ``pairs``, ``lost``, ``low``, ``high``.
 
     The mean of `losses` with its 95% interval over seeds. Arms, which differ in their learning
@@ -69,47 +67,40 @@ def accuracy_lost(
     """
     keys = ["disturbance", "arm", *by]
     rows = []
-    for key, group in losses(frame, value).groupby(keys, sort=False, dropna=False):
+    for key, group in losses(frame).groupby(keys, sort=False, dropna=False):
         rows.append((*key, len(group), *over_seeds(group["lost"].to_numpy(), group["seed"])))
     return pd.DataFrame(rows, columns=[*keys, "pairs", "lost", "low", "high"])
 
 
-def losses_saved(
-    frame: pd.DataFrame,
-    by: Sequence[str] = (),
-    *,
-    baseline: str = "none",
-    value: str = "accuracy",
-    least: float = LEAST,
-) -> pd.DataFrame:
-    """Each clipping beside ``baseline`` at one rate (`at_one_rate`), paired by seed.
+def losses_saved(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Each clipping beside none at one rate (`at_one_rate`), paired by seed.
 
     Columns ``disturbance``, ``by``, ``clipping``, ``pairs``; ``lost``, ``low`` and ``high``, the
     mean of `losses` with its 95% interval over seeds; ``bare``, ``bare_low`` and ``bare_high``, the
-    same of the baseline; ``extra``, ``extra_low`` and ``extra_high``, what the clipping loses more;
-    and ``saved``, ``saved_low`` and ``saved_high``, the share of the baseline's loss that it saves:
-    1 - lost / bare, 1 where nothing is lost, negative where more is. Where the baseline loses less
-    than ``least`` there is nothing to save, and the share is NaN.
+    same without clipping; ``extra``, ``extra_low`` and ``extra_high``, what the clipping loses
+    more; and ``saved``, ``saved_low`` and ``saved_high``, the share of the loss without clipping
+    that it saves: 1 - lost / bare, 1 where nothing is lost, negative where more is. Where less than
+    `LEAST` is lost without clipping there is nothing to save, and the share is NaN.
 
     A clipping that slows training has less to lose: it may save all of a loss and still end below
-    the baseline. So, with ends alike, ``premium`` is the accuracy that it costs where nothing
-    happens, and ``gained`` how far it ends above the baseline after the disturbance, which is what
-    it saves less its premium: gained = -extra - premium.
+    none. So, with ends alike, ``premium`` is the accuracy that it costs where nothing happens, and
+    ``gained`` how far it ends above none after the disturbance, which is what it saves less its
+    premium: gained = -extra - premium.
     """
     keys, rows = ["disturbance", *by], []
-    disturbed = losses(at_one_rate(frame, baseline), value)
-    disturbed = disturbed.assign(_calm=disturbed[value] + disturbed["lost"])
+    disturbed = losses(at_one_rate(frame))
+    disturbed = disturbed.assign(_calm=disturbed["accuracy"] + disturbed["lost"])
     for key, group in disturbed.groupby(keys, sort=False, dropna=False):
         for clipping in group["clipping"].drop_duplicates():
-            pairs = paired(group, "clipping", clipping, baseline, "lost")
-            if clipping == baseline or pairs.empty:
+            pairs = paired(group, "clipping", clipping, "none", "lost")
+            if clipping == "none" or pairs.empty:
                 continue
             sides = ("treated", "control", "difference")
             ends = [over_seeds(pairs[c].to_numpy(), pairs["seed"]) for c in sides]
-            share = _share_saved(pairs) if ends[1][0] >= least else (np.nan,) * 3
+            share = _share_saved(pairs) if ends[1][0] >= LEAST else (np.nan,) * 3
             # the other way round: what is lost without a disturbance
-            calm = paired(group, "clipping", baseline, clipping, "_calm")
-            hit = paired(group, "clipping", clipping, baseline, value)
+            calm = paired(group, "clipping", "none", clipping, "_calm")
+            hit = paired(group, "clipping", clipping, "none", "accuracy")
             ends += [
                 share,
                 *(over_seeds(p["difference"].to_numpy(), p["seed"]) for p in (calm, hit)),

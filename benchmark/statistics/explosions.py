@@ -9,10 +9,8 @@ import pandas as pd
 from benchmark.statistics.seeds import interval, mean
 
 
-def least_exploding_rate(
-    frame: pd.DataFrame, by: Sequence[str], share: float = 0.5
-) -> pd.DataFrame:
-    """Columns ``by``, ``rate``: the least learning rate at which a ``share`` of trials explodes.
+def least_exploding_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``rate``: the least learning rate at which half of the trials explode.
 
     NaN where there is none. ``frame`` has the `outcomes` of trials over rates.
 
@@ -23,7 +21,7 @@ def least_exploding_rate(
     [1.0]
     """
     shares = frame.groupby([*by, "learning_rate"], sort=False)["exploded"].mean().reset_index()
-    rates = shares.assign(rate=shares["learning_rate"].where(shares["exploded"] >= share))
+    rates = shares.assign(rate=shares["learning_rate"].where(shares["exploded"] >= 0.5))
     return rates.groupby(list(by), sort=False)["rate"].min().reset_index()
 
 

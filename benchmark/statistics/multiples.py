@@ -51,21 +51,19 @@ def in_relative_arms(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
     return rows.assign(times=rows["arm"].str[len(prefix) + 1 :].astype(float))
 
 
-def at_own_and_same_rates(
-    frame: pd.DataFrame, factor: str = "clipping", baseline: object = "none"
-) -> pd.DataFrame:
+def at_own_and_same_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows in arms at 1, 3 and 10 times a best rate, with ``times`` and ``same_rate``.
 
-    Two questions: what a level of ``factor`` does at multiples of its own best rate, and what it
-    does at the ``same_rate`` as all others, a multiple of the best of the ``baseline``. Trials of
-    the baseline answer both, and are there twice.
+    Two questions: what a clipping does at multiples of its own best rate, and what it does at the
+    ``same_rate`` as all others, a multiple of the best without clipping. Trials without clipping
+    answer both, and are there twice.
 
     >>> arms = {"arm": ["x3", "x3", "shared_x3"], "clipping": ["none", "value", "value"]}
     >>> at_own_and_same_rates(pd.DataFrame(arms))[["clipping", "same_rate"]].values.tolist()
     [['none', False], ['value', False], ['value', True], ['none', True]]
     """
     own, same = in_relative_arms(frame), in_relative_arms(frame, SHARED)
-    bare = own[(own[factor] == baseline) & own["times"].isin(same["times"])]
+    bare = own[(own["clipping"] == "none") & own["times"].isin(same["times"])]
     same = pd.concat([same, bare])
     rows = pd.concat([own.assign(same_rate=False), same.assign(same_rate=True)])
     return rows[rows["times"].isin(MULTIPLES)].astype({"times": int})

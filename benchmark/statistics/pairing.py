@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.outcomes import is_able
 from benchmark.statistics.resampling import bootstrap
-from benchmark.statistics.seeds import Statistic, mean, over_seeds, smallest_detectable
+from benchmark.statistics.seeds import mean, over_seeds, smallest_detectable
 
 DEPENDENT = {
     "clipping": ("clipping_threshold",),
@@ -109,7 +109,9 @@ class _Pairing:
     Made once for all levels that are compared: rows pair where both numbers are equal.
     """
 
-    def __init__(self, frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[str]) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[str] = ()
+    ) -> None:
         out = {factor, *DEPENDENT.get(factor, ()), *ignore, "seed"}
         (rows,) = np.nonzero(is_able(frame, factor))
         strata = [c for c in CONFIGURATION if c not in out and c in frame]
@@ -163,7 +165,6 @@ def paired_comparison(
     *,
     by: Sequence[str] = (),
     ignore: Sequence[str] = (),
-    statistic: Statistic = mean,
 ) -> pd.DataFrame:
     """Each level of ``factor`` against ``baseline``, paired by seed and all other factors.
 
@@ -190,8 +191,7 @@ def paired_comparison(
     [['mlp', 'value', 0.25], ['cnn', 'value', -0.25]]
     """
     if by:
-        kw = {"ignore": ignore, "statistic": statistic}
-        return _in_each(by, frame, paired_comparison, factor, baseline, value, **kw)
+        return _in_each(by, frame, paired_comparison, factor, baseline, value, ignore=ignore)
     rows, pairing = [], _Pairing(frame, factor, value, ignore)
     for level in frame[factor].drop_duplicates():
         pairs = pairing.pairs(level, baseline)
@@ -199,7 +199,7 @@ def paired_comparison(
             continue
         difference, seeds = pairs["difference"].to_numpy(), pairs["seed"].to_numpy()
         of_seed = pairs.groupby("seed", sort=False)["difference"].mean().to_numpy()
-        found = over_seeds(difference, seeds, statistic)
+        found = over_seeds(difference, seeds)
         last = (probability_of_improvement(pairs), smallest_detectable(difference, seeds))
         rows.append((level, baseline, len(pairs), len(of_seed), *found, sign_flip(of_seed), *last))
     columns = ["level", "baseline", "pairs", "seeds", "effect", "low", "high", "p"]
@@ -274,9 +274,7 @@ def against_reference(
     return paired_comparison(rows, factor, named, value, by=[*by, *across], ignore=ignore)
 
 
-def copies(
-    frame: pd.DataFrame, factor: str, baseline: object, *, ignore: Sequence[str] = ()
-) -> dict[object, object]:
+def copies(frame: pd.DataFrame, factor: str, baseline: object) -> dict[object, object]:
     """Levels of ``factor`` that trained as ``baseline`` or an earlier level did: copy -> original.
 
     Those whose ``train_loss`` is the same to the last digit in at least half of their pairs. They
@@ -289,7 +287,7 @@ def copies(
     """
     # what is not finite is the same as nothing
     losses = frame["train_loss"].astype(float).replace([np.inf, -np.inf], np.nan)
-    pairing = _Pairing(frame.assign(train_loss=losses), factor, "train_loss", ignore)
+    pairing = _Pairing(frame.assign(train_loss=losses), factor, "train_loss")
     found: dict[object, object] = {}
     originals = [baseline]
     for level in frame[factor].drop_duplicates():
@@ -311,7 +309,6 @@ def paired_ratio(
     value: str,
     *,
     by: Sequence[str] = (),
-    ignore: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Columns ``level``, ``baseline``, ``pairs``, ``ratio``, ``low``, ``high``: level / baseline.
 
@@ -321,9 +318,9 @@ def paired_ratio(
     about how it varies.
     """
     if by:
-        return _in_each(by, frame, paired_ratio, factor, baseline, value, ignore=ignore)
+        return _in_each(by, frame, paired_ratio, factor, baseline, value)
     logs = frame.assign(_log=np.log(frame[value].to_numpy(dtype=float)))
-    rows, pairing = [], _Pairing(logs, factor, "_log", ignore)
+    rows, pairing = [], _Pairing(logs, factor, "_log")
     for level in frame[factor].drop_duplicates():
         pairs = pairing.pairs(level, baseline)
         if level == baseline or pairs.empty:
@@ -335,12 +332,9 @@ def paired_ratio(
 
 
 def every_factor_compared(
-    frame: pd.DataFrame,
-    factors: Sequence[str],
-    baselines: Mapping[str, object],
-    by: Sequence[str] = ("dataset",),
+    frame: pd.DataFrame, factors: Sequence[str], baselines: Mapping[str, object]
 ) -> pd.DataFrame:
-    """Every level of each of ``factors`` against its baseline, paired, within each group of ``by``.
+    """Every level of each of ``factors`` against its baseline, paired, within each ``dataset``.
 
     The columns of `paired_comparison`, with ``factor`` and the level's mean ``accuracy``. A factor
     without one of ``baselines`` is compared with its first level.
@@ -351,7 +345,7 @@ def every_factor_compared(
     >>> found[["factor", "level", "effect", "accuracy"]].values.tolist()
     [['clipping', 'value', 0.25, 0.75]]
     """
-    parts = [pd.DataFrame()]
+    parts, by = [pd.DataFrame()], ["dataset"]
     for factor in factors:
         baseline = baselines.get(factor, frame[factor].iloc[0])
         means = frame.groupby([*by, factor], sort=False)["accuracy"].mean()

@@ -6,8 +6,6 @@ policy has two rivals: the best fixed size at a constant rate, and a fixed size 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -101,7 +99,7 @@ def beside_policies(frame: pd.DataFrame) -> pd.DataFrame:
     return here.assign(batch_policy=here["batch_policy"].where(~decays, here["schedule"] + DECAY))
 
 
-def best_policies(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+def best_policies(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `beside_policies` at the settings that validation chooses for each policy.
 
     Rate, first size, rule by which the rate follows, the policy's number and the budget.
@@ -109,7 +107,7 @@ def best_policies(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.Dat
     # settings that some trials do not have
     missing = ("batch_policy_parameter", "epochs", "updates")
     filled = frame.assign(**{column: frame[column].fillna(-1.0) for column in missing})
-    return best_per_arm(filled, [*by, "batch_policy"], CHOSEN)
+    return best_per_arm(filled, ["model", "batch_policy"], CHOSEN)
 
 
 def decaying(best: pd.DataFrame) -> list[str]:
@@ -123,15 +121,15 @@ def changing(best: pd.DataFrame) -> pd.DataFrame:
     return best[~best["batch_policy"].isin([*UNCHANGING, *decaying(best)])]
 
 
-def against_fixed_size(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+def against_fixed_size(best: pd.DataFrame) -> pd.DataFrame:
     """`paired_comparison` of each policy with the best fixed size at a constant rate.
 
     ``best`` are the rows of `best_policies`.
     """
-    return _paired(best, FIXED, by)
+    return _paired(best, FIXED)
 
 
-def against_fixed_at_one_rate(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+def against_fixed_at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
     """`paired_comparison` of each policy with a fixed size that starts alike, at each common rate.
 
     ``frame`` are the `outcomes` of trials. Of policies whose rate does not follow the size, at the
@@ -139,7 +137,7 @@ def against_fixed_at_one_rate(frame: pd.DataFrame, by: Sequence[str] = ("model",
     """
     rows = beside_policies(frame)
     rows = rows[rows["learning_rate_scaling"].eq("none")]
-    keys = [*by, "batch_size", "learning_rate"]
+    keys = ["model", "batch_size", "learning_rate"]
     fixed = rows.loc[rows["batch_policy"].eq(FIXED), keys].drop_duplicates()
     ignore = ["batch_policy_parameter", "schedule", "arm"]
     both = rows.merge(fixed, on=keys)
@@ -147,39 +145,36 @@ def against_fixed_at_one_rate(frame: pd.DataFrame, by: Sequence[str] = ("model",
     return found.sort_values(["level", "learning_rate"], kind="stable", ignore_index=True)
 
 
-def against_decay(best: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+def against_decay(best: pd.DataFrame) -> pd.DataFrame:
     """`paired_comparison` of each policy that changes the batch with a fixed size that decays.
 
     Validation chooses among the schedules, too, and the chosen one is the ``baseline``. ``best``
     are the rows of `best_policies`.
     """
     rivals = best[best["batch_policy"].isin(decaying(best))]
-    rival = best_per_arm(rivals, by, ["batch_policy"])
-    found = _paired(pd.concat([changing(best), rival.assign(batch_policy=DECAY)]), DECAY, by)
-    names = rival.groupby(list(by))["batch_policy"].first().rename("baseline").reset_index()
-    named = found[list(by)].merge(names, on=list(by), how="left")
-    return found.assign(baseline=named["baseline"].to_numpy())
+    rival = best_per_arm(rivals, ["model"], ["batch_policy"])
+    found = _paired(pd.concat([changing(best), rival.assign(batch_policy=DECAY)]), DECAY)
+    names = rival.groupby("model")["batch_policy"].first()
+    return found.assign(baseline=found["model"].map(names))
 
 
-def _paired(rows: pd.DataFrame, baseline: str, by: Sequence[str]) -> pd.DataFrame:
+def _paired(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     ignore = [*CHOSEN, "schedule", "arm"]
-    return paired_comparison(rows, "batch_policy", baseline, by=by, ignore=ignore)
+    return paired_comparison(rows, "batch_policy", baseline, by=["model"], ignore=ignore)
 
 
-def policy_costs(
-    best: pd.DataFrame, tried: pd.DataFrame, by: Sequence[str] = ("model",)
-) -> pd.DataFrame:
+def policy_costs(best: pd.DataFrame, tried: pd.DataFrame) -> pd.DataFrame:
     """What each policy of `best_policies` chose, its accuracy, and what it cost to the target.
 
-    Columns ``by``, ``batch_policy``, ``learning_rate`` with its ``edge`` among the rates ``tried``
-    (`with_edges`), ``batch_size`` (the first) and ``learning_rate_scaling``; ``accuracy``, the mean
-    test accuracy; ``reached``, the share of trials that reach the target; and the medians of
-    ``steps`` and ``samples`` up to there, infinite where most do not.
+    Columns ``model``, ``batch_policy``, ``learning_rate`` with its ``edge`` among the rates
+    ``tried`` (`with_edges`), ``batch_size`` (the first) and ``learning_rate_scaling``;
+    ``accuracy``, the mean test accuracy; ``reached``, the share of trials that reach the target;
+    and the medians of ``steps`` and ``samples`` up to there, infinite where most do not.
     """
-    rows = with_edges(costs_to_target(best), tried, [*by, "batch_policy", "batch_size"])
+    rows = with_edges(costs_to_target(best), tried, ["model", "batch_policy", "batch_size"])
     rows = rows.assign(reached=np.isfinite(rows["samples"]))
     firsts = ["learning_rate", "edge", "batch_size", "learning_rate_scaling"]
-    groups = rows.groupby([*by, "batch_policy"], sort=False)
+    groups = rows.groupby(["model", "batch_policy"], sort=False)
     found = groups.agg(
         dict.fromkeys(firsts, "first")
         | dict.fromkeys(["accuracy", "reached"], "mean")
@@ -188,44 +183,40 @@ def policy_costs(
     return found.reset_index()
 
 
-def scaling_rules(frame: pd.DataFrame, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+def scaling_rules(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns ``learning_rate_scaling``, ``accuracy``, ``exploded``: how the rate should follow.
 
     Means over the policies that change the batch, each at the rate that validation chooses for it.
     ``frame`` has the `outcomes` of trials.
     """
     rows = frame[~frame["batch_policy"].isin(UNCHANGING)]
-    best = best_per_arm(rows, [*by, "batch_policy", "learning_rate_scaling"])
+    best = best_per_arm(rows, ["model", "batch_policy", "learning_rate_scaling"])
     groups = best.groupby("learning_rate_scaling", sort=False)
     return groups[["accuracy", "exploded"]].mean().reset_index()
 
 
-def lowered_rates(
-    best: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
-) -> pd.DataFrame:
+def lowered_rates(best: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Policies of `best_policies` that change the batch and end at a lower rate than their first.
 
-    Columns ``by``, ``batch_policy`` and ``ratio``, the last learning rate over the first in the
+    Columns ``model``, ``batch_policy`` and ``ratio``, the last learning rate over the first in the
     median trial: such a policy decays the rate, too.
     """
-    rows = history.merge(changing(best)[["trial", *by, "batch_policy"]], on="trial")
+    rows = history.merge(changing(best)[["trial", "model", "batch_policy"]], on="trial")
     rates = rows.sort_values("step", kind="stable").groupby("trial")["learning_rate"]
     ratios = (rates.last() / rates.first()).rename("ratio").reset_index()
-    named = rows[["trial", *by, "batch_policy"]].drop_duplicates().merge(ratios, on="trial")
-    found = named.groupby([*by, "batch_policy"], sort=False)["ratio"].median().reset_index()
+    named = rows[["trial", "model", "batch_policy"]].drop_duplicates().merge(ratios, on="trial")
+    found = named.groupby(["model", "batch_policy"], sort=False)["ratio"].median().reset_index()
     return found[found["ratio"] < 1].reset_index(drop=True)
 
 
-def sizes_over_training(
-    best: pd.DataFrame, history: pd.DataFrame, by: Sequence[str] = ("model",)
-) -> pd.DataFrame:
+def sizes_over_training(best: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """``history`` of the policies of `best_policies` that change the batch, with ``share``.
 
-    That is the share of its examples that a trial has seen, with the columns ``by`` and
+    That is the share of its examples that a trial has seen, with the columns ``model`` and
     ``batch_policy``; the start and the last hundredth are left out, where what is left of the
     budget decides the size and not the policy.
     """
-    rows = history.merge(changing(best)[["trial", *by, "batch_policy"]], on="trial")
+    rows = history.merge(changing(best)[["trial", "model", "batch_policy"]], on="trial")
     rows = rows[rows["step"] > 0]
     budget = rows.groupby("trial")["samples"].transform("max").astype(float)
     rows = rows.assign(share=rows["samples"] / budget)

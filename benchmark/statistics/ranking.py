@@ -66,7 +66,6 @@ def with_ranks(
     frame: pd.DataFrame,
     factor: str,
     by: Sequence[str],
-    value: str = "accuracy",
     *,
     ignore: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -85,7 +84,7 @@ def with_ranks(
     places = []
     for key, part in rows.groupby(keys, sort=False, dropna=False):
         order = part["level"].tolist()
-        ranks = tied_ranks(trials[key], factor, order, value, ignore=ignore)
+        ranks = tied_ranks(trials[key], factor, order, ignore=ignore)
         places.append(pd.Series(ranks, part.index))
     return rows.assign(place=pd.concat(places) if places else [])
 
@@ -112,14 +111,12 @@ def mean_effects(effects: pd.DataFrame, by: Sequence[str], name: str = "effect")
     return found.reset_index()
 
 
-def cross_chosen(
-    frame: pd.DataFrame, factor: str, by: Sequence[str], over: str = "dataset"
-) -> pd.DataFrame:
-    """Columns ``by``, ``chosen_on``, ``over``, ``level``: the best level, chosen on other data.
+def cross_chosen(frame: pd.DataFrame, factor: str, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``chosen_on``, ``dataset``, ``level``: the best level, chosen on other data.
 
-    For each group of ``by`` and each level of ``over``, ``chosen_on``, the level of ``factor`` with
-    the highest mean test accuracy there, and all the other levels of ``over``, on which it is to be
-    reported. With a single one it is chosen by validation accuracy, and reported on itself.
+    For each group of ``by`` and each data set, ``chosen_on``, the level of ``factor`` with the
+    highest mean test accuracy there, and every other ``dataset``, on which it is to be reported.
+    With a single one it is chosen by validation accuracy, and reported on itself.
 
     >>> frame = pd.DataFrame({"dataset": [*"aabb"], "rule": [*"xyxy"], "model": "mlp"})
     >>> frame = frame.assign(accuracy=[0.9, 0.5, 0.5, 0.9])
@@ -128,11 +125,11 @@ def cross_chosen(
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        sets = list(group[over].unique())
+        sets = list(group["dataset"].unique())
         value = "accuracy" if len(sets) > 1 else "validation"
         for chosen_on in sets:
-            there = group[group[over] == chosen_on]
+            there = group[group["dataset"] == chosen_on]
             best = there.groupby(factor, sort=False)[value].mean().idxmax()
             others = [other for other in sets if other != chosen_on] or sets
             rows += [(*key, chosen_on, other, best) for other in others]
-    return pd.DataFrame(rows, columns=[*by, "chosen_on", over, "level"])
+    return pd.DataFrame(rows, columns=[*by, "chosen_on", "dataset", "level"])

@@ -225,21 +225,20 @@ def rate_ratios(
     factor: str,
     baseline: object,
     by: Sequence[str] = (),
-    over: str = "dataset",
 ) -> pd.DataFrame:
     """Columns ``by``, ``level``, ``least``, ``most``: a level's rate over that of the ``baseline``.
 
-    The smallest and the largest ratio of all levels of ``over`` (data sets), in which both have one
-    learning rate: their best, say. Levels without such a pair have no row, nor has the baseline.
+    The smallest and the largest ratio of all data sets, in which both have one learning rate: their
+    best, say. Levels without such a pair have no row, nor has the baseline.
 
     >>> frame = pd.DataFrame({"dataset": [*"aabb"], "clipping": ["none", "value"] * 2})
     >>> frame = frame.assign(learning_rate=[1.0, 3.0, 1.0, 10.0])
     >>> rate_ratios(frame, "clipping", "none").values.tolist()
     [['value', 3.0, 10.0]]
     """
-    rows = frame[[*by, over, factor, "learning_rate"]].drop_duplicates()
+    rows = frame[[*by, "dataset", factor, "learning_rate"]].drop_duplicates()
     base = rows[rows[factor] == baseline].drop(columns=factor)
-    both = rows[rows[factor] != baseline].merge(base, on=[*by, over], suffixes=("", "_base"))
+    both = rows[rows[factor] != baseline].merge(base, on=[*by, "dataset"], suffixes=("", "_base"))
     ratios = both.assign(ratio=both["learning_rate"] / both["learning_rate_base"])
     groups = ratios.groupby([*by, factor], sort=False)["ratio"]
     found = groups.agg(least="min", most="max").reset_index()

@@ -15,24 +15,22 @@ KEYS = ["dataset", "model", "depth", "init_gain", "normalization", "schedule", "
 VALUES = ["accuracy", "learned", "exploded"]
 
 
-def restarts(
-    frame: pd.DataFrame, clipping: str = "global_norm", *, soon: int = SOON, factor: float = TENTH
-) -> pd.DataFrame:
-    """Trials that exploded within ``soon`` steps without clipping, at ``factor`` times the rate.
+def restarts(frame: pd.DataFrame, *, factor: float = TENTH) -> pd.DataFrame:
+    """Trials that exploded within `SOON` steps without clipping, at ``factor`` times the rate.
 
     ``frame`` has the `outcomes` of a map over rates. A row for each that was run at both rates: the
     configuration, the ``old`` and the new ``rate``, the ``trial`` that exploded and whether it went
     ``nonfinite`` or only spiked, and ``accuracy``, ``learned`` and ``exploded`` at the new rate;
     these three with ``_clipped``, of the trial that was clipped at the old rate instead, by
-    ``clipping``, where there is one.
+    the global norm, where there is one.
     """
     frame = frame.assign(rate=_rounded(frame["learning_rate"]))
     bare = frame[frame["clipping"] == "none"]
-    bad = bare[(bare["exploded"] == 1) & (bare["first_bad_step"] <= soon)]
+    bad = bare[(bare["exploded"] == 1) & (bare["first_bad_step"] <= SOON)]
     ended = bad[[*KEYS, "trial"]].assign(nonfinite=bad["status"].eq("nonfinite"))
     bad = ended.assign(old=bad["rate"], rate=_rounded(factor * bad["rate"]))
     found = bad.merge(bare[[*KEYS, "rate", *VALUES]], on=[*KEYS, "rate"])
-    clipped = frame.loc[frame["clipping"] == clipping, [*KEYS, "rate", *VALUES]]
+    clipped = frame.loc[frame["clipping"] == "global_norm", [*KEYS, "rate", *VALUES]]
     names = {value: f"{value}_clipped" for value in VALUES}
     return found.merge(
         clipped.rename(columns=names | {"rate": "old"}), on=[*KEYS, "old"], how="left"

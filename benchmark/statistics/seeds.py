@@ -80,19 +80,16 @@ def over_seeds(
 
 
 def over_cells_and_seeds(
-    values: np.ndarray,
-    cells: np.ndarray | pd.Series,
-    seeds: np.ndarray | pd.Series,
-    statistic: Statistic = mean,
+    values: np.ndarray, cells: np.ndarray | pd.Series, seeds: np.ndarray | pd.Series
 ) -> Ends:
-    """``statistic`` of ``values`` (n,) with a 95% interval over ``seeds`` (n,) and ``cells`` (n,).
+    """The mean of ``values`` (n,) with a 95% interval over ``seeds`` (n,) and ``cells`` (n,).
 
     For what is said of cells in general, of which those that were run are a sample. The variances
     of both jackknives add up, which counts what only a trial has twice, so that the interval is
     rather too wide; degrees of freedom after Welch and Satterthwaite.
     """
     values = np.asarray(values, dtype=float)
-    found = [jackknife(values, np.asarray(groups), statistic) for groups in (cells, seeds)]
+    found = [jackknife(values, np.asarray(groups), mean) for groups in (cells, seeds)]
     variances = [(variance, count - 1) for _, variance, count in found if count > 1]
     total = sum(variance for variance, _ in variances)
     squares = sum(variance**2 / freedom for variance, freedom in variances)
@@ -292,13 +289,11 @@ def performance_profile(
     value: str,
     by: Sequence[str],
     thresholds: Sequence[float] | np.ndarray,
-    *,
-    strata: str = "cell",
 ) -> pd.DataFrame:
     """Columns ``by``, ``threshold``, ``estimate``, ``low``, ``high``: the share above a threshold.
 
     For each group the share of runs whose ``value`` exceeds the threshold, first within each
-    stratum and then averaged over the strata, so that every cell counts the same whatever its
+    cell and then averaged over the cells, so that every cell counts the same whatever its
     number of seeds (Agarwal et al. 2021, 2108.13264, eq. 1); the intervals are pointwise, over
     seeds.
     """
@@ -306,10 +301,10 @@ def performance_profile(
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
         above = group[value].to_numpy(dtype=float)[:, None] > levels
-        labels, seeds = group[strata], group["seed"].to_numpy()
+        labels, seeds = group["cell"], group["seed"].to_numpy()
         weights = (1 / labels.map(labels.value_counts()) / labels.nunique()).to_numpy()
         estimates = weights @ above
-        # strata of unlike numbers of seeds weigh otherwise than trials do
+        # cells of unlike numbers of seeds weigh otherwise than trials do
         moved = estimates - above.mean(axis=0)
         ends = np.array([share(column, seeds)[1:] for column in above.T]) + moved[:, None]
         # a share above a higher threshold is no larger, and neither are its ends
