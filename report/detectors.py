@@ -13,8 +13,8 @@ from benchmark.statistics import detection
 from benchmark.statistics.rivals import rival_scores, scores_by_wait, tuned
 
 STUDY, STEPS, TABLE = "detectors", "labelled_steps", "alarms"
-OURS = "unhealed"
-IN_USE = f"{OURS} {WAIT} {SHARE:g}"
+UNHEALED = "unhealed"
+IN_USE = f"{UNHEALED} {WAIT} {SHARE:g}"
 GROUPS = {
     "choosing": "to choose on",
     "reporting": "to report on, of the same kinds",
@@ -66,7 +66,7 @@ def rivals(steps: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     """
     scored = rival_scores(steps)
     best = tuned(scored).sort_values("separation", ascending=False, kind="stable")
-    curves = pd.concat([scores_by_wait(found, OURS), tuned(scored, ["rule", "wait"])])
+    curves = pd.concat([scores_by_wait(found, UNHEALED), tuned(scored, ["rule", "wait"])])
     curves = curves.assign(estimate=curves["separation"], low=np.nan, high=np.nan)
     columns = ["rule", "wait", "estimate", "low", "high"]
     return best, curves[columns].assign(group="trials to report on")

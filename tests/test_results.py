@@ -590,30 +590,30 @@ def test_parts_of_another_schema_version_are_neither_read_nor_set_aside(tmp_path
 # One run at a time
 
 
-def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
+def test_a_folder_is_reserved_by_one_run(tmp_path: Path) -> None:
     first, second = StudyFolder(tmp_path / "s"), StudyFolder(tmp_path / "s")
-    with first.held():
+    with first.reserved():
         half_written = first.parts / ".x.parquet.1.tmp"
         half_written.touch()
-        with pytest.raises(ResultsError, match="is in use by another run"), second.held():
+        with pytest.raises(ResultsError, match="is in use by another run"), second.reserved():
             pass
         # the second has not tidied up under the first
         assert half_written.exists()
-    with second.held():
+    with second.reserved():
         assert not half_written.exists()
     assert not (tmp_path / "s" / ".lock").exists()
 
 
-def test_a_folder_that_was_held_by_a_killed_run_is_free(tmp_path: Path) -> None:
+def test_a_folder_that_a_killed_run_had_reserved_is_free(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from benchmark.results import StudyFolder\n"
-        "with StudyFolder(sys.argv[1]).held(): os.kill(os.getpid(), signal.SIGKILL)"
+        "with StudyFolder(sys.argv[1]).reserved(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / ".lock").exists()
 
-    with StudyFolder(tmp_path).held():
+    with StudyFolder(tmp_path).reserved():
         pass
     assert not (tmp_path / ".lock").exists()
 
@@ -668,10 +668,10 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> No
     (tmp_path / "file").touch()
 
     with pytest.raises(ResultsError, match=r"cannot write in .*grid: '.*file' is a file, and not"):
-        StudyFolder(tmp_path / "file" / "grid").held().__enter__()
+        StudyFolder(tmp_path / "file" / "grid").reserved().__enter__()
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder that takes none")
 def test_a_place_that_takes_no_folder_is_named_in_one_line() -> None:
     with pytest.raises(ResultsError, match=r"grid: no folder can be made in '/proc/self'$"):
-        StudyFolder(Path("/proc/self/here/grid")).held().__enter__()
+        StudyFolder(Path("/proc/self/here/grid")).reserved().__enter__()

@@ -55,7 +55,7 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         # first, so that a cluster that does not answer leaves the folder untouched
         pool = open_pool(options.executor, options.processes, options.gpus)
         stack.callback(pool.stop)
-        stack.enter_context(folder.held())
+        stack.enter_context(folder.reserved())
         found = folder.load(repair=True, definition=definition, trials_only=True)
         digests = custom_digests(study)
         if changed := changes(found.trials, digests):

@@ -81,7 +81,7 @@ class StudyFolder:
         return self.parts / f"{unit}.{table}.parquet"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def reserved(self) -> Iterator[None]:
         """Keep every other run out; what a killed run left half-written is removed first.
 
         Raises
@@ -149,7 +149,7 @@ class StudyFolder:
     ) -> Results:
         """Every row of the study, merged or not; the plan has every trial that has a row.
 
-        With ``repair`` (the folder must be held), what is damaged is put right and logged: a unit
+        With ``repair`` (in a reserved folder), what is damaged is put right and logged: a unit
         with a damaged part is set aside as ``NAME.damaged``, so that it runs again, as is a
         damaged plan, which the run writes anew; and finished trials that lost their history or
         layers do not count. Nothing is changed where an error is raised.
