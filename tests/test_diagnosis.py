@@ -198,6 +198,24 @@ def test_a_step_that_comes_again_counts_once(tmp_path):
     same(found.loss, [1, 2], [4.5, 4])
 
 
+@pytest.mark.parametrize(
+    ("text", "steps", "losses"),
+    [
+        ("step;loss\n1;2,5\n2;-1,5e-1\n", [1, 2], [2.5, -0.15]),
+        ('step,loss\n999,5\n"1,000",4\n"1,000,001",3\n', [999, 1000, 1000001], [5, 4, 3]),
+        ('{"history": {"loss": [5, 4]}, "params": {"epochs": 2}}', [1, 2], [5, 4]),
+        # in no order, as no restarted run is
+        (
+            "step,loss\n" + "".join(f"{n},{n}\n" for n in (3, 1, 5, 2, 6, 4, 8, 7)),
+            [*range(1, 9)],
+            0,
+        ),
+    ],
+)
+def test_what_is_plain_to_a_reader_is_read(text, steps, losses, tmp_path):
+    same(log_of(write(tmp_path / "a.log", text)).loss, steps, losses or steps)
+
+
 def test_json_lines_may_be_cut_short(tmp_path):
     found = log_of(write(tmp_path / "a.jsonl", '{"loss": 5}\n{"loss": 4}\n{"loss": 3, "gr'))
     assert found.loss.values.tolist() == [5, 4]
@@ -251,6 +269,10 @@ def test_losses_that_are_empty_to_the_end_were_nan(tmp_path, text, values):
         ('{"log_history": []}', ["no rows"]),
         ("[" * 100_000, ["a.log"]),
         ("\x00\x01\x02", ["no text"]),
+        ("epoch 1 loss 2.5\nepoch 2 loss 2\n", ["no columns", "'epoch 1 loss 2.5'", "CSV, JSON"]),
+        ("[12:00:01] loss=2.5\n", ["line 1", "no JSON", "allowed: CSV, JSON lines"]),
+        ("step,loss\n1,True\n2,True\n", ["'loss'", "numbers", "'True'"]),
+        ('step,loss\n1,"2,5"\n2,2\n', ["'loss'", "numbers with a decimal point", "'2,5'"]),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_one_line(tmp_path, capsys, text, words):
@@ -423,6 +445,50 @@ def test_spikes_are_counted_in_words(second, words):
     losses = np.array([*CALM, *AFTER])
     losses[280], losses[350], losses[351:] = 3.0, *second
     assert dict(facts(diagnose(run_of(losses))))["spikes"].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("end", "bad", "spike"),
+    [
+        # above what was usual a step before the level of an explosion
+        (
+            [4.0, 30.0, 4e4, NAN, NAN],
+            "step 402, rising from step 401: loss above 10 at step 402; not finite from step 404 "
+            "on",
+            "one: step 401, from 0.5 to 4e+04 at step 403 and not finite, never healed",
+        ),
+        (
+            [NAN, NAN],
+            "step 401: not finite from step 401 on",
+            "one: step 401, from 0.5, not finite, never healed",
+        ),
+    ],
+)
+def test_one_event_is_told_as_one(end, bad, spike):
+    told = dict(facts(diagnose(run_of([*CALM, *AFTER, *end]))))
+    assert (told["first bad"], told["spikes"]) == (bad, spike)
+
+
+def test_a_run_that_was_never_finite_has_no_numbers():
+    told = dict(facts(diagnose(run_of([NAN] * 20))))
+    assert told["loss"] == "never finite"
+    assert told["spikes"] == "one: step 1, not finite, never healed"
+
+
+@pytest.mark.parametrize(("count", "words"), [(4, "Wait for more losses"), (5, "Raise the rate")])
+def test_few_losses_say_nothing_about_learning(count, words):
+    found = diagnose(run_of([2.3] * count))
+    assert found.status == "stalled"
+    assert advice(found).sentence.startswith(words)
+    assert (found.notes == ["4 finite losses are too few to be sure of anything"]) == (count < 5)
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_only_a_page_that_is_at_hand_is_named(checkout, monkeypatch):
+    monkeypatch.setattr(advising, "CHECKOUT", checkout)
+    place = advice(diagnose(run_of([2.3] * 9))).place
+    assert place.endswith("in the built report advice.html#advice-batch")
+    assert ("report/advice.md" in place) is checkout
 
 
 def test_a_run_that_exploded_and_came_back_is_told_so():

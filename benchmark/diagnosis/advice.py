@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.calling import program
 from benchmark.diagnosis.finding import Diagnosis
-from benchmark.project import ROOT
+from benchmark.project import CHECKOUT, ROOT
 from benchmark.results import ResultsError, find_study
 
 RESULTS = ROOT / "results" / "reference"
@@ -28,8 +28,9 @@ class Advice:
 
     @property
     def place(self) -> str:
-        """Where to read on: the page's source, and the built page."""
-        return f"{PAGE}, in the built report advice.html#{self.anchor}"
+        """Where to read on: the page's source, where it is at hand, and the built page."""
+        built = f"in the built report advice.html#{self.anchor}"
+        return f"{PAGE}, {built}" if CHECKOUT else built
 
 
 def advice(found: Diagnosis) -> Advice:
@@ -60,6 +61,8 @@ def advice(found: Diagnosis) -> Advice:
             "norm.",
             "advice-nan",
         )
+    if found.status == "stalled" and found.short:
+        return Advice("Wait for more losses: so few say nothing yet.", "advice-batch")
     if found.status == "stalled":
         return Advice(
             "Raise the rate, or check data and labels: nothing exploded, and nothing was learned.",

@@ -48,6 +48,8 @@ PATTERNS = {
 PHASES = ("split", "phase", "mode", "stage", "subset")
 TRAINING = ("train", "training", "fit")
 MISSING = ("", "none", "null", "n/a", "na", "-")
+SOME_RESTARTS = 3
+"""How often steps may go back, though none comes twice, because a run went on from there."""
 NONE = "none"
 """What an option says where there is no such column."""
 
@@ -103,7 +105,7 @@ def understand(
         notes.append(f"the last {tail} rows have an empty {quoted(name)}: taken as NaN")
     counter = _Counter(kept, found["step"], notes)
     series = {
-        role: counter.series(name, notes if role == "loss" else [])
+        role: counter.series(name, notes if role == "loss" else [], flags=role == "clipped")
         for role, name in found.items()
         if name is not None and role != "step"
     }
@@ -212,6 +214,9 @@ class _Counter:
             self.name = None
         elif self._all_alike():
             raise LogError(f"{quoted(name)} must count steps, but is the same in all rows")
+        elif self._in_no_order():
+            notes.append(f"{quoted(name)} is in no order: rows are sorted by it")
+            self.rows = [row for _, row in sorted(self._logged(), key=lambda found: found[0])]
 
     def _logged(self) -> list[tuple[int, Row]]:
         return [
@@ -224,6 +229,12 @@ class _Counter:
         steps = {step for step, _ in self._logged()}
         return len(steps) == 1 and len(self.rows) > 2
 
+    def _in_no_order(self) -> bool:
+        """Whether steps go back as no restarted run does, which repeats some of them."""
+        steps = [step for step, _ in self._logged()]
+        back = sum(after < before for before, after in itertools.pairwise(steps))
+        return back > SOME_RESTARTS and len(set(steps)) == len(steps)
+
     def _starts_again_each_epoch(self) -> bool:
         epochs = [name for row in self.rows[:1] for name in row if plain(name) == "epoch"]
         if not epochs:
@@ -235,17 +246,21 @@ class _Counter:
             before is not None and after is not None and after > before for before, after in known
         )
 
-    def series(self, name: str, notes: list[str]) -> Series:
-        """The values of a column at increasing steps; of a step that comes again the last."""
+    def series(self, name: str, notes: list[str], *, flags: bool) -> Series:
+        """The values of a column at increasing steps; of a step that comes again the last.
+
+        Only where there may be ``flags`` is true a number.
+        """
         steps: list[int] = []
         values: list[float] = []
         again, back = 0, []
         for i, row in enumerate(self.rows, 1):
             if not _present(row, name):
                 continue
-            value = _number(row[name])
+            value = _number(row[name], flags=flags)
             if value is None:
-                raise LogError(f"{quoted(name)} must hold numbers, but got {quoted(row[name])}")
+                kind = "numbers with a decimal point" if "," in str(row[name]) else "numbers"
+                raise LogError(f"{quoted(name)} must hold {kind}, but got {quoted(row[name])}")
             if self.name is None:
                 step = i
             elif not _present(row, self.name):
@@ -280,11 +295,11 @@ def _present(row: Row, name: str | None) -> bool:
     return value is not None
 
 
-def _number(value: Any) -> float | None:
-    """The number that a cell holds; None where it holds none."""
+def _number(value: Any, *, flags: bool = False) -> float | None:
+    """The number that a cell holds, ``flags`` among them or not; None where it holds none."""
     if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
+        return float(value) if flags else None
+    if isinstance(value, str) and flags:
         value = {"true": 1.0, "false": 0.0}.get(value.strip().lower(), value)
     try:
         return float(value)
@@ -295,7 +310,8 @@ def _number(value: Any) -> float | None:
 
 
 def _step(value: Any, name: str | None, row: int) -> int:
-    number = _number(value)
+    grouped = isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}(,\d{3})+\s*", value)
+    number = _number(value.replace(",", "") if grouped else value)
     if number is None or not 0 <= number <= LARGEST or number % 1:
         raise LogError(
             f"{quoted(name)} must hold whole steps, but got {quoted(value)} in row {row}; name "

@@ -24,6 +24,8 @@ NORMAL = 1.4826
 """Standard deviation over median absolute deviation, of normal values."""
 LAST = 50
 """Most rows, and a fifth of all at most, whose median is the loss at the end."""
+FEW = 5
+"""Finite losses below which nothing follows from them."""
 FATAL = ("nonfinite", "dead", "damaged", "collapsed")
 """How a run is lost; what healed before is not its end."""
 
@@ -32,7 +34,8 @@ FATAL = ("nonfinite", "dead", "damaged", "collapsed")
 class Spike:
     """Rows about one another whose loss is far above those before.
 
-    ``healed`` is the step from which the loss was back, None where it never was.
+    ``peak`` is the largest finite loss, NaN of none, and ``finite`` whether all are. ``healed`` is
+    the step from which the loss was back, None where it never was.
     """
 
     step: int
@@ -40,6 +43,7 @@ class Spike:
     peak: float
     before: float
     healed: int | None
+    finite: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Diagnosis:
         before = rates.values[rates.steps <= trouble] if trouble is not None else rates.values
         before = before[np.isfinite(before) & (before > 0)]
         return float(before[-1]) if len(before) else math.nan
+
+    @property
+    def short(self) -> bool:
+        """Whether the run has too few losses to say that it has learned nothing."""
+        return int(np.isfinite(self.log.loss.values).sum()) < FEW
 
     @property
     def end(self) -> float:
@@ -138,6 +147,8 @@ def diagnose(
         after = int((steps >= bad).sum())
         if after < WAIT:
             notes.append(f"only {after} rows follow the first bad one: too early to be sure")
+    if 0 < len(known) < FEW:
+        notes.append(f"{len(known)} finite losses are too few to be sure of anything")
     trouble = _trouble(status, found, broken, bad)
     return Diagnosis(
         log,
@@ -264,12 +275,13 @@ def _spikes(losses: np.ndarray, steps: np.ndarray, level: float, origin: float) 
         past = losses[max(0, begin - USUAL) : begin]
         past = past[np.isfinite(past)]
         before = float(np.median(past)) if len(past) else origin
-        values = np.where(np.isfinite(losses[group]), losses[group], np.inf)
-        peak = int(group[values.argmax()])
+        finite = np.isfinite(losses[group])
+        peak = int(group[np.where(finite, losses[group], -np.inf).argmax()])
+        height = float(losses[peak]) if finite.any() else math.nan
         back = _back(losses, last + 1, _healed_level(before, past, origin))
         healed = None if back is None else int(steps[back])
         found.append(
-            Spike(int(steps[begin]), int(steps[peak]), float(losses[peak]), before, healed)
+            Spike(int(steps[begin]), int(steps[peak]), height, before, healed, bool(finite.all()))
         )
     return found
 

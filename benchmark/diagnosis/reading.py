@@ -1,14 +1,15 @@
 """Logs of training runs, whoever wrote them, as rows of values by name.
 
 A format is told by its content: CSV (Lightning's ``metrics.csv`` among them), JSON lines, a
-``trainer_state.json`` of Transformers, a JSON object of lists or list of objects, and the event
-files of TensorBoard.
+``trainer_state.json`` of Transformers, a JSON object of lists (Keras' history) or list of objects,
+and the event files of TensorBoard.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ IN_A_FOLDER = ("trainer_state.json", "metrics.csv", "metrics.jsonl")
 """What is looked for in a folder that has no event files."""
 EVENTS = "*tfevents*"
 DELIMITERS = ",\t;"
+_DECIMAL_COMMA = re.compile(r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$")
 
 
 class LogError(ValueError):
@@ -108,6 +110,10 @@ def _csv(path: Path, text: str) -> Rows:
         raise LogError(
             f"the first line of {path} must name the columns, but got {quoted(lines[start])}"
         )
+    if len(header) == 1 and not any(_is_number(cell) for row in table[1:] for cell in row):
+        raise LogError(
+            f"{path} has no columns, but lines such as {quoted(lines[start])}; allowed: {FORMATS}"
+        )
     if twice := [name for i, name in enumerate(header) if name and name in header[:i]]:
         raise LogError(f"{path} has two columns {twice[0]!r}")
     rows, headers = [], 0
@@ -123,6 +129,9 @@ def _csv(path: Path, text: str) -> Rows:
                 f"line {number} of {path} has {len(cells)} cells, but the first one names "
                 f"{len(header)} columns"
             )
+        if delimiter == ";":
+            # which is what separates cells where a comma stands before decimals
+            cells = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells]
         rows.append({k: v for k, v in zip(header, cells, strict=False) if k})
     notes = [f"the header stands {headers + 1} times; it counts once"] if headers else []
     return Rows(rows, "CSV", notes)
@@ -145,15 +154,25 @@ def _json(path: Path, text: str) -> Rows:
         raise LogError(f"{path} is nested too deeply") from None
     if isinstance(whole, dict) and isinstance(whole.get("log_history"), list):
         rows, kind = whole["log_history"], "trainer_state.json"
-    elif isinstance(whole, dict) and whole and all(isinstance(v, list) for v in whole.values()):
-        lengths = {name: len(values) for name, values in whole.items()}
+    elif (lists := _lists(whole)) is not None:
+        lengths = {name: len(values) for name, values in lists.items()}
         if len(set(lengths.values())) > 1:
             raise LogError(f"the lists in {path} must be equally long, but got {quoted(lengths)}")
-        columns = zip(*whole.values(), strict=True)
-        rows, kind = [dict(zip(whole, values, strict=True)) for values in columns], "JSON"
+        columns = zip(*lists.values(), strict=True)
+        rows, kind = [dict(zip(lists, values, strict=True)) for values in columns], "JSON"
     else:
         rows, kind = whole if isinstance(whole, list) else [whole], "JSON"
     return Rows([_flat(path, row, i) for i, row in enumerate(rows, 1)], kind)
+
+
+def _lists(whole: Any) -> Mapping[str, list[Any]] | None:
+    """The object of lists that ``whole`` is, or has in it, as the history of Keras does."""
+    if not isinstance(whole, dict):
+        return None
+    for found in (whole, *whole.values()):
+        if isinstance(found, dict) and found and all(isinstance(v, list) for v in found.values()):
+            return found
+    return None
 
 
 def _json_lines(path: Path, text: str) -> Rows:
@@ -167,7 +186,8 @@ def _json_lines(path: Path, text: str) -> Rows:
                 raise
             if rows and number == lines[-1][0]:
                 return Rows(rows, "JSON lines", ["the last line is cut short, and left out"])
-            raise LogError(f"line {number} of {path} is no JSON: {quoted(line)}") from None
+            allowed = "" if rows else f"; allowed: {FORMATS}"
+            raise LogError(f"line {number} of {path} is no JSON: {quoted(line)}{allowed}") from None
     return Rows(rows, "JSON lines")
 
 

@@ -52,14 +52,13 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
         said.append(("the end", f"began at step {fatal:,} and never healed{what}"))
         said.append(("first bad", f"step {bad:,}: loss above {found.level:.4g}, before the end"))
     elif bad is not None:
-        said.append(("first bad", f"step {bad:,}: {found.reason}"))
+        said.append(("first bad", f"step {bad:,}{_rise(found.spikes, bad)}: {found.reason}"))
     if found.lost_step is not None:
         said.append(("alarm", f"at step {found.lost_step:,} {_alarm(found)}"))
-    lowest = f"{known.min():.4g}" if len(known) else "none finite"
     end = "" if math.isnan(found.end) else f", {found.end:.4g} at the end"
-    first = f"{known[0]:.4g}" if len(known) else "not finite"
-    words = f"{first} at first, {lowest} at its lowest{end}; spiked: above {found.level:.4g}"
-    said.append(("loss", words))
+    level = "" if math.isinf(found.level) else f"; spiked: above {found.level:.4g}"
+    words = f"{known[0]:.4g} at first, {known.min():.4g} at its lowest{end}" if len(known) else ""
+    said.append(("loss", (words or "never finite") + level))
     said.append(("spikes", spikes(found.spikes)))
     said.append(("norms", norms(found)))
     if not math.isnan(found.clipped):
@@ -97,12 +96,25 @@ def _alarm(found: Diagnosis) -> str:
 
 
 def _height(spike: Spike) -> float:
-    return spike.peak if math.isfinite(spike.peak) else math.inf
+    return spike.peak if spike.finite else math.inf
+
+
+def _rise(spikes: Sequence[Spike], bad: int) -> str:
+    """Where the spike began that is bad from a later step on."""
+    begun = [spike.step for spike in spikes if spike.step <= bad]
+    return f", rising from step {begun[-1]:,}" if begun and begun[-1] < bad else ""
 
 
 def _spike(spike: Spike) -> str:
     healed = "never healed" if spike.healed is None else f"healed by {spike.healed:,}"
-    return f"step {spike.step:,}, from {spike.before:.3g} to {spike.peak:.3g}, {healed}"
+    if math.isnan(spike.peak):
+        before = "" if math.isnan(spike.before) else f", from {spike.before:.3g}"
+        return f"step {spike.step:,}{before}, not finite, {healed}"
+    where = "" if spike.peak_step == spike.step else f" at step {spike.peak_step:,}"
+    beyond = "" if spike.finite else " and not finite"
+    return (
+        f"step {spike.step:,}, from {spike.before:.3g} to {spike.peak:.3g}{where}{beyond}, {healed}"
+    )
 
 
 def norms(found: Diagnosis) -> str:
