@@ -34,7 +34,7 @@ NOT_SENT = (
 
 SPAWN = multiprocessing.get_context("spawn")
 READY = b"ready"
-DEATH = ("died", None)
+DEATH: tuple[str, Any] = "died", None
 
 log = logging.getLogger(__name__)
 

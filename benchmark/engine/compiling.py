@@ -109,7 +109,7 @@ def one_process_at_a_time(kernel: Any) -> Iterator[None]:
             yield
 
 
-class _Telling(Listener):  # type: ignore[misc]
+class _Telling(Listener):
     """Says that the first run takes longer, which else would only seem to hang."""
 
     def __init__(self, kept: bool) -> None:
