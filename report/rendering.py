@@ -45,6 +45,8 @@ from report.text import Markdown, block, code, fenced
 SOURCE = Path(__file__).resolve().parent
 PARTS = "parts.jinja"
 """Sentences that every page about a study has."""
+MOST_ORIGINS = 3
+"""Studies of a figure up to which its legend has the file, commits and command of each."""
 APART = "\x1d"
 """Between a caption and its description; no text from a file holds it."""
 
@@ -135,7 +137,11 @@ class Page:
         legend = [
             Markdown(f"Data: {{download}}`CSV <{path.with_suffix('.csv').as_posix()}>`"),
             linked_code(function, place),
-            *(origin(study, tables) for study in sources),
+            *(
+                [origin(study, tables) for study in sources]
+                if len(sources) <= MOST_ORIGINS
+                else [origins(sources)]
+            ),
         ]
         body = [
             f":name: fig-{path.stem}",
@@ -161,6 +167,13 @@ def origin(source: Evidence, tables: Sequence[str] = ("trials",)) -> Markdown:
     return Markdown("study {}, {}, {} {}, made by {}").format(
         code(source.study), files, commits, source.commit, code(source.command)
     )
+
+
+def origins(sources: Sequence[Evidence]) -> Markdown:
+    """The studies that numbers come from, and the page that has the files of each."""
+    studies = prose.listing(code(source.study) for source in sources)
+    where_told = Markdown("[files, commits and commands](reproducibility.md)")
+    return Markdown("studies {} ({})").format(studies, where_told)
 
 
 def study_link(study: str) -> Markdown:

@@ -18,6 +18,8 @@ _PLAIN = re.compile(r"(?<=\w)([.:=+-](?=\w)|[%':](?!:))")
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#+~|$&%^@=!\"':.-]")
 # controls, and what turns the direction of writing: neither has a place in a sentence
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# spaces of all kinds and line breaks, but not the space that forbids one
+_SPACES = re.compile(r"[^\S\N{NO-BREAK SPACE}]+")
 _RUN = re.compile(r"`+")
 
 
@@ -33,7 +35,7 @@ class Markdown(Markup):
         """``value`` as text in one line: each character that could be markup as an entity."""
         if hasattr(value, "__html__"):
             return cls(value.__html__())
-        line = re.sub(r"\s+", " ", _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+        line = _SPACES.sub(" ", _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)))
         return cls(_SPECIAL.sub(_entity, line))
 
 

@@ -1,5 +1,6 @@
 """How pages are made: strict about names, guarded statements, and results that are only text."""
 
+import html
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from myst_parser.parsers.docutils_ import Parser
+from pages import evidence_of
 
 from report import evidence, figure_code, prose, rendering
 from report.build import telling
@@ -272,6 +274,40 @@ def test_what_is_put_into_markdown_is_escaped() -> None:
     assert Markdown(", ").join(["*", Markdown("*a*")]) == "&#42;, *a*"
     assert prose.told([{"a": "*"}, {"a": "b"}], "**{a}**") == "**&#42;** and **b**"
     assert not hasattr(prose.listing(["*"]), "__html__")
+
+
+def test_a_space_that_forbids_a_break_stays_and_others_are_one() -> None:
+    assert Markdown.escape("1\N{NO-BREAK SPACE}point \n\t of") == "1\N{NO-BREAK SPACE}point of"
+
+
+def test_a_sign_of_a_heading_stays_with_its_number() -> None:
+    rows = [{"times": 10, "seeds": 3}]
+    heads = prose.table(rows, {}, "times", {"at × {times}, K = {times}": "{seeds}"}).splitlines()[0]
+    assert (
+        html.unescape(heads)
+        == "| at ×\N{NO-BREAK SPACE}10, K\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}10 |"
+    )
+
+
+@pytest.mark.parametrize(("count", "whole"), [(3, True), (4, False)])
+def test_the_legend_of_many_studies_names_them_and_the_page_that_has_their_files(
+    tmp_path: Path, count: int, whole: bool
+) -> None:
+    sources = [evidence_of(f"study{i}", pd.DataFrame({"seed": [0]})) for i in range(count)]
+    (tmp_path / "figures").mkdir()
+    page = Page("page", tmp_path)
+    page.keep(Figure())
+    shown = page.figure(
+        "a",
+        pd.DataFrame(),
+        sources=sources,
+        place="page.md, line 1",
+        function="heat_maps",
+        caller=lambda: "Caption.",
+    )
+    assert all(f"`{source.study}`" in shown for source in sources)
+    assert ("made by" in shown) is whole
+    assert ("[files, commits and commands](reproducibility.md)" in shown) is not whole
 
 
 def test_a_pattern_reaches_columns_only() -> None:
