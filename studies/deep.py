@@ -28,7 +28,7 @@ def one_at_a_time() -> dict[str, tuple[str, ...]]:
     """What is changed, one at a time, against constant rates without clipping or normalization."""
     return {
         "clipping": tuple(name for name in COMPARED if name != "none"),
-        "schedule": ("step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
+        "schedule": ("step", "cosine", "warmup", "warmup_cosine", "one_cycle", "plateau"),
         "normalization": ("batch", "layer"),
     }
 
@@ -51,7 +51,7 @@ SCALES = {
     "smoke": replace(
         SMALL,
         rates=(0.05, 0.5),
-        remedies={"clipping": ("global_norm",), "schedule": ("warmup_cosine", "one_cycle")}
+        remedies={"clipping": ("global_norm",), "schedule": ("warmup", "warmup_cosine")}
         | {"normalization": ("batch", "layer")},
         updates=20,
         seeds=1,

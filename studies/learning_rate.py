@@ -33,7 +33,7 @@ class Settings:
     updates: int = 1500
     rates: Sequence[float] = rates_between(0.00316, 31.6, per_decade=4)
     schedules: Sequence[str] = (
-        *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau"),
+        *("constant", "step", "cosine", "warmup", "warmup_cosine", "one_cycle", "plateau"),
     )
     clippings: Sequence[str] = COMPARED
     normalizations: Sequence[str] = tuple(NORMALIZATIONS)

@@ -66,6 +66,7 @@ STYLES: dict[str, Style] = {
     ),
     **_factor(
         *("constant", "step", "cosine", "warmup_cosine", "one_cycle", "plateau", "range_test"),
+        "warmup",
     ),
     **_factor(
         *("fixed", "doubling", "accumulate", "grow_instead_of_decay", "noise_scale"),

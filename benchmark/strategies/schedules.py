@@ -87,14 +87,24 @@ def cosine(progress: float) -> float:
 
 
 @takes(progress=SHARE)
+def warmup(progress: float) -> float:
+    """A line from 0 to 1 over the first tenth, then 1: what of `warmup_cosine` is no decay.
+
+    >>> warmup(0.05), warmup(0.1), warmup(1.0)
+    (0.5, 1.0, 1.0)
+    """
+    return min(progress / WARMUP, 1.0)
+
+
+@takes(progress=SHARE)
 def warmup_cosine(progress: float) -> float:
-    """A line from 0 to 1 over the first tenth, then half a cosine to 0.
+    """A line from 0 to 1 over the first tenth (`warmup`), then half a cosine to 0.
 
     >>> warmup_cosine(0.05), warmup_cosine(0.1)
     (0.5, 1.0)
     """
     if progress < WARMUP:
-        return progress / WARMUP
+        return warmup(progress)
     return cosine((progress - WARMUP) / (1 - WARMUP))
 
 
@@ -167,6 +177,12 @@ SCHEDULES: dict[str, Schedule] = {
         cosine,
         "Loshchilov, Hutter 2017, arXiv:1608.03983",
         "half a cosine to zero",
+    ),
+    "warmup": Schedule(
+        "warmup",
+        warmup,
+        "Goyal et al. 2017, arXiv:1706.02677",
+        "linear warm-up over a tenth, then constant",
     ),
     "warmup_cosine": Schedule(
         "warmup_cosine",
