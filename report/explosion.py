@@ -31,7 +31,7 @@ STUDIES = (
     *("article", "architectures"),
 )
 """Studies whose explosions are counted, where they were run."""
-WARM = ("warmup_cosine", "one_cycle")
+WARM = ("warmup", "warmup_cosine", "one_cycle")
 SCHEDULED = ("learning_rate", "deep")
 """Studies that vary the schedule at the same learning rates."""
 LABELLED = ("detectors", "labelled_steps")

@@ -6,10 +6,10 @@ says which clipping to take at a given rate, whether a schedule with warm-up pre
 puts them off, and what a lower rate would have given.
 
 smoke        12 trials          240 updates   0.000 core-hours
-quick       342 trials       34,200 updates       - core-hours
-standard    342 trials      171,000 updates       - core-hours
-paper     1,140 trials    1,710,000 updates    0.34 core-hours
-full      3,420 trials   10,260,000 updates       - core-hours
+quick       360 trials       36,000 updates       - core-hours
+standard    360 trials      180,000 updates       - core-hours
+paper     1,200 trials    1,800,000 updates    0.36 core-hours
+full      3,600 trials   10,800,000 updates       - core-hours
 """
 
 from __future__ import annotations

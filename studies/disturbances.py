@@ -18,8 +18,8 @@ is left out: it differs by a decay of the weights that no disturbance touches.
 smoke       31 trials       1,240 updates   0.000 core-hours
 quick      815 trials     244,500 updates    0.02 core-hours
 standard   765 trials   1,147,500 updates    0.39 core-hours
-paper    5,516 trials   8,274,000 updates    1.67 core-hours
-full    11,048 trials  55,240,000 updates       - core-hours
+paper    5,596 trials   8,394,000 updates    1.69 core-hours
+full    11,128 trials  55,640,000 updates       - core-hours
 """
 
 from __future__ import annotations

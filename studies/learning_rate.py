@@ -6,10 +6,10 @@ range and the sensitivity to the rate (Wortsman et al. 2023, arXiv:2309.14322) c
 rates for all. Sharpness is measured against 2 / eta (Cohen et al. 2021, arXiv:2103.00065).
 
 smoke        13 trials         208 updates   0.000 core-hours
-quick       780 trials      97,890 updates    0.02 core-hours
-standard    870 trials     420,000 updates       - core-hours
-paper     5,300 trials   7,680,000 updates    1.27 core-hours
-full     13,000 trials  63,900,000 updates       - core-hours
+quick       828 trials     104,130 updates    0.02 core-hours
+standard    924 trials     447,000 updates       - core-hours
+paper     5,640 trials   8,190,000 updates    1.35 core-hours
+full     13,840 trials  68,100,000 updates       - core-hours
 """
 
 from __future__ import annotations
