@@ -46,5 +46,5 @@ def own_networks(source: Evidence) -> Found:
 
 def _by_updates(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each number of updates, which are trainings of their own."""
-    for steps, rows in frame.groupby("steps", sort=True):
-        yield prose.count(int(steps), "update"), rows
+    for _, rows in frame.groupby("steps", sort=True):
+        yield prose.count(int(rows["steps"].iloc[0]), "update"), rows

@@ -45,8 +45,9 @@ def _effect(
     about: About, ends: Ends, pairs: pd.DataFrame, again: Remake, detectable: float = math.nan
 ) -> Effect:
     """An effect over the seeds of pairs, which `pooled` can make anew of those of several."""
+    estimate, low, high = map(float, ends)
     freedom = max(pairs["seed"].nunique() - 1, 1)
-    made = Effect(about, *map(float, ends), pairs_in_words(pairs), detectable, freedom)
+    made = Effect(about, estimate, low, high, pairs_in_words(pairs), detectable, freedom)
     return replace(made, rows=pairs, remake=again)
 
 

@@ -159,16 +159,13 @@ def cured(source: Evidence) -> Found:
     frame, warm = able(source.outcomes)
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
-    by = {"sort": False, "dropna": False}
-    rates = frame.groupby([*keys, "learning_rate"], **by).agg(
-        diverged=("diverged", "max"), learned=("learned", "min")
-    )
-    rates = rates.reset_index()
+    groups = frame.groupby([*keys, "learning_rate"], sort=False, dropna=False)
+    rates = groups.agg(diverged=("diverged", "max"), learned=("learned", "min")).reset_index()
     bad = rates.assign(bad=rates["learning_rate"].where(rates["diverged"] > 0))
-    worst = bad.groupby(keys, **by)["bad"].transform("max")
+    worst = bad.groupby(keys, sort=False, dropna=False)["bad"].transform("max")
     fine = rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
     each = rates.assign(helped=fine)[worst.notna()]
-    each = each.groupby(keys, **by)["helped"].any().reset_index()
+    each = each.groupby(keys, sort=False, dropna=False)["helped"].any().reset_index()
     if each.empty:
         return nothing("no configuration diverged at any rate")
     effects = [

@@ -77,7 +77,8 @@ def parts(frame: pd.DataFrame, *splits: Split) -> Iterator[tuple[About, pd.DataF
 def by_setting(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each model and data set, or part of it, with their name in a sentence."""
     keys = ["dataset", "model", "train_fraction"]
-    for (dataset, model, fraction), rows in frame.groupby(keys, sort=False):
+    for _, rows in frame.groupby(keys, sort=False):
+        dataset, model, fraction = rows[keys].iloc[0]
         part = f"{prose.percent(fraction, 0)} of " if fraction < 1 else ""
         yield f"{prose.name(model)} on {part}{prose.name(dataset)}", rows
 

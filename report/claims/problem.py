@@ -68,7 +68,9 @@ def budgets_in_words(rows: pd.DataFrame) -> str:
 def _worst_and_best(rows: pd.DataFrame, scores: pd.DataFrame, normalization: str) -> str:
     """Which size is worst and which best, by name where no other ties with it."""
     means = scores.mean()
-    worst, (kind, top) = means[normalization].idxmin(), means.idxmax()
+    worst, best = means[normalization].idxmin(), means.idxmax()
+    assert isinstance(best, tuple)
+    kind, top = best
     own = rows[rows["normalization"] == normalization].assign(_worse=-rows["validation"])
     ignore = ["learning_rate"]
     # all arms, of which each is a level of its own

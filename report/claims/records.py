@@ -167,7 +167,8 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
             return _no_narrower(again, effects) if any(e.unanimous for e in effects) else again
     ends = np.array([[e.estimate, e.low, e.high] for e in effects])
     found = np.exp(np.log(ends).mean(axis=0)) if geometric else ends.mean(axis=0)
-    return Effect((), *map(float, found), f"{len(effects)} comparisons")
+    estimate, low, high = map(float, found)
+    return Effect((), estimate, low, high, f"{len(effects)} comparisons")
 
 
 def _no_narrower(whole: Effect, parts: Sequence[Effect]) -> Effect:
@@ -175,8 +176,8 @@ def _no_narrower(whole: Effect, parts: Sequence[Effect]) -> Effect:
     below = math.hypot(*(part.estimate - part.low for part in parts)) / len(parts)
     above = math.hypot(*(part.high - part.estimate for part in parts)) / len(parts)
     low, high = whole.estimate - below, whole.estimate + above
-    ends = {"low": max(min(whole.low, low), -1.0), "high": min(max(whole.high, high), 1.0)}
-    return replace(whole, **ends)
+    low, high = max(min(whole.low, low), -1.0), min(max(whole.high, high), 1.0)
+    return replace(whole, low=low, high=high)
 
 
 @dataclass(frozen=True, eq=False)

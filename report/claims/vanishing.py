@@ -31,7 +31,8 @@ def _vanishing(source: Evidence) -> list[Case]:
     out = []
     for setting, rows in by_setting(where(at_best(source), **PLAIN)):
         rows = compared(rows)
-        for (depth, _, _), best in rows.groupby(["depth", "epochs", "updates"], dropna=False):
+        for _, best in rows.groupby(["depth", "epochs", "updates"], dropna=False):
+            depth = best["depth"].iloc[0]
             reference = where(best, init_gain=1)
             if reference.empty or reference["learned"].mean() < 0.5:
                 continue
