@@ -38,15 +38,15 @@ def add_run(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    known = scripts()
+    if options.script not in known:
+        raise UnknownName(unknown("study", options.script, known))
     # torch takes seconds to import, which a study does all the same
     from benchmark.driver import together
 
     arguments = [options.script, *options.arguments]
     if together.are_several(arguments):
         return together.run_together(arguments, AT_ONCE)
-    known = scripts()
-    if options.script not in known:
-        raise UnknownName(unknown("study", options.script, known))
     return run_script(known[options.script], options.arguments)
 
 
