@@ -190,15 +190,12 @@ class _Worker:
     def call(self, work: bytes, note: Callable[[int, str], None]) -> Any:
         try:
             self._pipe.send_bytes(work)
-            while True:
-                # the pipe of a killed process may stay open in a process that it started
-                wait([self._pipe, self.process.sentinel])
-                said, answer = pickle.loads(self._pipe.recv_bytes()) if self._pipe.poll() else DEATH
-                if said != "noted":
-                    break
-                note(*answer)
-        except (EOFError, OSError):
+        except OSError:
             said, answer = DEATH
+        else:
+            while (heard := self._heard())[0] == "noted":
+                note(*heard[1])
+            said, answer = heard
         if said == "done":
             return answer
         if said == "refused":
@@ -206,6 +203,15 @@ class _Worker:
         reason = answer or self.end()
         self.close()
         raise WorkerDied(reason)
+
+    def _heard(self) -> tuple[str, Any]:
+        """What the process says next."""
+        try:
+            # the pipe of a killed process may stay open in a process that it started
+            wait([self._pipe, self.process.sentinel])
+            return pickle.loads(self._pipe.recv_bytes()) if self._pipe.poll() else DEATH
+        except (EOFError, OSError):
+            return DEATH
 
     def end(self) -> str:
         """How the process ended."""
