@@ -18,6 +18,8 @@ from benchmark.records.fields import refused
 from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, earlier, to_arrow
 
 METADATA_KEY = b"benchmark"
+LONGEST_NAME = 255
+"""Bytes of the longest name that file systems take; of a longer one nothing can be asked."""
 
 SEAL = "seal"
 
@@ -176,7 +178,10 @@ def path_of(field: str, value: Any) -> Path:
     ValueError: `results` must be a path, but got None
     """
     if isinstance(value, str | Path) and "\0" not in str(value):
-        return Path(value)
+        path = Path(value)
+        sizes = [len(part.encode("utf-8", "surrogatepass")) for part in path.parts]
+        if max(sizes, default=0) <= LONGEST_NAME:
+            return path
     raise refused(field, value, "a path")
 
 

@@ -83,3 +83,5 @@ def test_a_chain_that_cannot_be_is_refused(links, message) -> None:
 def test_what_is_no_clipping_is_in_no_chain() -> None:
     with pytest.raises(ValueError, match="must be of clippings, but got 'value'"):
         chain("value", CLIPPINGS["global_norm"], name="-")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`summary` must be text .*, but got"):
+        chain(CLIPPINGS["value"], name="-", summary=torch.ones(3))  # type: ignore[arg-type]

@@ -651,7 +651,7 @@ def test_a_file_is_no_results_folder(tmp_path: Path) -> None:
         studies_in(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("value", [None, True, 1, [], "a\0b"])
+@pytest.mark.parametrize("value", [None, True, 1, [], "a\0b", "a/" + 256 * "b"])
 @pytest.mark.parametrize("take", [studies_in, StudyFolder, is_study])
 def test_what_is_no_path_is_refused_in_one_line(take: Callable[[Any], Any], value: Any) -> None:
     with pytest.raises(ValueError, match="must be a path, but got") as caught:

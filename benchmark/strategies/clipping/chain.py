@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.layout import Layout
 from benchmark.names import quoted
+from benchmark.records.fields import TEXT
 from benchmark.strategies.clipping.rule import Clipped, Clipping, Context, State, threshold_of
 
 
@@ -53,7 +54,7 @@ def chain(
         clip=_ClipInTurn(rules, tuple(fixed)),
         threshold=first.threshold,
         reference="; ".join(dict.fromkeys(rule.reference for rule in rules)),
-        summary=summary or ", then ".join([first.name, *at]),
+        summary=TEXT("summary", summary) or ", then ".join([first.name, *at]),
         init=_InitInTurn(rules),
         stage=first.stage,
         exempts_head=any(rule.exempts_head for rule in rules),
