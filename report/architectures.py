@@ -9,7 +9,7 @@ from benchmark.statistics import theoretical_recurrent_growth, theoretical_resid
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
 from report.headline import against_none
-from report.prose import name
+from report.prose import name, phrase
 
 STEPS = 28
 """Rows of an image, which the recurrence takes one after another."""
@@ -39,11 +39,46 @@ def named(rows: pd.DataFrame) -> pd.Series:
     return words + (", " + rows["dataset"].map(name) if several else "")
 
 
+def spoken(rows: pd.DataFrame) -> pd.Series:
+    """The same as `named`, as a sentence has it: ResNet with batch normalization."""
+    plain = rows["normalization"] == "none"
+    models = rows["model"].map(name).str.replace(r", (.*)$", r" (\1)", regex=True)
+    norms = rows["normalization"].map(lambda level: phrase("normalization", level))
+    words = models + (" with " + norms).mask(plain, "")
+    several = rows["dataset"].nunique() > 1
+    return words + (" on " + rows["dataset"].map(name) if several else "")
+
+
 def compared(study: Evidence, clipping: str) -> pd.DataFrame:
-    """A clipping against none, its ``level`` the network in words, and a ``panel`` a multiple."""
+    """A clipping against none, with ``network`` in words, and a ``panel`` a multiple.
+
+    Its ``level`` is the network as a figure names it.
+    """
     rows = where(against_none(study), level=clipping)
     panels = rows["times"].map("{} × best rate".format).replace("1 × best rate", "best rate")
-    return rows.assign(panel=panels, level=named(rows))
+    return rows.assign(panel=panels, level=named(rows), network=spoken(rows))
+
+
+def learners(study: Evidence, clipping: str, times: int) -> pd.DataFrame:
+    """How many trials of each ``network`` learn at a multiple of its best rate.
+
+    ``learned`` of ``trials`` with a clipping, and ``bare`` without one, each at that multiple of
+    its own best rate.
+    """
+    rows = where(study.relative, times=times)
+    counts = rows.assign(network=spoken(rows)).pivot_table(
+        "learned", "network", "clipping", aggfunc=["sum", "size"], sort=False
+    )
+    if clipping not in counts["sum"] or "none" not in counts["sum"]:
+        return pd.DataFrame(columns=["network", "learned", "trials", "bare"])
+    found = pd.DataFrame(
+        {
+            "learned": counts["sum"][clipping],
+            "trials": counts["size"][clipping],
+            "bare": counts["sum"]["none"],
+        }
+    )
+    return found.dropna().astype(int).reset_index()
 
 
 def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]:
@@ -57,13 +92,14 @@ def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]
     more, lose = rows["low"] > 0.01, rows["high"] < -0.01
     parts = {"more": rows[more], "lose": rows[lose], "alike": rows[~more & ~lose]}
     parts["open"] = parts["alike"][parts["alike"]["high"] > 0.01]
-    return {key: list(part["level"]) for key, part in parts.items()}
+    return {key: list(part["network"]) for key, part in parts.items()}
 
 
 def bare(study: Evidence) -> pd.DataFrame:
     """``accuracy`` and shares ``exploded``, ``diverged`` and ``unlearned`` without clipping.
 
-    By ``network`` and multiple (``times``). A trial that does not learn need not have exploded.
+    By ``network``, as a sentence has it ``spoken``, and multiple (``times``). A trial that does not
+    learn need not have exploded.
     """
     rows = where(study.relative, clipping="none")
     return _outcomes(rows, ["network", "times"])
@@ -75,10 +111,10 @@ def by_clipping(study: Evidence) -> pd.DataFrame:
 
 
 def _outcomes(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    rows = rows.assign(network=named(rows), unlearned=1.0 - rows["learned"])
+    rows = rows.assign(network=named(rows), spoken=spoken(rows), unlearned=1.0 - rows["learned"])
     order = {c: in_order(rows[c]) for c in ("dataset", "model", "normalization", "clipping")}
     rows = rows.sort_values(
         list(order), key=lambda column: column.map(order[str(column.name)].index), kind="stable"
     )
-    groups = rows.groupby(by, sort=False)
+    groups = rows.groupby([*by, "spoken"], sort=False)
     return groups[["accuracy", "exploded", "diverged", "unlearned"]].mean().reset_index()

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT
-from benchmark.statistics import detection
+from benchmark.statistics import detection, where
+from benchmark.statistics.onset import collapsed_silently
 from benchmark.statistics.rivals import rival_scores, scores_by_wait, tuned
 
 STUDY, STEPS, TABLE = "detectors", "labelled_steps", "alarms"
@@ -50,6 +51,16 @@ def shares(scored: pd.DataFrame) -> pd.DataFrame:
 def ends(row: Mapping[Hashable, Any] | pd.Series, name: str) -> dict[str, float]:
     """One share of a detector with its interval: ``share``, ``low``, ``high``."""
     return {"share": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+
+
+def silent_alarms(steps: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Alarms of each registered ``detector`` at trials that collapsed without a spike.
+
+    Of the tables ``labelled_steps`` and ``alarms``: how many of such ``trials`` it ``noticed``.
+    """
+    rows = where(found, trial=collapsed_silently(steps), detector=list(DETECTORS))
+    groups = rows.groupby("detector", sort=False)["alarm"]
+    return pd.DataFrame({"noticed": groups.count(), "trials": groups.size()}).reset_index()
 
 
 def counts(trials: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from test_onset import steps_of
 
 from benchmark import figures
 from benchmark.records import Trial
-from report import evidence, explosion
+from report import evidence, explosion, index
 
 NAN = math.nan
 RATES = (0.01, 0.1, 0.3, 1.0, 10.0)
@@ -293,3 +293,25 @@ def test_norms_are_drawn_by_schedule_with_their_controls(load):
     assert np.asarray(lines[0].get_ydata())[-1] == 4.0
     assert np.asarray(lines[1].get_ydata())[-1] == 1.0
     assert figure.axes[0].get_title() == "constant (6 explosions)"
+
+
+def test_rows_come_down_to_trials_that_differ(monkeypatch):
+    """Two of four trials are in the study twice, by arm, and one of them in another study, too."""
+    twice = grid(learning_rate=[0.1, 0.2], seed=[0, 1], arm=["x1"])
+    twice += grid(learning_rate=[0.1], seed=[0, 1], arm=["shared_x1"])
+    tuned = grid(learning_rate=[0.1], seed=[100], arm=["select"])
+    first = trials_of("headline", twice + tuned, lambda made: {})
+    second = trials_of("grid", grid(learning_rate=[0.1, 0.3], seed=[0]), lambda made: {})
+    measured = trials_of("initialization", grid(seed=[0]), lambda made: {"steps": 0})
+    others = trials_of("published", grid(seed=[0, 1]), lambda made: {})
+    monkeypatch.setattr(evidence, "all_studies", lambda: [first, second, measured, others])
+    assert index.counted() == {
+        "rows": 12,
+        "skipped": 0,
+        "tuning": 1,
+        "untrained": 1,
+        "repeated": 2,
+        "trained": 8,
+        "distinct": 5,
+        "within": 2,
+    }

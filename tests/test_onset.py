@@ -15,6 +15,7 @@ from benchmark.statistics.onset import (
     rises_before_onset,
     windows_before_onset,
 )
+from report import detectors
 
 NAN = math.nan
 CALM = [1.0] * 12
@@ -103,6 +104,21 @@ def test_a_collapse_without_a_spike_is_no_explosion(loss, explosions):
     later = steps["step"] > 1
     steps = steps.assign(loss=steps["loss"].mask(later, loss))
     assert len(windows_before_onset(steps)) == explosions
+
+
+def test_alarms_at_collapses_without_a_spike_are_counted():
+    runs = [("fatal", 12, CALM)] * 3
+    steps = steps_of(*runs).assign(loss=2.0)
+    steps.loc[steps["trial"] == "t2", "loss"] = [2.0] + [50.0] * 11
+    found = pd.DataFrame(
+        {
+            "detector": ["unhealed"] * 3 + ["loss_spike"] * 3 + ["custom"] * 3,
+            "trial": ["t0", "t1", "t2"] * 3,
+            "alarm": [5.0, 7.0, 2.0, NAN, NAN, 2.0, 1.0, 1.0, 1.0],
+        }
+    )
+    rows = detectors.silent_alarms(steps, found)
+    assert rows.values.tolist() == [["unhealed", 2, 2], ["loss_spike", 0, 2]]
 
 
 def test_unobserved_explosions_are_counted_and_judged_apart():

@@ -611,7 +611,7 @@ def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:
 
 def test_an_interval_that_reaches_a_gain_does_not_say_that_there_is_none() -> None:
     rows = pd.DataFrame(
-        {"low": [0.02, -0.01, -0.005], "high": [0.04, 0.04, 0.005], "level": ["a", "b", "c"]}
+        {"low": [0.02, -0.01, -0.005], "high": [0.04, 0.04, 0.005], "network": ["a", "b", "c"]}
     ).assign(times=1, normalization="none")
     found = architectures.carried(rows, 1, plain=True)
     assert found == {"more": ["a"], "lose": [], "alike": ["b", "c"], "open": ["b"]}

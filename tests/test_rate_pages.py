@@ -9,7 +9,7 @@ from pages import page, words
 from test_explosion_page import grid, lost, trials_of
 
 from benchmark.statistics.spans import of_one_spacing
-from report import disturbances, evidence, optimizers, rates
+from report import architectures, disturbances, evidence, optimizers, rates
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -294,6 +294,29 @@ def test_rules_that_differ_under_a_disturbance_alone_are_no_copies():
         "disturbances", grid(clipping=clippings, disturbance=trouble, seed=range(3)), ended
     )
     assert disturbances.no_guards(study) == {"zclip_capped": "global_norm"}
+
+
+def test_who_learns_with_a_clipping_stands_beside_who_learns_without():
+    """Clipping saves two of three plain ResNets, and loses all normalized ones."""
+
+    def ended(made):
+        plain, clipped = made["normalization"] == "none", made["clipping"] != "none"
+        return {} if (made["seed"] < 2 if clipped else False) is plain else lost()
+
+    made = grid(
+        model=["resnet"],
+        normalization=["none", "batch"],
+        clipping=["none", "global_norm"],
+        arm=["x10"],
+        seed=range(3),
+    )
+    study = trials_of("architectures", made, ended)
+    found = architectures.learners(study, "global_norm", 10)
+    assert found.values.tolist() == [
+        ["ResNet", 2, 3, 0],
+        ["ResNet with batch normalization", 1, 3, 3],
+    ]
+    assert architectures.learners(study, "value", 10).empty
 
 
 @pytest.fixture

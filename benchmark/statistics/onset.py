@@ -62,7 +62,7 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
     lengths = {trial: len(norms) for trial, norms in runs.items()}
     trials = calm.drop_duplicates("trial")
     bad = trials.dropna(subset=["first_bad_step"])
-    bad = bad[~bad["trial"].isin(_collapsed_silently(calm))]
+    bad = bad[~bad["trial"].isin(collapsed_silently(calm))]
     bad = bad[columns].assign(kind=EXPLOSION, onset=bad["first_bad_step"].astype(int))
     stable = trials.loc[trials["outcome"].eq("stable"), columns].assign(kind=CONTROL)
     seen = bad.loc[bad["onset"] > LAST + LEAST, [*match, "onset"]]
@@ -79,8 +79,8 @@ def windows_before_onset(steps: pd.DataFrame, match: Sequence[str] = ("schedule"
     )
 
 
-def _collapsed_silently(steps: pd.DataFrame) -> list[object]:
-    """The trials that collapsed although no loss rose above the level of a spike."""
+def collapsed_silently(steps: pd.DataFrame) -> list[object]:
+    """The trials of ``labelled_steps`` that collapsed with no loss above the level of a spike."""
     losses = steps[steps["status"].eq("collapsed")].groupby("trial")["loss"].agg(["first", "max"])
     return [t for t, first, most in losses.itertuples() if not most > spike_level(first)]
 
