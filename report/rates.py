@@ -70,7 +70,6 @@ def spans(study: Evidence, factor: str) -> pd.DataFrame:
         gaps_from_baseline(group, factor, BASELINES[factor], AROUND).assign(model=model)
         for model, group in trials.groupby("model", sort=False)
     ]
-    gaps = [found for found in gaps if factor in found] or [pd.DataFrame(columns=["model", factor])]
     rows = rows.merge(pd.concat(gaps), on=["model", factor], how="left")
     mark = np.where(of_one_spacing(rows), "†", "")
     return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)

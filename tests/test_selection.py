@@ -96,6 +96,14 @@ def test_gaps_pair_seeds_that_are_good_or_bad_for_both() -> None:
     assert found["nearby_gap"] == pytest.approx(0.0)
 
 
+def test_without_a_shared_seed_there_is_no_gap() -> None:
+    rows = pd.DataFrame({"clipping": ["none", "value"], "seed": [0, 1], "learning_rate": 0.1})
+    rows = rows.assign(validation=0.5, objective=1.0)
+    found = gaps_from_baseline(rows, "clipping", "none")
+    assert found.empty
+    assert {"decades_gap_low", "nearby_gap_high"} <= set(found)
+
+
 @pytest.mark.parametrize("levels", [{"none": 1.0}, {"a": 1.0, "b": 2.0}])
 def test_without_two_sides_there_is_nothing_to_compare(levels: dict[str, float]) -> None:
     assert told_apart(spans(**levels), "level", "none") is None

@@ -106,6 +106,10 @@ def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
     return wide - narrow
 
 
+GAP = ("", "_low", "_high")
+"""What follows the name of a gap: nothing, and its 95% interval's ends."""
+
+
 def gaps_from_baseline(
     frame: pd.DataFrame, factor: str, baseline: object, around: float = 1.0
 ) -> pd.DataFrame:
@@ -116,12 +120,15 @@ def gaps_from_baseline(
     within ``around`` decades of each one's own best rate; each with ``..._low`` and ``..._high``,
     95% intervals over the seeds that both have. A seed is drawn for both, or left out of both: the
     first by a bootstrap, because a range moves by whole steps of the rates, the others by a
-    jackknife. NaN with a single seed. ``frame`` has the `outcomes` of one network over rates.
+    jackknife. NaN with a single seed; a level that shares none with the baseline has no row.
+    ``frame`` has the `outcomes` of one network over rates.
     """
     base = frame[frame[factor] == baseline]
     rows = []
     for level, own in frame[frame[factor] != baseline].groupby(factor, sort=False):
         seeds = set(own["seed"]) & set(base["seed"])
+        if not seeds:
+            continue
         sides = [side[side["seed"].isin(seeds)] for side in (own, base)]
         row: dict[str, object] = {factor: level}
         ends = {
@@ -130,11 +137,10 @@ def gaps_from_baseline(
             "nearby": _left_out_gap(*(_excess(near_best(side, around)) for side in sides)),
         }
         for name, found in ends.items():
-            row |= dict(
-                zip((f"{name}_gap", f"{name}_gap_low", f"{name}_gap_high"), found, strict=True)
-            )
+            row |= {f"{name}_gap{end}": value for end, value in zip(GAP, found, strict=True)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    names = [f"{c}_gap{e}" for c in ("decades", "sensitivity", "nearby") for e in GAP]
+    return pd.DataFrame(rows, columns=[factor, *names])
 
 
 def near_best(frame: pd.DataFrame, around: float) -> pd.DataFrame:
