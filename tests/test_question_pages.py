@@ -516,7 +516,7 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
 
 def answer(**facts: Any) -> str:
     """The sentence about a critical batch size, between sizes of 8 and 512."""
-    costs = pd.DataFrame({"batch_size": [8, 512]})
+    costs = pd.DataFrame({"batch_size": [8, 512], "samples": facts.pop("samples", [100, 900])})
     row = {"model": "mlp", "below": 1.9, "beyond": 1.2, "noise": np.nan, "costs": costs}
     parts = rendering.environment().get_template(rendering.PARTS).module
     return words(str(parts.batch_answer(row | facts)))
@@ -527,13 +527,24 @@ def answer(**facts: Any) -> str:
     [
         (
             {"critical": 101.0, "low": 58.0, "high": 151.0},
-            "interval 58 to 150). Each doubling cuts the updates to the target by 1.90×",
+            "interval 58 to 150). Larger batches save updates, but no examples; 8 is the smallest "
+            "that was run, and a smaller, cheaper one would lower this size. Each doubling cuts "
+            "the updates to the target by 1.90×",
+        ),
+        (
+            {"critical": 101.0, "low": 58.0, "high": 151.0, "samples": [900, 100]},
+            "cheapest size, 512** (95% interval 58 to 150). Those beyond it save updates, but no "
+            "examples. Each doubling",
         ),
         (
             {"critical": 101.0, "low": 58.0, "high": np.inf},
-            "about 100 examples** (95% interval 58 to more than 512)",
+            "about 100 the target takes twice the examples of the cheapest size, 8** (95% "
+            "interval 58 to more than 512)",
         ),
-        ({"critical": np.inf, "low": 9.0, "high": np.inf}, "up to the largest that was run, 512"),
+        (
+            {"critical": np.inf, "low": 9.0, "high": np.inf},
+            "the largest batches that were run, 512",
+        ),
         ({"critical": np.nan}, "too few batch sizes"),
         ({"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan}, "Beyond it each doubling"),
     ],
