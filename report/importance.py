@@ -22,7 +22,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.selection import where
 from benchmark.statistics.variance import MORE, SEED
-from report import comparison
+from report import batch_updates, comparison, rates
 from report.evidence import Evidence
 from report.search_against_grid import searched
 
@@ -36,6 +36,8 @@ SLACK = 0.05
 """Decades by which the digits of a rate may be off."""
 NEAR = 0.05
 """Accuracy (0..1) within which a configuration counts as near the best."""
+FALLING = ("step", "cosine", "warmup_cosine", "one_cycle", "plateau")
+"""The schedules under which the rate ends below its largest."""
 NAMES = {MORE: "three or more together", SEED: "between seeds"}
 ENDS = ["estimate", "low", "high"]
 
@@ -187,6 +189,62 @@ def beyond_rate(study: Evidence) -> pd.DataFrame:
         times = int(rows[factors[1:]].nunique(dropna=False).prod())
         found.append((model, times, *tuning_gain(rows, _baselines(rows), [RATE], factors)))
     return pd.DataFrame(found, columns=["model", "times", "effect", "low", "high"])
+
+
+@functools.lru_cache(8)
+def beyond_rate_singly(study: Evidence) -> pd.DataFrame:
+    """What one more factor adds to a tuned rate, of a study that varies each by itself.
+
+    By ``model`` and ``factor`` (of `rates.BASELINES`; of schedules `FALLING` alone): an effect in
+    test accuracy, paired, of the level and the rate that validation chooses on the other seeds over
+    the baseline at its own rate, chosen likewise. ``tried`` counts the levels beside the baseline,
+    ``seeds`` and ``updates`` are those of the trials. Networks on one seed have no row.
+    """
+    found = []
+    for factor, baseline in rates.BASELINES.items():
+        rows = rates.compared(study, factor)
+        if factor == "schedule":
+            rows = where(rows, schedule=[baseline, *FALLING])
+        for model, part in rows.groupby("model", sort=False):
+            seeds, tried = part["seed"].nunique(), part[factor].nunique() - 1
+            if seeds > 1 and tried and part["dataset"].nunique() == 1:
+                gain = tuning_gain(part, {RATE: None, factor: baseline}, [RATE], [RATE, factor])
+                said = part["dataset"].iloc[0], seeds, part["updates"].max()
+                found.append((model, factor, tried, *gain, *said))
+    columns = ["model", "factor", "tried", "effect", "low", "high", "dataset", "seeds", "updates"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def decay_gain(study: Evidence) -> pd.DataFrame:
+    """Of `beyond_rate_singly` what letting the rate decay adds to a tuned constant rate."""
+    return where(beyond_rate_singly(study), factor="schedule")
+
+
+def decays_in_disguise(study: Evidence, batches: Evidence) -> pd.DataFrame:
+    """The batch policies of the grid that lower the rate in training and beat no decaying rate.
+
+    Columns ``model``, ``batch_policy`` and ``ratio`` of `batch_updates.lowered_rates`, in the
+    study ``batches``: those whose difference from the same size with a decaying rate does not lie
+    above zero, at equal examples and at equal updates. ``seeds`` is of how many at the least.
+    """
+    lowered = batch_updates.lowered_rates(batches)
+    beside = batch_updates.against_decay(batches)
+    policies = study.outcomes["batch_policy"].unique().tolist()
+    if lowered.empty or beside.empty:
+        return lowered.head(0)
+    better = beside.loc[beside["low"] > 0, "level"].tolist()
+    compared = [p for p in policies if p in beside["level"].tolist() and p not in better]
+    seeds = where(beside, level=compared)["seeds"].min()
+    return where(lowered, batch_policy=compared).assign(seeds=seeds)
+
+
+def without_policy(study: Evidence) -> pd.DataFrame:
+    """`beyond_rate` with the batch policy at its baseline."""
+    found = []
+    for model, rows in _paths(study).items():
+        factors = [factor for factor in _varied(rows) if factor != "batch_policy"]
+        found.append((model, *tuning_gain(rows, _baselines(rows), [RATE], factors)))
+    return pd.DataFrame(found, columns=["model", "effect", "low", "high"])
 
 
 def misses(study: Evidence) -> pd.DataFrame:

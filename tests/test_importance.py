@@ -12,7 +12,7 @@ from test_explosion_page import grid, lost, trials_of
 
 from benchmark import figures, statistics
 from benchmark.statistics.variance import MORE, SEED
-from report import evidence, importance
+from report import batch_updates, evidence, importance
 
 RATES, RULES = (0.01, 0.1, 1.0, 10.0, 100.0), ("none", "value", None)
 FACTORS = ["learning_rate", "clipping", "model"]
@@ -363,12 +363,72 @@ def test_levels_are_compared_at_the_best_rate_and_where_they_differ_most() -> No
     assert rows["most"].tolist() == pytest.approx([0.5115 - 0.1] * 2)
 
 
+GAINS = {"cosine": 0.02, "step": 0.01, "warmup": 0.04, "value": -0.001, "batch": 0.002}
+
+
+def one_gains(made: dict[str, Any], gains: dict[str, float]) -> dict[str, Any]:
+    """0.8 at the best rate, 0.3 elsewhere; a level's gain is that of its name."""
+    accuracy = 0.8 if made["learning_rate"] == 0.1 else 0.3
+    levels = (made.get(factor) for factor in ("schedule", "clipping", "normalization"))
+    accuracy += sum(gains.get(str(level), 0.0) for level in levels) * (1 + 0.1 * made["seed"])
+    return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
+
+
+def each_by_itself(**gains: float) -> evidence.Evidence:
+    """A study of the rate that varies schedule, clipping and normalization, one at a time."""
+    common = {"model": ["mlp"], "learning_rate": (0.1, 1.0), "seed": range(3)}
+    made = [
+        *grid(**common, schedule=("constant", "cosine", "step", "warmup")),
+        *grid(**common, clipping=("value",)),
+        *grid(**common, normalization=("batch",)),
+    ]
+    return trials_of("learning_rate", made, lambda row: one_gains(row, GAINS | gains))
+
+
+def test_what_one_more_factor_adds_to_a_tuned_rate() -> None:
+    rows = importance.beyond_rate_singly(each_by_itself()).set_index("factor")
+    # the mean of 1, 1.1 and 1.2 times each gain; warm-up alone, the best, is no decay, and a
+    # clipping that costs is not chosen
+    assert rows["effect"].to_dict() == pytest.approx(
+        {"schedule": 0.022, "clipping": 0.0, "normalization": 0.0022}
+    )
+    assert rows["tried"].to_dict() == {"schedule": 2, "clipping": 1, "normalization": 1}
+    assert rows[["seeds", "updates"]].drop_duplicates().values.tolist() == [[3, 100]]
+    decay = importance.decay_gain(each_by_itself())
+    assert decay["factor"].tolist() == ["schedule"]
+    assert 0 < decay["low"].iloc[0] < 0.022 < decay["high"].iloc[0]
+
+
+def test_without_its_policy_a_grid_has_the_gains_of_the_others() -> None:
+    def doubled(made: dict[str, Any]) -> dict[str, Any]:
+        accuracy = 0.7 + 0.03 * (made["batch_policy"] == "doubling")
+        accuracy += 0.01 * (made["normalization"] == "batch")
+        return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
+
+    study = trials_of("grid", grid(model=["mlp"], **LEVELS), doubled)
+    assert importance.beyond_rate(study)["effect"].tolist() == pytest.approx([0.04])
+    assert importance.without_policy(study)["effect"].tolist() == pytest.approx([0.01])
+
+
+@pytest.mark.parametrize(("low", "disguised"), [(-0.01, ["doubling"]), (0.01, [])])
+def test_a_policy_that_beats_a_decaying_rate_is_none_in_disguise(
+    monkeypatch: pytest.MonkeyPatch, low: float, disguised: list[str]
+) -> None:
+    lowered = {"model": "mlp", "batch_policy": ["doubling", "cabs"], "ratio": [0.4, 0.7]}
+    beside = {"level": ["doubling", "cabs"], "low": [low, -0.01], "seeds": 10}
+    monkeypatch.setattr(batch_updates, "lowered_rates", lambda study: pd.DataFrame(lowered))
+    monkeypatch.setattr(batch_updates, "against_decay", lambda study: pd.DataFrame(beside))
+    # cabs is no policy of the grid
+    found = importance.decays_in_disguise(STUDY, STUDY)
+    assert found["batch_policy"].tolist() == disguised
+
+
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What the page says of a grid."""
 
-    def say(study: evidence.Evidence) -> str:
-        monkeypatch.setattr(evidence, "load", {"grid": study}.get)
+    def say(study: evidence.Evidence, **others: evidence.Evidence) -> str:
+        monkeypatch.setattr(evidence, "load", {"grid": study, **others}.get)
         return words(page("importance", tmp_path))
 
     monkeypatch.setattr(figures, "save_svg", lambda figure, path: path.write_text("svg"))
@@ -381,7 +441,18 @@ def test_the_page_says_what_to_tune_first(said: Any) -> None:
     assert "**the learning rate and clipping act together most**" in text
     assert "| learning rate | 3 |" in text
     assert "| normalization | 6 | 82.2 | +2.1 |" in text
-    assert "**Tune the rate, then normalization.**" in text
+    assert "In it the rate comes first, then normalization; " in text
+    assert "then let it decay" not in text
+
+
+@pytest.mark.parametrize(("gain", "told"), [(0.02, True), (-0.02, False), (0.0021, False)])
+def test_the_page_says_let_the_rate_decay_only_where_that_adds_most(
+    said: Any, gain: float, told: bool
+) -> None:
+    rated = each_by_itself(cosine=gain, step=-0.03)
+    text = said(STUDY, learning_rate=rated)
+    assert ("**Tune the rate, then let it decay.**" in text) is told
+    assert "3 seeds of 100 updates" in text
 
 
 def test_the_page_names_no_winner_that_the_data_do_not(said: Any) -> None:
