@@ -163,9 +163,11 @@ def interval_rows(
                 axis.annotate(
                     said.replace("-", "−"),
                     (estimate, place),
-                    xytext=(0, 3.5),
+                    # clear of the mark, which the paper behind the number would cover
+                    xytext=(0, 3),
                     textcoords="offset points",
                     ha="center",
+                    va="bottom",
                     fontsize=7.5,
                     bbox=PATCH,
                 )
