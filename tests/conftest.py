@@ -1,10 +1,15 @@
 """What several test modules start from."""
 
+import logging
+
 import pytest
 import torch
 from hypothesis import settings
 
 from benchmark.data import Dataset, tensor_dataset
+
+# which test compiles kernels first depends on what was run before on this machine
+logging.getLogger("benchmark.engine.compiling").setLevel(logging.ERROR)
 
 # as training does: threads of several processes slow each other down on a busy machine
 torch.set_num_threads(1)

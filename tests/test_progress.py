@@ -182,6 +182,7 @@ def test_compiling_is_told_once_and_loading_is_not(kept, words, tmp_path, caplog
         stats=SimpleNamespace(cache_path=folder), py_func=SimpleNamespace(__module__="a.kernels")
     )
     first, second = (numba.njit(lambda x, add=add: x + add) for add in (1, 2))
+    caplog.set_level(logging.WARNING, logger=compiling.log.name)
     compiling.tell_compiling.cache_clear()
     with compiling.one_process_at_a_time(module):
         pass
