@@ -20,9 +20,10 @@ from benchmark.statistics import (
     sizes_near_best,
     tied_with_best,
 )
+from benchmark.statistics.disturbances import LEAST  # noqa: F401  (for a query)
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
 from benchmark.statistics.selection import where
-from report import batch_updates, evidence, explosion, headline
+from report import batch_updates, disturbances, evidence, explosion, headline
 from report.evidence import Evidence
 
 QUESTIONS = {
@@ -30,6 +31,7 @@ QUESTIONS = {
     "advice-nan": "My loss went NaN at step 3. What now?",
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
+    "advice-which": "Which clipping should I use?",
     "advice-threshold": "Which threshold for the global norm?",
     "advice-cost": "What does each clipping cost?",
 }
@@ -60,9 +62,12 @@ def deep(study: Evidence) -> dict[str, object] | None:
     of clipping there against the lower rate, paired by seed, with ``low`` and ``high``: missing
     where the network exploded within the clipping's warm-up. And ``planned``, what the best
     schedule (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and ``high``
-    against the lower rate; None without schedules. None where no clipping was run beside none.
+    against the lower rate; None without schedules. And ``normalized``, the most accurate
+    normalization without clipping there (``normalization``, ``accuracy`` and ``diverged``); None
+    without any. None where no clipping was run beside none.
     """
-    every = where(explosion.mapped(study), normalization="none", init_gain=1)
+    mapped = where(explosion.mapped(study), init_gain=1)
+    every = where(mapped, normalization="none")
     rows = where(every, schedule="constant")
     # a case at which only some of the clippings were run compares nothing
     levels = rows.groupby(["depth", "learning_rate"])["clipping"].transform("nunique")
@@ -92,8 +97,19 @@ def deep(study: Evidence) -> dict[str, object] | None:
         "diverged": float(bare["diverged"].mean()),
         "lower": lower.iloc[0].to_dict() | {"accuracy": float(lower["accuracy"].mean())},
         "planned": _planned(where(every, clipping="none", depth=depth), lower),
+        "normalized": _normalized(where(mapped, clipping="none", depth=depth, learning_rate=rate)),
         "rows": found.assign(alike=found["clipping"].isin(alike)),
     }
+
+
+def _normalized(rows: pd.DataFrame) -> dict[str, object] | None:
+    """The normalization of the highest validation accuracy at a constant rate."""
+    rows = where(rows, schedule="constant")
+    rows = rows[rows["normalization"] != "none"]
+    if rows.empty:
+        return None
+    means = rows.groupby("normalization")[["validation", "accuracy", "diverged"]].mean()
+    return means.reset_index().loc[means["validation"].to_numpy().argmax()].to_dict()
 
 
 def _planned(rows: pd.DataFrame, lower: pd.DataFrame) -> dict[str, object] | None:
@@ -143,6 +159,37 @@ def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
         of = of.rename(columns={"sum": name, "size": f"{name}_trials"})
         counts = counts.merge(of, on=by)
     return counts
+
+
+def which() -> pd.DataFrame | None:
+    """What each clipping does in the MLP without normalization, against the two kinds of trouble.
+
+    A row a ``clipping``, sorted by ``tuned``, which is what it costs, at a threshold tuned to the
+    rate, to train at ten times the best unclipped rate instead of at that rate without clipping,
+    on the worst data set; ``default``, that at its default threshold. ``late`` says that it could
+    not act in time there. ``disturbed`` is the least by which it ends above no clipping after a
+    disturbance that costs at least a point, at the rate of training without, and ``premium`` what
+    it costs where nothing happens. None without either study.
+    """
+    high, trouble = evidence.load("headline"), evidence.load("disturbances")
+    network = {"model": "mlp", "normalization": "none"}
+    rows = headline.tuned_rules(high) if high else pd.DataFrame()
+    rows = where(rows, times=10, **network) if len(rows) else rows
+    if rows.empty or not trouble:
+        return None
+    by = rows.rename(columns={"level": "clipping"}).groupby("clipping")
+    found = by.agg(
+        tuned=("cost", "min"),
+        default=("default_cost", "min"),
+        late=("place", lambda places: bool(places.isna().all())),
+        tied=("tied", "all"),
+    )
+    felt = where(disturbances.losses(trouble), **network).query("bare >= @LEAST and bare_low > 0")
+    ends = felt.groupby("clipping").agg(
+        disturbed=("gained", "min"), surely=("gained_low", "min"), premium=("premium", "max")
+    )
+    found = found.join(ends[felt.groupby("clipping").size() == felt["disturbance"].nunique()])
+    return found.reset_index().sort_values("tuned", ascending=False, ignore_index=True)
 
 
 @functools.lru_cache(16)

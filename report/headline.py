@@ -81,11 +81,15 @@ def never_acted(study: Evidence) -> pd.DataFrame:
 
 
 def rules(study: Evidence, *, same_rate: bool = True) -> pd.DataFrame:
-    """The ranks of `RaisedRates`, and each ``rule`` in words, with those that did the same."""
-    rows = raised(study, same_rate=same_rate).ranks
-    each = zip(rows["level"], rows["also"], strict=True)
+    """The ranks of `RaisedRates`, in words the ``rank`` and each ``rule``, with its doubles."""
+    return _in_networks(study, _in_words(raised(study, same_rate=same_rate).ranks))
+
+
+def _in_words(ranks: pd.DataFrame) -> pd.DataFrame:
+    each = zip(ranks["level"], ranks["also"], strict=True)
     said = [listing(map(name, [level, *also])) for level, also in each]
-    return _in_networks(study, rows.assign(rule=said))
+    places = ranks["place"].map("{:g}".format, na_action="ignore").fillna("–")
+    return ranks.assign(rule=said, rank=places)
 
 
 def from_the_largest(study: Evidence) -> pd.DataFrame:
@@ -128,11 +132,12 @@ def far_above(study: Evidence, normalization: str) -> list[dict[str, Any]]:
 
 @functools.lru_cache(8)
 def tuned_rules(study: Evidence) -> pd.DataFrame:
-    """The rules of `tuned` by network and data set, the best first, with their ranks (``place``).
+    """The rules of `tuned` by network and data set, the best first, with their ranks.
 
-    Each with its ``rule`` in words, the columns of `chosen_thresholds` and, against no clipping at
-    its best rate, ``cost`` with ``cost_low`` and ``cost_high``, beside ``default_cost``, that with
-    the default threshold. ``tied``: shares the first place.
+    Each with ``rule`` and ``rank`` in words and ``place``, the number; the columns of
+    `chosen_thresholds`; and, against no clipping at its best rate, ``cost`` with ``cost_low`` and
+    ``cost_high``, beside ``default_cost``, that with the default threshold. ``tied``: shares the
+    first place.
     """
     one = tuned(study)
     if one is None:
@@ -143,15 +148,10 @@ def tuned_rules(study: Evidence) -> pd.DataFrame:
     default = raised(study, same_rate=True).cost.rename(columns={"effect": "default_cost"})
     saved = one.saved.rename(columns={"effect": "saved"})[[*keys, "saved"]]
     chosen = chosen_thresholds(study.outcomes).rename(columns={"clipping": "level"})
-    found = one.ranks[[*NETWORK, "times", "level", "also", "place"]]
-    found = found.assign(at=range(len(found)))
+    found = _in_words(one.ranks)[[*NETWORK, "times", "level", "place", "rank", "rule"]]
+    found = found.assign(at=range(len(found)), tied=found["place"].eq(1))
     for more in (cost, saved, default[[*keys, "default_cost"]], chosen):
         found = found.merge(more)
-    both = zip(found["level"], found["also"], strict=True)
-    found = found.assign(
-        rule=[listing(map(name, [level, *also])) for level, also in both],
-        tied=found["place"].eq(1),
-    )
     order = found.sort_values(["dataset", "at"], ascending=[False, True], kind="stable")
     return _in_networks(study, order.drop(columns=["network", "at"], errors="ignore"))
 
@@ -202,10 +202,17 @@ def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
     return found.sort_values(["least", "most"], ascending=False, kind="stable")
 
 
-def choice(study: Evidence) -> Choice | None:
-    """`choices_of_single_seeds` of the rates that were looked for; None without any."""
-    looked = study.looked
-    return choices_of_single_seeds(looked, [*SETTING, "clipping"]) if len(looked) else None
+def choices(study: Evidence) -> list[tuple[str, Choice]]:
+    """`choices_of_single_seeds` of the rates looked for, without clipping and with: words, facts.
+
+    Empty where none were looked for.
+    """
+    looked, keys = study.looked, [*SETTING, "clipping"]
+    if looked.empty:
+        return []
+    bare = looked["clipping"].eq("none")
+    kinds = (("without clipping", looked[bare]), ("with a clipping", looked[~bare]))
+    return [(said, choices_of_single_seeds(rows, keys)) for said, rows in kinds if len(rows)]
 
 
 def endings(study: Evidence) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from benchmark.statistics import (
     where,
 )
 from report.evidence import Evidence
-from report.prose import phrase
+from report.prose import fold, phrase
 
 NEITHER, NORMALIZED, BOTH = "neither", "batch normalization", "batch normalization, "
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
@@ -116,7 +116,8 @@ def moved(study: Evidence) -> pd.DataFrame:
 
     ``normalized_good`` with batch normalization; ``clipped_good`` and ``both_good`` with the limit
     of the norm that goes furthest, alone and beside it; and ``apart``, whether batch normalization
-    raises it by more than one step of the grid, and in 97.5% of the draws of seeds at all.
+    raises it by more than one step of the grid, and in 97.5% of the draws of seeds at all; and
+    ``said``, how far it does, in words.
     """
     rows = rate_limits(study)
     rows = rows[rows["role"] != ""]
@@ -124,7 +125,13 @@ def moved(study: Evidence) -> pd.DataFrame:
     alone = where(rows, role="normalized").set_index("model")
     raised = (alone["good_times"] > 1.1 * spacing(study)) & (alone["good_times_low"] > 1)
     found = most.reindex(alone.index)
-    return found.assign(apart=raised).reset_index()
+    ends = alone[["good_times_low", "good_times_high"]].itertuples(index=False)
+    folds = zip(found["normalized_good"], ends, raised, strict=True)
+    said = [
+        f"{fold(times)} ({number(low)} to {number(high)})" if told else "not measurably"
+        for times, (low, high), told in folds
+    ]
+    return found.assign(apart=raised, said=said).reset_index()
 
 
 def by_rate(study: Evidence, value: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
       a point of that, out of ``smallest`` to ``largest``, and ``least_accuracy``, of the first;
     - ``sure_least`` and ``sure_most``, the same of those next to the best whose whole 95% interval
       of the difference is within a point of it;
+    - ``alike_least``, the smallest of those next to the best that the seeds do not tell from it;
     - ``beyond``, the first size after them, and its ``effect`` against the best, with ``low`` and
       ``high``; NaN where there is none;
     - ``linear_until`` and ``root_until``: up to which size the rate of that rule, from the best one
@@ -43,17 +44,15 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         means = means.join(apart.set_index("level")[["effect", "low", "high"]])
         near = means.index[means["effect"].fillna(0.0) > -WITHIN]
         after = means.index[means.index > near.max()]
-        close = np.asarray(means["low"].gt(-WITHIN) | means.index.isin([best]))
-        # without a gap between them and the best
-        gaps = np.cumsum(~close)
-        sure = means.index[close & (gaps == gaps[means.index == best])]
+        sure = _next_to(best, means["low"].gt(-WITHIN))
+        alike = _next_to(best, means["high"].ge(0))
         of_size = means.to_dict("index")
         first = of_size[after[0] if len(after) else best]
         ruled = rules_for_rate(group, ["model"])
         row: dict[str, object] = {"model": model, "scarce": kind, "seeds": group["seed"].nunique()}
         row |= {"best": best, "accuracy": of_size[best]["accuracy"]}
         row |= {"least": near.min(), "most": near.max(), "edge": bool(ruled["edge"].iloc[0])}
-        row |= {"sure_least": sure.min(), "sure_most": sure.max()}
+        row |= {"sure_least": sure.min(), "sure_most": sure.max(), "alike_least": alike.min()}
         row |= {"least_accuracy": of_size[near.min()]["accuracy"]}
         row |= {"smallest": means.index.min(), "largest": means.index.max()}
         row |= {"beyond": after[0] if len(after) else np.nan}
@@ -64,3 +63,10 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
             until |= {f"{rule}_until": starts[rule].min(), f"{rule}_most": starts[rule].max()}
         rows.append(row | until)
     return pd.DataFrame(rows)
+
+
+def _next_to(best: float, close: pd.Series) -> pd.Index:
+    """The sizes (the index) that are ``close``, without a gap between them and the best."""
+    near = np.asarray(close | close.index.isin([best]))
+    gaps = np.cumsum(~near)
+    return close.index[near & (gaps == gaps[close.index == best])]

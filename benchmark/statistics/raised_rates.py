@@ -13,7 +13,7 @@ from functools import cached_property
 import pandas as pd
 
 from benchmark.statistics.multiples import at_own_and_same_rates
-from benchmark.statistics.outcomes import idle_in
+from benchmark.statistics.outcomes import idle_in, too_late_in
 from benchmark.statistics.pairing import against_reference, copies, paired_comparison
 from benchmark.statistics.ranking import cross_chosen, mean_effects, with_ranks
 
@@ -106,6 +106,11 @@ class RaisedRates:
             found += [(*network, *pair) for pair in pairs if pair[1] != "none"]
         return pd.DataFrame(found, columns=[*NETWORK, "level", "original"])
 
+    @cached_property
+    def too_late(self) -> pd.DataFrame:
+        """By network and ``times`` each ``level`` that `too_late_in` names: it is not ranked."""
+        return too_late_in(self.trials[self.trials["clipping"].ne("none")], GROUP)
+
     def distinct(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` without the levels that are ``idle`` there or ``doubles``."""
         for out in (self.idle, self.doubles.drop(columns="original")):
@@ -119,14 +124,17 @@ class RaisedRates:
 
         Columns of the network, ``times`` and ``level``; over the data sets the mean ``saved`` (NaN
         where none was not trained at that rate) and ``cost``, each as `mean_effects` has them;
-        ``place``, the rank, which those share that cannot be told from the first of them; and
-        ``also``, the doubles of each.
+        ``place``, the rank, which those share that cannot be told from the first of them, and NaN
+        where a rule came ``too_late``; and ``also``, the doubles of each.
         """
         keys = [*GROUP, "level"]
         cost, saved = mean_effects(self.cost, keys, "cost"), mean_effects(self.saved, keys, "saved")
         found = self.distinct(cost.merge(saved, on=keys, how="left").fillna({"saved_sure": ""}))
         found = found.sort_values(["times", "cost"], ascending=[True, False], kind="stable")
-        found = with_ranks(found, self.trials, "clipping", GROUP, ignore=APART)
+        keys_of = pd.MultiIndex.from_frame
+        late = keys_of(found[keys]).isin(keys_of(self.too_late))
+        ranked = with_ranks(found[~late], self.trials, "clipping", GROUP, ignore=APART)
+        found = found.join(ranked["place"])
         also = self.doubles.groupby([*NETWORK, "original"])["level"].agg(list).to_dict()
         named = found[[*NETWORK, "level"]].itertuples(index=False, name=None)
         doubles = [also.get(key, []) for key in named]
