@@ -160,6 +160,17 @@ def tuned(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     return hit.assign(premium=(-calm).clip(lower=0)).reset_index()
 
 
+def priced(study: Evidence) -> pd.DataFrame:
+    """`best_guards` with the ``own_premium``, ``own_effect`` and ``own_most`` of `tuned`.
+
+    The last three NaN where a guard was run at no rate of its own.
+    """
+    own = tuned(study)
+    names = {"level": "clipping", **{c: f"own_{c}" for c in ("premium", "effect", "most")}}
+    own = own.rename(columns=names) if len(own) else pd.DataFrame(columns=list(names.values()))
+    return best_guards(study).merge(own, on="clipping", how="left")
+
+
 def _against_none(rows: pd.DataFrame, ignore: Sequence[str] = ()) -> pd.DataFrame:
     by = [*NETWORK, "disturbance"]
     found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)

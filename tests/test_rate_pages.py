@@ -249,6 +249,10 @@ def test_what_guards_do_under_one_optimizer_says_nothing_of_another():
     (sgd,) = disturbances.best_guards(study).to_dict("records")
     (adam,) = disturbances.best_guards(study, "adam").to_dict("records")
     assert [sgd["effect"], sgd["premium"]] == pytest.approx([0.201, 0.0])
+    (both,) = disturbances.priced(study).to_dict("records")
+    # every guard ran at a rate of its own alone, which is the one rate
+    own = [both[f"own_{name}"] for name in ("effect", "most", "premium")]
+    assert own == pytest.approx([0.201, 0.201, 0.0])
     assert [adam["effect"], adam["premium"]] == pytest.approx([-0.009, 0.03])
     (beside,) = disturbances.beside_sgd(study, "adam").to_dict("records")
     assert [beside["lost"], beside["sgd"]] == pytest.approx([0.021, 0.301])
