@@ -785,6 +785,20 @@ def test_an_effect_far_from_all_others_is_an_arrow_with_its_number(
     assert ("arrows" in axis.get_xlabel()) is bool(off)
 
 
+@pytest.mark.parametrize(("arrows", "off"), [(True, ["+80", "−40"]), (False, [])])
+def test_effects_far_off_are_arrows_where_that_is_asked_for(arrows: bool, off: list[str]) -> None:
+    effects = {"a": 0.8, "b": 0.01, "c": -0.02, "d": -0.4, "e": 0.0}
+    rows = [
+        {"row": row, "panel": "MLP", "changed": "clipping", "effect": effect}
+        | {"low": effect - 0.01, "high": effect + 0.01}
+        for row, effect in effects.items()
+    ]
+    (axis,) = figures.effect_rows(pd.DataFrame(rows), "changed", "points", arrows=arrows).axes
+    assert numbers(axis) == off
+    left, right = axis.get_xlim()
+    assert bool(left > -40 and right < 80) is arrows
+
+
 def test_what_a_guard_costs_stands_beside_what_it_gains() -> None:
     figure = figures.prices_and_gains(GUARDED)
     price, gain, _, other = figure.axes
@@ -807,7 +821,7 @@ def test_titles_of_narrow_panels_do_not_run_into_each_other() -> None:
     names = ("MLP on MNIST", "MLP on Fashion-MNIST", "CNN on Fashion-MNIST")
     effect = {"row": "momentum", "changed": "optimizer", "effect": 0.1, "low": 0.0, "high": 0.2}
     frame = pd.DataFrame([{"panel": name, **effect} for name in names])
-    figure = figures.effect_rows(frame, "changed", "difference", symlog=True)
+    figure = figures.effect_rows(frame, "changed", "difference", arrows=True)
     FigureCanvasAgg(figure).draw()
     boxes = [axis.title.get_window_extent() for axis in figure.axes]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
@@ -1076,7 +1090,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "claims_forest": lambda: figures.claims_forest(VERDICTS),
     "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, CRITICAL),
     "effect_rows": lambda: figures.effect_rows(
-        EFFECTS, "changed", "difference (points)", symlog=True
+        EFFECTS, "changed", "difference (points)", arrows=True
     ),
     "accuracies_by_network": lambda: figures.accuracies_by_network(
         MULTIPLES.assign(series="10 ×", accuracy=0.5, best=0.9, chance=0.1)

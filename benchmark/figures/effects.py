@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.layout import BESIDE, canvas, name_rows, panel_title, row_inches
-from benchmark.figures.style import BLACK, label_of, styles_of, tick_text
+from benchmark.figures.limits import reach_of, signed_number
+from benchmark.figures.style import BLACK, label_of, styles_of
 
-LINEAR = 1.0
-"""Points up to which the axis is linear; beyond it is logarithmic either way."""
-TICKS = (-100, -10, -1, 0, 1, 10, 100)
+MARGIN = 0.08
+"""Of an axis, beside its arrows."""
 APART = 0.3
 """Of the distance between rows, by which the series of one row are set apart."""
 
 
-def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool = False) -> Figure:
+def effect_rows(effects: pd.DataFrame, series: str, label: str, *, arrows: bool = False) -> Figure:
     """Effects with 95% intervals, a row for each ``row``, a facet for each ``panel``.
 
     ``effects`` has the columns ``panel``, ``row``, ``series`` (its colour, named by a legend; those
     of one row stand side by side), ``effect``, ``low`` and ``high``, shown in percentage points.
-    With ``symlog`` small effects are told apart beside large ones.
+    With ``arrows`` effects far from all others are arrows at the edge, with their numbers, so that
+    small ones are told apart.
     """
     panels, rows = list(effects["panel"].unique()), list(effects["row"].unique())
     levels = list(effects[series].unique())
@@ -32,11 +33,9 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
     names = list(map(label_of, rows))
     height = 0.7 + row_inches(names, 0.36 if shared else 0.24) * len(rows)
     figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
+    reach = reach_of(100 * effects["effect"]) if arrows else np.inf
     for axis, panel in zip(axes[0], panels, strict=True):
         here = effects[effects["panel"] == panel]
-        if symlog:
-            # before anything is drawn, so that the margins are of this scale
-            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
         for place, level in enumerate(levels):
             points = here[here[series] == level]
             shift = APART * (place - (len(levels) - 1) / 2) if shared else 0.0
@@ -45,9 +44,12 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
             )
             # an effect of a single seed has no interval
             ends = [effect - low, high - effect]
+            places = np.array([rows.index(row) + shift for row in points["row"]])
+            far = np.abs(effect) > reach
+            _mark_off(axis, effect[far], places[far], reach, styles[level].colour)
             axis.errorbar(
-                effect,
-                [rows.index(row) + shift for row in points["row"]],
+                np.where(far, np.nan, effect),
+                places,
                 xerr=np.clip(np.nan_to_num(ends), 0, None),
                 fmt=styles[level].marker,
                 color=styles[level].colour,
@@ -61,17 +63,33 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, symlog: bool 
         axis.set(
             title=panel_title(label_of(panel), len(panels), BESIDE), ylim=(len(rows) - 0.5, -0.5)
         )
-        if symlog:
+        if arrows:
             low, high = axis.get_xlim()
-            ticks = [tick for tick in TICKS if low <= tick <= high]
-            axis.xaxis.set_major_locator(FixedLocator(ticks))
-            axis.xaxis.set_minor_locator(NullLocator())
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
-        else:
-            axis.locator_params(axis="x", nbins=6)
+            room = MARGIN * (min(high, reach) - max(low, -reach))
+            axis.set_xlim(max(low, -reach - room), min(high, reach + room))
+        # numbers of narrow panels would run into each other
+        axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4, steps=[1, 2, 5, 10])
         axis.grid(visible=False, axis="y")
         name_rows(axis, names)
         axis.tick_params(axis="y", labelsize=8.5)
         axis.set_xlabel(label if len(panels) == 1 else "percentage points")
     legend_of(figure, list(axes[0]), label_of(series))
     return figure
+
+
+def _mark_off(
+    axis: Axes, effects: np.ndarray, places: np.ndarray, reach: float, colour: str
+) -> None:
+    """Arrows for effects beyond the ``reach`` of an axis, each with its number inside."""
+    for effect, place in zip(effects, places, strict=True):
+        side = 1 if effect > 0 else -1
+        axis.plot(side * reach, place, ">" if side > 0 else "<", color=colour, markersize=5)
+        axis.annotate(
+            signed_number(effect),
+            (side * reach, place),
+            xytext=(-6 * side, 0),
+            textcoords="offset points",
+            ha="right" if side > 0 else "left",
+            va="center",
+            fontsize=7.5,
+        )
