@@ -25,6 +25,7 @@ from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
 from benchmark.statistics.selection import where
 from report import batch_updates, disturbances, evidence, explosion, headline
 from report.evidence import Evidence
+from report.prose import records
 
 QUESTIONS = {
     "advice-deep": "My deep plain network diverges. What first?",
@@ -109,7 +110,8 @@ def _normalized(rows: pd.DataFrame) -> dict[str, object] | None:
     if rows.empty:
         return None
     means = rows.groupby("normalization")[["validation", "accuracy", "diverged"]].mean()
-    return means.reset_index().loc[means["validation"].to_numpy().argmax()].to_dict()
+    best = int(means["validation"].to_numpy().argmax())
+    return dict(records(means.reset_index())[best])
 
 
 def _planned(rows: pd.DataFrame, lower: pd.DataFrame) -> dict[str, object] | None:
@@ -124,10 +126,10 @@ def _planned(rows: pd.DataFrame, lower: pd.DataFrame) -> dict[str, object] | Non
     top = rows.groupby("schedule")["validation"].mean().idxmax()
     tied = tied_with_best(rows, "schedule")
     rows = where(rows, schedule=top)
-    found = against_reference(rows, lower, "schedule", ignore=["learning_rate"]).iloc[0]
+    found = records(against_reference(rows, lower, "schedule", ignore=["learning_rate"]))
     alike = [level for level in tied if level != top]
     ends = {"accuracy": rows["accuracy"].mean(), "learning_rate": rows["learning_rate"].iloc[0]}
-    return found.to_dict() | ends | {"alike": alike}
+    return {**found[0], **ends, "alike": alike}
 
 
 def deepest() -> dict[str, object] | None:
@@ -259,7 +261,7 @@ def sized() -> list[dict[str, object]]:
         for row in _sizes(study).to_dict("records") if study else []:
             network = words(row["model"]).partition(" at equal ")[0]
             said = {str(k): v for k, v in row.items()} | {"network": network, "study": name}
-            passes = study.outcomes["epochs"].dropna().unique() if study else []
+            passes: list[float] = list(study.outcomes["epochs"].dropna().unique()) if study else []
             said["budget"] = kept("epochs", passes[0]) if len(passes) == 1 else "equal examples"
             found.setdefault(row["scarce"], said)
     return list(found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pandas as pd
@@ -89,8 +90,8 @@ def divided(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
                 NAMES.get(factor) or " × ".join(map(words, filter(None, (factor, other))))
                 for factor, other in pairs
             ]
-            kept = {"model": model, "scope": scope, "spread": rows[value].std(ddof=0)}
-            found.append(shares.assign(**kept, part=parts))
+            spread = rows[value].std(ddof=0)
+            found.append(shares.assign(model=model, scope=scope, spread=spread, part=parts))
     columns = ["model", "scope", "spread", "part", "factor", "other", *ENDS]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
@@ -186,7 +187,7 @@ def beyond_rate(study: Evidence) -> pd.DataFrame:
     found = []
     for model, rows in _paths(study).items():
         factors = _varied(rows)
-        times = int(rows[factors[1:]].nunique(dropna=False).prod())
+        times = math.prod(rows[factor].nunique(dropna=False) for factor in factors[1:])
         found.append((model, times, *tuning_gain(rows, _baselines(rows), [RATE], factors)))
     return pd.DataFrame(found, columns=["model", "times", "effect", "low", "high"])
 
@@ -257,7 +258,7 @@ def misses(study: Evidence) -> pd.DataFrame:
         rows = where(grid, **{f: b for f, b in _baselines(grid).items() if f != RATE})
         best = float(chosen_rates(rows, ["model"])["best_rate"].iloc[0])
         by_seed = rows.pivot(index="seed", columns=RATE, values="accuracy")
-        for rate in by_seed.columns:
+        for rate in by_seed.columns.to_numpy(dtype=float):
             times = rate / best
             if times != 1 and abs(np.log10(times)) <= 1 + SLACK:
                 lost = by_seed[rate] - by_seed[best]

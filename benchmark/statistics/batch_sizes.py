@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 
@@ -65,7 +67,7 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _next_to(best: float, close: pd.Series) -> pd.Index:
+def _next_to(best: Hashable, close: pd.Series) -> pd.Index:
     """The sizes (the index) that are ``close``, without a gap between them and the best."""
     near = np.asarray(close | close.index.isin([best]))
     gaps = np.cumsum(~near)
