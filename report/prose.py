@@ -137,6 +137,16 @@ def records(rows: pd.DataFrame | Iterable[Row]) -> list[Row]:
     return list(rows)
 
 
+def first_sentence(text: object) -> Markdown:
+    """The first sentence of what a template wrote, on one line.
+
+    >>> first_sentence("A gain of 0.5 points. In the CNN\\nnone.")
+    Markdown('A gain of 0.5 points.')
+    """
+    line = " ".join(str(text).split())
+    return Markdown(re.split(r"(?<=\.) (?=[A-Z])", line, maxsplit=1)[0])
+
+
 def fold(ratio: float) -> str:
     """By what factor something rises; a factor of one in words.
 

@@ -286,7 +286,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
     )
     made.filters |= prose.FORMATS | {
         **{f.__name__: f for f in (prose.opening, prose.listing, prose.names, prose.records)},
-        **{f.__name__: f for f in (prose.told, prose.table, prose.count)},
+        **{f.__name__: f for f in (prose.told, prose.table, prose.count, prose.first_sentence)},
         "block": block,
         "coded": prose.coded,
         "load_study": evidence.load,
