@@ -47,6 +47,9 @@ PARTS = "parts.jinja"
 """Sentences that every page about a study has."""
 MOST_ORIGINS = 3
 """Studies of a figure up to which its legend has the file, commits and command of each."""
+TALL = 0.75
+"""Height of a figure, in units of its width, from which two on a page of paper would be too small
+to be read."""
 APART = "\x1d"
 """Between a caption and its description; no text from a file holds it."""
 
@@ -132,6 +135,7 @@ class Page:
         """
         caption, _, alt = caller().partition(APART)
         path, drawing = _path(label), self._drawn.pop()
+        width, height = drawing.get_size_inches()
         data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
         plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
         legend = [
@@ -147,7 +151,7 @@ class Page:
             f":name: fig-{path.stem}",
             f":alt: {json.dumps(plain, ensure_ascii=False)}",
             ":width: 100%",
-            *([":figclass: tall"] if np.diff(drawing.get_size_inches())[0] > 0 else []),
+            *([":figclass: tall"] if height > TALL * width else []),
             "",
             " ".join(caption.split()),
             "",

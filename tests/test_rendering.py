@@ -186,8 +186,10 @@ def test_a_figure_has_caption_description_data_and_origin(render: Render, tmp_pa
     assert (tmp_path / "figures" / "a-label.csv").read_text() == "x,y\n1.23457,a\n"
 
 
-@pytest.mark.parametrize(("size", "tall"), [((7.6, 5.0), False), ((7.6, 9.0), True)])
-def test_a_figure_that_is_taller_than_wide_has_a_page_on_paper(
+@pytest.mark.parametrize(
+    ("size", "tall"), [((7.6, 5.0), False), ((7.6, 6.5), True), ((7.6, 9.0), True)]
+)
+def test_a_figure_that_would_be_too_small_on_half_a_page_has_a_page_on_paper(
     render: Render, size: tuple[float, float], tall: bool
 ) -> None:
     text = render(
