@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.driver import progress
-from benchmark.driver.progress import Bar, Lines, Pace, show_progress, shown
+from benchmark.driver.progress import Bar, Hidden, Lines, Pace, show_progress, shown
 from benchmark.driver.workers import Workers
 
 
@@ -122,12 +122,12 @@ def test_a_bar_shows_that_time_passes_before_anything_has_come_in(monkeypatch):
 
 @pytest.mark.parametrize(
     ("terminal", "notebook", "kind"),
-    [(True, False, Bar), (False, True, Bar), (False, False, Lines)],
+    [(True, False, Bar), (False, True, Bar), (False, False, Lines), (None, False, Hidden)],
 )
 def test_only_what_can_be_written_over_is(terminal, notebook, kind, monkeypatch):
     stream = io.StringIO()
     stream.isatty = lambda: terminal  # type: ignore[method-assign]
-    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("sys.stderr", None if terminal is None else stream)
     monkeypatch.setattr(progress, "in_notebook", lambda: notebook)
     found = show_progress("grid", 4, "trials")
     found.close()

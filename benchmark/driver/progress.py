@@ -209,8 +209,13 @@ def show_progress(
     first
         As of a `Pace`.
     """
-    kind = Bar if sys.stderr.isatty() or in_notebook() else Lines
-    return (Hidden if hidden else kind)(name, total, unit, Pace(max(1, first)), done)
+    kind: type[Progress] = Lines
+    # a process may be started without standard error
+    if hidden or sys.stderr is None:
+        kind = Hidden
+    elif sys.stderr.isatty() or in_notebook():
+        kind = Bar
+    return kind(name, total, unit, Pace(max(1, first)), done)
 
 
 def shown(each: Sequence[T], name: str, unit: str) -> Iterator[T]:
