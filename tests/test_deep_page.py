@@ -24,11 +24,16 @@ REMEDIES: tuple[dict[str, str], ...] = (
 LOST = {"status": "dead", "test_accuracy": 0.1, "validation_accuracy": 0.1}
 
 
-def study_of(outcome: Callable[[dict[str, Any]], dict[str, Any]], depths=(10,)):
+def study_of(
+    outcome: Callable[[dict[str, Any]], dict[str, Any]],
+    depths=(10,),
+    remedies=REMEDIES,
+    rates=RATES,
+):
     rows = []
     for depth in depths:
-        for change in REMEDIES:
-            for rate in RATES:
+        for change in remedies:
+            for rate in rates:
                 for seed in range(4):
                     made = {"learning_rate": rate, "seed": seed, **change}
                     trial = Trial(model="mlp_deep", depth=depth, updates=100, **made)
@@ -138,6 +143,31 @@ def test_the_page_says_what_to_do(says) -> None:
     assert "after correction for comparing them all" in text
     assert "Without a remedy 100% of the trials diverge at 1. At its best rate, 0.1," in text
     assert "of the trials diverge with linear warm-up over a tenth" in text
+
+
+SCHEDULES = tuple({"schedule": name} for name in ("cosine", "warmup", "warmup_cosine"))
+
+
+@pytest.mark.parametrize(("spared", "told"), [((), True), (("warmup",), False)])
+def test_warm_up_alone_is_told_from_warm_up_and_decay(
+    says, spared: tuple[str, ...], told: bool
+) -> None:
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        schedule, late = made.get("schedule", "constant"), made.get("schedule", "")[:6] == "warmup"
+        safe = schedule in ("warmup_cosine", *spared)
+        if made["learning_rate"] < 1 or (made["learning_rate"] == 1 and safe):
+            return {}
+        return LOST | {"first_bad_step": 60.0 if late else 2.0}
+
+    text = says(study_of(outcome, remedies=({}, *SCHEDULES), rates=(0.1, 1.0, 3.0)))
+    bold = "**Warm-up alone puts them off; followed by a decay it prevents most at 1.**"
+    assert (bold in text) is told
+    assert f"With warm-up alone {'100' if told else '0'}% diverge" in text
+    assert "with the cosine alone 100% (2)" in text
+    assert (
+        "At 3 warm-up only puts them off: the median first bad step is 60 with the warmup schedule and "
+        "60 with the warmup cosine schedule, instead of 2." in text
+    )
 
 
 def test_a_remedy_above_the_lower_rate_is_told(says) -> None:
