@@ -219,6 +219,16 @@ def by_schedule() -> pd.DataFrame:
     return rows.sort_values(["study", "warm"], kind="stable", ascending=[False, True])
 
 
+def warm_alone(scheduled: pd.DataFrame) -> pd.DataFrame:
+    """Of `by_schedule` the rows of warm-up without a decay, where it was run.
+
+    Beside them, as ``..._bare``, what happens at a constant rate.
+    """
+    alone = where(scheduled, schedule="warmup")
+    bare = where(scheduled, schedule="constant")
+    return alone.merge(bare, on=["study", "network"], suffixes=("", "_bare"))
+
+
 def _of_studies(
     studies: Sequence[str], count: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> pd.DataFrame:

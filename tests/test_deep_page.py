@@ -165,8 +165,8 @@ def test_warm_up_alone_is_told_from_warm_up_and_decay(
     assert f"With warm-up alone {'100' if told else '0'}% diverge" in text
     assert "with the cosine alone 100% (2)" in text
     assert (
-        "At 3 warm-up only puts them off: the median first bad step is 60 with the warmup schedule and "
-        "60 with the warmup cosine schedule, instead of 2." in text
+        "At 3 warm-up only puts them off: the median first bad step is 60 with the warmup schedule "
+        "and 60 with the warmup cosine schedule, instead of 2." in text
     )
 
 

@@ -179,7 +179,7 @@ def test_nothing_that_was_not_run_is_counted(load):
 
 def late_with_warm_up(made):
     found = best_at_a_tenth(made)
-    warm = made.get("schedule") == "warmup_cosine"
+    warm = made.get("schedule") in explosion.WARM
     return found | {"first_bad_step": 40.0} if warm and "first_bad_step" in found else found
 
 
@@ -198,6 +198,43 @@ def test_schedules_that_warm_up_stand_last(load):
         [1.0, 2.0, 24, 40],
         [0.0, 40.0, 24, 40],
     ]
+
+
+def with_warm_up_alone(outcome):
+    schedules = ("warmup", *SCHEDULES)
+    made = grid(schedule=schedules, learning_rate=RATES, seed=range(8))
+    return trials_of("learning_rate", made, outcome)
+
+
+def half_prevented(made):
+    """Warm-up alone keeps every other seed from exploding."""
+    spared = made["schedule"] == "warmup" and made["seed"] % 2
+    return {"validation_accuracy": 0.75} if spared else late_with_warm_up(made)
+
+
+def test_warm_up_alone_stands_beside_a_constant_rate(load):
+    load(with_warm_up_alone(half_prevented))
+    rows = explosion.warm_alone(explosion.by_schedule())
+    columns = ["schedule", "exploded", "exploded_bare", "early", "early_bare"]
+    assert rows[columns].values.tolist() == [["warmup", 12, 24, 0.0, 1.0]]
+    load(SCHEDULED)
+    assert explosion.warm_alone(explosion.by_schedule()).empty
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (
+            late_with_warm_up,
+            "**Warm-up alone puts explosions off, but prevents few:** there are 24 instead of 24",
+        ),
+        (half_prevented, "With warm-up alone there are 12 explosions instead of 24 in the MLP."),
+    ],
+)
+def test_the_page_says_what_warm_up_alone_does(load, tmp_path, monkeypatch, outcome, said):
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    load(CLIPPED, with_warm_up_alone(outcome))
+    assert said in words(page("explosion", tmp_path))
 
 
 def test_at_gain_one_the_ends_of_the_depths_are_told():
