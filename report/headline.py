@@ -267,7 +267,12 @@ def every_trial(study: Evidence, *, same_rate: bool) -> pd.DataFrame:
         for level, value in default.items()
     }
     columns = ["network", "panel", "level", "series", "seed", "accuracy", "best", "chance"]
-    rows = rows.assign(level=rows["level"].map(said))
+    # each multiple has one look in every figure of them
+    multiples = sorted(study.relative["times"].unique())
+    series = [f"{t} ×, {kind} threshold" for kind in ("default", "tuned") for t in multiples]
+    rows = rows.assign(
+        level=rows["level"].map(said), series=pd.Categorical(rows["series"], categories=series)
+    )
     return _in_networks(study, rows.drop(columns="network"))[[*columns, "clipping_threshold"]]
 
 

@@ -685,6 +685,16 @@ def test_accuracies_near_a_reference_are_told_apart() -> None:
     assert right - left < 30
 
 
+def test_a_category_keeps_its_look_whichever_of_them_occur() -> None:
+    kind = pd.CategoricalDtype(["1 ×", "3 ×", "10 ×"])
+    rows = network_rows(accuracy=[0.9, 0.9, 0.9]).assign(best=0.95)
+    rows = pd.concat([rows.assign(series="10 ×"), rows.assign(series="3 ×")])
+    axis = figures.accuracies_by_network(rows.assign(series=rows["series"].astype(kind))).axes[0]
+    looks = {line.get_label(): line.get_color() for line in axis.get_lines()}
+    assert (looks["3 ×"], looks["10 ×"]) == (style.SPARE[1].colour, style.SPARE[2].colour)
+    assert [text for text in looks if text.endswith("×")] == ["3 ×", "10 ×"]
+
+
 def test_how_trials_end_is_stacked() -> None:
     rows = network_rows(diverged=[0.5, 0.0, 1.0], stuck=[0.25, 0.0, 0.0], healed=[0.25, 0.5, 0.0])
     mlp, cnn = figures.outcomes_by_network(rows).axes

@@ -73,11 +73,16 @@ def accuracies_by_network(trials: pd.DataFrame) -> Figure:
 
     ``trials`` has the columns ``network``, ``panel`` (the facets beside each other), ``level``,
     ``series``, ``accuracy`` and ``best`` (that of the reference, one a facet). Levels and series
-    stand in the order of the trials. Dots are trials, the larger marks their medians: where some
+    stand in the order of the trials; of a categorical ``series`` each category keeps its look,
+    whichever of them occur. Dots are trials, the larger marks their medians: where some
     train and others die, a mean lies where none of them is. A median far below the reference is an
     arrow at the edge with its number: those that are within a point would else be one mark.
     """
     panels, series = list(trials["panel"].unique()), list(trials["series"].unique())
+    kind = trials["series"].dtype
+    known = list(kind.categories if isinstance(kind, pd.CategoricalDtype) else series)
+    styles = dict(zip(known, SPARE, strict=False))
+    series.sort(key=known.index)
     figure, found = _networks(trials, len(panels), abreast=2, order=lambda rows: [*rows.unique()])
     trials = trials.assign(points=100 * (trials["accuracy"] - trials["best"]))
     floor = -reach_of(trials["points"], NEAR)
@@ -90,19 +95,19 @@ def accuracies_by_network(trials: pd.DataFrame) -> Figure:
                 shift = APART * (place - (len(series) - 1) / 2)
                 places = np.array([levels.index(level) for level in rows["level"]])
                 seen = (rows["points"] >= floor).to_numpy()
-                look = {"linestyle": "none", "color": SPARE[place].colour}
+                look = {"linestyle": "none", "color": styles[name].colour}
                 axis.plot(
                     rows["points"][seen],
                     places[seen] + shift,
                     **look,
-                    marker=SPARE[place].marker,
+                    marker=styles[name].marker,
                     markersize=2,
                     alpha=0.45,
                     markeredgewidth=0,
                 )
                 medians = rows.groupby("level", sort=False)["points"].median()
                 spots = [levels.index(level) + shift for level in medians.index]
-                _draw_medians(axis, medians, spots, floor, SPARE[place], str(name), written)
+                _draw_medians(axis, medians, spots, floor, styles[name], str(name), written)
             axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.grid(visible=False, axis="y")
             axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
