@@ -7,8 +7,11 @@ import functools
 import pandas as pd
 
 from benchmark.statistics.pairing import every_factor_compared
+from benchmark.statistics.rates import cross_fitted
+from benchmark.statistics.selection import where
 from report import evidence
 from report.evidence import ROOT, Evidence
+from report.prose import name
 
 EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
 COMMAND = "python -m benchmark run custom_strategies --scale quick"
@@ -23,6 +26,10 @@ BASELINES = {
     "disturbance": "none",
 }
 """What the levels of a factor are compared with; of another factor, its first level."""
+AT_BEST, EVERY_RATE = "each at its best rate", "over all rates"
+"""At which rates levels are compared."""
+APART = {AT_BEST: ["learning_rate"], EVERY_RATE: []}
+"""In which the two of a pair may differ."""
 UNPAIRED = (
     *("dataset", "model", "depth", "width", "clipping_threshold", "batch_policy_parameter"),
     *("learning_rate", "momentum"),
@@ -36,9 +43,34 @@ def custom_studies() -> list[Evidence]:
     return [source for source in evidence.all_studies() if source.study not in known]
 
 
+def anchor(study: Evidence) -> str:
+    """Of the study's section on the page."""
+    return f"custom-{study.study}".replace("_", "-").replace(".", "-").lower()
+
+
 @functools.lru_cache(8)
 def compare(study: Evidence) -> pd.DataFrame:
-    """`every_factor_compared` of what could be a remedy; ``panel`` is the data set."""
+    """`every_factor_compared` of what could be a remedy, ``at`` best rates and `EVERY_RATE`.
+
+    At best rates first: means over the rates of a study would say how far these reach. A rate is
+    chosen for each configuration, on other seeds than those that are compared; with relative rates
+    it is the one that was found so. ``panel`` is the data set, and ``at`` where there are both.
+    """
     factors = [factor for factor in study.factors if factor not in UNPAIRED]
-    found = every_factor_compared(study.outcomes, factors, BASELINES)
-    return found.assign(panel=found["dataset"]) if len(found) else found
+    rows = {EVERY_RATE: study.outcomes}
+    if len(study.relative):
+        rows = {AT_BEST: where(study.relative, times=1), EVERY_RATE: study.relative}
+    elif study.varies("learning_rate"):
+        chosen = [factor for factor in study.factors if factor != "learning_rate"] or ["dataset"]
+        rows = {AT_BEST: cross_fitted(study.outcomes, chosen)} | rows
+    found = [
+        every_factor_compared(part, factors, BASELINES, ignore=APART[at]).assign(at=at)
+        for at, part in rows.items()
+        if len(part)
+    ]
+    every = pd.concat(found, ignore_index=True)
+    if every.empty:
+        return every
+    several = every["at"].nunique() > 1
+    panel = every["dataset"].map(name) + (", " + every["at"] if several else "")
+    return every.assign(panel=panel)

@@ -344,7 +344,18 @@ def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
     text = says("extension")
     assert "### Mine" in text
     assert "*Is it any good?* 8 trials: 8 stable." in text
-    assert re.search(r"\| digits \| clipping: value \| 4 \|", text)
+    assert re.search(r"\*\*digits, each at its best rate\*\*[ |]+clipping: value \| 2 \|", text)
+    assert re.search(r"\*\*digits, over all rates\*\*[ |]+clipping: value \| 4 \|", text)
+
+
+def test_the_first_page_of_a_custom_study_leads_to_it(folder: Path) -> None:
+    study = Study(name="mine", question="Is it any good?", factors={"clipping": "none"})
+    made_up(folder, study, calm)
+    text = words(page_of("index", folder))
+    assert "- [Mine](#custom-mine): Is it any good?" in text
+    assert "Of the suite's own studies none was run here" in text
+    assert "questions" not in text
+    assert "(custom-mine)=" in words(page_of("extension", folder))
 
 
 def test_without_a_custom_study_the_page_gives_the_command(folder: Path) -> None:

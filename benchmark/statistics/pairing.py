@@ -332,12 +332,17 @@ def paired_ratio(
 
 
 def every_factor_compared(
-    frame: pd.DataFrame, factors: Sequence[str], baselines: Mapping[str, object]
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    baselines: Mapping[str, object],
+    *,
+    ignore: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Every level of each of ``factors`` against its baseline, paired, within each ``dataset``.
 
     The columns of `paired_comparison`, with ``factor`` and the level's mean ``accuracy``. A factor
-    without one of ``baselines`` is compared with its first level.
+    without one of ``baselines`` is compared with its first level. The two of a pair may differ in
+    what is in ``ignore`` (the learning rate, where each has its own).
 
     >>> frame = pd.DataFrame({"clipping": ["none", "value"], "seed": 0, "accuracy": [0.5, 0.75]})
     >>> frame["dataset"] = "digits"
@@ -350,7 +355,7 @@ def every_factor_compared(
         baseline = baselines.get(factor, frame[factor].iloc[0])
         means = frame.groupby([*by, factor], sort=False)["accuracy"].mean()
         named = means.rename_axis([*by, "level"]).reset_index()
-        found = paired_comparison(frame, factor, baseline, by=by)
+        found = paired_comparison(frame, factor, baseline, by=by, ignore=ignore)
         found = found.merge(named, on=[*by, "level"])
         parts.append(found.assign(factor=factor))
     return pd.concat(parts[1:] or parts, ignore_index=True)
