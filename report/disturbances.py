@@ -132,6 +132,27 @@ def ended(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     return _against_none(rows[~rows["clipping"].isin([*no_guards(study, optimizer)])])
 
 
+def window_of_all(study: Evidence) -> pd.DataFrame:
+    """The published rule for skipping steps after each disturbance, against none and ZClip.
+
+    The columns of `paired_comparison` by ``baseline``, network and disturbance, under SGD and at
+    one rate, of the networks in which the rule met all of the study's disturbances; empty without.
+    """
+    rule = "skip_step_all"
+    rows = at_one_rate(trials(study, "sgd"))
+    rows = rows[rows["disturbance"] != "none"]
+    met = where(rows, clipping=rule).groupby(NETWORK, sort=False)["disturbance"].nunique()
+    networks = met.index[met == rows["disturbance"].nunique()].to_frame(index=False)
+    rows = rows.merge(networks, on=NETWORK)
+    by = [*NETWORK, "disturbance"]
+    parts = [pd.DataFrame(columns=["baseline", "low", *by])]
+    for other in ("none", "zclip"):
+        both = where(rows, clipping=[other, rule])
+        if other in both["clipping"].tolist():
+            parts.append(paired_comparison(both, "clipping", other, by=by))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
 def ended_at_own_rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """`ended` of each guard at three tenths of its own best rate, with ``low_rate``, ``high_rate``.
 

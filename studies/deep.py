@@ -8,7 +8,7 @@ puts them off, and what a lower rate would have given.
 smoke        12 trials          240 updates   0.000 core-hours
 quick       360 trials       36,000 updates       - core-hours
 standard    360 trials      180,000 updates       - core-hours
-paper     1,200 trials    1,800,000 updates    0.36 core-hours
+paper     1,200 trials    1,800,000 updates    0.35 core-hours
 full      3,600 trials   10,800,000 updates       - core-hours
 """
 

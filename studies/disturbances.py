@@ -18,7 +18,7 @@ is left out: it differs by a decay of the weights that no disturbance touches.
 smoke       31 trials       1,240 updates   0.000 core-hours
 quick      815 trials     244,500 updates    0.02 core-hours
 standard   765 trials   1,147,500 updates    0.39 core-hours
-paper    5,596 trials   8,394,000 updates    1.69 core-hours
+paper    5,596 trials   8,394,000 updates    1.68 core-hours
 full    11,128 trials  55,640,000 updates       - core-hours
 """
 

@@ -300,6 +300,35 @@ def test_rules_that_differ_under_a_disturbance_alone_are_no_copies():
     assert disturbances.no_guards(study) == {"zclip_capped": "global_norm"}
 
 
+def test_the_published_rule_is_compared_where_it_met_every_disturbance():
+    """In the CNN it met one of two disturbances; in the MLP it gains more after the other."""
+    gains = {"none": 0.0, "zclip": 0.02, "skip_step_all": 0.01}
+
+    def ended(made):
+        gain = gains[made["clipping"]] * (2 if made["disturbance"] == "rate_bump" else 1)
+        found = 0.7 + gain + 0.001 * made["seed"]
+        return {"test_accuracy": found, "train_loss": found, "clipped_fraction": 0.5}
+
+    made = grid(
+        model=["mlp", "cnn"],
+        clipping=list(gains),
+        disturbance=["none", "bad_batch", "rate_bump"],
+        seed=range(3),
+    )
+    lone = {"model": "cnn", "clipping": "skip_step_all", "disturbance": "bad_batch"}
+    some = [row for row in made if not lone.items() <= row.items()]
+    rows = disturbances.window_of_all(trials_of("disturbances", some, ended))
+    assert rows[["baseline", "model", "disturbance"]].values.tolist() == [
+        ["none", "mlp", "bad_batch"],
+        ["none", "mlp", "rate_bump"],
+        ["zclip", "mlp", "bad_batch"],
+        ["zclip", "mlp", "rate_bump"],
+    ]
+    assert rows["effect"].tolist() == pytest.approx([0.01, 0.02, -0.01, -0.02])
+    plain = [row for row in made if row["clipping"] != "skip_step_all"]
+    assert disturbances.window_of_all(trials_of("disturbances", plain, ended)).empty
+
+
 def test_who_learns_with_a_clipping_stands_beside_who_learns_without():
     """Clipping saves two of three plain ResNets, and loses all normalized ones."""
 
