@@ -113,13 +113,13 @@ def telling(names: Sequence[str]) -> Iterator[str]:
 
 
 def abstract(page: str) -> list[str]:
-    r"""The words of the first page's abstract, as they are read.
+    r"""The words of the first page's abstract, as they are read, without the figure below it.
 
-    >>> abstract("# Title\n## Abstract\nWe *train* [networks](a.md).\n## More\n")
+    >>> abstract("# Title\n## Abstract\nWe *train* [networks](a.md).\n```{figure} a.svg\n## More\n")
     ['We', '*train*', 'networks.']
     """
     _, _, rest = page.partition("## Abstract\n")
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", rest.partition("\n## ")[0])
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", re.split(r"\n## |\n```", rest)[0])
     return text.split()
 
 
