@@ -135,7 +135,12 @@ def test_breaking_rate(shares: list[float], expected: float) -> None:
 
 def test_onset_is_told_by_model(says: Says) -> None:
     bad = {"status": "dead", "first_bad_step": 12.0}
-    text = says("learning_rate", lambda c: bad if c["model"] == "cnn" and c["seed"] else {})
+    # a collapse without a spike has a first bad step, and is no explosion
+    fallen = {"status": "collapsed", "first_bad_step": 5.0, "validation_accuracy": 0.1}
+    text = says(
+        "learning_rate",
+        lambda c: {} if c["model"] == "mlp" else bad if c["seed"] else fallen,
+    )
     assert (
         "In the CNN, 4 of 8 trials had one. The median first bad step is step 12, the latest step "
         "12; in 0% of these trials it is among the first 10."
