@@ -29,10 +29,14 @@ KEYS = ["factor", "level", "remedy"]
 
 @functools.lru_cache(8)
 def remedies(study: Evidence, depth: float | None = None) -> pd.DataFrame:
-    """`single_changes` of one ``depth`` (the least, unless given), with the ``remedy`` in words."""
-    rows = study.outcomes
+    """`single_changes` of one ``depth`` (the least, unless given), with the ``remedy`` in words.
+
+    Remedies of one kind stand together, whenever they were run.
+    """
+    rows, kinds = study.outcomes, ["", *PLAIN]
     rows = where(rows, depth=float(rows["depth"].min()) if depth is None else depth)
     rows = single_changes(rows, PLAIN)
+    rows = rows.sort_values("factor", key=lambda names: names.map(kinds.index), kind="stable")
     pairs = zip(rows["factor"], rows["level"], strict=True)
     return rows.assign(remedy=[setting(*pair) if pair[0] else NOTHING for pair in pairs])
 

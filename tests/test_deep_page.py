@@ -113,6 +113,12 @@ def test_clippings_under_which_trials_diverge_do_not_lead() -> None:
     assert deep.leaders(study_of(outcome), 1.0)["level"].tolist() == ["value"]
 
 
+def test_a_remedy_that_was_run_later_stands_with_its_kind() -> None:
+    late = ({"normalization": "batch"}, {}, {"schedule": "cosine"}, {"clipping": "value"})
+    rows = deep.remedies(study_of(lost_at_one, remedies=(*late, {"schedule": "warmup"})))
+    assert rows["level"].drop_duplicates().tolist()[1:] == ["value", "cosine", "warmup", "batch"]
+
+
 def test_schedules_stand_at_rates_at_which_one_explodes() -> None:
     rows = deep.by_schedule(STUDY)
     assert rows[["schedule", "learning_rate", "began"]].values.tolist() == [
