@@ -128,7 +128,7 @@ def moved(study: Evidence) -> pd.DataFrame:
     ends = alone[["good_times_low", "good_times_high"]].itertuples(index=False)
     folds = zip(found["normalized_good"], ends, raised, strict=True)
     said = [
-        f"{fold(times)} ({number(low)} to {number(high)})" if told else "not measurably"
+        f"{fold(times)} ({number(low)} to {number(high)})" if told else "not significantly"
         for times, (low, high), told in folds
     ]
     return found.assign(apart=raised, said=said).reset_index()

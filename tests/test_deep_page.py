@@ -142,7 +142,8 @@ def says(monkeypatch, tmp_path):
 def test_the_page_says_what_to_do(says) -> None:
     text = says(STUDY)
     assert (
-        "**At the rate 1, which is too high, no remedy with its default threshold measurably beats "
+        "**At the rate 1, which is too high, no remedy with its default threshold "
+        "significantly beats "
         "the plain network" in text
     )
     assert "at 0.1.** Of the clippings at 1, each at its default threshold," in text
@@ -184,8 +185,8 @@ def test_a_remedy_above_the_lower_rate_is_told(says) -> None:
         return found
 
     assert (
-        "**At the rate 1, batch normalization is measurably more accurate than the plain network "
-        "at 0.1.**" in says(study_of(outcome))
+        "**At the rate 1, batch normalization is significantly more accurate than the plain "
+        "network at 0.1.**" in says(study_of(outcome))
     )
 
 
