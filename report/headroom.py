@@ -117,7 +117,7 @@ def moved(study: Evidence) -> pd.DataFrame:
     ``normalized_good`` with batch normalization; ``clipped_good`` and ``both_good`` with the limit
     of the norm that goes furthest, alone and beside it; and ``apart``, whether batch normalization
     raises it by more than one step of the grid, and in 97.5% of the draws of seeds at all; and
-    ``said``, how far it does, in words.
+    ``said``, how far it does, in words, with the range of the draws where they do not all agree.
     """
     rows = rate_limits(study)
     rows = rows[rows["role"] != ""]
@@ -128,7 +128,9 @@ def moved(study: Evidence) -> pd.DataFrame:
     ends = alone[["good_times_low", "good_times_high"]].itertuples(index=False)
     folds = zip(found["normalized_good"], ends, raised, strict=True)
     said = [
-        f"{fold(times)} ({number(low)} to {number(high)})" if told else "not significantly"
+        fold(times) + ("" if low == high else f" ({number(low)} to {number(high)})")
+        if told
+        else "not significantly"
         for times, (low, high), told in folds
     ]
     return found.assign(apart=raised, said=said).reset_index()

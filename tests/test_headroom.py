@@ -72,14 +72,16 @@ def test_two_limits_of_the_norm_are_two_remedies_and_the_farther_counts() -> Non
     assert (row["loose_least"], row["tight_least"], row["tight_good"]) == (0.1, 0.3, 3.0)
 
 
-@pytest.mark.parametrize(("good", "apart"), [(1.0, True), (0.3, False)])
+@pytest.mark.parametrize(
+    ("good", "apart", "said"), [(1.0, True, "10-fold"), (0.3, False, "not significantly")]
+)
 def test_batch_normalization_stands_apart_beyond_a_step_of_the_grid(
-    monkeypatch: pytest.MonkeyPatch, good: float, apart: bool
+    monkeypatch: pytest.MonkeyPatch, good: float, apart: bool, said: str
 ) -> None:
     monkeypatch.setitem(GOOD, ("batch", "none"), good)
     made = grid(model=["mlp"], learning_rate=RATES, seed=range(3), **LEVELS)
     rows = headroom.moved(trials_of("headroom", made, outcome))
-    assert rows["apart"].tolist() == [apart]
+    assert rows[["apart", "said"]].values.tolist() == [[apart, said]]
     assert rows[["clipped_good", "both_good"]].values.tolist() == [pytest.approx([3, 10])]
 
 
@@ -148,6 +150,6 @@ def test_the_page_says_what_moves_the_limits(
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
     monkeypatch.setattr(evidence, "load", {"headroom": STUDY}.get)
     text = words(page("headroom", tmp_path))
-    assert "Batch normalization raises it by a factor of 10 in the MLP." in text
+    assert "Batch normalization raises it 10-fold in the MLP." in text
     assert "*None*: most learn at every rate that was run." in text
     assert "| MLP | 3 | batch normalization, global-norm clipping | +60" in text
