@@ -171,7 +171,7 @@ def which() -> pd.DataFrame | None:
     on the worst data set; ``default``, that at its default threshold. ``late`` says that it could
     not act in time there. ``disturbed`` is the least by which it ends above no clipping after a
     disturbance that costs at least a point, at the rate of training without, and ``premium`` what
-    it costs where nothing happens. None without either study.
+    it costs where nothing happens. NaN is what a clipping was not run at. None without either.
     """
     high, trouble = evidence.load("headline"), evidence.load("disturbances")
     network = {"model": "mlp", "normalization": "none"}
@@ -190,8 +190,10 @@ def which() -> pd.DataFrame | None:
     ends = felt.groupby("clipping").agg(
         disturbed=("gained", "min"), surely=("gained_low", "min"), premium=("premium", "max")
     )
-    found = found.join(ends[felt.groupby("clipping").size() == felt["disturbance"].nunique()])
-    return found.reset_index().sort_values("tuned", ascending=False, ignore_index=True)
+    ends = ends[felt.groupby("clipping").size() == felt["disturbance"].nunique()]
+    found = found.join(ends, how="outer").reset_index()
+    found = found.assign(**{mark: found[mark].eq(True) for mark in ("late", "tied")})
+    return found.sort_values("tuned", ascending=False, ignore_index=True)
 
 
 @functools.lru_cache(16)

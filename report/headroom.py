@@ -128,7 +128,7 @@ def moved(study: Evidence) -> pd.DataFrame:
     ends = alone[["good_times_low", "good_times_high"]].itertuples(index=False)
     folds = zip(found["normalized_good"], ends, raised, strict=True)
     said = [
-        fold(times) + ("" if low == high else f" ({number(low)} to {number(high)})")
+        fold(times) + ("" if low == high else f" ({number(float(f'{low:.2g}'))}- to {fold(high)})")
         if told
         else "not significantly"
         for times, (low, high), told in folds

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmark.statistics import (
+    RaisedRates,
     against_reference,
     at_own_and_same_rates,
     change_effects,
@@ -193,3 +194,21 @@ def test_a_rate_above_one_that_diverges_is_not_safe(diverged, safe):
     calm = rates.assign(diverged=0)
     found = largest_safe_rate(pd.concat([rates, calm]), ["depth"])
     assert found["safe"].tolist() == pytest.approx([safe], nan_ok=True)
+
+
+@pytest.mark.parametrize(("spike", "place"), [((2, 3), math.nan), ((2, 30), 1)])
+def test_a_rule_with_which_every_trial_explodes_in_its_warm_up_is_not_ranked(
+    spike: tuple[int, int], place: float
+):
+    rows = arms(
+        ("x1", "none", 0.8), ("shared_x10", "value", 0.7), ("shared_x10", "zclip", 0.2)
+    ).assign(dataset="digits", model="mlp", normalization="none", status="recovered")
+    late = rows["clipping"].eq("zclip")
+    rows = rows.assign(
+        warm_up_steps=late * 25.0, clipped_fraction=0.5, first_bad_step=math.nan, learning_rate=1.0
+    )
+    rows["train_loss"] = 1 - rows["accuracy"]
+    rows["first_spike_step"] = rows["seed"].map(dict(enumerate(spike))).where(late)
+    ranks = RaisedRates(rows, same_rate=True).ranks.set_index("level")["place"]
+    assert ranks["value"] == 1
+    assert ranks["zclip"] == pytest.approx(place, nan_ok=True)

@@ -38,6 +38,7 @@ from report import (
     advice,
     architectures,
     batch_updates,
+    disturbances,
     evidence,
     explosion,
     extension,
@@ -330,6 +331,24 @@ def test_a_best_rate_on_the_edge_is_marked_on_its_page(folder: Path, name: str) 
     made_up(folder, rates, lambda trial, draw: "stable" if trial.learning_rate < 0.5 else "dead")
     page = {"normalization": "small_batches"}.get(name, name)
     assert re.search(r"\d(?: \(|, )edge\)", words(page_of(page, folder)))
+
+
+def test_which_clipping_to_use_rests_on_both_kinds_of_trouble(monkeypatch):
+    monkeypatch.setenv(evidence.VARIABLE, str(ROOT / "results" / "reference"))
+    evidence.load.cache_clear()
+    high, trouble = evidence.load("headline"), evidence.load("disturbances")
+    assert high is not None
+    assert trouble is not None
+    rows = advice.which().set_index("clipping")
+    tuned = headline.tuned(high)
+    assert tuned is not None
+    late = tuned.too_late.query("model == 'mlp'")["level"]
+    assert rows.index[rows["late"]].sort_values().tolist() == sorted(late)
+    gained = disturbances.losses(trouble).query("model == 'mlp' and normalization == 'none'")
+    least = gained.query("bare >= 0.01").groupby("clipping")["gained"].min()
+    known = rows["disturbed"].dropna()
+    assert known.to_dict() == pytest.approx(least[known.index].to_dict())
+    evidence.load.cache_clear()
 
 
 def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
