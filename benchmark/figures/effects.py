@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.layout import BESIDE, canvas, name_rows, panel_title, row_inches
-from benchmark.figures.limits import reach_of, signed_number
+from benchmark.figures.limits import mark_off_scale, reach_of
 from benchmark.figures.style import BLACK, label_of, styles_of
 
 MARGIN = 0.08
@@ -46,7 +45,10 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, arrows: bool 
             ends = [effect - low, high - effect]
             places = np.array([rows.index(row) + shift for row in points["row"]])
             far = np.abs(effect) > reach
-            _mark_off(axis, effect[far], places[far], reach, styles[level].colour)
+            for value, place in zip(effect[far], places[far], strict=True):
+                edge = float(np.copysign(reach, value))
+                colour = styles[level].colour
+                mark_off_scale(axis, value, place, edge, right=value > 0, colour=colour)
             axis.errorbar(
                 np.where(far, np.nan, effect),
                 places,
@@ -75,21 +77,3 @@ def effect_rows(effects: pd.DataFrame, series: str, label: str, *, arrows: bool 
         axis.set_xlabel(label if len(panels) == 1 else "percentage points")
     legend_of(figure, list(axes[0]), label_of(series))
     return figure
-
-
-def _mark_off(
-    axis: Axes, effects: np.ndarray, places: np.ndarray, reach: float, colour: str
-) -> None:
-    """Arrows for effects beyond the ``reach`` of an axis, each with its number inside."""
-    for effect, place in zip(effects, places, strict=True):
-        side = 1 if effect > 0 else -1
-        axis.plot(side * reach, place, ">" if side > 0 else "<", color=colour, markersize=5)
-        axis.annotate(
-            signed_number(effect),
-            (side * reach, place),
-            xytext=(-6 * side, 0),
-            textcoords="offset points",
-            ha="right" if side > 0 else "left",
-            va="center",
-            fontsize=7.5,
-        )

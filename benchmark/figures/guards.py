@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.layout import canvas, name_rows, row_inches
-from benchmark.figures.limits import reach_of, signed_number
+from benchmark.figures.limits import mark_off_scale, reach_of
 from benchmark.figures.style import BASELINE, BLACK, SPARE, Style, label_of
 
 PRICE, GAIN = "nothing happens", "after a disturbance"
@@ -99,15 +99,5 @@ def _draw(
     )
     reach = EDGE * (most - least)
     for value, place in zip(effect[~within], np.array(places)[~within], strict=True):
-        below = value < least
-        edge = least - reach if below else most + reach
-        axis.plot(edge, place, "<" if below else ">", color=style.colour, markersize=5)
-        axis.annotate(
-            signed_number(value),
-            (edge, place),
-            xytext=(6 if below else -6, 0),
-            textcoords="offset points",
-            ha="left" if below else "right",
-            va="center",
-            fontsize=7.5,
-        )
+        edge = least - reach if value < least else most + reach
+        mark_off_scale(axis, value, place, edge, right=value > most, colour=style.colour)

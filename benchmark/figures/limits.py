@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 FENCE = 3.0
 """Interquartile ranges beyond the quartiles from which a value is an outlier (Tukey's fence)."""
@@ -82,6 +83,35 @@ def dodge(values: Sequence[float], count: int) -> list[float]:
     near = float((distinct[1:] / distinct[:-1]).min()) if len(distinct) > 1 else 10.0
     step = min(STEP, near ** (SPREAD / max(count, 1)))
     return [float(step ** (place - (count - 1) / 2)) for place in range(count)]
+
+
+def mark_off_scale(
+    axis: Axes,
+    value: float,
+    place: float,
+    edge: float,
+    *,
+    right: bool,
+    colour: str,
+    beside: float = 6.0,
+    of_text: str | None = None,
+) -> None:
+    """An arrow at the ``edge`` of an axis for a ``value`` beyond it, and the number inside.
+
+    At the height ``place``; the edge is the ``right`` or the left one. The number stands so many
+    points ``beside`` the arrow, in the colour ``of_text``: that of any other text unless given.
+    """
+    axis.plot(edge, place, ">" if right else "<", color=colour, markersize=5, zorder=4)
+    axis.annotate(
+        signed_number(value),
+        (edge, place),
+        xytext=(-beside if right else beside, 0),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="center",
+        fontsize=7.5,
+        color=of_text,
+    )
 
 
 def signed_number(value: float) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import legend_of
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
-from benchmark.figures.limits import reach_of, signed_number
+from benchmark.figures.limits import mark_off_scale, reach_of
 from benchmark.figures.style import (
     BLACK,
     SPARE,
@@ -140,16 +140,15 @@ def _draw_medians(
     for level, median, spot in zip(medians.index, medians, places, strict=True):
         if median >= floor:
             continue
-        edge = (1 + EDGE / 2) * floor
-        axis.plot(edge, spot, "<", color=style.colour, ms=MARK)
-        axis.annotate(
-            signed_number(median),
-            (edge, spot),
-            xytext=(5 + NUMBER * written[level], 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=style.colour,
+        mark_off_scale(
+            axis,
+            median,
+            spot,
+            (1 + EDGE / 2) * floor,
+            right=False,
+            colour=style.colour,
+            beside=5 + NUMBER * written[level],
+            of_text=style.colour,
         )
         written[level] += 1
 

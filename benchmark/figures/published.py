@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
-from benchmark.figures.limits import robust_limits, signed_number
+from benchmark.figures.limits import mark_off_scale, robust_limits
 from benchmark.figures.style import BLACK, BLUE, GREY, SKY, VERMILION, Style, tick_text
 
 BAND = "#D9D9D9"
@@ -53,7 +52,9 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
         ends = [row["estimate"] - row["low"], row["high"] - row["estimate"]]
         style = VERDICTS[row["verdict"]]
         if not log and not left <= row["estimate"] <= right:
-            _at_edge(axis, row["estimate"], y, (left, right), style.colour)
+            above = row["estimate"] > right
+            edge = right if above else left
+            mark_off_scale(axis, row["estimate"], y, edge, right=above, colour=style.colour)
             continue
         axis.errorbar(
             row["estimate"],
@@ -80,19 +81,3 @@ def against_published(rows: pd.DataFrame, label: str, *, log: bool = False) -> F
     ]
     legend_below(figure, handles, ["published", "noise of the source", *shown])
     return figure
-
-
-def _at_edge(axis: Axes, estimate: float, y: float, ends: tuple[float, float], colour: str) -> None:
-    """An arrow with its number for an estimate so far off that the others would not be seen."""
-    below = estimate < ends[0]
-    edge = ends[0] if below else ends[1]
-    axis.plot(edge, y, "<" if below else ">", color=colour, markersize=8, zorder=4)
-    axis.annotate(
-        signed_number(estimate),
-        (edge, y),
-        xytext=(8 if below else -8, 0),
-        textcoords="offset points",
-        ha="left" if below else "right",
-        va="center",
-        fontsize=8,
-    )
