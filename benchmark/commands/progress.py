@@ -39,7 +39,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """How far one study has got: trials by what became of them, and what is to be done."""
 
     study: str
@@ -47,7 +47,7 @@ class Progress:
     notes: list[str]
 
 
-def progress(folder: Path) -> Progress:
+def progress(folder: Path) -> StudyProgress:
     """Progress of the study in ``folder``.
 
     Raises
@@ -77,4 +77,4 @@ def progress(folder: Path) -> Progress:
     if counts["missing"] or counts["failed"]:
         command = here(str(metadata.get("command", "the same command")))
         notes.append(f"{folder.name} goes on with: {command}")
-    return Progress(folder.name, counts, notes)
+    return StudyProgress(folder.name, counts, notes)
