@@ -8,7 +8,6 @@ import pandas as pd
 
 from benchmark.statistics.pairing import every_factor_compared
 from benchmark.statistics.rates import cross_fitted
-from benchmark.statistics.selection import where
 from report import evidence
 from report.evidence import ROOT, Evidence
 from report.prose import name
@@ -28,8 +27,6 @@ BASELINES = {
 """What the levels of a factor are compared with; of another factor, its first level."""
 AT_BEST, EVERY_RATE = "each at its best rate", "over all rates"
 """At which rates levels are compared."""
-APART = {AT_BEST: ["learning_rate"], EVERY_RATE: []}
-"""In which the two of a pair may differ."""
 UNPAIRED = (
     *("dataset", "model", "depth", "width", "clipping_threshold", "batch_policy_parameter"),
     *("learning_rate", "momentum"),
@@ -54,17 +51,24 @@ def compare(study: Evidence) -> pd.DataFrame:
 
     At best rates first: means over the rates of a study would say how far these reach. A rate is
     chosen for each configuration, on other seeds than those that are compared; with relative rates
-    it is the one that was found so. ``panel`` is the data set, and ``at`` where there are both.
+    it is the one that was found so, and its multiples follow instead of `EVERY_RATE`. ``panel`` is
+    the data set, and ``at`` where there are several.
     """
     factors = [factor for factor in study.factors if factor not in UNPAIRED]
     rows = {EVERY_RATE: study.outcomes}
     if len(study.relative):
-        rows = {AT_BEST: where(study.relative, times=1), EVERY_RATE: study.relative}
+        rows = {
+            AT_BEST if times == 1 else f"each at {times} times its best rate": part
+            for times, part in study.relative.groupby("times")
+        }
     elif study.varies("learning_rate"):
         chosen = [factor for factor in study.factors if factor != "learning_rate"] or ["dataset"]
         rows = {AT_BEST: cross_fitted(study.outcomes, chosen)} | rows
+    # where each has a rate of its own, the two of a pair may differ in it
     found = [
-        every_factor_compared(part, factors, BASELINES, ignore=APART[at]).assign(at=at)
+        every_factor_compared(
+            part, factors, BASELINES, ignore=[] if at == EVERY_RATE else ["learning_rate"]
+        ).assign(at=at)
         for at, part in rows.items()
         if len(part)
     ]

@@ -367,6 +367,25 @@ def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
     assert re.search(r"\*\*digits, over all rates\*\*[ |]+clipping: value \| 4 \|", text)
 
 
+def test_a_custom_study_of_relative_rates_is_compared_at_each_multiple():
+    rows = pd.DataFrame(
+        [
+            {"clipping": clipping, "learning_rate": rate * times, "times": times, "seed": seed}
+            for clipping, rate in (("none", 0.1), ("value", 0.3))
+            for times in (1, 10)
+            for seed in (0, 1)
+        ]
+    )
+    rows = rows.assign(dataset="digits", arm=rows["times"].map("x{}".format))
+    rows["accuracy"] = 0.5 + 0.1 * rows["clipping"].eq("value") * rows["times"].eq(10)
+    found = extension.compare(Mock(factors=["clipping"], relative=rows, outcomes=rows))
+    assert found[["at", "level", "pairs"]].values.tolist() == [
+        ["each at its best rate", "value", 2],
+        ["each at 10 times its best rate", "value", 2],
+    ]
+    assert found["effect"].tolist() == pytest.approx([0.0, 0.1])
+
+
 def test_the_first_page_of_a_custom_study_leads_to_it(folder: Path) -> None:
     study = Study(name="mine", question="Is it any good?", factors={"clipping": "none"})
     made_up(folder, study, calm)
