@@ -20,7 +20,6 @@ from benchmark.statistics import (
     sizes_near_best,
     tied_with_best,
 )
-from benchmark.statistics.disturbances import LEAST  # noqa: F401  (for a query)
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
 from benchmark.statistics.selection import where
 from report import batch_updates, disturbances, evidence, explosion, headline
@@ -186,7 +185,7 @@ def which() -> pd.DataFrame | None:
         late=("place", lambda places: bool(places.isna().all())),
         tied=("tied", "all"),
     )
-    felt = where(disturbances.losses(trouble), **network).query("bare >= @LEAST and bare_low > 0")
+    felt = where(disturbances.felt(trouble), **network)
     ends = felt.groupby("clipping").agg(
         disturbed=("gained", "min"), surely=("gained_low", "min"), premium=("premium", "max")
     )

@@ -91,6 +91,12 @@ def beside_sgd(study: Evidence, optimizer: str) -> pd.DataFrame:
     return bare(study, optimizer).merge(plain, on=keys)
 
 
+def felt(study: Evidence, optimizer: str = "sgd", least: float = LEAST) -> pd.DataFrame:
+    """`losses` after disturbances that surely cost at least ``least`` without a guard."""
+    rows = losses(study, optimizer)
+    return rows[rows["bare"].ge(least) & rows["bare_low"].gt(0)]
+
+
 @functools.lru_cache(8)
 def best_guards(study: Evidence, optimizer: str = "sgd", least: float = LEAST) -> pd.DataFrame:
     """By clipping, how it ends after all disturbances that surely cost something without a guard.
@@ -101,7 +107,7 @@ def best_guards(study: Evidence, optimizer: str = "sgd", least: float = LEAST) -
     least share of its own loss that it saves; ``cases`` how many disturbances of how many networks
     it was run at. The one of the highest ``effect`` comes first.
     """
-    rows = losses(study, optimizer).query("bare >= @least and bare_low > 0")
+    rows = felt(study, optimizer, least)
     by = rows.groupby("clipping")
     worst = rows.loc[by["gained"].idxmin(), ["clipping", "effect", "low", "high"]]
     dearest = rows.loc[by["premium"].idxmax()]
