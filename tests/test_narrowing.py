@@ -6,6 +6,7 @@ import pytest
 from conftest import TOY
 
 from benchmark import Range, Search, Study
+from benchmark.driver import commandline
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.schedules import SCHEDULES
 
@@ -84,3 +85,28 @@ def test_an_object_of_a_search_is_chosen_by_its_name():
 
 def test_the_seed_is_no_factor():
     assert {t.seed for t in STUDY.only({"seed": ["7"]}).trials()} == {7}
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "meant"),
+    [
+        (STUDY, "clipping=sgn", "sign"),
+        (STUDY, "dataset=tyo", "toy"),
+        (STUDY, "schedule=cosin", "cosine"),
+        (
+            Search(name="s", question="?", space={"clipping": (SIGN, "none")}, trials=2),
+            "clipping=sing",
+            "sign",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_looked_for_among_those_of_the_study_too(
+    made, given, meant, tmp_path, capsys
+):
+    assert commandline.run(made, ["--only", given, "--results", str(tmp_path / "r")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"Did you mean {meant!r}? Allowed: " in err
+    assert meant in err.partition("Allowed: ")[2]
+    assert not (tmp_path / "r").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.driver.dispatch import LostExecutor
@@ -17,10 +17,12 @@ from benchmark.driver.search import run_search
 from benchmark.driver.stopping import Stopped, signals
 from benchmark.driver.table import closing_table, failed_line
 from benchmark.driver.workers import end_if_starting
-from benchmark.names import quoted
+from benchmark.engine import REGISTRIES
+from benchmark.names import find, quoted
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study, read_selection
 from benchmark.records.fields import DEVICE, TEXT, Several, refused
+from benchmark.records.narrowing import custom_objects
 from benchmark.terminal import COUNT, Parser, folder_path, one_of, option, refuse, show_notes
 
 SCALES = {
@@ -64,6 +66,7 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
             return int(end.code or 0)
         study = defined(make, options.scale)
         if selection := read_selection(options.only):
+            _check_names(study, selection)
             study = study.only(selection)
         chosen = Options(
             results=options.results or Path("results") / options.scale,
@@ -97,6 +100,18 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
     if failed := failed_line(trials):
         print(failed)
     return 1 if failed else 0
+
+
+def _check_names(study: Study | Search, selection: Mapping[str, Sequence[str]]) -> None:
+    """Whether each chosen name is registered or of a custom object of ``study``.
+
+    A study that was narrowed to an unknown name no longer has the custom objects that it may mean.
+    """
+    custom = custom_objects(study.blocks())
+    for factor in filter(REGISTRIES.__contains__, selection):
+        own = {name: level for (of, name), level in custom.items() if of == factor}
+        for name in selection[factor]:
+            find(name, own | REGISTRIES[factor], factor)
 
 
 def defined(make: Make, scale: str) -> Study | Search:
