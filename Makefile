@@ -54,7 +54,7 @@ quickstart: $(FOR_REPORT)
 # The most worth knowing first, should time run out. The grid comes before the search, which trains
 # the grid's best cell again beside its own.
 STUDIES = headline headroom explosion deep disturbances clipping batch_updates critical_batch \
-    learning_rate initialization normalization optimizers scaling article architectures precision \
+    full_batch learning_rate initialization normalization optimizers scaling article architectures precision \
     published edge_of_stability grid search
 STUDY_OPTIONS = --scale $(SCALE) $(if $(RESULTS),--results "$(RESULTS)")
 

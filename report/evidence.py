@@ -35,6 +35,7 @@ PAGES = {
     "search": "search_against_grid",
     "edge_of_stability": "published",
     "critical_batch": "batch_updates",
+    "full_batch": "batch_updates",
     **{
         study: study
         for study in (

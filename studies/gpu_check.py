@@ -58,8 +58,8 @@ BEGAN = time.monotonic()
 DATASET = "fashion-mnist"
 STUDIES = (
     *("headline", "headroom", "explosion", "deep", "disturbances", "clipping", "batch_updates"),
-    *("critical_batch", "learning_rate", "initialization", "normalization", "optimizers"),
-    *("scaling", "article", "architectures"),
+    *("critical_batch", "full_batch", "learning_rate", "initialization", "normalization"),
+    *("optimizers", "scaling", "article", "architectures"),
     *("precision", "published", "edge_of_stability", "grid", "search"),
 )
 """In the order of the Makefile: what is most worth knowing first."""
