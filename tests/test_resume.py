@@ -87,7 +87,7 @@ def test_the_first_interrupt_lands_what_is_in_flight_and_says_how_to_go_on(
     storage = f"sqlite:///{tmp_path}/studies.db?password=hunter2"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command(tmp_path, "--storage", storage), start_new_session=True, stderr=file
+            command(tmp_path, "--scale", "full", "--storage", storage), start_new_session=True, stderr=file
         )
     run = Run(process)
     started.append(run)
@@ -114,7 +114,7 @@ def test_the_first_interrupt_lands_what_is_in_flight_and_says_how_to_go_on(
 def test_a_termination_stops_at_once_and_leaves_nothing_behind(
     tmp_path: Path, started: list[Run]
 ) -> None:
-    run = Run.start(command(tmp_path))
+    run = Run.start(command(tmp_path, "--scale", "full"))
     started.append(run)
     wait_until(lambda: parts(tmp_path / "tiny") >= 1 or run.over)
     run.process.terminate()
