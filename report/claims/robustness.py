@@ -132,6 +132,24 @@ def by_part(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS[:4], "agree", "of", "changes", "turned"])
 
 
+def firm() -> list[int]:
+    """The claims all of whose tested parts keep their verdict under every alternative."""
+    return firm_in(by_part(alternatives()))
+
+
+def firm_in(found: pd.DataFrame) -> list[int]:
+    """`firm` of a frame as of `by_part`.
+
+    >>> rows = [(1, 1, "a", "supported", "limit doubled", "supported")]
+    >>> rows += [(2, 1, "b", "supported", "limit doubled", "undecided")]
+    >>> firm_in(by_part(pd.DataFrame(rows, columns=list(COLUMNS))))
+    [1]
+    """
+    tested = found[found["verdict"] != NOT_TESTED]
+    holds = (tested["agree"] == tested["of"]).groupby(tested["claim"]).all()
+    return [int(claim) for claim in holds[holds].index]
+
+
 def counts() -> dict[str, int]:
     """Of the ``tested`` parts: how many ``hold`` under every alternative, or are ``turned`` by one.
 
