@@ -87,7 +87,9 @@ def test_the_first_interrupt_lands_what_is_in_flight_and_says_how_to_go_on(
     storage = f"sqlite:///{tmp_path}/studies.db?password=hunter2"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command(tmp_path, "--scale", "full", "--storage", storage), start_new_session=True, stderr=file
+            command(tmp_path, "--scale", "full", "--storage", storage),
+            start_new_session=True,
+            stderr=file,
         )
     run = Run(process)
     started.append(run)
