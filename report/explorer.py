@@ -116,7 +116,7 @@ def looks(rows: pd.DataFrame) -> dict[str, list[object]]:
     """The colour of each level, by its words, and whether its line is dashed: as in the figures.
 
     >>> looks(pd.DataFrame({"clipping": ["none", "zclip_capped"], "seed": [0, 1]}))
-    {'none': ['#666666', False], 'ZClip capped': ['#E69F00', True]}
+    {'none': ['#666666', False], 'capped ZClip': ['#E69F00', True]}
     """
     named = (rows[column].dropna().unique() for column in rows)
     texts = (levels for levels in named if all(isinstance(level, str) for level in levels))

@@ -48,7 +48,7 @@ BOUNDED = {
 """Thresholds besides the default, on both sides of the best of `studies/clipping` at such a rate.
 
 That best is the smallest in its range for adaptive clipping, AutoClip, ZClip, AdaGC and the RMS of
-the update; the capped ZClip and skip step hardly depend on theirs.
+the update; capped ZClip and skip step hardly depend on theirs.
 """
 CNN_BOUNDED = {
     "value": rates_between(3.16e-4, 3.16e-3),

@@ -774,15 +774,15 @@ def test_what_a_guard_costs_is_told_by_normalization() -> None:
     found = judge(part_of(13, 4), {"headline": made("headline", rows)}.get)
     told = {e.about[1]: e.estimate for e in found.judging}
     assert told == pytest.approx({"no normalization": -0.05, "batch normalization": 0.0}, abs=1e-3)
-    assert (found.named(REFUTED), found.named(SUPPORTED)) == (["skipping steps"],) * 2
+    assert (found.named(REFUTED), found.named(SUPPORTED)) == (["skip step"],) * 2
 
 
-@pytest.mark.parametrize(("share", "named"), [(0.5, ["skipping steps"]), (0.0, [])])
+@pytest.mark.parametrize(("share", "named"), [(0.5, ["skip step"]), (0.0, [])])
 def test_what_prevents_less_than_a_share_is_named(share: float, named: list[str]) -> None:
     assert judged(13, 2, BOTH).below(share) == named
 
 
-@pytest.mark.parametrize(("lean", "named"), [(BOTH, ["skipping steps"]), (AGAINST, [])])
+@pytest.mark.parametrize(("lean", "named"), [(BOTH, ["skip step"]), (AGAINST, [])])
 def test_what_prevents_more_than_nothing_is_named(lean: str, named: list[str]) -> None:
     assert judged(13, 2, lean).above(0) == named
 
@@ -819,7 +819,7 @@ def test_rules_that_could_not_act_are_left_out_and_counted() -> None:
     late = above(3, dataset="digits", clipping="adagc", warm_up_steps=STEPS)
     rows += on_seeds("dead", **late)
     found = judge(part_of(13, 2), {"headline": made("headline", rows)}.get)
-    assert [e.about[0] for e in found.found.effects] == ["skipping steps"]
+    assert [e.about[0] for e in found.found.effects] == ["skip step"]
     assert found.notes[-1] == (
         "10 trials that ended within the warm-up of the clipping (AdaGC) are left out."
     )
@@ -1105,7 +1105,7 @@ def test_a_clipping_that_acted_on_no_step_is_no_comparison() -> None:
     rows = guarded(True, "digits")
     rows += on_seeds("dead", clipping="update_rms", clipped_fraction=0.0, **above(3))
     found = judge(part_of(13, 2), {"headline": made("headline", rows)}.get)
-    assert [e.about[0] for e in found.found.effects] == ["skipping steps"]
+    assert [e.about[0] for e in found.found.effects] == ["skip step"]
 
 
 def test_prevention_is_judged_at_the_lowest_rate_at_which_a_trial_diverges() -> None:
@@ -1654,7 +1654,7 @@ def test_rules_that_do_the_same_are_named_together() -> None:
     results = dataclasses.replace(study.results, trials=pd.concat([rows, copied]))
     study = dataclasses.replace(study, results=results)
     found = where(headline.rules(study), times=10)
-    assert list(found["rule"]) == ["global norm and ZClip capped", "none"]
+    assert list(found["rule"]) == ["global norm and capped ZClip", "none"]
 
 
 @pytest.mark.parametrize(("share", "named"), [(0.0, ["update_rms"]), (0.01, [])])

@@ -562,7 +562,7 @@ def test_guards_are_compared_by_where_they_end(
     ) in text
     # at worst and at best over one case, at the shared rate and at its own
     assert "| value | 1 | 35.2 | 34.7 to 35.7 | −5.1 to −5.1 | 35.2 | −5.1 to −5.1 |" in text
-    assert "skipping steps by up to 30.1 points (bad batch, MLP); and value clipping by" in text
+    assert "skip step by up to 30.1 points (bad batch, MLP); and value clipping by" in text
     assert "| global norm | 0.0 (–) | +19.9 (+19.7 to +20.1) |" in text
     # the loss of its own, and the share of 30.1 points that this saves
     assert "| value | 0.0; 100% |" in text

@@ -9,14 +9,6 @@ from benchmark.figures.style import title, words
 
 PHRASES = {
     ("clipping", "none"): "no clipping",
-    ("clipping", "update_rms"): "clipping the update's RMS",
-    ("clipping", "normalized"): "normalized gradients",
-    ("clipping", "skip_step"): "skipping steps",
-    ("clipping", "skip_step_all"): "skipping steps by a window of all",
-    ("clipping", "autoclip"): "AutoClip",
-    ("clipping", "zclip"): "ZClip",
-    ("clipping", "zclip_capped"): "capped ZClip",
-    ("clipping", "adagc"): "AdaGC",
     ("normalization", "none"): "no normalization",
     ("normalization", "weight_norm"): "weight normalization",
     ("normalization", "weight_standardization"): "weight standardization",
@@ -25,7 +17,13 @@ PHRASES = {
     ("batch_policy", "accumulate"): "accumulation",
     ("batch_policy", "doubling"): "doubling",
 }
-HYPHENATED = {"global_norm": "global-norm", "per_layer_norm": "per-layer-norm"}
+HYPHENATED = {
+    "global_norm": "global-norm",
+    "per_layer_norm": "per-layer-norm",
+    "update_rms": "update-RMS",
+}
+NOUNS = ("autoclip", "zclip", "zclip_capped", "adagc", "normalized", "skip_step", "skip_step_all")
+"""Clippings whose names in tables and figures are nouns, and stand in sentences as they are."""
 
 
 def phrase(factor: str, level: object) -> str:
@@ -33,10 +31,12 @@ def phrase(factor: str, level: object) -> str:
 
     >>> phrase("clipping", "global_norm"), phrase("normalization", "none")
     ('global-norm clipping', 'no normalization')
+    >>> phrase("clipping", "skip_step_all"), phrase("clipping", "zclip_capped")
+    ('full-window skip', 'capped ZClip')
     """
     if found := PHRASES.get((factor, str(level))) or title(level):
         return found
-    if factor in ("clipping", "normalization"):
+    if factor in ("clipping", "normalization") and level not in NOUNS:
         return f"{HYPHENATED.get(str(level), words(level))} {factor}"
     return words(level)
 
