@@ -27,8 +27,9 @@ from report.evidence import Evidence
 from report.prose import records
 
 QUESTIONS = {
+    "advice-tune": "What should I tune first?",
     "advice-deep": "My deep plain network diverges. What first?",
-    "advice-nan": "My loss went NaN at step 3. What now?",
+    "advice-nan": "My loss went NaN in the first steps. What now?",
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
     "advice-which": "Which clipping should I use?",

@@ -40,6 +40,8 @@ OUTPUT = SOURCE / "_build" if CHECKOUT else Path("report")
 """Where the book goes unless another place is named."""
 ABSTRACT = 200
 """Words that the abstract may have; on the reference results a longer one is an error."""
+ANSWER = 25
+"""Words that an answer may have on the first page; likewise."""
 SPHINX = "import gc, sys; gc.disable(); from sphinx.cmd.build import main; sys.exit(main())"
 """Sphinx without looking for reference cycles, which takes it two fifths of its time: a book's
 trees of nodes stay until it ends, and take some 100 MB more."""
@@ -123,6 +125,26 @@ def abstract(page: str) -> list[str]:
     return text.split()
 
 
+def answers(page: str) -> list[str]:
+    r"""The answers on the first page, as they are read.
+
+    >>> answers("## Questions\n[Why?](#a)\n: So [it](b.md) is.\n\n[How?](#b)\n: Thus.\n")
+    ['So it is.', 'Thus.']
+    """
+    lines = re.findall(r"^: (.*)$", page, re.M)
+    return [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", line) for line in lines]
+
+
+def too_long(page: str) -> Iterator[str]:
+    """What the first page says in too many words: its abstract, or an answer."""
+    words = len(abstract(page))
+    if words > ABSTRACT:
+        yield f"index: the abstract has {words} words, not {ABSTRACT}"
+    for answer in answers(page):
+        if len(answer.split()) > ANSWER:
+            yield f"index: {answer!r} has {len(answer.split())} words, not {ANSWER}"
+
+
 def stage(pages: Path) -> None:
     """Copy what goes with the pages to ``pages``, so that building leaves the sources alone."""
     pages.mkdir(parents=True)
@@ -147,9 +169,8 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     try:
         with rarely_collecting():
             contradictions = list(render_all(telling(chapters()), pages, strict=strict))
-        words = abstract((pages / "index.md").read_text(encoding="utf-8"))
-        if strict and len(words) > ABSTRACT:
-            contradictions.append(f"index: the abstract has {len(words)} words, not {ABSTRACT}")
+        if strict:
+            contradictions += too_long((pages / "index.md").read_text(encoding="utf-8"))
         explorer.write(pages / "_extra" / "explorer")
     except PageError as error:
         print(f"error: {error}", file=sys.stderr)

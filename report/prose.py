@@ -143,8 +143,23 @@ def first_sentence(text: object) -> Markdown:
     >>> first_sentence("A gain of 0.5 points. In the CNN\\nnone.")
     Markdown('A gain of 0.5 points.')
     """
+    return _sentences(text)[0]
+
+
+def first_in_bold(text: object) -> Markdown:
+    """What a template wrote, on one line, its first sentence in bold.
+
+    >>> first_in_bold("A gain of 0.5 points. In the CNN\\nnone.")
+    Markdown('**A gain of 0.5 points.** In the CNN none.')
+    """
+    first, *rest = _sentences(text)
+    return Markdown(" ").join([Markdown("**{}**").format(first) if first else first, *rest])
+
+
+def _sentences(text: object) -> list[Markdown]:
+    """The first sentence of ``text``, and the rest where there is any."""
     line = " ".join(str(text).split())
-    return Markdown(re.split(r"(?<=\.) (?=[A-Z])", line, maxsplit=1)[0])
+    return [Markdown(part) for part in re.split(r"(?<=\.) (?=[A-Z])", line, maxsplit=1)]
 
 
 def fold(ratio: float) -> str:

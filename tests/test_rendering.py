@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from myst_parser.parsers.docutils_ import Parser
 from pages import evidence_of
 
-from report import evidence, figure_code, prose, rendering
-from report.build import telling
+from report import advice, evidence, figure_code, prose, rendering
+from report.build import ANSWER, telling, too_long
 from report.rendering import Page, PageError
 from report.text import Markdown, block, code
 
@@ -413,3 +413,17 @@ def test_a_build_tells_now_and_then_which_page_it_writes(monkeypatch, capsys):
     monkeypatch.setattr("report.build.time.monotonic", lambda: next(clock))
     assert list(telling(["index", "methods", "deep"])) == ["index", "methods", "deep"]
     assert capsys.readouterr().err == "page 2 of 3: methods ...\n"
+
+
+def test_an_answer_on_the_first_page_has_at_most_so_many_words() -> None:
+    page = "## Abstract\nIt *is* so.\n## Questions\n[Why?](#a)\n: {}\n"
+    long = page.format(" ".join(["because"] * (ANSWER + 1)))
+    assert list(too_long(page.format(" ".join(["[so much](a.md)"] * (ANSWER // 2))))) == []
+    (said,) = too_long(long)
+    assert said.endswith(f"has {ANSWER + 1} words, not {ANSWER}")
+
+
+def test_the_page_of_decisions_has_a_place_for_every_question() -> None:
+    text = (rendering.SOURCE / "advice.md").read_text(encoding="utf-8")
+    places = re.findall(r"^\((advice-[a-z]+)\)=\n## (.*)$", text, re.M)
+    assert places == [(a, f'{{{{ QUESTIONS["{a}"] }}}}') for a in advice.QUESTIONS]
