@@ -303,15 +303,15 @@ def test_trials_with_parts_of_ones_own_are_left_out_with_a_note(
 
 
 def test_what_was_rounded_twice_may_differ_in_its_last_digit_and_no_more() -> None:
-    # nearer to the upper of two numbers of 16 binary digits; rounded to 17 first, it lies between
+    # nearer to the upper of two numbers of 14 binary digits; rounded to 15 first, it lies between
     # them, and falls to the lower
-    exact = 1.0 + 2.0**-16 + 2.0**-30
-    once, twice = 1.0 + 2.0**-15, np.rint(np.rint(exact * 2**16) / 2) / 2**15
+    exact = 1.0 + 2.0**-14 + 2.0**-30
+    once, twice = 1.0 + 2.0**-13, np.rint(np.rint(exact * 2**14) / 2) / 2**13
     assert rounded(np.array([exact])).tolist() == [once]
     assert twice != once
     before = pd.DataFrame({"step": [0], "train_loss": [twice]})
     now = before.assign(train_loss=once)
     assert not exact_differences("history", before, now)
     assert exact_differences("trials", before, now)
-    assert exact_differences("history", before, now.assign(train_loss=once + 2.0**-15))
+    assert exact_differences("history", before, now.assign(train_loss=once + 2.0**-13))
     assert exact_differences("history", before, now.assign(train_loss=math.nan))
