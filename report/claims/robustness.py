@@ -24,10 +24,12 @@ from report.claims.records import (
     POINTS,
     REFUTED,
     SUPPORTED,
+    UNDECIDED,
     Limits,
 )
 
 COLUMNS = ("claim", "part", "text", "verdict", "alternative", "other")
+HALVED, DOUBLED = "limit halved", "limit doubled"
 DECIDED = (SUPPORTED, REFUTED, NO_EFFECT, MIXED)
 
 
@@ -60,7 +62,7 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
     """
     every, own, part = list(judged.found.effects), judged.judging, judged.part
     if own:
-        for words, times in (("limit halved", 0.5), ("limit doubled", 2.0)):
+        for words, times in ((HALVED, 0.5), (DOUBLED, 2.0)):
             other = dataclasses.replace(part, limits=scaled(part.limits, times))
             yield words, dataclasses.replace(judged, part=other)
     if len(own) < len(every):
@@ -130,6 +132,23 @@ def by_part(found: pd.DataFrame) -> pd.DataFrame:
         turned = keys[3] in DECIDED and changed["other"].isin(DECIDED).any()
         rows.append((*keys, len(group) - len(changed), len(group), "; ".join(told), bool(turned)))
     return pd.DataFrame(rows, columns=[*COLUMNS[:4], "agree", "of", "changes", "turned"])
+
+
+def borderline(found: pd.DataFrame) -> pd.DataFrame:
+    """The parts among `alternatives` whose effect lies at the limit itself.
+
+    They are undecided, and half the limit and twice it decide them in different ways. So what is
+    open there is how much is enough, not how much it is: more seeds would hardly decide.
+
+    >>> rows = [(1, 1, "a", "undecided", HALVED, "supported")]
+    >>> rows += [(1, 1, "a", "undecided", DOUBLED, "no effect")]
+    >>> borderline(pd.DataFrame(rows, columns=list(COLUMNS)))["claim"].tolist()
+    [1]
+    """
+    open_ = found[(found["verdict"] == UNDECIDED) & found["alternative"].isin([HALVED, DOUBLED])]
+    decided = open_[open_["other"].isin(DECIDED)]
+    ways = decided.groupby(list(COLUMNS[:3]))["other"].nunique()
+    return ways[ways == 2].reset_index()[list(COLUMNS[:3])]
 
 
 def firm() -> list[int]:
