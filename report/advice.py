@@ -22,7 +22,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
 from benchmark.statistics.selection import where
-from report import batch_updates, disturbances, evidence, explosion, headline
+from report import architectures, batch_updates, disturbances, evidence, explosion, headline
 from report.evidence import Evidence
 from report.prose import records
 
@@ -30,11 +30,13 @@ QUESTIONS = {
     "advice-tune": "What should I tune first?",
     "advice-deep": "My deep plain network diverges. What first?",
     "advice-nan": "My loss went NaN in the first steps. What now?",
+    "advice-late": "My loss went NaN after thousands of steps. What now?",
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
     "advice-which": "Which clipping should I use?",
     "advice-threshold": "Which threshold for the global norm?",
     "advice-cost": "What does each clipping cost?",
+    "advice-elsewhere": "Does this hold for Adam, or for a transformer?",
 }
 """Anchor and heading of each answer."""
 DEPTH, RATE = 10, 0.5
@@ -42,6 +44,8 @@ DEPTH, RATE = 10, 0.5
 NEAR, FAR = "up to ten times the best rate", "farther above it"
 PLACES = dict(zip(explosion.IN_ORDER, (NEAR, NEAR, FAR, explosion.NO_RATE), strict=True))
 """How far above its best rate a network was, by the band that its rate lies in."""
+USUAL = 1.0
+"""The highest learning rate of SGD that counts as usual."""
 RIVAL = ["effect", "low", "high", "pairs", "slower", "clipped"]
 """Columns of `restart_effect`."""
 
@@ -230,6 +234,40 @@ def after(study: Evidence, *, nonfinite: bool) -> pd.DataFrame:
             rival = restart_effect(here) or dict.fromkeys(RIVAL, math.nan)
             found.append({"place": place, "trials": len(here), **learned, **rival})
     return pd.DataFrame(found, columns=["place", "trials", "tenth", "hundredth", *RIVAL])
+
+
+def gone_by_rate(study: Evidence) -> pd.DataFrame:
+    """What became of networks of gain 1 that went NaN at once, by their ``old`` rate.
+
+    A row has how many of ``networks`` learn at a ``tenth`` of it, and at a ``hundredth``; ``usual``
+    says whether the rate was at most `USUAL`. Networks that were not run at both are left out.
+    """
+    keys = ["old", "trial"]
+    tenth, hundredth = (
+        where(restarted(study, factor), nonfinite=True, init_gain=1).set_index(keys)["learned"]
+        for factor in (0.1, 0.01)
+    )
+    both = pd.concat({"tenth": tenth, "hundredth": hundredth}, axis=1).dropna()
+    found = both.groupby("old").sum().astype(int).assign(networks=both.groupby("old").size())
+    return found.reset_index().assign(usual=lambda rows: rows["old"] <= USUAL)
+
+
+def guarded(trouble: Evidence) -> pd.DataFrame:
+    """`disturbances.best_guards` under SGD, and as ``adam_...`` under Adam, a row a ``clipping``.
+
+    Under Adam of the disturbances that surely cost anything, which are small ones there.
+    """
+    plain = disturbances.best_guards(trouble)
+    adam = disturbances.best_guards(trouble, "adam", 0).add_prefix("adam_")
+    found = plain.merge(adam, left_on="clipping", right_on="adam_clipping", how="outer")
+    found = found.assign(clipping=found["clipping"].fillna(found["adam_clipping"]))
+    return found.sort_values("effect", ascending=False, kind="stable", ignore_index=True)
+
+
+def transformers(study: Evidence) -> pd.DataFrame:
+    """`architectures.learners` of transformers with the global norm, at ten times the best rate."""
+    rows = architectures.learners(study, "global_norm", 10)
+    return rows[rows["network"].astype(str).str.startswith("transformer")]
 
 
 @functools.lru_cache(8)

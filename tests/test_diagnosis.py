@@ -555,9 +555,9 @@ def test_the_clipped_share_is_logged_or_follows_from_a_threshold(clipped, thresh
 CASES = {
     "early": (run_of([2.0, 12, NAN]), "advice-nan"),
     "late": (run_of([*CALM, 12, NAN], np.ones(202)), "advice-threshold"),
-    "late without norms": (run_of([*CALM, 12, NAN]), "advice-nan"),
+    "late without norms": (run_of([*CALM, 12, NAN]), "advice-late"),
     "clipped": (run_of(CALM, np.ones(200), np.ones(200)), "advice-threshold"),
-    "collapsed": (run_of([*CALM, *np.full(2 * WAIT, 2.0)]), "advice-nan"),
+    "collapsed": (run_of([*CALM, *np.full(2 * WAIT, 2.0)]), "advice-late"),
     "healed": (run_of([*CALM, 12, *AFTER], np.ones(321)), "advice-threshold"),
     "stalled": (run_of(np.full(100, 2.0)), "advice-batch"),
     "stable": (run_of(CALM), "advice-cost"),

@@ -473,6 +473,23 @@ def test_a_restart_is_compared_with_clipping_at_the_old_rate_by_the_same_seed() 
     assert (found["effect"], found["pairs"]) == (pytest.approx(0.3), 2)
 
 
+def test_restarts_after_a_nan_are_counted_by_the_old_rate(monkeypatch) -> None:
+    """Three networks at each rate; of those at 10 a tenth saves none, and one was not run lower."""
+    rows = pd.DataFrame({"old": np.repeat([0.316, 1.0, 10.0], 3), "trial": [*"abcdefghi"]})
+    rows = rows.assign(nonfinite=True, init_gain=1.0, learned=[1, 1, 1, 1, 1, 0, 0, 0, 0])
+    others = pd.DataFrame({"old": [1.0, 1.0], "trial": [*"xy"], "learned": 1, "init_gain": [2, 1]})
+    others = others.assign(nonfinite=[True, False])
+    tenth = pd.concat([rows, others])
+    runs = {0.1: tenth, 0.01: tenth.assign(learned=1).query("trial != 'i'")}
+    monkeypatch.setattr(advice, "restarted", lambda study, factor: runs[factor])
+    found = advice.gone_by_rate(Mock())
+    assert found["old"].tolist() == [0.316, 1.0, 10.0]
+    assert found["tenth"].tolist() == [3, 2, 0]
+    assert found["hundredth"].tolist() == [3, 3, 2]
+    assert found["networks"].tolist() == [3, 3, 2]
+    assert found["usual"].tolist() == [True, True, False]
+
+
 def test_batch_sizes_that_come_close_to_the_best_are_told_by_budget() -> None:
     values = {8: 0.795, 16: 0.8, 32: 0.7}
     rows = [

@@ -47,7 +47,7 @@ def advice(found: Diagnosis) -> Advice:
     if found.status == "collapsed":
         return Advice(
             f"Go back to a checkpoint before step {step:,} and lower the rate from there.",
-            "advice-nan",
+            "advice-late",
         )
     if fatal and (found.log.norm is not None or found.log.rate is not None):
         return Advice(
@@ -59,7 +59,7 @@ def advice(found: Diagnosis) -> Advice:
         return Advice(
             f"Go back to a checkpoint before step {step:,} with a lower rate, and log the gradient "
             "norm.",
-            "advice-nan",
+            "advice-late",
         )
     if found.status == "stalled" and found.short:
         return Advice("Wait for more losses: so few say nothing yet.", "advice-batch")
@@ -78,7 +78,7 @@ def advice(found: Diagnosis) -> Advice:
     if any(spike.healed is None for spike in found.spikes):
         return Advice(
             "Watch it: the last spike has not healed yet, though the run is not lost.",
-            "advice-nan",
+            "advice-late",
         )
     if found.spikes:
         return Advice(
