@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmark.records.rates import SHARED
 from benchmark.statistics import copies, idle, paired_comparison
 from benchmark.statistics.disturbances import (
     LEAST,
     accuracy_lost,
     at_one_rate,
+    ends_above_none,
+    guards_by_rate,
     losses_saved,
     made_up,
     recovery,
 )
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
-from report.prose import name, phrase
+from report.prose import between, listing, name, phrase
 
 NETWORK = ["model", "normalization"]
 UNDISTURBED = "undisturbed"
 """The column of what a guard does where nothing happens."""
+
+
+SETTING = ["dataset", *NETWORK]
 
 
 def trials(study: Evidence, optimizer: str) -> pd.DataFrame:
@@ -31,14 +34,27 @@ def trials(study: Evidence, optimizer: str) -> pd.DataFrame:
     return where(study.outcomes, optimizer=optimizer)
 
 
+def multiple(study: Evidence, optimizer: str = "sgd") -> float:
+    """The multiple of the best unclipped rate at which most was run; NaN where none was."""
+    times = at_one_rate(trials(study, optimizer))["times"]
+    return float(times.value_counts().idxmax()) if times.notna().any() else float("nan")
+
+
+@functools.lru_cache(8)
+def at_rate(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """The rows of `at_one_rate` at the `multiple`: of those the page compares every guard."""
+    rows, times = at_one_rate(trials(study, optimizer)), multiple(study, optimizer)
+    return rows[rows["times"].eq(times) | (rows["times"].isna() & (times != times))]
+
+
 @functools.lru_cache(8)
 def no_guards(study: Evidence, optimizer: str = "sgd") -> dict[object, object]:
-    """Clippings that at the one rate trained as another did, or never acted: copy -> original.
+    """Clippings that at that rate trained as another did, or never acted: copy -> original.
 
     Under disturbances, that is: without one, two rules for what is unusual may both have nothing
     to do.
     """
-    rows = at_one_rate(trials(study, optimizer))
+    rows = at_rate(study, optimizer)
     unused = [level for level in idle(rows) if level != "none"]
     disturbed = rows[rows["disturbance"] != "none"]
     return copies(disturbed, "clipping", "none") | dict.fromkeys(unused, "none")
@@ -51,7 +67,7 @@ def losses(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     Without those of `no_guards`. A guard harms where ``gained_high``, the most by which it ends
     above none, is below zero.
     """
-    rows = losses_saved(trials(study, optimizer), NETWORK)
+    rows = losses_saved(at_rate(study, optimizer), NETWORK)
     rows = rows[~rows["clipping"].isin([*no_guards(study, optimizer)])]
     ends = {"effect": "gained", "low": "gained_low", "high": "gained_high"}
     return rows.assign(**{end: rows[column] for end, column in ends.items()})
@@ -60,7 +76,7 @@ def losses(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
 @functools.lru_cache(8)
 def bare(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """`accuracy_lost` without a guard, by network, the dearest disturbance last."""
-    rows = accuracy_lost(where(trials(study, optimizer), clipping="none"), NETWORK)
+    rows = accuracy_lost(where(at_rate(study, optimizer), clipping="none"), NETWORK)
     return rows.sort_values(["model", "lost"], kind="stable", ascending=[False, True])
 
 
@@ -131,11 +147,27 @@ def panels(rows: pd.DataFrame) -> list[str]:
 def ended(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """How far each guard ends above none at one rate, undisturbed and after each disturbance.
 
-    The columns of `paired_comparison` by network, with the ``threshold`` and the ``panel``.
-    Without those of `no_guards`.
+    The columns of `paired_comparison` by network, with the ``panel``; ``missed`` lists the
+    disturbances that a guard did not meet there. Without those of `no_guards`. First come, by
+    network, guards that met every disturbance, the one of the highest least effect first.
     """
-    rows = at_one_rate(trials(study, optimizer))
-    return _against_none(rows[~rows["clipping"].isin([*no_guards(study, optimizer)])])
+    rows = at_rate(study, optimizer)
+    rows = rows[~rows["clipping"].isin([*no_guards(study, optimizer)])]
+    found = paired_comparison(rows, "clipping", "none", by=[*NETWORK, "disturbance"])
+    if found.empty:
+        return found
+    disturbed, keys = found["disturbance"] != "none", [*NETWORK, "level"]
+    by = found[disturbed].groupby(keys)
+    least = by.agg(least=("effect", "min"), met=("disturbance", set))
+    panels = [UNDISTURBED if d == "none" else name(d) for d in found["disturbance"]]
+    found = found.assign(disturbed=disturbed, panel=panels).join(least, on=keys)
+    run = where(rows, clipping="none").groupby(NETWORK)["disturbance"].unique()
+    cells = zip(found["model"], found["normalization"], found["met"], strict=True)
+    missed = [[d for d in run[m, n] if d != "none" and d not in met] for m, n, met in cells]
+    found = found.assign(missed=[", ".join(map(name, which)) for which in missed])
+    found = found.assign(whole=found["missed"].eq("")).drop(columns="met")
+    order = [*NETWORK, "whole", "least", "level", "disturbed"]
+    return found.sort_values(order, ascending=[False] * 5 + [True], kind="stable")
 
 
 def window_of_all(study: Evidence) -> pd.DataFrame:
@@ -145,7 +177,7 @@ def window_of_all(study: Evidence) -> pd.DataFrame:
     one rate, of the networks in which the rule met all of the study's disturbances; empty without.
     """
     rule = "skip_step_all"
-    rows = at_one_rate(trials(study, "sgd"))
+    rows = at_rate(study)
     rows = rows[rows["disturbance"] != "none"]
     met = where(rows, clipping=rule).groupby(NETWORK, sort=False)["disturbance"].nunique()
     networks = met.index[met == rows["disturbance"].nunique()].to_frame(index=False)
@@ -159,60 +191,110 @@ def window_of_all(study: Evidence) -> pd.DataFrame:
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def ended_at_own_rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
-    """`ended` of each guard at three tenths of its own best rate, with ``low_rate``, ``high_rate``.
+def rate_words(own: bool, times: float) -> str:
+    """At which rate guards are compared, as a column of a table names it.
 
-    Against none at three tenths of its best; no comparison of guards, whose rates differ.
+    >>> rate_words(False, 0.3), rate_words(False, 1.0), rate_words(True, float("nan"))
+    ('0.3 × best', 'best rate', 'own rates')
     """
-    rows = trials(study, optimizer)
-    rows = rows[~rows["arm"].fillna("").str.startswith(SHARED)]
-    keys = [*NETWORK, "clipping"]
-    ends = rows.groupby(keys)["learning_rate"].agg(low_rate="min", high_rate="max").reset_index()
-    found = _against_none(rows, ["learning_rate"])
-    return found.merge(ends.rename(columns={"clipping": "level"}), on=[*NETWORK, "level"])
+    if own:
+        return "own rates"
+    return "one rate" if times != times else "best rate" if times == 1 else f"{times:g} × best"
 
 
-def tuned(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
-    """`ended_at_own_rates` by ``level``: its highest ``premium``, least ``effect`` and ``most``.
+def rate_phrase(own: bool, times: float) -> str:
+    """The same, as a sentence has it.
 
-    After disturbances that cost a point or more without a guard; the premium where nothing happens.
+    >>> rate_phrase(False, 0.3), rate_phrase(True, float("nan"))
+    ('at 0.3 times the best unclipped rate', 'at rates of their own')
     """
-    rows = ended_at_own_rates(study, optimizer)
-    if rows.empty:
-        return rows
-    costs = bare(study, optimizer)
-    costs = costs.loc[costs["lost"] >= LEAST, [*NETWORK, "disturbance"]]
-    hit = rows.merge(costs).groupby("level")["effect"].agg(effect="min", most="max")
-    calm = rows[~rows["disturbed"]].groupby("level")["effect"].min()
-    return hit.assign(premium=(-calm).clip(lower=0)).reset_index()
+    if own:
+        return "at rates of their own"
+    if times != times:
+        return "at the rate without a guard"
+    return f"at {f'{times:g} times ' if times != 1 else ''}the best unclipped rate"
 
 
-def priced(study: Evidence) -> pd.DataFrame:
-    """`best_guards` with the ``own_premium``, ``own_effect`` and ``own_most`` of `tuned`.
+@functools.lru_cache(8)
+def by_rate(study: Evidence) -> pd.DataFrame:
+    """`guards_by_rate` under SGD, by data set and network, with the ``rate`` in words.
 
-    The last three NaN where a guard was run at no rate of its own.
+    ``at`` is the same in a sentence, and ``met`` the number of cases at all rates. Without those of
+    `no_guards`; ``star`` where the least benefit is significant. The guards that were run at most
+    rates come first, of these the one whose least benefit is the highest.
     """
-    own = tuned(study)
-    names = {"level": "clipping", **{c: f"own_{c}" for c in ("premium", "effect", "most")}}
-    own = own.rename(columns=names) if len(own) else pd.DataFrame(columns=list(names.values()))
-    return best_guards(study).merge(own, on="clipping", how="left")
-
-
-def _against_none(rows: pd.DataFrame, ignore: Sequence[str] = ()) -> pd.DataFrame:
-    by = [*NETWORK, "disturbance"]
-    found = paired_comparison(rows, "clipping", "none", by=by, ignore=ignore)
-    if found.empty:
-        return found
-    thresholds = rows.groupby("clipping")["clipping_threshold"].first()
-    found = found.assign(
-        threshold=found["level"].map(thresholds),
-        panel=[UNDISTURBED if d == "none" else name(d) for d in found["disturbance"]],
+    rows = trials(study, "sgd")
+    rows = guards_by_rate(rows[~rows["clipping"].isin([*no_guards(study)])], SETTING)
+    each = list(zip(rows["own"], rows["times"], strict=True))
+    stars = rows["low"].gt(0).map({True: "*", False: ""})
+    rows = rows.assign(
+        rate=[rate_words(*rate) for rate in each], at=[rate_phrase(*rate) for rate in each]
     )
-    disturbed = found["disturbance"] != "none"
-    least = found[disturbed].groupby([*NETWORK, "level"])["effect"].min().rename("least")
-    found = found.join(least, on=[*NETWORK, "level"]).assign(disturbed=disturbed)
-    order = [*NETWORK, "least", "level", "disturbed"]
-    return found.sort_values(order, ascending=[False] * 3 + [True] * 2, kind="stable")
+    by = rows.groupby("clipping")
+    met = zip(by["cases"].transform("min"), by["cases"].transform("max"), strict=True)
+    rows = rows.assign(star=stars, met=[between(*ends) for ends in met])
+    rows = rows.assign(_rates=by["rate"].transform("size"), _least=by["effect"].transform("min"))
+    order = ["_rates", "_least", "clipping"]
+    rows = rows.sort_values(order, ascending=[False, False, True], kind="stable")
+    return rows.drop(columns=order[:2])
+
+
+def safe(study: Evidence) -> pd.DataFrame:
+    """The guards that end significantly above none after every costly disturbance, at every rate.
+
+    Of those that were run at each rate of `by_rate`, a row each: the least ``effect`` and the
+    ``most``, and ``calm``, the least where nothing happens, over the rates; and ``cases`` at one.
+    """
+    rows = by_rate(study)
+    by = rows.groupby("clipping", sort=False)
+    found = by.agg(
+        effect=("effect", "min"),
+        most=("most", "max"),
+        calm=("calm", "min"),
+        cases=("cases", "min"),
+        sure=("low", lambda low: bool((low > 0).all())),
+        rates=("rate", "nunique"),
+    )
+    found = found[found["sure"] & found["rates"].eq(rows["rate"].nunique())]
+    return found.reset_index()
+
+
+def partly(study: Evidence) -> pd.DataFrame:
+    """The guards that do at some of the rates what those of `safe` do at each, in words.
+
+    ``only``, the rates at which they do, and their ``names``. Of guards that were run at each rate.
+    """
+    rows = by_rate(study)
+    by = rows.groupby("clipping", sort=False)
+    sure = rows["low"] > 0
+    some = sure.groupby(rows["clipping"]).transform("any")
+    rows = rows[by["rate"].transform("nunique").eq(rows["rate"].nunique()) & some & sure]
+    rows = rows[~rows["clipping"].isin(safe(study)["clipping"])]
+    only = rows.groupby("clipping", sort=False)["at"].agg(listing).rename("only").reset_index()
+    only = only.assign(names=[phrase("clipping", level) for level in only["clipping"]])
+    return only.groupby("only", sort=False)["names"].agg(listing).reset_index()
+
+
+def first_by_rate(study: Evidence) -> pd.DataFrame:
+    """Of the guards of `by_rate` that met most cases, the one of the highest ``effect`` by rate."""
+    rows = by_rate(study)
+    rows = rows[rows["cases"].eq(rows.groupby("rate")["cases"].transform("max"))]
+    return rows.loc[rows.groupby("rate", sort=False)["effect"].idxmax()]
+
+
+def at_other_rates(study: Evidence) -> pd.DataFrame:
+    """`ends_above_none` by network at all but the one rate, with the ``rate``."""
+    rows, times = trials(study, "sgd"), multiple(study)
+    rows = ends_above_none(rows[~rows["clipping"].isin([*no_guards(study)])], NETWORK)
+    rows = rows[rows["own"] | rows["times"].ne(times)]
+    words = [rate_words(*rate) for rate in zip(rows["own"], rows["times"], strict=True)]
+    panels = [UNDISTURBED if d == "none" else name(d) for d in rows["disturbance"]]
+    rows = rows.assign(rate=words, panel=panels, disturbed=rows["disturbance"] != "none")
+    least = rows[rows["disturbed"]].groupby([*NETWORK, "rate", "level"])["effect"].min()
+    rows = rows.join(least.rename("least"), on=[*NETWORK, "rate", "level"])
+    order = ["own", *NETWORK, "least", "level", "disturbed"]
+    ascending = [True, *[False] * 4, True]
+    return rows.sort_values(order, ascending=ascending, kind="stable")
 
 
 def drawn(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
@@ -227,24 +309,32 @@ def drawn(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
 
 def rates(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """The one ``learning_rate`` of all guards, by data set and network."""
-    rows = where(trials(study, optimizer), clipping="none")
+    rows = where(at_rate(study, optimizer), clipping="none")
     keys = ["dataset", *NETWORK, "learning_rate"]
     return rows[keys].drop_duplicates().sort_values(keys[1:], ascending=False, kind="stable")
+
+
+def choosing_seeds(study: Evidence, optimizer: str = "sgd") -> int:
+    """On how many seeds the best unclipped rate was chosen; 0 where none was looked for."""
+    rows = where(study.looked, clipping="none", optimizer=optimizer)
+    return int(rows["seed"].nunique())
 
 
 def not_at_one_rate(study: Evidence) -> list[str]:
     """Guards that were not run at the rate of training without clipping in every network."""
     keys = ["dataset", *NETWORK, "clipping"]
-    rows = trials(study, "sgd")
-    planned = rows[keys].drop_duplicates()
-    there = at_one_rate(rows)[keys].drop_duplicates()
-    both = planned.merge(there, how="left", indicator=True)
+    planned = trials(study, "sgd")[keys].drop_duplicates()
+    both = planned.merge(at_rate(study)[keys].drop_duplicates(), how="left", indicator=True)
     missing = both.loc[both["_merge"] == "left_only", "clipping"].drop_duplicates()
     return [phrase("clipping", level) for level in missing]
 
 
 @functools.lru_cache(8)
 def recoveries(study: Evidence) -> pd.DataFrame:
-    """`recovery` by network and clipping at one rate: who made up the loss, in how many updates."""
-    rows = made_up(at_one_rate(trials(study, "sgd")), study.results.history)
-    return recovery(rows, [*NETWORK, "clipping"])
+    """`recovery` by network and clipping at one rate: who made up the loss, in how many updates.
+
+    By network and disturbance, the guard with which most recover first.
+    """
+    rows = recovery(made_up(at_rate(study), study.results.history), [*NETWORK, "clipping"])
+    order = [*NETWORK, "disturbance", "share", "clipping"]
+    return rows.sort_values(order, ascending=[False] * 2 + [True, False, True], kind="stable")

@@ -271,6 +271,44 @@ def test_a_guard_is_scored_by_the_share_of_the_loss_that_it_saves() -> None:
     assert found[["bare", "extra"]].tolist() == pytest.approx([0.2, -0.16])
 
 
+def at_rates() -> pd.DataFrame:
+    """Value clipping saves 10 points at 0.3 times the best rate; at that rate it loses 20 more."""
+    slow = [NO_GUARD, guarded(0.1, "shared_x0.3", [0.0, 0.1, 0.2])]
+    fast = [guarded(0.3, "x1", [0.2, 0.3, 0.4], "none"), guarded(0.3, "shared_x1", [0.4, 0.5, 0.6])]
+    own = guarded(0.5, "x0.3", [0.05, 0.15, 0.25])
+    return pd.concat([*slow, *fast, own], ignore_index=True)
+
+
+def test_each_rate_is_a_comparison_of_its_own() -> None:
+    found = statistics.ends_above_none(at_rates())
+    hit = found[found["disturbance"] == "bad_batch"]
+
+    assert hit[["own", "times"]].fillna(0.0).values.tolist() == [
+        [False, 0.3],
+        [False, 1.0],
+        [True, 0.0],
+    ]
+    assert hit["effect"].tolist() == pytest.approx([0.1, -0.2, 0.05])
+    # of no guard there are losses of 10 to 30 points, which three seeds do not tell from none
+    assert hit["felt"].tolist() == [False, True, False]
+    saved = statistics.losses_saved(at_rates())
+    assert saved[["times", "bare"]].values.tolist() == [[0.3, pytest.approx(0.2)], [1.0, 0.3]]
+
+
+def test_what_is_said_of_a_guard_is_said_at_each_rate() -> None:
+    sure = [0.19, 0.2, 0.21]
+    bare = [guarded(rate, arm, sure, "none") for rate, arm in ((0.1, "x0.3"), (0.3, "x1"))]
+    lone = guarded(0.1, "x0.3", sure, "none").assign(model="cnn")
+    more = guarded(0.1, "shared_x0.3", [0.0] * 3).assign(model="cnn")
+    frame = pd.concat([at_rates().query("clipping != 'none'"), *bare, lone, more])
+    found = statistics.guards_by_rate(frame.reset_index(drop=True), ["model"])
+
+    # the CNN was not run at the best rate itself
+    assert found["cases"].tolist() == [1, 1, 1]
+    assert found["effect"].tolist() == pytest.approx([0.1, -0.3, 0.05])
+    assert found["calm"].tolist() == pytest.approx([0.0] * 3)
+
+
 def test_a_guard_that_costs_more_than_it_saves_ends_below() -> None:
     """All of a loss is saved by what has less to lose: 20 points below where nothing happens."""
     guard = guarded(0.1, "shared_x0.3", [0.0, 0.0, 0.0])

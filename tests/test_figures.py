@@ -820,6 +820,7 @@ def test_what_a_guard_costs_stands_beside_what_it_gains() -> None:
     assert rows == [["value", "ZClip"], ["", ""], ["ZClip", "skip step"], ["", ""]]
     assert numbers(other) == ["−50"]
     assert len(marks(other, "<")) == 1
+    assert [text.get_text() for text in gain.texts] == ["not run: corrupt example"]
 
 
 def marked(axis: Axes) -> list[str]:
@@ -1078,6 +1079,7 @@ GUARDED = pd.DataFrame(
     [
         {"network": network, "level": level, "panel": panel, "disturbed": panel != "undisturbed"}
         | {"effect": effect, "low": effect - 0.001, "high": effect + 0.001}
+        | {"missed": "corrupt example" if level == "value" else ""}
         for network, guards in (("MLP", ("value", "zclip")), ("CNN", ("zclip", "skip_step")))
         for level in guards
         for panel, effect in (

@@ -249,9 +249,10 @@ def test_what_guards_do_under_one_optimizer_says_nothing_of_another():
     (sgd,) = disturbances.best_guards(study).to_dict("records")
     (adam,) = disturbances.best_guards(study, "adam").to_dict("records")
     assert [sgd["effect"], sgd["premium"]] == pytest.approx([0.201, 0.0])
-    (both,) = disturbances.priced(study).to_dict("records")
+    both = disturbances.by_rate(study).set_index("rate")
     # every guard ran at a rate of its own alone, which is the one rate
-    own = [both[f"own_{name}"] for name in ("effect", "most", "premium")]
+    assert list(both.index) == ["one rate", "own rates"]
+    own = both.loc["own rates", ["effect", "most", "calm"]].tolist()
     assert own == pytest.approx([0.201, 0.201, 0.0])
     assert [adam["effect"], adam["premium"]] == pytest.approx([-0.009, 0.03])
     (beside,) = disturbances.beside_sgd(study, "adam").to_dict("records")
@@ -278,6 +279,48 @@ def test_the_best_at_a_constant_rate_is_compared_with_others_at_their_best_sched
     found = optimizers.with_other_schedules(study).set_index("level")["effect"]
     assert found.to_dict() == pytest.approx({"sgd": -0.04, "adam": -0.03})
     assert optimizers.with_other_schedules(OPTIMIZERS).empty
+
+
+def at_two_rates():
+    """Value clipping costs 5 points at the slow rate; at each rate ZClip saves 10 of 20 points."""
+
+    def ended(made):
+        hit, noise = made["disturbance"] != "none", 0.001 * made["seed"]
+        saved = {"none": 0.0, "zclip": 0.1, "value": 0.04}[made["clipping"]]
+        slow = 0.05 * (made["clipping"] == "value" and made["arm"] == "shared_x0.3")
+        acted = {"train_loss": saved + noise, "clipped_fraction": 0.5}
+        lost = 0.2 - saved + noise * (made["clipping"] == "none")
+        return {"test_accuracy": 0.8 - hit * lost - slow, **acted}
+
+    made = [
+        row | {"arm": arm, "learning_rate": rate}
+        for row in grid(
+            clipping=["none", "value", "zclip"], disturbance=["none", "bad_batch"], seed=range(3)
+        )
+        for arm, rate in (("x0.3", 0.03), ("x1", 0.1), ("shared_x0.3", 0.03), ("shared_x1", 0.1))
+        if arm.startswith("shared") == (row["clipping"] != "none")
+    ]
+    return trials_of("disturbances", made, ended)
+
+
+def test_a_guard_is_advised_that_helps_at_each_rate():
+    study = at_two_rates()
+    assert disturbances.safe(study)[["clipping", "effect", "calm"]].values.tolist() == [
+        ["zclip", pytest.approx(0.101), pytest.approx(0.0)]
+    ]
+    (value,) = disturbances.partly(study).to_dict("records")
+    assert value == {"only": "at the best unclipped rate", "names": "value clipping"}
+    first = disturbances.first_by_rate(study)
+    assert first[["rate", "clipping"]].values.tolist() == [
+        ["0.3 × best", "zclip"],
+        ["best rate", "zclip"],
+    ]
+    # where two rates have as many trials, the page compares at the first
+    assert disturbances.multiple(study) == 0.3
+    value = disturbances.ended(study).query("level == 'value'").set_index("panel")["effect"]
+    assert value.to_dict() == pytest.approx({"undisturbed": -0.05, "bad batch": -0.009})
+    elsewhere = disturbances.at_other_rates(study)
+    assert elsewhere["rate"].unique().tolist() == ["best rate"]
 
 
 def test_rules_that_differ_under_a_disturbance_alone_are_no_copies():

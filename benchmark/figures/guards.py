@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.layout import canvas, name_rows, row_inches
+from benchmark.figures.layout import by_width, canvas, name_rows, row_inches
 from benchmark.figures.limits import mark_off_scale, reach_of
 from benchmark.figures.style import BASELINE, BLACK, SPARE, Style, label_of
 
@@ -26,7 +26,8 @@ def prices_and_gains(effects: pd.DataFrame) -> Figure:
     """Differences in accuracy from no guard, with 95% intervals: a row a guard, a line a network.
 
     ``effects`` has the columns ``network``, ``level`` (the guard), ``panel`` (the disturbance, in
-    words), ``disturbed``, ``effect``, ``low`` and ``high``. The left column has what each guard
+    words), ``disturbed``, ``effect``, ``low``, ``high`` and ``missed``, the disturbances that a
+    guard did not meet, in words, which its row says. The left column has what each guard
     does where nothing is ``disturbed``, the right one what it does after each disturbance. Rows
     stand in the order in which each network's come. An effect far from all others is an arrow at
     the edge, with its number.
@@ -53,6 +54,10 @@ def prices_and_gains(effects: pd.DataFrame) -> Figure:
                 places = [order.index(level) + shift for level in rows["level"]]
                 style = styles[panel] if disturbed else BASELINE
                 _draw(axis, rows, places, style, str(panel), limits)
+            missed = here.drop_duplicates("level").set_index("level")["missed"] if disturbed else {}
+            for level, which in dict(missed).items():
+                if which:
+                    _say_missed(axis, order.index(level), which)
             axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.set_ylim(len(order) - 0.5, -0.5)
             axis.grid(visible=False, axis="y")
@@ -71,6 +76,19 @@ def prices_and_gains(effects: pd.DataFrame) -> Figure:
         axis.set_ylabel(str(network).replace(", ", ",\n"), fontsize=8.5, fontweight="bold")
     legend_of(figure, list(axes[:, 1]), "")
     return figure
+
+
+def _say_missed(axis: Axes, place: int, which: str) -> None:
+    axis.annotate(
+        by_width(f"not run: {which}", "partly run"),
+        (0, place),
+        xycoords=axis.get_yaxis_transform(),
+        xytext=(3, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=by_width(6.5, 8.0),
+        color=BASELINE.colour,
+    )
 
 
 def _draw(

@@ -14,8 +14,9 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.records.rates import SHARED
+from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.outcomes import able
-from benchmark.statistics.pairing import paired
+from benchmark.statistics.pairing import paired, paired_comparison
 from benchmark.statistics.seeds import Ends, left_out, over_seeds, share
 
 MADE_UP = 0.01
@@ -27,11 +28,12 @@ LEAST = 0.01
 
 
 def at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``frame`` whose learning rate is that of the trials without clipping.
+    """The rows of ``frame`` whose learning rate is one of the trials without clipping.
 
     In the same setting, of which the clipping is no part: no clipping itself, the arms that were
-    run at its rate, and where there is none the trials whose own best rate is the same. All have
-    the ``arm`` of no clipping, so that they pair with it.
+    run at its rates, and where there is none the trials whose own best rate is the same. All have
+    the ``arm`` of no clipping, so that they pair with it, and ``times``, the multiple of its best
+    rate that this is; NaN where the rates are no such multiples.
 
     At its own best rate a guard that allows a higher one is hit harder: a bump of the rate starts
     higher up, and so it is no comparison of guards.
@@ -42,7 +44,8 @@ def at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
     # arms at the rate without clipping first: a guard's own best rate may be the same
     asked = frame["arm"].fillna("").str.startswith(SHARED)
     rows = pd.concat([frame[asked], frame[~asked]]).drop(columns="arm").merge(bare, on=keys)
-    return rows.drop_duplicates(list(CONFIGURATION), ignore_index=True)
+    rows = rows.drop_duplicates(list(CONFIGURATION), ignore_index=True)
+    return rows.assign(times=in_relative_arms(rows)["times"])
 
 
 def losses(frame: pd.DataFrame) -> pd.DataFrame:
@@ -75,19 +78,20 @@ def accuracy_lost(frame: pd.DataFrame, by: Sequence[str] = ("clipping",)) -> pd.
 def losses_saved(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Each clipping beside none at one rate (`at_one_rate`), paired by seed.
 
-    Columns ``disturbance``, ``by``, ``clipping``, ``pairs``; ``lost``, ``low`` and ``high``, the
-    mean of `losses` with its 95% interval over seeds; ``bare``, ``bare_low`` and ``bare_high``, the
-    same without clipping; ``extra``, ``extra_low`` and ``extra_high``, what the clipping loses
-    more; and ``saved``, ``saved_low`` and ``saved_high``, the share of the loss without clipping
-    that it saves: 1 - lost / bare, 1 where nothing is lost, negative where more is. Where less than
-    `LEAST` is lost without clipping there is nothing to save, and the share is NaN.
+    Columns ``disturbance``, ``times``, ``by``, ``clipping``, ``pairs``; ``lost``, ``low`` and
+    ``high``, the mean of `losses` with its 95% interval over seeds; ``bare``, ``bare_low`` and
+    ``bare_high``, the same without clipping; ``extra``, ``extra_low`` and ``extra_high``, what the
+    clipping loses more; and ``saved``, ``saved_low`` and ``saved_high``, the share of the loss
+    without clipping that it saves: 1 - lost / bare, 1 where nothing is lost, negative where more
+    is. Where less than `LEAST` is lost without clipping there is nothing to save, and the share is
+    NaN.
 
     A clipping that slows training has less to lose: it may save all of a loss and still end below
     none. So, with ends alike, ``premium`` is the accuracy that it costs where nothing happens, and
     ``gained`` how far it ends above none after the disturbance, which is what it saves less its
     premium: gained = -extra - premium.
     """
-    keys, rows = ["disturbance", *by], []
+    keys, rows = ["disturbance", "times", *by], []
     disturbed = losses(at_one_rate(frame))
     disturbed = disturbed.assign(_calm=disturbed["accuracy"] + disturbed["lost"])
     for key, group in disturbed.groupby(keys, sort=False, dropna=False):
@@ -110,6 +114,53 @@ def losses_saved(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     names = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high")]
     columns = [*keys, "clipping", "pairs", "lost", "low", "high", *names]
     return pd.DataFrame(rows, columns=columns)
+
+
+def ends_above_none(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """How far training with each clipping ends above none, at every rate at which both were run.
+
+    The columns of `paired_comparison` by ``by`` and ``disturbance``, that without one (``none``)
+    among them; ``own``, whether each side is at a multiple of its own best rate, or both at
+    ``times`` the best rate without clipping (`at_one_rate`; NaN at their own); and ``felt``,
+    whether the disturbance significantly costs at least `LEAST` there without clipping.
+    """
+    keys, parts = [*by, "arm", "disturbance"], []
+    alone = frame[~frame["arm"].fillna("").str.startswith(SHARED)]
+    for own, rows in ((False, at_one_rate(frame)), (True, alone)):
+        apart = ["learning_rate"] if own else []
+        found = paired_comparison(rows, "clipping", "none", by=keys, ignore=apart)
+        costs = accuracy_lost(rows[rows["clipping"] == "none"], by)
+        costly = costs.loc[costs["lost"].ge(LEAST) & costs["low"].gt(0), keys]
+        found = found.merge(costly.assign(felt=True), "left", keys)
+        times = np.nan if own else in_relative_arms(found)["times"]
+        parts.append(found.assign(own=own, times=times, felt=found["felt"].eq(True)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """What each clipping costs and saves at each rate, in the settings in which all rates were run.
+
+    Of `ends_above_none` by ``own``, ``times`` and ``clipping``: ``cases``, how many disturbances of
+    how many settings (``by``) cost something there that the clipping met; ``effect``, ``low`` and
+    ``high``, the least by which it ends above none after one of them, and ``most``; ``calm``,
+    ``calm_low`` and ``calm_high``, the least where nothing happens. A ranking at one rate flatters
+    rules that suit it: what is said of a clipping has to be true at each.
+    """
+    rows = ends_above_none(frame, by).rename(columns={"level": "clipping"})
+    rates = ["own", "times"]
+    shared = rows[~rows["own"]]
+    met = shared.groupby(list(by), dropna=False)["times"].nunique() if by else None
+    if met is not None and len(met):
+        rows = rows.merge(met.index[met == met.max()].to_frame(index=False), on=list(by))
+    found, ends = [], ["effect", "low", "high"]
+    for key, part in rows.groupby([*rates, "clipping"], sort=False, dropna=False):
+        hit, calm = part[part["felt"]], part[part["disturbance"] == "none"]
+        if hit.empty or calm.empty:
+            continue
+        worst, dear = hit.loc[hit["effect"].idxmin(), ends], calm.loc[calm["effect"].idxmin(), ends]
+        found.append((*key, len(hit), *worst, hit["effect"].max(), *dear))
+    columns = [*rates, "clipping", "cases", *ends, "most", "calm", "calm_low", "calm_high"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def _share_saved(pairs: pd.DataFrame) -> Ends:
