@@ -1,4 +1,4 @@
-"""A factor's levels against its baseline, for the pages on clipping, normalization and policies."""
+"""The levels of a factor of the grid against its baseline."""
 
 from __future__ import annotations
 

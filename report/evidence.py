@@ -28,7 +28,6 @@ REFERENCE = ROOT / "results" / "reference"
 VARIABLE = "BENCHMARK_RESULTS"
 COMMAND = "python -m benchmark run {study} --scale quick"
 PAGES = {
-    "grid": "learning_rate",
     "learning_rate": "rates",
     "clipping": "thresholds",
     "normalization": "small_batches",
@@ -40,7 +39,7 @@ PAGES = {
         study: study
         for study in (
             *("architectures", "article", "batch_updates", "deep", "disturbances", "explosion"),
-            *("headline", "headroom", "initialization", "optimizers", "precision"),
+            *("grid", "headline", "headroom", "initialization", "optimizers", "precision"),
             *("published", "scaling", "throughput"),
         )
     },

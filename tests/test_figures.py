@@ -137,7 +137,6 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "accuracy_against_rate": lambda: figures.accuracy_against_rate(OUTCOMES, "clipping"),
     "alarm_shares": lambda: figures.alarm_shares(SHARES),
     "comparison_forest": lambda: figures.comparison_forest(COMPARISONS, "difference (points)"),
-    "cost_by_level": lambda: figures.cost_by_level(OUTCOMES, "clipping"),
     "gradient_norm_trajectories": lambda: figures.gradient_norm_trajectories(history(), TRIALS),
     "interval_panels": lambda: figures.interval_lines(
         levels(6, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
@@ -153,7 +152,6 @@ FACETS = {
     "accuracy_against_rate": 2,
     "alarm_shares": 2,
     "comparison_forest": 2,
-    "cost_by_level": 2,
     "gradient_norm_trajectories": 6,
     "interval_panels": 6,
     "interval_rows": 3,
@@ -165,7 +163,6 @@ LABELS = {
     "accuracy_against_rate": ("learning rate", "test accuracy (%)"),
     "alarm_shares": ("trials with an alarm (%)", ""),
     "comparison_forest": ("difference (points)", ""),
-    "cost_by_level": ("time a trial (s)", ""),
     "gradient_norm_trajectories": ("training examples seen", "MLP: gradient norm"),
     "interval_panels": ("learning rate", "test accuracy (%)"),
     "interval_rows": ("exploded trials (%)", ""),
@@ -175,7 +172,6 @@ LABELS = {
 }
 LEGENDS = {
     "accuracy_against_rate": ["none", "value", "global norm"],
-    "cost_by_level": ["MLP", "CNN"],
     "gradient_norm_trajectories": [
         *("none", "value", "global norm", "first bad step", "beyond the axis"),
     ],
@@ -410,12 +406,6 @@ def test_every_search_has_a_tick_at_its_difference() -> None:
 def test_an_interval_that_is_missing_is_not_drawn() -> None:
     lone = SAMPLERS.assign(low=math.nan, high=math.nan)
     assert svg(figures.winners_against_grid(SEARCHES, lone))
-
-
-def test_costs_are_means_of_the_level() -> None:
-    figure = figures.cost_by_level(OUTCOMES, "clipping")
-    steps = [bar.lines[0].get_xdata()[0] for bar in errorbars(figure.axes[0])]
-    assert steps == [100.0] * 6
 
 
 @pytest.mark.parametrize("factor", ["clipping", "normalization", "batch_policy", "optimizer"])

@@ -77,7 +77,7 @@ def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Says:
 
 
 def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None:
-    text = says("learning_rate", lambda c: {})
+    text = says("grid", lambda c: {})
     assert (
         "16 trials on digits, 2 seeds per configuration; each trial made 100 updates on 3,200 "
         "examples." in text
@@ -86,24 +86,23 @@ def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None
 
 def test_endings_are_counted(says: Says) -> None:
     text = says(
-        "learning_rate",
+        "grid",
         lambda c: {"status": "nonfinite" if c["model"] == "cnn" else "recovered"},
     )
     assert (
-        "Of 16 finished trials, 100% exploded at some step. Of these, 50.0% still learned. "
-        "A test for NaN notices 100% of the others"
+        "Of 16 finished trials, 100% exploded at some step. Of these, 50.0% still learned."
     ) in text
     assert "| nonfinite | a loss, gradient or parameter stopped being finite | 8 | 50.0% |" in text
 
 
 def test_endings_without_an_explosion(says: Says) -> None:
-    text = says("learning_rate", lambda c: {})
+    text = says("grid", lambda c: {})
     assert "Of 16 finished trials, 0% exploded at some step. | status" in text
 
 
 def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
     text = says(
-        "learning_rate",
+        "grid",
         lambda c: {
             "status": "dead" if c["model"] == "cnn" and c["learning_rate"] == 1 else "stable",
             "validation_accuracy": 0.1 if c["learning_rate"] == 1 else 0.8,
@@ -138,12 +137,12 @@ def test_onset_is_told_by_model(says: Says) -> None:
     # a collapse without a spike has a first bad step, and is no explosion
     fallen = {"status": "collapsed", "first_bad_step": 5.0, "validation_accuracy": 0.1}
     text = says(
-        "learning_rate",
+        "grid",
         lambda c: {} if c["model"] == "mlp" else bad if c["seed"] else fallen,
     )
     assert (
-        "In the CNN, 4 of 8 trials had one. The median first bad step is step 12, the latest step "
-        "12; in 0% of these trials it is among the first 10."
+        "In the CNN the median first bad step is step 12, the latest step 12; in 0% of the trials "
+        "that explode it is among the first 10."
     ) in text
 
 
@@ -161,9 +160,9 @@ def test_differences_of_a_factor_follow_the_data(says: Says, gain: float, expect
         # seeds that agree to the last digit have no interval
         return {"test_accuracy": 0.5 + clipped * (gain + 0.0008 * (c["seed"] - 0.5))}
 
-    text = says("clipping", outcome)
+    text = says("grid", outcome)
     assert f"| value | 4 | {expected} |" in text
-    assert "The same 2 seeds chose the rates: this is a map, and ranks nothing." in text
+    assert "chosen by the same 2 seeds." in text
 
 
 def test_a_gain_at_high_rates_is_none_at_the_best(says: Says) -> None:
@@ -173,7 +172,7 @@ def test_a_gain_at_high_rates_is_none_at_the_best(says: Says) -> None:
         accuracy = 0.5 + saved * 0.001 * (c["seed"] - 0.5) if low or saved else 0.1
         return {"test_accuracy": accuracy, "validation_accuracy": 0.5 * low}
 
-    text = says("clipping", outcome)
+    text = says("grid", outcome)
     assert "| value | 4 | 0.0 |" in text
     assert "+20.0" not in text
 
@@ -186,7 +185,7 @@ def test_levels_that_tie_are_named_together() -> None:
 
 def test_the_table_of_a_factor_holds_the_effects(says: Says) -> None:
     text = says(
-        "clipping",
+        "grid",
         lambda c: {
             "test_accuracy": 0.5 + (0.1 + 0.0008 * (c["seed"] - 0.5)) * (c["clipping"] == "value")
         },
@@ -197,14 +196,14 @@ def test_the_table_of_a_factor_holds_the_effects(says: Says) -> None:
 
 
 def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
-    text = says("clipping", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
-    assert "| MLP | none | 0.1 (edge) | 0.1 to 1 | 1 | 1 | 0.00 |" in text
-    assert "| CNN | none | 0.1 (edge) | 0.1 to 1 | – | – | 0.00 |" in text
+    text = says("grid", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
+    assert "| none | MLP | 0.1 (edge) | 0.1 to 1 | 1 | 1 |" in text
+    assert "| none | CNN | 0.1 (edge) | 0.1 to 1 | – | – |" in text
 
 
 def test_clipped_steps_and_the_percentile(says: Says) -> None:
     text = says(
-        "clipping",
+        "grid",
         lambda c: {
             "clipped_fraction": 0.75 if c["model"] == "mlp" else 0.25,
             "clipping_threshold": 0.01,
@@ -409,14 +408,15 @@ def test_the_first_page_counts_what_is_missing(
         evidence, "completeness_of_all", lambda by=("study",): completeness(plan, trials, by)
     )
     # what is judged is remembered for the whole process
-    verdicts = pd.DataFrame({"verdict": ["supported", "mixed", "mixed"]})
+    verdicts = pd.DataFrame({"claim": [1, 2, 3], "verdict": ["supported", "mixed", "mixed"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
+    monkeypatch.setattr(claims.robustness, "firm", lambda: [1, 2])
     text = words(page("index", tmp_path))
     built = page("reproducibility", tmp_path)
     assert "All at the scale quick" in built
     assert "| `grid` | 13 of 16 | 0123456 | unknown |" in words(built)
     assert "**3 expected trials without a row**" in text
-    assert "Of a popular article's 3 claims the data [support 1](claims.md)." in text
+    assert "article's 3 claims the data [support 1](claims.md), 1 by every rule tried." in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:
@@ -425,7 +425,7 @@ def test_settings_are_read_from_the_rows(says: Says) -> None:
 
     text = says("methods", outcome)
     assert "the MLP has 1 hidden layer and 7 parameters and the CNN has" in text
-    assert "networks (MLP and CNN) of 7 to 9 parameters" in says("clipping", outcome)
+    assert "networks (MLP and CNN) of 7 to 9 parameters" in says("grid", outcome)
 
 
 METHODS = (ROOT / "report" / "methods.md").read_text(encoding="utf-8")

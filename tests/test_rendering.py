@@ -215,9 +215,12 @@ def test_a_figure_links_to_the_code_that_draws_it(render: Render) -> None:
 
 
 def test_the_code_of_every_function_that_draws_is_in_the_book() -> None:
-    (found,) = [f for f in figure_code.functions() if f["name"] == "cost_by_level"]
-    assert found["source"].startswith("def cost_by_level(frame: pd.DataFrame, factor: str")
-    assert (found["anchor"], found["file"]) == ("cost-by-level", "benchmark/figures/comparisons.py")
+    (found,) = [f for f in figure_code.functions() if f["name"] == "comparison_forest"]
+    assert found["source"].startswith("def comparison_forest(")
+    assert (found["anchor"], found["file"]) == (
+        "comparison-forest",
+        "benchmark/figures/comparisons.py",
+    )
 
 
 # --- results are text -----------------------------------------------------------------------------

@@ -251,14 +251,14 @@ def test_every_figure_has_a_second_drawing_for_a_phone(book: Path, name: str) ->
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("learning_rate", 2), ("clipping", 2), ("search_against_grid", 2), ("batch_policy", 2)],
+    [("grid", 6), ("search_against_grid", 2)],
 )
 def test_figures_name_study_file_commit_and_command(book: Path, name: str, figures: int) -> None:
     text = (book / f"{name}.html").read_text(encoding="utf-8")
     legends = re.findall(r'<div class="legend">(.*?)</div>', text, re.S)
     plain = [" ".join(re.sub(r"<[^>]+>", "", legend).split()) for legend in legends]
     pattern = (
-        rf"Data: CSV; code: \w+, called in report/(?:{name}\.md|comparison\.jinja), line \d+; "
+        rf"Data: CSV; code: \w+, called in report/{name}\.md, line \d+; "
         r"study (grid|search), results/\1/\w+\.parquet.*, "
         r"commit [0-9a-f]{7}.*, made by python -m benchmark run \1 --scale smoke"
     )
@@ -491,7 +491,7 @@ def test_a_page_shows_one_drawing_of_each_figure(
     book: Path, browsers: dict[int, Browser], width: int, drawing: str
 ) -> None:
     browser = browsers[width]
-    browser.open(book / "learning_rate.html")
+    browser.open(book / "search_against_grid.html")
     shown = browser.evaluate(SHOWN)
     wanted = [[drawing] if drawing else []]
     assert [[name.split()[:1] for name, _ in images] for images in shown] == 2 * [wanted]
@@ -541,7 +541,7 @@ def hostile(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["index", "reproducibility", "learning_rate", "clipping", "methods", "claims"]
+    "name", ["index", "reproducibility", "grid", "importance", "methods", "claims"]
 )
 def test_hostile_results_are_only_text(
     hostile: Path, browsers: dict[int, Browser], name: str

@@ -6,7 +6,7 @@ from benchmark.figures.batches import (
     rates_by_batch_size,
 )
 from benchmark.figures.claims import VERDICT_STYLES, claim_comparisons, claims_forest
-from benchmark.figures.comparisons import comparison_forest, cost_by_level
+from benchmark.figures.comparisons import comparison_forest
 from benchmark.figures.curves import (
     ACCURACY,
     BATCH_SIZE,
@@ -62,7 +62,6 @@ __all__ = [
     "claim_comparisons",
     "claims_forest",
     "comparison_forest",
-    "cost_by_level",
     "costs_by_batch_size",
     "effect_rows",
     "gradient_norm_trajectories",

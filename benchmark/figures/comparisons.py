@@ -1,4 +1,4 @@
-"""Effects with their intervals, and what they cost."""
+"""Effects with their intervals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmark.figures.layout import (
     BESIDE,
     canvas,
-    legend_below,
     name_rows,
     panel_title,
     row_inches,
 )
 from benchmark.figures.limits import robust_limits, signed_number
 from benchmark.figures.style import PATCH, in_order, label_of, styles_of
-from benchmark.statistics import interval, mean
 
 ARROW = 0.2
 """Of a panel's width, by which what is off scale lies beyond all that is on it."""
@@ -97,40 +94,3 @@ def _write(axis: Axes, effect: float, y: float, left: float, right: float) -> No
         fontsize=7.5,
         bbox=PATCH,
     )
-
-
-def cost_by_level(frame: pd.DataFrame, factor: str = "batch_policy") -> Figure:
-    """Updates and seconds a trial by the levels of ``factor``, models side by side.
-
-    Points are means over trials with 95% bootstrap intervals. Seconds are a trial's share of the
-    time of the unit that it trained in.
-    """
-    models, levels = list(frame["model"].unique()), list(frame[factor].unique())
-    styles = styles_of(models)
-    panels = {"steps": "updates a trial", "seconds": "time a trial (s)"}
-    names = list(map(label_of, levels))
-    height = 0.5 + row_inches(names, 0.45) * len(levels)
-    figure, axes = canvas(1, 2, height, abreast=1, sharey=True)
-    for axis, (value, label) in zip(axes[0], panels.items(), strict=True):
-        for row in interval(frame, value, ["model", factor], statistic=mean).to_dict("records"):
-            place = models.index(row["model"]) - (len(models) - 1) / 2
-            estimate = row["estimate"]
-            axis.errorbar(
-                estimate,
-                levels.index(row[factor]) + 0.3 * place,
-                xerr=np.clip([[estimate - row["low"]], [row["high"] - estimate]], 0, None),
-                fmt=styles[row["model"]].marker,
-                color=styles[row["model"]].colour,
-                markersize=5.5,
-                capsize=3,
-            )
-        axis.set(xlabel=label, ylim=(len(levels) - 0.5, -0.5))
-        axis.set_xlim(left=0)
-        name_rows(axis, names)
-        axis.grid(visible=False, axis="y")
-    handles = [
-        Line2D([], [], color=styles[m].colour, marker=styles[m].marker, linestyle="")
-        for m in models
-    ]
-    legend_below(figure, handles, [label_of(model) for model in models])
-    return figure
