@@ -1089,7 +1089,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     ),
     "batch_size_over_training": lambda: figures.batch_size_over_training(SIZES, "model"),
     "claim_comparisons": lambda: figures.claim_comparisons(VERDICTS),
-    "claims_forest": lambda: figures.claims_forest(VERDICTS),
+    "claims_forest": lambda: figures.claims_forest(VERDICTS, VERDICTS),
     "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, CRITICAL),
     "effect_rows": lambda: figures.effect_rows(
         EFFECTS, "changed", "difference (points)", arrows=True

@@ -35,7 +35,7 @@ MARGIN = 0.05
 """Room beside the arrows of what is off scale, as a share of the axis."""
 
 
-def claims_forest(verdicts: pd.DataFrame) -> Figure:
+def claims_forest(verdicts: pd.DataFrame, singles: pd.DataFrame | None = None) -> Figure:
     """Effects as points with their 95% intervals, by claim and part, a facet a unit.
 
     ``verdicts`` has the columns ``claim``, ``part``, ``unit``, ``effect``, ``low``, ``high``,
@@ -44,11 +44,13 @@ def claims_forest(verdicts: pd.DataFrame) -> Figure:
     way, where there is such: between them lies no effect that matters. At the right stands how many
     of the comparisons support the part: what ``comparison`` says where a part has one pooled
     effect. Ratios are drawn on a logarithmic axis. Of percentage points an effect far from all
-    others is an arrow at the edge, with its number.
+    others is an arrow at the edge, with its number. Of ``singles``, with the same columns, each
+    effect that is on scale is a grey tick behind that of its part: what a mean of a list hides.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
     facets = [facet for _, facet in rows.groupby("unit", sort=False)]
-    return _facets(facets, [list(map(_of_part, _parts(facet))) for facet in facets])
+    labelled = [list(map(_of_part, _parts(facet))) for facet in facets]
+    return _facets(facets, labelled, singles)
 
 
 def claim_comparisons(verdicts: pd.DataFrame) -> Figure:
@@ -110,7 +112,11 @@ def _label(text: str) -> str:
     return "\n".join(textwrap.wrap(text, by_width(LABEL_WIDTH, NARROW_LABEL)))
 
 
-def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figure:
+def _facets(
+    facets: list[pd.DataFrame],
+    labelled: list[list[Labelled]],
+    singles: pd.DataFrame | None = None,
+) -> Figure:
     """One facet for each frame, drawn group by group from the top."""
     heights = [sum(map(_height, groups)) + FRAME for groups in labelled]
     figure, axes = canvas(len(facets), 1, sum(heights) / len(facets), height_ratios=heights)
@@ -122,6 +128,8 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
         for label, group, beside, most in groups:
             height = _height((label, group, beside, most))
             places.append(top + height / 2)
+            if singles is not None:
+                _draw_behind(axis, group, singles, top + height / 2, unit == POINTS, reach)
             _draw(axis, group, top, height, most)
             if unit == POINTS:
                 _mark_off(axis, group, top, height, most, reach)
@@ -160,7 +168,11 @@ def _facets(facets: list[pd.DataFrame], labelled: list[list[Labelled]]) -> Figur
         Line2D([], [], color="black", marker="|", linestyle="", label="enough"),
         Line2D([], [], color=GREY, marker="|", linestyle="", label="as much the other way"),
     ]
-    legend_below(figure, handles, [str(handle.get_label()) for handle in handles])
+    if singles is not None:
+        thin = {"color": GREY, "alpha": 0.7, "mew": 0.7, "linestyle": ""}
+        handles.append(Line2D([], [], marker="|", ms=7, label="one comparison", **thin))
+    labels = [str(handle.get_label()) for handle in handles]
+    legend_below(figure, handles, labels, columns=5 if singles is None else 4)
     return figure
 
 
@@ -190,6 +202,24 @@ def _draw(axis: Axes, group: pd.DataFrame, top: float, height: float, most: floa
     if first["smallest"] != first["enough"]:
         axis.vlines(first["smallest"], *edges, color=GREY, linewidth=1.0, zorder=1)
     axis.vlines(first["enough"], *edges, color="black", linewidth=1.2, zorder=1)
+
+
+def _draw_behind(
+    axis: Axes,
+    group: pd.DataFrame,
+    singles: pd.DataFrame,
+    place: float,
+    cut: bool,
+    reach: float,
+) -> None:
+    """The single effects of a group's part, where there are several, as ticks at one height."""
+    first = group.iloc[0]
+    same = singles["claim"].eq(first["claim"]) & singles["part"].eq(first["part"])
+    found = singles.loc[same, "effect"].dropna()
+    if len(found) > 1:
+        shown = found[found.abs() <= reach] if cut else found
+        look = {"color": GREY, "ms": 7, "mew": 0.7, "alpha": 0.7, "zorder": 0}
+        axis.plot(shown, np.full(len(shown), place), "|", **look)
 
 
 def _mark_off(

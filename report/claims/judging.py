@@ -16,7 +16,6 @@ from report.claims.catalogue import CLAIMS
 from report.claims.frames import budgets_of, by_setting, edges
 from report.claims.records import (
     DECADES,
-    FOLD,
     NO_EFFECT,
     NOT_TESTED,
     REFUTED,
@@ -29,7 +28,6 @@ from report.claims.records import (
     Measurement,
     Part,
     combined,
-    pooled,
 )
 from report.evidence import Evidence
 
@@ -131,8 +129,8 @@ class Judged:
 
     @property
     def pooled(self) -> Effect | None:
-        """The effect of the comparisons that judge together, as `pooled` says; None without any."""
-        return pooled(self.judging, geometric=self.part.unit is FOLD)
+        """The effect of those that judge together (`Part.together`); None without any."""
+        return self.part.together(self.judging)
 
     @property
     def low(self) -> float:

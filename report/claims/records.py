@@ -171,6 +171,20 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
     return Effect((), estimate, low, high, f"{len(effects)} comparisons")
 
 
+def middle(effects: Sequence[Effect]) -> Effect | None:
+    """That of the middle estimate, of an even number the lower one; None of none.
+
+    For the rules of a list, which nobody drew from anything: one rule far off, or one more, moves
+    their mean at will, and hardly the middle one.
+
+    >>> effects = [Effect((name,), e, e - 1, e + 1, "") for name, e in zip("abcd", (3, -60, 2, 4))]
+    >>> middle(effects).about, middle(effects[:1]).about
+    (('c',), ('a',))
+    """
+    ordered = sorted(effects, key=lambda effect: effect.estimate)
+    return ordered[(len(ordered) - 1) // 2] if ordered else None
+
+
 def _no_narrower(whole: Effect, parts: Sequence[Effect]) -> Effect:
     """The ``whole`` with an interval at least as wide as if its ``parts`` were independent."""
     below = math.hypot(*(part.estimate - part.low for part in parts)) / len(parts)
@@ -256,6 +270,8 @@ class Part:
         Whether the claim is that there is a case ("may"): then one comparison supports it.
     beside
         What the comparisons are about that are shown beside those that judge, as `About` says it.
+    by_rule
+        Whether what judges are the rules of a list: then its effect is that of the `middle` one.
     """
 
     text: str
@@ -264,6 +280,7 @@ class Part:
     measurements: tuple[Measurement, ...]
     exists: bool = False
     beside: str = ""
+    by_rule: bool = False
 
     @property
     def unit(self) -> Unit:
@@ -273,6 +290,10 @@ class Part:
     def judging(self, effects: Iterable[Effect]) -> list[Effect]:
         """The comparisons by which it is judged."""
         return [e for e in effects if e.judges and (not self.beside or self.beside not in e.about)]
+
+    def together(self, effects: Sequence[Effect]) -> Effect | None:
+        """One effect of the comparisons that judge it: `pooled`, or that of the `middle` rule."""
+        return middle(effects) if self.by_rule else pooled(effects, geometric=self.unit is FOLD)
 
     def verdict_on(self, effect: Effect) -> str:
         """Supported, no effect, refuted or undecided, for one effect."""
@@ -324,7 +345,7 @@ class Part:
             return SUPPORTED
         if {SUPPORTED, REFUTED} <= set(words):
             return MIXED
-        found = pooled(effects, geometric=self.unit is FOLD)
+        found = self.together(effects)
         assert found is not None
         return self.verdict_on(found)
 

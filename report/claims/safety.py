@@ -21,12 +21,14 @@ from report.claims.frames import (
     parts,
 )
 from report.claims.prevention import OWN_RATES, against, divergence_prevented, gained
-from report.claims.records import About, Case, Effect, Found, found, nothing
+from report.claims.records import About, Case, Effect, Found, found, nothing, pooled
 from report.evidence import Evidence
 
 NO_CLIPPING = "clipping does not vary"
 POINT = 0.01
 """Test accuracy that has to be lost without a guard for there to be something to save."""
+VARIANTS = ("skip_step",)
+"""Clippings that are this suite's own variants of a published rule: shown, but they judge none."""
 
 
 def reliable_optimizers(source: Evidence) -> Found:
@@ -60,7 +62,7 @@ def _unguarded(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
 
 
 def guards_prevent(source: Evidence) -> Found:
-    """Divergence without clipping that each guard prevents.
+    """Divergence without clipping that each guard prevents, over its comparisons (`_by_rule`).
 
     At one and the same rate, a multiple of the best without clipping, where that was run.
     """
@@ -71,15 +73,38 @@ def guards_prevent(source: Evidence) -> Found:
     else:
         rows = at_multiples(source)
     frame, warm = able(rows)
-    return divergence_prevented(against(frame, "clipping", "none"), NO_CLIPPING, warm)
+    return _by_rule(divergence_prevented(_guarded(frame), NO_CLIPPING, warm))
+
+
+def _guarded(frame: pd.DataFrame) -> Iterator[Case]:
+    """Each clipping against none; the suite's own `VARIANTS` are only shown."""
+    for case in against(frame, "clipping", "none"):
+        yield replace(case, judges=case.judges and case.level not in VARIANTS)
+
+
+def _by_rule(of: Found) -> Found:
+    """One effect a rule, of all its comparisons that judge, which then are only shown."""
+    rules: dict[str, list[Effect]] = {}
+    for effect in of.effects:
+        if effect.judges:
+            rules.setdefault(effect.about[0], []).append(effect)
+    several = {rule: effects for rule, effects in rules.items() if len(effects) > 1}
+    made = [
+        replace(whole, about=(rule, prose.count(len(effects), "comparison")))
+        for rule, effects in several.items()
+        if (whole := pooled(effects)) is not None
+    ]
+    alone = [replace(e, judges=e.judges and e.about[0] not in several) for e in of.effects]
+    return replace(of, effects=(*made, *alone))
 
 
 def guards_save(source: Evidence) -> Found:
     """How far above no guard training with each guard ends after a disturbance, in accuracy.
 
-    Under plain SGD, where the disturbance costs a point or more without a guard. What a guard costs
-    undisturbed counts against it, because only the ends are compared; what runs at another rate
-    than without a guard does not judge.
+    Over all of its comparisons (`_by_rule`), under plain SGD, where the disturbance costs a point
+    or more without a guard, at each multiple of the best rate without one at which both were run.
+    What a guard costs undisturbed counts against it, because only the ends are compared; what runs
+    at another rate than without a guard does not judge.
     """
     frame, warm = able(where(source.outcomes, optimizer="sgd"))
     at_one = losses(at_one_rate(frame))
@@ -89,10 +114,13 @@ def guards_save(source: Evidence) -> Found:
     own = losses(frame[~frame["arm"].fillna("").str.startswith(SHARED)])
     own = own[~pd.MultiIndex.from_frame(own[keys]).isin(there)]
     disturbed = pd.concat([at_one, own], ignore_index=True)
+    disturbed = disturbed.rename(columns={"times": "multiple"})
     effects, small = [], 0
-    for case in against(disturbed, "clipping", "none"):
-        for (disturbance, norm), rows in case.rows.groupby(["disturbance", "normalization"]):
-            about = (case.about[0], prose.name(disturbance), _normalized(norm))
+    for case in _guarded(disturbed):
+        pieces = ["disturbance", "normalization", "multiple"]
+        for (disturbance, norm, times), rows in case.rows.groupby(pieces, dropna=False):
+            at = "" if times != times else f"at {times:g} times the best rate"
+            about = (case.about[0], prose.name(disturbance), _normalized(norm), at)
             effect = _saved(replace(case, about=(*about, *case.about[1:]), rows=rows))
             effects += [effect] if effect else []
             small += effect is None
@@ -101,7 +129,7 @@ def guards_save(source: Evidence) -> Found:
             return nothing("no disturbance costs a point of test accuracy without a guard")
         return nothing("no clipping was disturbed beside none")
     note = f"In {prose.count(small, 'more comparison')} there is less than a point to save."
-    return found(effects, [note if small else "", warm])
+    return _by_rule(found(effects, [note if small else "", warm]))
 
 
 def _saved(case: Case) -> Effect | None:
@@ -113,7 +141,7 @@ def _saved(case: Case) -> Effect | None:
     if lost.empty or lost["control"].mean() < POINT:
         return None
     ends = paired(case.rows, *sides, "accuracy", ignore)
-    return replace(difference(ends, case.about), judges=at_one > 0)
+    return replace(difference(ends, case.about), judges=case.judges and at_one > 0)
 
 
 def guards_cost(source: Evidence) -> Found:
@@ -124,7 +152,7 @@ def guards_cost(source: Evidence) -> Found:
     frame, warm = able(at_best(source).drop(columns="times"))
     cases = (
         replace(case, about=(case.about[0], _normalized(norm), *case.about[1:]), rows=rows)
-        for case in against(frame, "clipping", "none")
+        for case in _guarded(frame)
         for norm, rows in case.rows.groupby("normalization", sort=False)
     )
     return gained(cases, NO_CLIPPING, warm)
