@@ -39,6 +39,8 @@ def combine(html: Path, names: Sequence[str]) -> Path:
 def _chapter(text: str, name: str, names: Sequence[str]) -> str:
     """The article of one page, its anchors and links made fit for a page of all."""
     article = text[text.index("<article") : text.index("</article>") + len("</article>")]
+    # nothing unfolds on paper
+    article = article.replace('<details class="origin">', '<details class="origin" open>')
     # paper is wide
     article = re.sub(r'<img\b[^>]*\bclass="[^"]*\bnarrow\b[^>]*>', "", article)
     article = re.sub(r'\b(id|for)="([^"]+)"', rf'\1="{name}--\2"', article)

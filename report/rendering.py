@@ -138,15 +138,14 @@ class Page:
         width, height = drawing.get_size_inches()
         data.to_csv((self.folder / path).with_suffix(".csv"), index=False, float_format="%.6g")
         plain = re.sub(r"[*`]", "", html.unescape(" ".join(alt.split())))
-        legend = [
-            Markdown(f"Data: {{download}}`CSV <{path.with_suffix('.csv').as_posix()}>`"),
-            linked_code(function, place),
-            *(
-                [origin(study, tables) for study in sources]
-                if len(sources) <= MOST_ORIGINS
-                else [origins(sources)]
-            ),
-        ]
+        sheet = path.with_suffix(".csv").as_posix()
+        data_and_code = Markdown("Data: {{download}}`CSV <{}>`{}").format(
+            Markdown(sheet), linked_code(function)
+        )
+        several = len(sources) > MOST_ORIGINS
+        made = [origins(sources)] if several else [origin(study, tables) for study in sources]
+        drawn = Markdown("drawn in {}").format(code(f"report/{place}"))
+        legend = f"{data_and_code}\n\n{folded(Markdown('; ').join([*made, drawn]))}"
         body = [
             f":name: fig-{path.stem}",
             f":alt: {json.dumps(plain, ensure_ascii=False)}",
@@ -155,7 +154,7 @@ class Page:
             "",
             " ".join(caption.split()),
             "",
-            Markdown("; ").join(legend),
+            legend,
         ]
         return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
 
@@ -195,14 +194,35 @@ def linked(text: object, target: str) -> Markdown:
     return Markdown("[{}](#{})").format(text, Markdown(target))
 
 
-def linked_code(function: str, place: str) -> Markdown:
-    """What draws a figure: a link to the function's source in the book, and where it is called.
+def linked_code(function: str) -> Markdown:
+    """A link to the source in the book of the function that draws a figure; empty without one.
 
-    >>> linked_code("heat_maps", "thresholds.md, line 44")
-    Markdown('code: [`heat_maps`](#code-heat-maps), called in `report/thresholds.md, line 44`')
+    >>> linked_code("heat_maps")
+    Markdown('; code: [`heat_maps`](#code-heat-maps)')
     """
-    link = f"[{code(function)}](#code-{function.replace('_', '-')}), called in " if function else ""
-    return Markdown(f"code: {link}{code(f'report/{place}')}")
+    if not function:
+        return Markdown("")
+    return Markdown(f"; code: [{code(function)}](#code-{function.replace('_', '-')})")
+
+
+def folded(said: Markdown) -> Markdown:
+    """Where a figure comes from, behind a line that opens it.
+
+    >>> print(folded(Markdown("study `grid`")))
+    ~~~{raw} html
+    <details class="origin"><summary>study, commit, command</summary>
+    ~~~
+    <BLANKLINE>
+    Study `grid`.
+    <BLANKLINE>
+    ~~~{raw} html
+    </details>
+    ~~~
+    """
+    # tildes, because a fence of backticks would need a longer one around the figure
+    parts = ('<details class="origin"><summary>study, commit, command</summary>', "</details>")
+    opened, closed = (f"~~~{{raw}} html\n{part}\n~~~" for part in parts)
+    return Markdown(f"{opened}\n\n{prose.opening(str(said))}.\n\n{closed}")
 
 
 class _Tags(Extension):

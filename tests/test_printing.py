@@ -13,7 +13,8 @@ TEXTS = {
     "one": '<h1 id="top">One</h1><a href="two.html#top">there</a> <a href="#top">up</a>'
     '<a href="https://example.org/two.html">elsewhere</a>',
     "two": '<h1 id="top">Two</h1><a href="one.html">back</a><a href="explorer.html">play</a>'
-    '<label for="top">x</label><img src="a.svg"/><img class="narrow" src="b.svg"/>',
+    '<label for="top">x</label><img src="a.svg"/><img class="narrow" src="b.svg"/>'
+    '<details class="origin"><summary>study</summary>grid</details>',
     "explorer": "<p>scripts</p>",
 }
 
@@ -45,6 +46,10 @@ def test_chapters_stand_in_their_order_without_what_needs_a_screen(combined: str
 
 def test_on_paper_each_figure_has_one_drawing(combined: str) -> None:
     assert re.findall(r'<img [^>]*src="([^"]+)"', combined) == ["a.svg"]
+
+
+def test_on_paper_each_figure_says_where_it_comes_from(combined: str) -> None:
+    assert '<details class="origin" open><summary>study</summary>grid' in combined
 
 
 def test_anchors_stay_apart_and_links_lead_within_the_page(combined: str) -> None:

@@ -208,10 +208,11 @@ def test_a_figure_links_to_the_code_that_draws_it(render: Render) -> None:
         "{% alt %}\nDescription.\n{% endfigure %}\n",
         data=pd.DataFrame([["grid", "value", 0.5, 0.4, 0.6]], columns=columns),
     )
-    assert (
-        "code: [`comparison_forest`](#code-comparison-forest), called in `report/page.md, line 2`"
-        in text
+    head, _, origin = text.partition("<details")
+    assert head.endswith(
+        "; code: [`comparison_forest`](#code-comparison-forest)\n\n~~~{raw} html\n"
     )
+    assert "\nDrawn in `report/page.md, line 2`.\n" in origin
 
 
 def test_the_code_of_every_function_that_draws_is_in_the_book() -> None:
