@@ -45,6 +45,10 @@ PAGES = {
     },
 }
 """The page about each study."""
+INITIAL = ("train_fraction", "initialization", "init_gain", "normalization", "precision", "loss")
+"""Factors that have a part in the first gradients."""
+IDLE = {("disturbance", "none"), ("learning_rate_scaling", "none")}
+"""Levels of what most studies know nothing of."""
 
 
 def default_folder() -> Path:
@@ -193,6 +197,18 @@ class Evidence:
         """What is the same in all trials: factor -> what a sentence says of it."""
         fixed = selection.not_varied(self.outcomes)
         return {factor: kept(factor, level) for factor, level in fixed.items()}
+
+    @property
+    def alike(self) -> list[str]:
+        """Of `not_varied` what is not said of data and networks anyway, and had a part in training.
+
+        Or in the initialization, where nothing was trained.
+        """
+        fixed = selection.not_varied(self.outcomes)
+        told = {f: said for f, said in self.not_varied.items() if f not in ("dataset", "model")}
+        if not self.outcomes["steps"].max():
+            return [said for factor, said in told.items() if factor in INITIAL]
+        return [said for factor, said in told.items() if (factor, str(fixed[factor])) not in IDLE]
 
     def file(self, table: str) -> str:
         """Name of a table's file as the pages write it."""

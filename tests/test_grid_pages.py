@@ -79,8 +79,8 @@ def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Says:
 def test_a_page_opens_with_trials_seeds_updates_and_examples(says: Says) -> None:
     text = says("grid", lambda c: {})
     assert (
-        "16 trials on digits, 2 seeds per configuration; each trial made 100 updates on 3,200 "
-        "examples." in text
+        "16 trials on digits, 2 seeds per configuration; each was trained for 100 updates on 3,200 "
+        "examples, by plain SGD at a constant rate in batches of 32." in text
     )
 
 
