@@ -30,7 +30,7 @@ def with_others(factor: str, caller: Callable[[], str]) -> Markdown:
             heads[0]: prose.name(level),
             heads[1]: Markdown("{}{}").format(said.get("summary", ""), formula),
             "default": said.get("default", ""),
-            "reference": said.get("reference", "").strip("-"),
+            "reference": prose.cited(said.get("reference", "").strip("-")),
         }
         texts = [str(Markdown.escape(cells[head])).replace("|", "\\|") for head in heads]
         lines.append(f"| {' | '.join(texts)} |")

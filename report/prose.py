@@ -6,11 +6,13 @@ and within the patterns of `told` and `table` (``"{level:clipping} {effect:point
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -42,6 +44,19 @@ name = words
 NBSP = "\N{NO-BREAK SPACE}"
 NUMERIC = re.compile(rf"(?: to | of | \(edge\)|[\d\s.,;%<>±×()/+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p*†])*")
 """Cells of a column of numbers, of ranges and of counts, with the marks of a note."""
+IDENTIFIER = re.compile(r"(.+?), (arXiv|doi):([\w./()-]*\w)(.*)")
+"""A reference: what it is called, where it lies and what is said of it."""
+SITES = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
+PLAIN = re.compile(r"−?\d[\d.,]*%?")
+INTERVAL = re.compile(r"([+−]?\d[\d.,]*%?) to ([+−]?\d[\d.,]*%?)")
+"""A number that has no plus, and an interval: what the cells of neighbouring columns may be."""
+END = r"((?:&#43;|−)?\d[\d.,]*%?)"
+BEHIND = re.compile(
+    rf"(?<![\w.,;+−])(\d[\d.,]*%?)((?: points)?\s\((?:95% interval )?){END}(\sto\s){END}(?=\))"
+)
+"""In a page: a number without a sign, and an interval in brackets behind it."""
+SEVERAL = 3
+"""Rows from which on a column that has the same in each of them is told once."""
 SIGN = re.compile(r"(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\w) (?== )|(?<==) (?=\w)")
 """Spaces of a heading beside a sign, which stays with its number."""
 
@@ -197,6 +212,7 @@ FORMATS: dict[str, Format] = {
     "p": p_value,
     "millions": lambda value: f"{value / 1e6:,.3g} million" if value >= 1e6 else f"{value:,.0f}",
     "code": code,
+    "cited": lambda reference: cited(reference),
     "bold": lambda value: Markdown("**{}**").format(value),
     **{
         factor: (lambda level, factor=factor: setting(factor, level))  # type: ignore[misc]
@@ -280,7 +296,8 @@ def table(
     With ``group``, a pattern, rows that are alike in it stand together, under a line that says it.
 
     Columns of numbers are aligned to the right, where the style sheet lets no number break over
-    lines. A column that no row has anything in is left out.
+    lines. A column that no row has anything in is left out, and one that has the same in each of
+    several rows is told below the table instead. An interval is signed as the number before it is.
 
     >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
     >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
@@ -304,7 +321,15 @@ def table(
     plain = [[Markdown(cell).unescape() for cell in line] for line in body]
     heads = [*columns, *wide]
     told_in = [i for i in range(len(heads)) if any(line[i] not in ("", DASH) for line in plain)]
-    shown_in = told_in or range(len(heads))
+    said_once = [i for i in told_in if i < len(columns) and heads[i]]
+    alike = [i for i in said_once if _same([line[i] for line in plain])]
+    # what is the same everywhere compares nothing, unless there is nothing else
+    alike = alike if len(told_in) - len(alike) > 1 else []
+    shown_in = [i for i in told_in if i not in alike] or range(len(heads))
+    for before, behind in itertools.pairwise(shown_in):
+        if _unsigned([(line[before], line[behind]) for line in plain]):
+            for line in body:
+                line[behind] = line[behind].replace("&#43;", "")
     right = [body and all(NUMERIC.fullmatch(line[i]) for line in plain) for i in shown_in]
     drawn = [
         [str(Markdown.escape(SIGN.sub(NBSP, heads[i]))) for i in shown_in],
@@ -315,7 +340,42 @@ def table(
         if said:
             drawn.append([f"**{said}**", *[""] * (len(shown_in) - 1)])
         drawn += ([line[i] for i in shown_in] for line in itertools.islice(rest, len(lines)))
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in drawn) + "\n")
+    made = "\n".join(f"| {' | '.join(line)} |" for line in drawn) + "\n"
+    if alike:
+        same = (f"{Markdown.escape(heads[i])} {body[0][i]}" for i in alike)
+        made += f"\nThe same in every row: {'; '.join(same)}.\n"
+    return Markdown(made)
+
+
+def _same(cells: Sequence[str]) -> bool:
+    return len(cells) >= SEVERAL and len(set(cells)) == 1
+
+
+def _unsigned(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether numbers that have no plus stand in front of their intervals, throughout."""
+    found = [(number, INTERVAL.fullmatch(interval)) for number, interval in pairs]
+    ends = [(_value(n), _value(i[1]), _value(i[2])) for n, i in found if i and PLAIN.fullmatch(n)]
+    known = sum(interval not in ("", DASH) for _, interval in pairs)
+    inside = all(low <= value <= high for value, low, high in ends)
+    return inside and len(ends) == known and any(value for value, _, _ in ends)
+
+
+def _value(text: str) -> float:
+    return float(re.sub("[,%+]", "", text).replace("−", "-"))
+
+
+def signed_alike(text: str) -> str:
+    """``text`` of a page, in which an interval behind a number without a sign has no plus either.
+
+    >>> signed_alike("loses 0.2 points (&#43;0.1 to &#43;0.3), gains &#43;1.0 (&#43;0.5 to 2)")
+    'loses 0.2 points (0.1 to 0.3), gains &#43;1.0 (&#43;0.5 to 2)'
+    """
+
+    def alike(found: re.Match[str]) -> str:
+        value, low, high = (_value(html.unescape(found[i])) for i in (1, 3, 5))
+        return found[0].replace("&#43;", "") if value and low <= value <= high else found[0]
+
+    return BEHIND.sub(alike, text)
 
 
 def coded(text: object) -> Markdown:
@@ -327,6 +387,24 @@ def coded(text: object) -> Markdown:
     parts = str(text).split("`")
     found = (code(part) if i % 2 else Markdown.escape(part) for i, part in enumerate(parts))
     return Markdown("").join(found)
+
+
+def cited(reference: object) -> Markdown:
+    """A reference with a link in place of its identifier at arXiv or its DOI.
+
+    >>> cited("Brock et al. 2021, arXiv:2102.06171 (code)")
+    Markdown('[Brock et al. 2021](https://arxiv.org/abs/2102.06171) (code)')
+    """
+    parts = []
+    for part in str(reference).split("; "):
+        found = IDENTIFIER.fullmatch(part)
+        if found is None:
+            parts.append(Markdown.escape(part))
+            continue
+        text, kind, identifier, rest = found.groups()
+        address = Markdown(f"{SITES[kind]}{quote(identifier)}")
+        parts.append(Markdown("[{}]({}){}").format(text, address, rest))
+    return Markdown("; ").join(parts)
 
 
 def _cell(text: Markdown) -> str:

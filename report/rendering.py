@@ -367,7 +367,7 @@ def _rendered(page: Page, made: jinja2.Environment) -> str:
         raise PageError(f"{error.filename or page.name}, line {error.lineno}: {error}") from None
     except Exception as error:
         raise PageError(f"{_place(error, page)}: {type(error).__name__}: {error}") from error
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return prose.signed_alike(re.sub(r"\n{3,}", "\n\n", text))
 
 
 def _place(error: Exception, page: Page) -> str:

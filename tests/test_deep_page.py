@@ -66,7 +66,7 @@ def test_each_remedy_changes_one_thing() -> None:
         ["", "", "no remedy"],
         ["clipping", "value", "value clipping"],
         ["clipping", "global_norm", "global-norm clipping"],
-        ["schedule", "warmup_cosine", "the warmup cosine schedule"],
+        ["schedule", "warmup_cosine", "the warm-up cosine schedule"],
         ["normalization", "batch", "batch normalization"],
     ]
 
@@ -100,7 +100,7 @@ def test_remedies_are_paired_with_the_lower_rate() -> None:
     assert rows.index[0] == "global-norm clipping"
     assert rows.loc["global-norm clipping", "effect"] == pytest.approx(-0.1)
     assert rows.loc["value clipping", "effect"] == pytest.approx(-0.3)
-    warm = rows.loc["the warmup cosine schedule"]
+    warm = rows.loc["the warm-up cosine schedule"]
     assert (warm["diverged"], warm["began"], warm["safe"]) == (0.25, 30.0, 0.1)
     assert 0 < warm["diverged_low"] < 0.25 < warm["diverged_high"] < 1
 
@@ -172,8 +172,8 @@ def test_warm_up_alone_is_told_from_warm_up_and_decay(
     assert f"With warm-up alone {'100' if told else '0'}% diverge" in text
     assert "with the cosine alone 100% (2)" in text
     assert (
-        "At 3 warm-up only puts them off: the median first bad step is 60 with the warmup schedule "
-        "and 60 with the warmup cosine schedule, instead of 2." in text
+        "At 3 warm-up only puts them off: the median first bad step is 60 with the warm-up "
+        "schedule and 60 with the warm-up cosine schedule, instead of 2." in text
     )
 
 

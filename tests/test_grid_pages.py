@@ -448,6 +448,21 @@ def test_the_methods_name_strategies_that_there_are_with_their_defaults(factor: 
             assert re.search(rf"\| \$\S+ = {tunable.default:g}\$ \|", line), line
 
 
+@pytest.mark.parametrize(
+    ("factor", "level"),
+    [
+        (factor, level)
+        for factor in ("clipping", "normalization", "batch_policy", "schedule")
+        for level in REGISTRIES[factor]
+        if level != "none"
+    ],
+)
+def test_a_strategy_has_the_same_name_in_sentences_and_in_tables(factor: str, level: str) -> None:
+    said = prose.FORMATS[factor](level)
+    assert isinstance(said, str)
+    assert prose.name(level).replace("-", " ") in said.replace("-", " ")
+
+
 def test_a_default_threshold_is_no_factor() -> None:
     def threshold(c: dict[str, Any]) -> dict[str, Any]:
         return {"clipping_threshold": 0.01 if c["clipping"] == "value" else math.nan}

@@ -431,3 +431,36 @@ def test_the_page_of_decisions_has_a_place_for_every_question() -> None:
     text = (rendering.SOURCE / "advice.md").read_text(encoding="utf-8")
     places = re.findall(r"^\((advice-[a-z]+)\)=\n## (.*)$", text, re.M)
     assert places == [(a, f'{{{{ QUESTIONS["{a}"] }}}}') for a in advice.QUESTIONS]
+
+
+LOST = [(0.002, 0.001, 0.003), (0.034, -0.01, 0.05), (-0.01, -0.02, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("write", "intervals"),
+    [
+        ("hundredths", ["0.1 to 0.3", "−1.0 to 5.0", "−2.0 to 0.0"]),
+        ("signed", ["+0.1 to +0.3", "−1.0 to +5.0", "−2.0 to 0.0"]),
+    ],
+)
+def test_an_interval_in_a_table_is_signed_as_the_number_before_it(write, intervals) -> None:
+    rows = [{"lost": lost, "low": low, "high": high} for lost, low, high in LOST]
+    table = prose.table(rows, {"lost": f"{{lost:{write}}}", "95%": "{row:interval}"})
+    lines = table.unescape().splitlines()[2:]
+    assert [line.split(" | ")[1].strip(" |") for line in lines] == intervals
+
+
+def test_an_interval_of_something_else_than_the_number_before_it_keeps_its_signs() -> None:
+    rows = [{"accuracy": 84.3, "low": 0.001, "high": 0.003}]
+    table = prose.table(rows, {"accuracy": "{accuracy:fixed}", "gains": "{row:interval}"})
+    assert "| 84.3 | +0.1 to +0.3 |" in table.unescape()
+
+
+def test_what_is_the_same_in_every_row_is_told_below_the_table() -> None:
+    rows = [{"model": "mlp", "rate": rate, "n": 2 * rate} for rate in (0.1, 0.2, 0.3)]
+    columns = {"network": "{model:name}", "rate": "{rate:g}", "twice": "{n:g}"}
+    assert prose.table(rows, columns).splitlines()[0] == "| rate | twice |"
+    assert prose.table(rows, columns).endswith("\n\nThe same in every row: network MLP.\n")
+    # two rows may be alike by chance, and a table keeps something to compare
+    assert prose.table(rows[:2], columns).splitlines()[0] == "| network | rate | twice |"
+    assert prose.table(rows, {"network": "{model:name}"}).splitlines()[0] == "| network |"

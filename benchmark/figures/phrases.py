@@ -10,24 +10,21 @@ from benchmark.figures.style import title, words
 PHRASES = {
     ("clipping", "none"): "no clipping",
     ("normalization", "none"): "no normalization",
-    ("normalization", "weight_norm"): "weight normalization",
-    ("normalization", "weight_standardization"): "weight standardization",
     ("batch_policy", "fixed"): "a fixed batch size",
     ("batch_policy", "full"): "full batches",
-    ("batch_policy", "accumulate"): "accumulation",
-    ("batch_policy", "doubling"): "doubling",
 }
-HYPHENATED = {
-    "global_norm": "global-norm",
-    "per_layer_norm": "per-layer-norm",
-    "update_rms": "update-RMS",
-}
-NOUNS = ("autoclip", "zclip", "zclip_capped", "adagc", "normalized", "skip_step", "skip_step_all")
-"""Clippings whose names in tables and figures are nouns, and stand in sentences as they are."""
+"""Of levels whose name alone would say nothing in a sentence."""
+WHOLE = frozenset(
+    (
+        *("normalized", "skip_step", "skip_step_all", "autoclip", "zclip", "zclip_capped", "adagc"),
+        *("weight_norm", "weight_standardization"),
+    )
+)
+"""Levels whose name says of itself what they are; the others need their factor behind it."""
 
 
 def phrase(factor: str, level: object) -> str:
-    """A level of a factor as a sentence can use it.
+    """A level of a factor as a sentence can use it: by its name, and what it is a level of.
 
     >>> phrase("clipping", "global_norm"), phrase("normalization", "none")
     ('global-norm clipping', 'no normalization')
@@ -36,9 +33,10 @@ def phrase(factor: str, level: object) -> str:
     """
     if found := PHRASES.get((factor, str(level))) or title(level):
         return found
-    if factor in ("clipping", "normalization") and level not in NOUNS:
-        return f"{HYPHENATED.get(str(level), words(level))} {factor}"
-    return words(level)
+    name = words(level)
+    if factor not in ("clipping", "normalization") or level in WHOLE:
+        return name
+    return f"{name.replace(' ', '-') if factor == 'clipping' else name} {factor}"
 
 
 def setting(factor: str, level: Any) -> str:

@@ -14,8 +14,6 @@ from matplotlib.colors import to_hex
 
 LONGEST = 40
 """Characters of a label, beyond which it leaves no room for what it labels."""
-OFF = 0.02
-"""Share of a learning rate by which its two digits may be off."""
 
 # Okabe and Ito's palette, which stays distinct for the common colour blindnesses; its yellow is
 # left out, because lines of it fade on white
@@ -138,7 +136,8 @@ NAMES = {
     **{"mnist-60k": "all of MNIST", "fashion-mnist-60k": "all of Fashion-MNIST"},
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "capped ZClip"},
     **{"per_layer_norm": "per-layer norm", "normalized": "normalized gradients"},
-    "skip_step_all": "full-window skip",
+    **{"skip_step_all": "full-window skip", "weight_norm": "weight normalization"},
+    **{"accumulate": "accumulation", "warmup": "warm-up", "warmup_cosine": "warm-up cosine"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
     **{"lion": "Lion", "lamb": "LAMB", "muon": "Muon", "schedule_free_sgd": "schedule-free SGD"},
@@ -146,6 +145,7 @@ NAMES = {
     **{"he": "He", "glorot": "Glorot", "tf32": "TF32"},
     **{"float16_static": "float16, constant scale", "float16_dynamic": "float16, dynamic scale"},
 }
+"""What a level is called, in prose, tables and figures alike, where its words are not its own."""
 
 _titles: ContextVar[Mapping[str, str]] = ContextVar("titles", default=MappingProxyType({}))
 
@@ -207,10 +207,9 @@ def tick_text(value: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """A learning rate in a title or beside a mark: two digits, or three where two would be off.
+    """A learning rate in a title or beside a mark, to the three digits that it has in the text.
 
     >>> rate_text(0.0316228), rate_text(0.125), rate_text(10.0)
-    ('0.032', '0.125', '10')
+    ('0.0316', '0.125', '10')
     """
-    short = float(f"{rate:.2g}")
-    return tick_text(short if abs(short - rate) <= OFF * abs(rate) else rate)
+    return tick_text(float(f"{rate:.3g}"))
