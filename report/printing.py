@@ -41,8 +41,8 @@ def _chapter(text: str, name: str, names: Sequence[str]) -> str:
     article = text[text.index("<article") : text.index("</article>") + len("</article>")]
     # nothing unfolds on paper
     article = article.replace('<details class="origin">', '<details class="origin" open>')
-    # paper is wide
-    article = re.sub(r'<img\b[^>]*\bclass="[^"]*\bnarrow\b[^>]*>', "", article)
+    # paper is wide, and white
+    article = re.sub(r'<img\b[^>]*\bclass="[^"]*\b(?:narrow|night)\b[^>]*>', "", article)
     article = re.sub(r'\b(id|for)="([^"]+)"', rf'\1="{name}--\2"', article)
 
     def follow(match: re.Match[str]) -> str:

@@ -105,6 +105,8 @@ class Page:
     def draw(self, label: str, caller: Callable[[], str]) -> Markdown:
         """Save a figure as it is on a page and, where that is wider, in a phone's column.
 
+        Beside each lies the same in the colours of a dark page.
+
         Each time that it is called, ``caller`` draws the figure and gives it to `keep`.
         """
         path = self.folder / _path(label)
@@ -112,10 +114,13 @@ class Page:
         caller()
         wide = self._drawn[-1]
         figures.save_svg(wide, path)
+        figures.save_night_svg(path)
         if wide.get_figwidth() > figures.NARROW_WIDTH:
             with figures.narrow():
                 caller()
-            figures.save_svg(self._drawn.pop(), path.with_stem(f"{path.stem}-narrow"))
+            narrow = path.with_stem(f"{path.stem}-narrow")
+            figures.save_svg(self._drawn.pop(), narrow)
+            figures.save_night_svg(narrow)
         return Markdown("")
 
     def figure(

@@ -14,6 +14,7 @@ TEXTS = {
     '<a href="https://example.org/two.html">elsewhere</a>',
     "two": '<h1 id="top">Two</h1><a href="one.html">back</a><a href="explorer.html">play</a>'
     '<label for="top">x</label><img src="a.svg"/><img class="narrow" src="b.svg"/>'
+    '<img class="night" src="c.svg"/>'
     '<details class="origin"><summary>study</summary>grid</details>',
     "explorer": "<p>scripts</p>",
 }

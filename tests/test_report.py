@@ -249,6 +249,16 @@ def test_every_figure_has_a_second_drawing_for_a_phone(book: Path, name: str) ->
     assert [size for size in sizes if size < 1000] == []
 
 
+@every_page
+def test_every_drawing_has_another_one_for_a_dark_page(book: Path, name: str) -> None:
+    text = (book / f"{name}.html").read_text(encoding="utf-8")
+    tags = re.findall(r"<figure.*?</figure>", text, re.S)
+    drawn = [re.findall(r'<img [^>]*src="([^"]+)\.svg"', tag) for tag in tags if "<img" in tag]
+    paths = [(first, *rest) for first, *rest in drawn]
+    ends = ("-narrow", "-night", "-narrow-night")
+    assert [rest for first, *rest in paths if rest != [f"{first}{end}" for end in ends]] == []
+
+
 @pytest.mark.parametrize(
     ("name", "figures"),
     [("grid", 6), ("search_against_grid", 2)],

@@ -29,6 +29,7 @@ from benchmark.figures.heat import (
 from benchmark.figures.importance import variance_parts
 from benchmark.figures.layout import NARROW_WIDTH, narrow, save_svg
 from benchmark.figures.multiples import accuracies_by_network, outcomes_by_network
+from benchmark.figures.night import night_colour, save_night_svg
 from benchmark.figures.phases import norms_before_explosion, phase_diagram
 from benchmark.figures.products import accuracy_against_product
 from benchmark.figures.published import against_published
@@ -69,6 +70,7 @@ __all__ = [
     "heat_maps",
     "interval_lines",
     "narrow",
+    "night_colour",
     "norms_before_explosion",
     "norms_by_layer",
     "outcomes_by_network",
@@ -77,6 +79,7 @@ __all__ = [
     "range_tests",
     "rates_by_batch_size",
     "remedies_by_rate",
+    "save_night_svg",
     "save_svg",
     "search_progress",
     "sharpness_against_bound",

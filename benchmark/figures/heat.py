@@ -15,6 +15,8 @@ from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, pl
 from benchmark.figures.layout import MOST_TICKS, by_width, canvas, name_rows, row_inches, thinned
 from benchmark.figures.style import (
     BLACK,
+    ON_DARK,
+    ON_LIGHT,
     VERMILION,
     label_of,
     rate_text,
@@ -93,7 +95,7 @@ def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
             ha="center",
             va="center",
             fontsize=7.5,
-            color="white" if value < middle else BLACK,
+            color=ON_DARK if value < middle else ON_LIGHT,
             fontweight="bold" if row == best[column] else "normal",
         )
 
@@ -211,7 +213,7 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
             va="center",
             fontsize=7.5,
             linespacing=0.95,
-            color="white" if image.norm(values[row, column]) < 0.5 else BLACK,
+            color=ON_DARK if image.norm(values[row, column]) < 0.5 else ON_LIGHT,
         )
     for place in np.flatnonzero(rows["factor"].ne(rows["factor"].shift()))[1:]:
         axis.axhline(place - 0.5, color="white", linewidth=3)

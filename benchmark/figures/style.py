@@ -24,7 +24,7 @@ STATUS_COLOURS: dict[str, str] = {
     "stable": BLUE,
     "recovered": SKY,
     "damaged": PURPLE,
-    "stalled": "#C9C9C9",
+    "stalled": "#ABABAB",
     "collapsed": ORANGE,
     "dead": VERMILION,
     "nonfinite": BLACK,
@@ -49,8 +49,12 @@ DASHED = tuple(Style(c, m, "--") for c, m in zip(COLOURS, MARKERS[3:] + MARKERS[
 SPARE = SOLID + DASHED
 """Looks in the order in which they are given out: seven colours solid, then dashed."""
 BASELINE = Style(GREY, "o")
+ON_COLOURS = ON_DARK, ON_LIGHT = "#fffffe", "#222221"
+"""Of numbers written on a colour, which stay by night: white and black are those of the page."""
 PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 """Behind a number: a line that runs through it would read as a stroke of it, or hide its point."""
+RAMP = 0.12, 0.88
+"""Of the colour map of ordered numbers, where neither end fades into a page."""
 
 
 def _factor(*levels: str) -> dict[str, Style]:
@@ -116,12 +120,15 @@ def in_order(levels: Iterable[Any]) -> list[Any]:
 def ordered_styles(values: Sequence[Any]) -> dict[Any, Style]:
     """Looks of numbers in their order, from dark to light: no colour twice, however many.
 
+    The darkest and the lightest can be told from a black and from a white page.
+
     >>> len({style.colour for style in ordered_styles(range(20)).values()})
     20
     """
     ramp = mpl.colormaps["viridis"]
-    # the lightest yellows fade on white
-    shades = [0.88 * i / max(len(values) - 1, 1) for i in range(len(values))]
+    darkest, lightest = RAMP
+    step = (lightest - darkest) / max(len(values) - 1, 1)
+    shades = [darkest + step * i for i in range(len(values))]
     return {
         value: Style(to_hex(ramp(shade)), MARKERS[i % len(MARKERS)])
         for i, (value, shade) in enumerate(zip(values, shades, strict=True))
