@@ -5,7 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.figures.style import in_order
-from benchmark.statistics import theoretical_recurrent_growth, theoretical_residual_growth
+from benchmark.statistics import (
+    misplaced_best_rates,
+    theoretical_recurrent_growth,
+    theoretical_residual_growth,
+)
+from benchmark.statistics.raised_rates import SETTING
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
 from report.headline import against_none
@@ -14,6 +19,8 @@ from report.prose import name, phrase
 STEPS = 28
 """Rows of an image, which the recurrence takes one after another."""
 GAINS = (0.5, 1.0, 1.5, 2.0)
+FAR = ("3 × best rate", "10 × best rate")
+"""Panels of a figure with one scale: far above the best rate effects are of another size."""
 
 
 def growth_of_theory() -> pd.DataFrame:
@@ -34,7 +41,8 @@ def growth_of_theory() -> pd.DataFrame:
 def named(rows: pd.DataFrame) -> pd.Series:
     """Network, its normalization and, where there are several, data set of each row, in words."""
     plain = rows["normalization"] == "none"
-    words = rows["model"].map(name) + (", " + rows["normalization"].map(name)).mask(plain, "")
+    models = rows["model"].map(name).str.replace(r", (.*)$", r" (\1)", regex=True)
+    words = models + (" with " + rows["normalization"].map(name) + " norm").mask(plain, "")
     several = rows["dataset"].nunique() > 1
     return words + (", " + rows["dataset"].map(name) if several else "")
 
@@ -55,8 +63,24 @@ def compared(study: Evidence, clipping: str) -> pd.DataFrame:
     Its ``level`` is the network as a figure names it.
     """
     rows = where(against_none(study), level=clipping)
+    order = list(dict.fromkeys(rows["model"]))
+    rows = rows.sort_values("normalization", key=lambda n: n.ne("none"), kind="stable")
+    rows = rows.sort_values("model", key=lambda m: m.map(order.index), kind="stable")
+    rows = rows.sort_values("times", kind="stable")
     panels = rows["times"].map("{} × best rate".format).replace("1 × best rate", "best rate")
     return rows.assign(panel=panels, level=named(rows), network=spoken(rows))
+
+
+def misplaced(study: Evidence) -> pd.DataFrame:
+    """`misplaced_best_rates` by network and ``clipping``, with the ``network`` in words.
+
+    Of a clipping whose best rate was chosen too low, what it loses there is the choice's.
+    """
+    found = misplaced_best_rates(study.relative, [*SETTING, "clipping"])
+    found = (
+        found.loc[found.groupby([*SETTING, "clipping"])["effect"].idxmax()] if len(found) else found
+    )
+    return found.assign(network=spoken(found))
 
 
 def learners(study: Evidence, clipping: str, times: int) -> pd.DataFrame:

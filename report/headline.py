@@ -24,9 +24,13 @@ from benchmark.statistics.tuned_thresholds import (
     with_tuned_thresholds,
 )
 from report.evidence import Evidence
-from report.prose import listing, name, phrase, rate
+from report.prose import listing, name, number, phrase, rate
 
 MULTIPLES = (1, 3, 10)
+NEAR = 0.25
+"""Accuracy (0..1) below that at the best rate, within which a network is nearly as good."""
+CLUSTERS = 0.2
+"""Gap between neighbouring accuracies (0..1) that sets those of networks apart in two clusters."""
 
 
 @functools.lru_cache(8)
@@ -156,17 +160,70 @@ def tuned_rules(study: Evidence) -> pd.DataFrame:
     return _in_networks(study, order.drop(columns=["network", "at"], errors="ignore"))
 
 
+def tuned_means(study: Evidence) -> pd.DataFrame:
+    """`tuned_rules` by network and rule: means over the data sets of ``saved`` and the costs.
+
+    With the ``thresholds`` on each, in words; ``sure``, a star, where all intervals of ``cost`` lie
+    on one side of zero.
+    """
+    rows = tuned_rules(study)
+    rows = rows.assign(
+        _said=[number(t) for t in rows["threshold"]],
+        _sign=(rows["cost_low"] > 0).astype(int) - (rows["cost_high"] < 0).astype(int),
+    )
+    keys = ["network", "model", "normalization", "level", "rule", "rank", "place", "default"]
+    found = rows.groupby(keys, sort=False, dropna=False).agg(
+        saved=("saved", "mean"),
+        default_cost=("default_cost", "mean"),
+        cost=("cost", "mean"),
+        thresholds=("_said", lambda said: " / ".join(dict.fromkeys(said))),
+        sure=("_sign", lambda signs: "*" if abs(signs.sum()) == len(signs) else ""),
+    )
+    return found.reset_index()
+
+
+def at_best(study: Evidence) -> pd.DataFrame:
+    """`against_none` at each one's own best rate, of the clippings that acted in that setting.
+
+    ``within`` says that the difference is no larger than those of `noise_floor`.
+    """
+    rows = where(against_none(study), times=1)
+    floor = noise_floor(study)
+    keys = [*SETTING, "level"]
+    known = pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(floor[keys]))
+    ends = floor["effect"].min(), floor["effect"].max()
+    return rows[~known].assign(within=rows["effect"].between(*ends))
+
+
+def noise_floor(study: Evidence) -> pd.DataFrame:
+    """`RaisedRates.null_controls` at the best rates: what the choice of a rate does by itself."""
+    return where(raised(study, same_rate=False).null_controls, times=1)
+
+
 def survival(study: Evidence, times: int = 10) -> pd.DataFrame:
     """Without clipping, by network and data set: the best rate, and who learns far above it.
 
     ``best``, ``alone``, the rates that each seed of the search would have chosen, and ``raised``,
-    ``times`` the best; there the share ``learned`` with ``learned_low`` and ``learned_high``, and
-    the ``median`` accuracy.
+    ``times`` the best; there the share ``learned`` with ``learned_low`` and ``learned_high``,
+    ``near`` of ``trials`` that come within `NEAR` of the mean at the best rate, the ``median``
+    accuracy, the ``lowest`` and the ``highest``, and the largest ``gap`` between neighbours.
     """
     rows = where(study.relative, clipping="none")
     at = where(rows, times=times)
+    best_of = where(rows, times=1).groupby(SETTING)["accuracy"].mean().rename("top").reset_index()
+    at = at.merge(best_of, on=SETTING)
+    at = at.assign(near=at["accuracy"] >= at["top"] - NEAR)
     found = outcome_means(at, SETTING, ["learned"])
-    found = found.merge(at.groupby(SETTING)["accuracy"].median().rename("median").reset_index())
+    each = at.groupby(SETTING)
+    counts = each.agg(
+        near=("near", "sum"),
+        trials=("near", "size"),
+        median=("accuracy", "median"),
+        lowest=("accuracy", "min"),
+        highest=("accuracy", "max"),
+        gap=("accuracy", lambda values: values.sort_values().diff().max()),
+    )
+    found = found.merge(counts.reset_index())
     found = found.merge(at.groupby(SETTING)["learning_rate"].first().rename("raised").reset_index())
     best = where(rows, times=1).groupby(SETTING)["learning_rate"].first().rename("best")
     found = found.merge(best.reset_index())
@@ -192,7 +249,7 @@ def _chosen_alone(study: Evidence) -> pd.DataFrame:
     if not each:
         return pd.DataFrame(columns=[*SETTING, "alone"])
     rates = pd.concat(each).groupby(SETTING)["best_rate"]
-    return rates.agg(alone=lambda r: listing(f"{rate:g}" for rate in sorted(set(r)))).reset_index()
+    return rates.agg(alone=lambda r: listing(map(number, sorted(set(r))))).reset_index()
 
 
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
@@ -228,7 +285,7 @@ def endings(study: Evidence) -> pd.DataFrame:
     values = ["diverged", "exploded", "healed", "stuck"]
     shares = outcome_means(rows, [*NETWORK, *rates, "clipping"], values)
     shares = shares.sort_values(rates, kind="stable")
-    of = shares["same_rate"].map({False: "own best", True: "one rate"})
+    of = shares["same_rate"].map({False: "own best", True: "same rate"})
     panels = shares["times"].map("{} × ".format) + of
     return _in_networks(study, shares.assign(panel=panels, level=shares["clipping"]))
 

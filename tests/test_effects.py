@@ -196,9 +196,17 @@ def test_a_rate_above_one_that_diverges_is_not_safe(diverged, safe):
     assert found["safe"].tolist() == pytest.approx([safe], nan_ok=True)
 
 
-@pytest.mark.parametrize(("spike", "place"), [((2, 3), math.nan), ((2, 30), 1)])
-def test_a_rule_with_which_every_trial_explodes_in_its_warm_up_is_not_ranked(
-    spike: tuple[int, int], place: float
+@pytest.mark.parametrize(
+    ("spike", "learned", "place"),
+    [
+        ((2, 3), (0, 0), math.nan),
+        # half of the networks outlive the warm-up, or heal from what happened in it
+        ((2, 30), (0, 0), 1),
+        ((2, 3), (0, 1), 1),
+    ],
+)
+def test_a_rule_with_which_most_trials_are_lost_in_its_warm_up_is_not_ranked(
+    spike: tuple[int, int], learned: tuple[int, int], place: float
 ):
     rows = arms(
         ("x1", "none", 0.8), ("shared_x10", "value", 0.7), ("shared_x10", "zclip", 0.2)
@@ -209,6 +217,21 @@ def test_a_rule_with_which_every_trial_explodes_in_its_warm_up_is_not_ranked(
     )
     rows["train_loss"] = 1 - rows["accuracy"]
     rows["first_spike_step"] = rows["seed"].map(dict(enumerate(spike))).where(late)
+    rows["learned"] = rows["seed"].map(dict(enumerate(learned)))
     ranks = RaisedRates(rows, same_rate=True).ranks.set_index("level")["place"]
     assert ranks["value"] == 1
     assert ranks["zclip"] == pytest.approx(place, nan_ok=True)
+
+
+def test_what_changed_no_step_shows_what_the_choice_of_a_rate_does() -> None:
+    """On the first data set value clipping is idle at a rate of its own, 2 points below none's."""
+    rows = arms(("x1", "none", 0.8), ("x1", "value", 0.78), ("x1", "zclip", 0.9))
+    rows = rows.assign(model="mlp", normalization="none", learning_rate=0.1)
+    idle = rows["clipping"].eq("value")
+    rows["clipped_fraction"] = np.where(idle | rows["clipping"].eq("none"), 0.0, 0.5)
+    other = rows.assign(dataset="mnist", clipped_fraction=0.5)
+    frame = pd.concat([rows.assign(dataset="digits"), other], ignore_index=True)
+    found = RaisedRates(frame, same_rate=False).null_controls
+    assert found[["dataset", "level", "effect"]].values.tolist() == [
+        ["digits", "value", pytest.approx(-0.02)]
+    ]

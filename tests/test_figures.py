@@ -659,11 +659,26 @@ def test_a_level_far_below_its_reference_is_an_arrow_with_its_number() -> None:
     rows = network_rows(accuracy=[0.1, 0.94, 0.94]).assign(series="3 ×", best=0.95)
     rows = pd.concat([rows, rows.assign(series="10 ×"), rows.iloc[1:], rows.iloc[1:]])
     mlp, _ = figures.accuracies_by_network(rows).axes
-    assert numbers(mlp) == ["−85", "−85"]
-    assert len(marks(mlp, "<")) == 2
+    assert numbers(mlp) == ["◂−85", "◂−85"]
     # the numbers of one level do not lie on each other
     first, second = (text.xyann[0] for text in mlp.texts)
     assert second - first > 10
+
+
+def test_panels_that_are_alike_have_one_scale() -> None:
+    ends = {"low": 0.0, "high": 0.0}
+    rows = [
+        {"panel": panel, "level": level, "effect": effect, **ends}
+        for panel, effects in (("a", (0.0, 0.01)), ("b", (0.0, 0.3)), ("c", (-0.2, 0.6)))
+        for level, effect in zip(("value", "zclip"), effects, strict=True)
+    ]
+    frame = pd.DataFrame(rows)
+    limits = [
+        axis.get_xlim() for axis in figures.comparison_forest(frame, "x", alike=("b", "c")).axes
+    ]
+    assert limits[1] == limits[2] != limits[0]
+    apart = [axis.get_xlim() for axis in figures.comparison_forest(frame, "x").axes]
+    assert apart[1] != apart[2]
 
 
 def test_accuracies_near_a_reference_are_told_apart() -> None:

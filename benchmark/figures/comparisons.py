@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,13 +24,16 @@ ARROW = 0.2
 """Of a panel's width, by which what is off scale lies beyond all that is on it."""
 
 
-def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.0) -> Figure:
+def comparison_forest(
+    comparisons: pd.DataFrame, label: str, scale: float = 100.0, alike: Sequence[str] = ()
+) -> Figure:
     """Effects against a baseline as points with 95% intervals, a row each, a facet a panel.
 
     ``comparisons`` has the columns ``panel``, ``level``, ``effect``, ``low`` and ``high``, as
     `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into the unit of
     ``label``, the words on the axis. Each effect is written above its point; one that lies far
-    from all others is an arrow at the edge, clear of zero.
+    from all others is an arrow at the edge, clear of zero. Panels that are ``alike`` have one
+    scale, each of the others its own.
     """
     panels, levels = list(comparisons["panel"].unique()), in_order(comparisons["level"])
     styles = styles_of(levels)
@@ -38,7 +42,8 @@ def comparison_forest(comparisons: pd.DataFrame, label: str, scale: float = 100.
     figure, axes = canvas(1, len(panels), height, abreast=1, sharey=True)
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
-        ends = scale * rows[["effect", "low", "high"]].to_numpy(float)
+        same = comparisons["panel"].isin(list(alike) if panel in alike else [panel])
+        ends = scale * comparisons.loc[same, ["effect", "low", "high"]].to_numpy(float)
         least, most = robust_limits([0.0, *ends.ravel()])
         effects, apart = ends[:, 0], ARROW * (most - least)
         left = least - apart * bool((effects < least).any())

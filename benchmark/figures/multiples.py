@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.figures.curves import legend_of
-from benchmark.figures.layout import canvas, legend_below, name_rows, row_inches
-from benchmark.figures.limits import mark_off_scale, reach_of
+from benchmark.figures.layout import by_width, canvas, legend_below, name_rows, row_inches
+from benchmark.figures.limits import reach_of, signed_number
 from benchmark.figures.style import (
     BLACK,
     SPARE,
@@ -30,8 +30,9 @@ ROW, HEAD = 0.21, 0.42
 """Inches a row, and those of the title and the axis of a network."""
 NEAR = 15.0
 """Points below a reference up to which accuracies are on the axis, at least."""
-EDGE, NUMBER = 0.08, 17
-"""Of the axis, in which arrows stand at its edge; and points that a number beside one takes."""
+EDGE, NARROW_EDGE, NUMBER = 0.35, 0.7, 22
+"""Of the axis, in which arrows stand left of it, in a narrow column too; and points that an arrow
+with its number takes."""
 MARK = 4.5
 """Points of a median's mark."""
 ENDS = {
@@ -106,16 +107,21 @@ def accuracies_by_network(trials: pd.DataFrame) -> Figure:
                     markeredgewidth=0,
                 )
                 medians = rows.groupby("level", sort=False)["points"].median()
-                spots = [levels.index(level) + shift for level in medians.index]
-                _draw_medians(axis, medians, spots, floor, styles[name], str(name), written)
+                rows_at = [levels.index(level) for level in medians.index]
+                look = styles[name]
+                _draw_medians(axis, medians, rows_at, shift, floor, look, str(name), written)
             axis.axvline(0, color=BLACK, linewidth=0.9)
             axis.grid(visible=False, axis="y")
-            axis.set_title(f"{network}: {label_of(panel)}", fontsize=9.5)
+            axis.set_title(label_of(panel) if network == next(iter(found)) else "", fontsize=9.5)
             _label_rows(axis, levels, named=axis.get_subplotspec().is_first_col())
+        axes[0].set_ylabel(network.replace(", ", ",\n"), fontsize=8.5, fontweight="bold")
     top = max(float(trials["points"].max()), 0.0)
     for axis in found[network][1]:
-        axis.set_xlim((1 + EDGE) * floor, top - 0.5 * EDGE * floor)
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        off = bool((trials["points"] < floor).any())
+        axis.set_xlim((1 + off * by_width(EDGE, NARROW_EDGE)) * floor, top - 0.04 * floor)
+        ticks = MaxNLocator(by_width(5, 3), integer=True).tick_values(floor, top)
+        # none in the column of the arrows
+        axis.set_xticks([tick for tick in ticks if floor <= tick <= top - 0.04 * floor])
         axis.set_xlabel("points of test accuracy", fontsize=9)
     legend_of(figure, [axes[0] for _, axes in found.values()], "")
     return figure
@@ -124,31 +130,33 @@ def accuracies_by_network(trials: pd.DataFrame) -> Figure:
 def _draw_medians(
     axis: Axes,
     medians: pd.Series,
-    spots: Sequence[float],
+    rows: Sequence[int],
+    shift: float,
     floor: float,
     style: Style,
     label: str,
     written: Counter[object],
 ) -> None:
-    """The medians of one series at the heights ``spots``, as marks or as arrows at the ``floor``.
+    """The medians of one series, as marks ``shift`` below their ``rows`` or left of the ``floor``.
 
-    Each number beside an arrow stands clear of those ``written`` for the same level before.
+    There each is an arrow with its number, in a column that no mark enters, beside those
+    ``written`` for the same level before.
     """
-    places = np.asarray(spots)
+    places = np.asarray(rows) + shift
     near = (medians >= floor).to_numpy()
     axis.plot(medians[near], places[near], style.marker, color=style.colour, ms=MARK, label=label)
-    for level, median, spot in zip(medians.index, medians, places, strict=True):
+    for level, median, row in zip(medians.index, medians, rows, strict=True):
         if median >= floor:
             continue
-        mark_off_scale(
-            axis,
-            median,
-            spot,
-            (1 + EDGE / 2) * floor,
-            right=False,
-            colour=style.colour,
-            beside=5 + NUMBER * written[level],
-            of_text=style.colour,
+        axis.annotate(
+            f"\N{BLACK LEFT-POINTING SMALL TRIANGLE}{signed_number(median)}",
+            (0, row),
+            xycoords=axis.get_yaxis_transform(),
+            xytext=(2 + NUMBER * written[level], 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=by_width(7.5, 8.0),
+            color=style.colour,
         )
         written[level] += 1
 

@@ -46,6 +46,7 @@ from benchmark.statistics.multiples import (
     at_multiples,
     at_own_and_same_rates,
     in_relative_arms,
+    misplaced_best_rates,
     varying,
 )
 from benchmark.statistics.noise import gradient_samples, noise_quartiles, noise_scale
@@ -192,6 +193,7 @@ __all__ = [
     "main_effects",
     "mean",
     "mean_effects",
+    "misplaced_best_rates",
     "missed_by_nan_test",
     "noise_quartiles",
     "noise_scale",

@@ -7,12 +7,14 @@ explosions, above all, mean little without it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.records.rates import SHARED
+from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import best_per_arm, cross_fitted
 
 MULTIPLES = (1.0, 3.0, 10.0)
@@ -67,6 +69,22 @@ def at_own_and_same_rates(frame: pd.DataFrame) -> pd.DataFrame:
     same = pd.concat([same, bare])
     rows = pd.concat([own.assign(same_rate=False), same.assign(same_rate=True)])
     return rows[rows["times"].isin(MULTIPLES)].astype({"times": int})
+
+
+def misplaced_best_rates(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Where a multiple of a best rate is significantly better than that rate: it was chosen badly.
+
+    ``frame`` has ``times``, as `in_relative_arms` gives it; in each group of ``by``, columns of
+    `benchmark.statistics.pairing.paired_comparison`, whose ``level`` is the multiple and
+    ``effect`` what is gained there, on the seeds that had no part in the choice.
+
+    >>> frame = pd.DataFrame({"times": [1.0, 3.0] * 3, "seed": [0, 0, 1, 1, 2, 2], "model": "rnn"})
+    >>> frame["accuracy"] = [0.5, 0.75, 0.5, 0.8, 0.5, 0.7]
+    >>> misplaced_best_rates(frame, ["model"])[["model", "level", "effect"]].values.tolist()
+    [['rnn', 3.0, 0.25]]
+    """
+    found = paired_comparison(frame, "times", 1.0, by=by, ignore=["arm", "learning_rate"])
+    return found[(found["level"] > 1) & (found["low"] > 0)].reset_index(drop=True)
 
 
 def at_multiples(frame: pd.DataFrame) -> pd.DataFrame:

@@ -88,23 +88,24 @@ def idle_in(frame: pd.DataFrame, by: Sequence[str], share: float = 1.0) -> pd.Da
 
 
 def too_late_in(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Columns ``by``, ``level``: clippings with which every trial explodes in the warm-up.
+    """Columns ``by``, ``level``: clippings with which most trials are lost in the warm-up.
 
-    In each group of ``by``. What such a rule is worth, it could not show: it acts on what is left
-    of a network that has exploded already.
+    In each group of ``by``: those that explode there and do not learn. What such a rule is worth,
+    it could not show: it acts on what is left of a network that has exploded already. A network
+    that heals was alive when the rule began to act, and is the rule's as well.
 
-    >>> frame = pd.DataFrame({"times": [1, 3], "clipping": "zclip", "warm_up_steps": 25})
-    >>> frame = frame.assign(status="damaged", first_bad_step=[30, 2], first_spike_step=[30, 2])
-    >>> too_late_in(frame, ["times"]).values.tolist()
-    [[3, 'zclip']]
+    >>> frame = pd.DataFrame({"times": [1, 3, 10], "clipping": "zclip", "warm_up_steps": 25})
+    >>> frame = frame.assign(status="damaged", first_bad_step=[30, 2, 2], learned=[0, 1, 0])
+    >>> too_late_in(frame.assign(first_spike_step=[30, 2, 2]), ["times"]).values.tolist()
+    [[10, 'zclip']]
     """
     first = frame["first_spike_step"].where(
         frame["status"].ne("nonfinite"), frame[["first_spike_step", "first_bad_step"]].min(axis=1)
     )
-    late = frame.assign(_late=first.le(frame["warm_up_steps"]))
-    groups = late.groupby([*by, "clipping"], sort=False)["_late"].min().reset_index()
+    late = frame.assign(_late=first.le(frame["warm_up_steps"]) & frame["learned"].eq(0))
+    groups = late.groupby([*by, "clipping"], sort=False)["_late"].mean().reset_index()
     groups = groups.rename(columns={"clipping": "level"})
-    return groups.loc[groups["_late"], [*by, "level"]].reset_index(drop=True)
+    return groups.loc[groups["_late"] > 0.5, [*by, "level"]].reset_index(drop=True)
 
 
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -92,6 +92,18 @@ class RaisedRates:
         return idle_in(self.trials[self.trials["clipping"].ne("none")], GROUP)
 
     @cached_property
+    def null_controls(self) -> pd.DataFrame:
+        """The rows of ``saved`` of clippings that changed no step of a trial in that setting.
+
+        They trained as none does, at the rate that was chosen for each: at one's own best rate they
+        differ from none by that choice and by chance, and by nothing else, and so say what a
+        difference of that size is worth.
+        """
+        keys = [*SETTING, "times"]
+        idle = idle_in(self.trials[self.trials["clipping"].ne("none")], keys)
+        return self.saved.merge(idle, on=[*keys, "level"])
+
+    @cached_property
     def doubles(self) -> pd.DataFrame:
         """By network each ``level`` that did the same as another one (`copies`), the ``original``.
 
