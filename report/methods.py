@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from benchmark.statistics import spike_level_sensitivity, where
-from report import evidence, prose
+from report import evidence, linking, prose
 from report.evidence import Evidence
 from report.text import Markdown, code
 
@@ -21,7 +21,7 @@ def with_others(factor: str, caller: Callable[[], str]) -> Markdown:
     table = str(caller()).strip("\n")
     heads, _, *rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.split("\n")]
     named = {row[0] for row in rows}
-    lines = [table]
+    lines = [_anchored(line) for line in table.split("\n")] if factor == linking.FACTOR else [table]
     for level, said in evidence.described().get(factor, {}).items():
         if prose.name(level) in named:
             continue
@@ -35,6 +35,20 @@ def with_others(factor: str, caller: Callable[[], str]) -> Markdown:
         texts = [str(Markdown.escape(cells[head])).replace("|", "\\|") for head in heads]
         lines.append(f"| {' | '.join(texts)} |")
     return Markdown("\n".join(lines) + "\n")
+
+
+def _anchored(line: str) -> str:
+    """A row of the table of clippings, whose first cell is the place that its name leads to.
+
+    >>> _anchored("| global norm | rule |")
+    '| [global norm]{#clipping-global-norm} | rule |'
+    """
+    levels = {prose.name(level): level for level in linking.CLIPPINGS}
+    head = line.split("|")[1].strip()
+    if head not in levels:
+        return line
+    place = linking.anchor(levels[head])
+    return line.replace(f"| {head} |", f"| [{head}]{{#{place}}} |", 1)
 
 
 def spike_levels(study: Evidence) -> pd.DataFrame:

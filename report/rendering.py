@@ -38,7 +38,7 @@ from matplotlib.figure import Figure
 
 from benchmark import figures, schema, statistics, status
 from benchmark.statistics import speed, where
-from report import claims, comparison, evidence, prose
+from report import claims, comparison, evidence, linking, prose
 from report.evidence import Evidence
 from report.text import Markdown, block, code, fenced
 
@@ -390,5 +390,8 @@ def render_all(names: Iterable[str], folder: Path, *, strict: bool) -> Iterator[
     made = environment()
     for name in names:
         page = Page(name, folder, strict=strict)
-        (folder / f"{name}.md").write_text(render(page, made), encoding="utf-8")
+        text = render(page, made)
+        if name != linking.HOME:
+            text = linking.link_first(text, linking.places())
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
         yield from page.contradictions

@@ -141,7 +141,7 @@ def test_the_methods_have_a_row_of_a_clipping_that_they_do_not_know(tmp_path: Pa
         "| HalfNorm | half of a gradient that is too large (`g <- g / 2 where \\|g\\| > c`) "
         "| 1.5 | Doe 2026, an unheard-of rule |"
     ) in text
-    assert text.count("| global norm |") == 1
+    assert text.count("| [global norm]{#clipping-global-norm} |") == 1
     assert f"| model | MLP | {MODELS['mlp'].summary} |" in text
 
 
@@ -151,7 +151,7 @@ def test_legends_and_sentences_call_it_by_its_title(shown: pd.DataFrame, tmp_pat
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
 
     assert legend == ["none", "global norm", "HalfNorm"]
-    said = words(page("clipping", tmp_path))
+    said = words(page("grid", tmp_path))
     assert said.count("HalfNorm") >= 2
     assert "half norm" not in said
     assert prose.name("half_norm") == "half norm"
@@ -170,4 +170,4 @@ def test_results_of_earlier_versions_have_no_words(
     text = page("methods", tmp_path)
     assert "HalfNorm" not in text
     assert "What else the trials here are made of" not in text
-    assert "half norm" in page("clipping", tmp_path)
+    assert "half norm" in page("grid", tmp_path)

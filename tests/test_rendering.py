@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from myst_parser.parsers.docutils_ import Parser
 from pages import evidence_of
 
-from report import advice, evidence, figure_code, prose, rendering
+from benchmark.engine import REGISTRIES
+from report import advice, evidence, figure_code, linking, prose, rendering
 from report.build import ANSWER, telling, too_long
 from report.rendering import Page, PageError
 from report.text import Markdown, block, code
@@ -464,3 +465,28 @@ def test_what_is_the_same_in_every_row_is_told_below_the_table() -> None:
     # two rows may be alike by chance, and a table keeps something to compare
     assert prose.table(rows[:2], columns).splitlines()[0] == "| network | rate | twice |"
     assert prose.table(rows, {"network": "{model:name}"}).splitlines()[0] == "| network |"
+
+
+# --- names that lead to the methods ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("**ZClip** and ZClip.", "**[ZClip](#z)** and ZClip."),
+        ("# ZClip\n\n| ZClip |\n\nZClip", "# ZClip\n\n| ZClip |\n\n[ZClip](#z)"),
+        ("```{figure} a\nZClip\n~~~\nZClip\n```\nZClip", None),
+        ("`ZClip` [ZClip](a.md) $ZClip$ ZClipped", "`ZClip` [ZClip](a.md) $ZClip$ ZClipped"),
+        (":::{dropdown} ZClip\nzclip\n:::", ":::{dropdown} ZClip\n[zclip](#z)\n:::"),
+    ],
+)
+def test_the_first_mention_in_a_sentence_is_a_link(text: str, expected: str | None) -> None:
+    found = linking.link_first(text, {"ZClip": "z"})
+    assert found == (f"{text.removesuffix('ZClip')}[ZClip](#z)" if expected is None else expected)
+
+
+def test_every_clipping_has_a_place_in_the_methods() -> None:
+    assert set(linking.CLIPPINGS) == set(REGISTRIES["clipping"]) - {"none"}
+    table = (rendering.SOURCE / "methods.md").read_text(encoding="utf-8")
+    heads = {line.split(" | ")[0] for line in table.splitlines()}
+    assert {f"| {prose.name(level)}" for level in linking.CLIPPINGS} <= heads

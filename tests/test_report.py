@@ -298,6 +298,15 @@ def test_the_book_says_what_it_was_built_from(built: Path, book: Path) -> None:
     assert grid.metadata["device"] in row
 
 
+def test_the_list_of_pages_begins_with_a_summary(book: Path) -> None:
+    text = (book / "grid.html").read_text(encoding="utf-8")
+    first = re.search(
+        r'<li class="toctree-l1[^>]*>\s*<a[^>]*href="index\.html"[^>]*>(.*?)</a>', text, re.S
+    )
+    assert first is not None
+    assert re.sub(r"<[^>]+>|\s", "", first.group(1)) == "Summary"
+
+
 def test_a_study_that_was_not_run_is_named_with_its_command(built: Path) -> None:
     text = (built / "book-alone" / "html" / "search_against_grid.html").read_text(encoding="utf-8")
     plain = " ".join(re.sub(r"<[^>]+>", "", text).split())
