@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
 
-from benchmark.figures import STATUS_COLOURS, styles_of, titled
+from benchmark.figures import STATUS_COLOURS, night_colour, styles_of, titled
+from benchmark.figures.style import COLOURS, GREY
 from report import evidence
 from report.evidence import Evidence
 from report.prose import name
@@ -80,11 +82,25 @@ def _plain(level: object) -> float | str:
     return name(level)
 
 
+def _only(levels: Sequence[str]) -> str:
+    return urlencode({"only": "|".join(map(name, levels))})
+
+
+FEW = ("none", "global_norm", "per_layer_norm", "zclip")
+"""Clippings that are singled out at first: lines of all would hide each other."""
 PRESETS = {
-    "deep": ("ten layers, each clipping", "normalization=none&schedule=constant&colour=clipping"),
+    "disturbances": (
+        "trouble midway",
+        "model=MLP&dataset=Fashion-MNIST&normalization=none&optimizer=SGD&disturbance=rate+bump"
+        f"&colour=clipping&{_only(FEW)}",
+    ),
+    "deep": (
+        "ten layers, each clipping",
+        f"normalization=none&schedule=constant&colour=clipping&{_only(FEW)}",
+    ),
     "headline": (
         "clippings with batch normalization",
-        "model=MLP&dataset=Fashion-MNIST&normalization=batch&colour=clipping",
+        f"model=MLP&dataset=Fashion-MNIST&normalization=batch&colour=clipping&{_only(FEW)}",
     ),
     "explosion": (
         "depth, without clipping or normalization",
@@ -141,6 +157,7 @@ def write(folder: Path) -> None:
         "first": first_choice(),
         "questions": {name(e.study): e.question for e in evidence.all_studies()},
         "statuses": STATUS_COLOURS,
+        "night": {c: night_colour(c) for c in (*COLOURS, GREY, *STATUS_COLOURS.values())},
     }
     with titled(evidence.titles()):
         rows = trials(evidence.all_studies())

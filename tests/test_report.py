@@ -438,7 +438,7 @@ def test_the_explorer_draws_every_trial(
     grid = StudyFolder(built / "results" / "grid").load().trials
     finished = grid[grid["status"].isin(FINISHED)]
     said = browser.evaluate("document.querySelector('.explorer-count').textContent")
-    assert said.startswith(f"{len(finished)} trials match")
+    assert said.startswith(f"{len(finished):,} trials match")
     shown = browser.evaluate("document.querySelectorAll('.explorer-table tbody tr').length")
     assert shown == min(len(finished), 50)
     assert not browser.evaluate("document.querySelector('.explorer-trials').open")
@@ -465,7 +465,7 @@ def test_the_explorer_keeps_the_choice_in_its_address(
     grid = StudyFolder(built / "results" / "grid").load().trials
     chosen = grid[grid["status"].isin(FINISHED) & grid["clipping"].eq("global_norm")]
     said = browser.evaluate("document.querySelector('.explorer-count').textContent")
-    assert said.startswith(f"{len(chosen)} trials match")
+    assert said.startswith(f"{len(chosen):,} trials match")
     # and nothing that was not chosen, the colours apart
     kept = browser.evaluate("location.hash").removeprefix("#").split("&")
     assert kept[:-1] == ["study=grid", "clipping=global+norm"]
@@ -483,6 +483,17 @@ def test_the_explorer_opens_with_a_choice_that_shows_something(
     assert chosen <= set(browser.evaluate("location.hash").removeprefix("#").split("&"))
 
 
+def test_levels_of_many_can_be_singled_out(book: Path, browsers: dict[int, Browser]) -> None:
+    browser = browsers[1300]
+    choice = ["#study=grid", "model=MLP", "colour=clipping", "only=value%7Cnone"]
+    explore(browser, book, "&".join(choice))
+    assert browser.evaluate("location.hash").split("&")[-1] == "only=value%7Cnone"
+    field = "document.querySelector('.explorer-choices select[name=colour]')"
+    change = f"({field}.value = 'model', {field}.dispatchEvent(new Event('change')))"
+    browser.evaluate(change)
+    assert "only=" not in browser.evaluate("location.hash")
+
+
 def test_the_table_of_trials_sorts_and_filters(book: Path, browsers: dict[int, Browser]) -> None:
     browser = browsers[1300]
     explore(browser, book, "#study=grid")
@@ -490,7 +501,9 @@ def test_the_table_of_trials_sorts_and_filters(book: Path, browsers: dict[int, B
     rows = "[...document.querySelectorAll('.explorer-table tbody tr')]"
     place = browser.evaluate(f"[...{head}].findIndex(b => b.textContent === 'learning rate')")
     browser.evaluate(f"{head}[{place}].click()")
-    rates = browser.evaluate(f"{rows}.map(r => Number(r.cells[{place}].textContent))")
+    rates = browser.evaluate(
+        f"{rows}.map(r => Number(r.cells[{place}].textContent.replaceAll(',', '')))"
+    )
     assert rates == sorted(rates)
     assert rates[0] < rates[-1]
     field = "document.querySelector('.explorer-filter')"

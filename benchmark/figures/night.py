@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from benchmark.figures.style import ON_COLOURS
 
-GROUND, INK = "#14181E", "#F2F2F2"
+GROUND, INK = "#121212", "#F2F2F2"
 """What white and black become: the ground of the book's dark pages, and nearly white."""
 CONTRAST = 3.0
 """Of a colour against the ground, from which lines and marks can be seen (WCAG 2.1, 1.4.11)."""
@@ -28,7 +28,7 @@ def night_colour(colour: str) -> str:
     What is written on a colour, and not on the page, stays as it is.
 
     >>> night_colour("#ffffff"), night_colour("#000000"), night_colour("#56b4e9")
-    ('#14181e', '#f2f2f2', '#56b4e9')
+    ('#121212', '#f2f2f2', '#56b4e9')
     """
     if colour in ON_COLOURS:
         return colour

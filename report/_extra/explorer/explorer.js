@@ -1,9 +1,11 @@
 /* The explorer: fields, two charts and a table of the trials that match, kept in the address. */
 (() => {
   "use strict";
-  const { choices, details, first, looks, questions, statuses, trials } = window.EXPLORER;
+  const { choices, details, first, looks, night, questions, statuses, trials } = window.EXPLORER;
   const ALL = "all";
   const MOST_ROWS = 50;
+  // opacity of what is not singled out
+  const FAINT = 0.07;
   const root = document.getElementById("explorer");
   const find = (name) => root.querySelector(`.explorer-${name}`);
   const words = { ...choices, ...details };
@@ -41,6 +43,11 @@
       choice[column] = wanted === ALL || known.includes(wanted) ? wanted : start;
     }
     choice.colour = asked.get("colour") ?? "";
+    choice.only = asked.get("only") ?? "";
+  };
+  const keep = () => {
+    const told = Object.entries(choice).filter(([name, level]) => name === "study" || ![ALL, ""].includes(level));
+    history.replaceState(null, "", `#${new URLSearchParams(told)}`);
   };
   read();
   const ofStudy = () => rows.filter((row) => choice.study === ALL || String(row.study) === choice.study);
@@ -71,6 +78,8 @@
       choice[name] = select.value;
       // settings of another study would hide most of this one
       if (name === "study") for (const other of Object.keys(choice)) if (other !== "study") choice[other] = other === "colour" ? "" : ALL;
+      // and what was singled out are levels of one factor
+      if (["study", "colour"].includes(name)) choice.only = "";
       show();
     });
     label.append(select);
@@ -113,10 +122,11 @@
       legend: { symbolStrokeColor: grid, labelColor: text, titleColor: text, labelFontSize: 12, titleFontWeight: "normal" },
     };
   };
-  // black and the greys of the figures, on a dark page: what is darkest on paper is lightest there
-  const BY_NIGHT = { "#222222": "#F2F2F2", "#666666": "#A6A6A6", "#C9C9C9": "#5E5E5E" };
-  const onPage = (colour) => document.documentElement.dataset.theme === "dark" ? BY_NIGHT[colour] ?? colour : colour;
-  const palette = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#888888"];
+  // on a dark page the colours that the figures have there
+  const dark = () => document.documentElement.dataset.theme === "dark";
+  const onPage = (colour) => dark() ? night[colour] ?? colour : colour;
+  // of levels that have no colour in the figures
+  const palette = Object.keys(night);
   const shapes = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down"];
   const base = () => ({
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
@@ -173,20 +183,27 @@
     // numbers from dark to light, names in the colours of the figures
     const colourOf = (level, i) => onPage(looks[level]?.[0] ?? palette[i % palette.length]);
     const shades = levels.every((level) => typeof level === "number")
-      ? { domain: levels, scheme: "viridis" }
+      ? { domain: levels, scheme: { name: "viridis", extent: dark() ? [0.3, 1] : [0, 0.88] } }
       : { domain: levels, range: levels.map(colourOf) };
     const color = { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: shades };
     // as many colours as can be told apart, then the same ones dashed, as in the figures
     const dashes = { field: choice.colour, type: "nominal", legend: null, title: words[choice.colour],
       scale: { domain: levels, range: levels.map((level) => (looks[level]?.[1] ? [5, 3] : [1, 0])) } };
+    // a click on the legend singles a level out; of many, the address may name some to begin with
+    const named = choice.only.split("|");
+    const picked = levels.filter((level) => named.includes(String(level))).map((level) => ({ [choice.colour]: level }));
+    const only = { name: "only", select: { type: "point", fields: [choice.colour] }, bind: "legend",
+      ...(picked.length ? { value: picked } : {}) };
+    const clear = (opacity) => ({ condition: { param: "only", value: opacity }, value: FAINT });
     const log = { type: "log", nice: false, padding: 12 };
     const axis = { format: "~g", labelOverlap: true, values: decades(data) };
     const x = (field) => ({ field, type: "quantitative", title: "learning rate", scale: log, axis });
     const y = (field) => ({ field, type: "quantitative", title: "test accuracy", axis: { format: "%" } });
     const points = {
       data: { values: data.map(aside) },
-      mark: { type: "point", filled: true, opacity: means.length ? 0.3 : 0.55, size: 30 },
-      encoding: { x: x("at"), y: y("accuracy"), color,
+      params: [only],
+      mark: { type: "point", filled: true, size: 30 },
+      encoding: { x: x("at"), y: y("accuracy"), color, opacity: clear(means.length ? 0.3 : 0.55),
         shape: { field: choice.colour, type: "nominal", title: words[choice.colour], legend, scale: scale(shapes) },
         tooltip: columns.filter((field) => field !== "study").map((field) => ({ field, title: words[field] })) },
     };
@@ -194,14 +211,15 @@
       ...["mean", "low", "high"].map((field) => ({ field, format: ".1%" })), { field: "trials" }];
     const lines = [
       { data: { values: means }, mark: { type: "rule", strokeWidth: 1.5 },
-        encoding: { x: x("learning_rate"), y: y("low"), y2: { field: "high" }, color } },
+        encoding: { x: x("learning_rate"), y: y("low"), y2: { field: "high" }, color, opacity: clear(1) } },
       { data: { values: means }, mark: { type: "line", strokeWidth: 1.5, point: { size: 45 } },
-        encoding: { x: x("learning_rate"), y: y("mean"), color, strokeDash: dashes, tooltip: told } },
+        encoding: { x: x("learning_rate"), y: y("mean"), color, opacity: clear(1), strokeDash: dashes, tooltip: told } },
     ];
     return { ...base(), height: 320, layer: means.length ? [points, ...lines] : [points] };
   };
   const draw = async (name, spec) => {
-    await window.vegaEmbed(find(name), spec, { actions: false, renderer: "canvas" });
+    const { view } = await window.vegaEmbed(find(name), spec, { actions: false, renderer: "canvas" });
+    return view;
   };
 
   /* --- the table --- */
@@ -219,6 +237,10 @@
     made.textContent = text;
     return made;
   };
+  const isNumber = (value) => typeof value === "number";
+  const written = (column, value) => !isNumber(value) ? value
+    : column === "accuracy" ? `${(100 * value).toFixed(1)}%`
+      : value.toLocaleString("en-US", { maximumFractionDigits: 12 });
   const tabulate = (data) => {
     const wanted = find("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = data.filter((row) => {
@@ -228,11 +250,16 @@
     // what is the same in all of them is left out
     const varying = columns.filter((column) => ["status", "accuracy"].includes(column)
       || new Set(data.map((row) => row[column])).size > 1);
+    const numeric = new Set(varying.filter((column) => data.some((row) => isNumber(row[column]))));
+    const aligned = (made, column) => {
+      if (numeric.has(column)) made.className = "text-right";
+      return made;
+    };
     const table = document.createElement("table");
     table.className = "table";
     const head = table.createTHead().insertRow();
     for (const column of varying) {
-      const heading = cell("th", "");
+      const heading = aligned(cell("th", ""), column);
       const button = cell("button", words[column]);
       button.type = "button";
       heading.ariaSort = sorted.column !== column ? "none" : sorted.down ? "descending" : "ascending";
@@ -247,11 +274,11 @@
     for (const row of kept.slice(0, MOST_ROWS)) {
       const line = body.insertRow();
       for (const column of varying)
-        line.append(cell("td", column === "accuracy" ? `${(100 * row[column]).toFixed(1)}%` : row[column]));
+        line.append(aligned(cell("td", written(column, row[column])), column));
     }
-    const note = kept.length > MOST_ROWS
-      ? cell("p", `The first ${MOST_ROWS} of ${kept.length} trials are shown.`) : "";
-    find("table").replaceChildren(table, note);
+    find("more").textContent = kept.length > MOST_ROWS
+      ? `The first ${MOST_ROWS} of ${kept.length.toLocaleString("en-US")} trials are shown.` : "";
+    find("table").replaceChildren(table);
   };
 
   /* --- all together --- */
@@ -259,14 +286,13 @@
   const show = async () => {
     colourBy();
     shown = rows.filter((row) => matches(row));
-    const told = Object.entries(choice).filter(([name, level]) => name === "study" || level !== ALL);
-    history.replaceState(null, "", `#${new URLSearchParams(told)}`);
+    keep();
     fill();
     const counted = Object.keys(statuses)
       .map((status) => [shown.filter((row) => row.status === status).length, status])
-      .filter(([n]) => n).map(([n, status]) => `${n} ${status}`);
+      .filter(([n]) => n).map(([n, status]) => `${n.toLocaleString("en-US")} ${status}`);
     find("question").textContent = questions[choice.study] ?? "";
-    find("count").textContent = `${shown.length} trials match: ${counted.join(", ") || "none"}.`;
+    find("count").textContent = `${shown.length.toLocaleString("en-US")} trials match: ${counted.join(", ") || "none"}.`;
     const open = left(shown);
     const named = open.map((column) => `${words[column]} (${levelsIn(column, shown).size})`).join(", ");
     find("means").textContent = open.length
@@ -274,7 +300,11 @@
       : "Lines are means over seeds, strokes their 95% intervals.";
     tabulate(shown);
     await draw("map", map(shown));
-    await draw("rates", rates(shown, open.length ? [] : meansOf(shown)));
+    const drawn = await draw("rates", rates(shown, open.length ? [] : meansOf(shown)));
+    drawn.addSignalListener("only", (_, value) => {
+      choice.only = (value[choice.colour] ?? []).join("|");
+      keep();
+    });
     root.dataset.ready = "true";
   };
   window.addEventListener("hashchange", () => { read(); show(); });
