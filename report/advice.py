@@ -172,10 +172,11 @@ def which() -> pd.DataFrame | None:
 
     A row a ``clipping``, sorted by ``tuned``, which is what it costs, at a threshold tuned to the
     rate, to train at ten times the best unclipped rate instead of at that rate without clipping,
-    on the worst data set; ``default``, that at its default threshold. ``late`` says that it could
-    not act in time there. ``disturbed`` is the least by which it ends above no clipping after a
-    disturbance that costs at least a point, at the rate of training without, and ``premium`` what
-    it costs where nothing happens. NaN is what a clipping was not run at. None without either.
+    on the worst data set; ``default``, that at its default threshold, and ``same`` what the latter
+    saves against no clipping at that rate. ``late`` says that most networks are lost there before
+    it can act. ``disturbed`` is the least by which it ends above no clipping after a disturbance
+    that costs at least a point, at each rate at which that was run, and ``calm`` the same where
+    nothing happens. NaN is what a clipping was not run at. None without either kind of trouble.
     """
     high, trouble = evidence.load("headline"), evidence.load("disturbances")
     network = {"model": "mlp", "normalization": "none"}
@@ -187,16 +188,15 @@ def which() -> pd.DataFrame | None:
     found = by.agg(
         tuned=("cost", "min"),
         default=("default_cost", "min"),
-        late=("place", lambda places: bool(places.isna().all())),
         tied=("tied", "all"),
     )
-    felt = where(disturbances.felt(trouble), **network)
-    ends = felt.groupby("clipping").agg(
-        disturbed=("gained", "min"), surely=("gained_low", "min"), premium=("premium", "max")
-    )
-    ends = ends[felt.groupby("clipping").size() == felt["disturbance"].nunique()]
-    found = found.join(ends, how="outer").reset_index()
-    found = found.assign(**{mark: found[mark].eq(True) for mark in ("late", "tied")})
+    raised = headline.raised(high, same_rate=True)
+    same = where(raised.saved, times=10, **network).groupby("level")["effect"].min()
+    late = where(raised.too_late, times=10, **network)["level"]
+    by = disturbances.by_rate(trouble, **network).groupby("clipping")
+    ends = by.agg(disturbed=("effect", "min"), calm=("calm", "min"))
+    found = found.join(same.rename("same")).join(ends, how="outer").reset_index()
+    found = found.assign(late=found["clipping"].isin(late), tied=found["tied"].eq(True))
     return found.sort_values("tuned", ascending=False, ignore_index=True)
 
 

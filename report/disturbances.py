@@ -216,14 +216,17 @@ def rate_phrase(own: bool, times: float) -> str:
 
 
 @functools.lru_cache(8)
-def by_rate(study: Evidence) -> pd.DataFrame:
+def by_rate(study: Evidence, model: str = "", normalization: str = "") -> pd.DataFrame:
     """`guards_by_rate` under SGD, by data set and network, with the ``rate`` in words.
+
+    Of all networks, or of one.
 
     ``at`` is the same in a sentence, and ``met`` the number of cases at all rates. Without those of
     `no_guards`; ``star`` where the least benefit is significant. The guards that were run at most
     rates come first, of these the one whose least benefit is the highest.
     """
     rows = trials(study, "sgd")
+    rows = where(rows, model=model, normalization=normalization) if model else rows
     rows = guards_by_rate(rows[~rows["clipping"].isin([*no_guards(study)])], SETTING)
     each = list(zip(rows["own"], rows["times"], strict=True))
     stars = rows["low"].gt(0).map({True: "*", False: ""})

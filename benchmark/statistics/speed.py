@@ -49,6 +49,8 @@ DIAGNOSTICS = 0.10
 DRIVER_MILLISECONDS, DRIVER_GROWTH = 2.0, 1.25
 """Most of the driver's time a trial on the largest grid, and over that on the smallest."""
 START_UP_SECONDS = 10.0
+TORCH = "clip_grad_norm_"
+"""What torch itself offers against a norm that is too large."""
 AGREEMENT = 4.0
 """Standard errors that the mean accuracies of two arms may differ by: beyond it their work is not
 the same. Wide, because dozens of pairs are looked at."""
@@ -312,11 +314,13 @@ def loop_steps(timings: pd.DataFrame) -> pd.Series:
 
 
 def attached(timings: pd.DataFrame) -> pd.DataFrame:
-    """What each clipping adds to a step of a loop in torch, in place of ``clip_grad_norm_``.
+    """What each clipping adds to an unclipped step of a loop in torch, `TORCH` its own function.
 
     Of the network whose step takes longest, the dearest last: the columns of `overheads`, the
-    interval of ``step`` as ``low`` and ``high``, and ``milliseconds``, of a step of ``base``. The
-    ``arm`` that is ``bare`` does not clip at all.
+    interval of ``step`` as ``low`` and ``high``, and ``milliseconds``, of a step of ``base``, in
+    milliseconds. All were timed beside ``clip_grad_norm_``, so that an interval has the spread of
+    two ratios, as if these were independent. Where no step was ``unclipped`` they are against that
+    function's.
     """
     base = 1e3 * loop_steps(timings)
     if base.empty:
@@ -325,7 +329,20 @@ def attached(timings: pd.DataFrame) -> pd.DataFrame:
     # attached, and letting everything through, tells what attaching costs: not a user's question
     found = found[(found["workload"] == base.idxmax()) & (found["arm"] != "none")]
     found = found.rename(columns={"step_low": "low", "step_high": "high"})
-    found = found.assign(milliseconds=found["step"] * base.max(), base=base.max())
+    ends, length = ["step", "low", "high"], float(base.max())
+    bare = found[found["arm"] == "bare"]
+    if len(bare):
+        usual = bare.assign(arm=TORCH, **dict.fromkeys(ends, 0.0))
+        found = pd.concat([usual, found[found["arm"] != "bare"]])
+        logs, (of, low, high) = np.log1p(found[ends]), np.log1p(bare[ends].iloc[0])
+        step = logs["step"] - of
+        found["low"] = np.expm1(step - np.hypot(logs["step"] - logs["low"], high - of))
+        found["high"] = np.expm1(step + np.hypot(logs["high"] - logs["step"], of - low))
+        found["step"] = np.expm1(step)
+        length *= float(np.exp(of))
+    found = found.assign(
+        milliseconds=found["step"] * length, base=length, unclipped=bool(len(bare))
+    )
     return found.sort_values("step", kind="stable")
 
 
