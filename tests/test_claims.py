@@ -28,6 +28,7 @@ from report.claims.effects import (
     prevented,
     ratio,
     share_of,
+    share_of_trials,
 )
 from report.claims.frames import at_multiples
 from report.claims.judging import Judged, claim_verdict, frame_of, judge
@@ -475,7 +476,8 @@ def test_data_that_disagree_are_seen_in_the_comparisons(number: int, place: int)
 def test_an_interval_across_the_threshold_leaves_a_part_undecided(number: int, place: int) -> None:
     part = part_of(number, place)
     across = Effect(
-        (), part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""
+        *((), part.limits.enough, part.limits.smallest - 0.01, part.limits.enough + 0.01, ""),
+        freedom=math.inf,
     )
     found = Judged(part, part.measurements[0], None, Found((across,)))
     assert found.verdict == UNDECIDED
@@ -611,11 +613,12 @@ def test_pairs_that_share_a_seed_count_once() -> None:
 
 
 def test_a_pooled_effect_has_the_mean_of_the_ends() -> None:
-    effects = [Effect(("a",), 0.2, 0.1, 0.3, ""), Effect(("b",), 0.4, 0.0, 0.8, "")]
-    found = pooled(effects)
+    found = pooled([effect(0.2, 0.1, 0.3, freedom=9), effect(0.4, 0.0, 0.8, freedom=2)])
     assert found is not None
     assert (found.estimate, found.low, found.high) == pytest.approx((0.3, 0.05, 0.55))
-    ratios = pooled([Effect((), 2.0, 1.0, 4.0, ""), Effect((), 8.0, 4.0, 16.0, "")], geometric=True)
+    # as little as that of the least known one
+    assert found.freedom == 2
+    ratios = pooled([effect(2.0, 1.0, 4.0), effect(8.0, 4.0, 16.0)], geometric=True)
     assert ratios is not None
     assert (ratios.estimate, ratios.low, ratios.high) == pytest.approx((4.0, 2.0, 8.0))
     assert pooled([]) is None
@@ -652,6 +655,17 @@ def test_decades_gained_count_only_rates_that_both_sides_were_run_at() -> None:
     assert found is not None
     # a range ends somewhere between two rates, here a decade apart
     assert (found.estimate, found.low, found.high) == (0.0, -1.0, 1.0)
+    # Student's interval of ten seeds
+    assert found.freedom == 9
+
+
+@pytest.mark.parametrize(
+    ("fine", "freedom"), [((1, 0, 1, 1, 1, 1), 2), ((1, 0, 1, 0, 1, 0), math.inf)]
+)
+def test_a_share_is_as_free_as_the_spread_of_its_seeds(fine: tuple[int, ...], freedom) -> None:
+    frame = pd.DataFrame({"seed": [0, 0, 1, 1, 2, 2], "fine": fine})
+    # where each seed has the same share, its interval is a normal one
+    assert share_of_trials(frame, (), "fine").freedom == freedom
 
 
 def test_no_decades_are_gained_on_a_single_rate() -> None:
@@ -1205,13 +1219,19 @@ def test_verdicts_at_another_level_of_a_spike(
 # rules, words and frames
 
 
+def effect(
+    estimate: float, low: float, high: float, *about: str, freedom: float = math.inf, **rest: Any
+) -> Effect:
+    return Effect(about, estimate, low, high, "", freedom=freedom, **rest)
+
+
 def made_part(**settings: Any) -> Part:
     settings = {"limits": Limits(POINTS, 0.01, 0.0), **settings}
     return Part("", "", measurements=first_of("", lambda source: Found(), "grid"), **settings)
 
 
 def lying(low: float, high: float, **settings: Any) -> Effect:
-    return Effect((), (low + high) / 2, low, high, "", **settings)
+    return effect((low + high) / 2, low, high, **settings)
 
 
 @pytest.mark.parametrize(
@@ -1413,7 +1433,7 @@ def test_a_part_can_be_judged_on_some_of_its_comparisons() -> None:
 
 
 def test_a_comparison_without_spread_is_counted_and_not_judged() -> None:
-    effects = [Effect(("x",), 0.1, 0.05, 0.2, ""), Effect(("y",), 0.1, NAN, NAN, "")]
+    effects = [effect(0.1, 0.05, 0.2, "x"), effect(0.1, NAN, NAN, "y")]
     assert found(effects).notes[0].startswith("Not counted: 1 in which all seeds agree")
 
 
@@ -1845,10 +1865,10 @@ def planted(*effects: Effect, **settings: Any) -> Judged:
 
 def test_other_rules_find_what_the_rules_in_force_leave_out() -> None:
     judged = planted(
-        Effect(("a", "MLP"), 0.03, 0.021, 0.04, ""),
-        Effect(("b", "CNN"), 0.03, 0.015, 0.04, ""),
-        Effect(("c", "at equal updates", "MLP"), -0.3, -0.31, -0.29, ""),
-        Effect(("d", "MLP"), 0.0, -0.001, 0.001, "", judges=False),
+        effect(0.03, 0.021, 0.04, "a", "MLP"),
+        effect(0.03, 0.015, 0.04, "b", "CNN"),
+        effect(-0.3, -0.31, -0.29, "c", "at equal updates", "MLP"),
+        effect(0.0, -0.001, 0.001, "d", "MLP", judges=False),
         beside="at equal updates",
     )
     found = {words: other.verdict for words, other in robustness.by_other_rules(judged)}
@@ -1866,7 +1886,7 @@ def test_other_rules_find_what_the_rules_in_force_leave_out() -> None:
 
 
 def test_a_part_on_one_network_has_its_limits_alone_as_alternatives() -> None:
-    judged = planted(Effect(("a", "MLP"), 0.03, 0.021, 0.04, ""))
+    judged = planted(effect(0.03, 0.021, 0.04, "a", "MLP"))
     assert [words for words, _ in robustness.by_other_rules(judged)] == [
         "limit halved",
         "limit doubled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -38,7 +39,9 @@ def own_networks(source: Evidence) -> Found:
     effects, accuracies = [], []
     for (updates, setting), trials in parts(rows, by_setting, _by_updates):
         learned = proportion(int(trials["learned"].sum()), len(trials))
-        effects.append(Effect((updates, setting), *learned, prose.count(len(trials), "seed")))
+        basis = prose.count(len(trials), "seed")
+        # Wilson's interval is one of the normal distribution
+        effects.append(Effect((updates, setting), *learned, basis, freedom=math.inf))
         accuracy = prose.percent(float(trials["accuracy"].mean()))
         accuracies.append(f"{accuracy} ({setting}, {updates})")
     return found(effects, [f"The mean test accuracy is {prose.listing(accuracies, ';')}."])

@@ -22,7 +22,7 @@ from benchmark.statistics import (
     spans,
     unanimous,
 )
-from benchmark.statistics.seeds import Ends, left_out
+from benchmark.statistics.seeds import RELATIVE_ZERO, Ends, left_out
 from report import prose
 from report.claims.records import About, Case, Effect, Remake
 
@@ -46,9 +46,15 @@ def _effect(
 ) -> Effect:
     """An effect over the seeds of pairs, which `pooled` can make anew of those of several."""
     estimate, low, high = map(float, ends)
-    freedom = max(pairs["seed"].nunique() - 1, 1)
-    made = Effect(about, estimate, low, high, pairs_in_words(pairs), detectable, freedom)
+    freedom = _freedom(pairs["seed"].nunique())
+    basis = pairs_in_words(pairs)
+    made = Effect(about, estimate, low, high, basis, detectable, freedom=freedom)
     return replace(made, rows=pairs, remake=again)
+
+
+def _freedom(seeds: int) -> int:
+    """Degrees of freedom of an interval over so many seeds; a single one has no interval."""
+    return max(seeds - 1, 1)
 
 
 def ratio(pairs: pd.DataFrame, about: About) -> Effect:
@@ -121,7 +127,9 @@ def share_of(groups: pd.Series, noun: str, about: About) -> Effect:
     made another share.
     """
     estimate, low, high = proportion(int(groups.sum()), len(groups))
-    return Effect(about, estimate, low, high, prose.count(len(groups), noun))
+    # Wilson's interval is one of the normal distribution
+    basis = prose.count(len(groups), noun)
+    return Effect(about, estimate, low, high, basis, freedom=math.inf)
 
 
 def share_of_trials(frame: pd.DataFrame, about: About, value: str) -> Effect:
@@ -129,7 +137,11 @@ def share_of_trials(frame: pd.DataFrame, about: About, value: str) -> Effect:
     seeds = prose.count(frame["seed"].nunique(), "seed")
     basis = f"{prose.count(len(frame), 'trial')}, {seeds}"
     again = functools.partial(share_of_trials, value=value)
-    return Effect(about, *share(frame[value], frame["seed"]), basis, rows=frame, remake=again)
+    # where every seed has the same share no spread is estimated, and the interval is a normal one
+    alike = bool(np.ptp(frame.groupby("seed")[value].mean()) < RELATIVE_ZERO)
+    freedom = math.inf if alike else _freedom(frame["seed"].nunique())
+    ends = share(frame[value], frame["seed"])
+    return Effect(about, *ends, basis, freedom=freedom, rows=frame, remake=again)
 
 
 def decades_gained(
@@ -141,4 +153,4 @@ def decades_gained(
         return None
     ends, pairs, seeds = found
     basis = f"{prose.count(pairs, 'pair')} of ranges, {prose.count(seeds, 'seed')}"
-    return Effect(about, *ends, basis)
+    return Effect(about, *ends, basis, freedom=_freedom(seeds))

@@ -358,7 +358,7 @@ def _row(
 
 def frame_of(judged: AllJudged) -> pd.DataFrame:
     """One row an effect, in its unit; one row without an effect for a part not tested."""
-    unknown = Effect((), math.nan, math.nan, math.nan, "")
+    unknown = Effect((), math.nan, math.nan, math.nan, "", freedom=math.inf)
     rows = []
     for claim, parts in judged:
         for j in parts:

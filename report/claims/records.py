@@ -80,7 +80,8 @@ class Effect:
 
     ``about`` says what is compared; ``detectable`` is the smallest difference that the comparison
     would have found four times out of five (for a ratio: the smallest ratio), NaN where unknown;
-    ``freedom`` the degrees of freedom of its interval. What does not ``judges`` is shown beside the
+    ``freedom`` the degrees of freedom of its interval, infinite where that is one of the normal
+    distribution. What does not ``judges`` is shown beside the
     comparisons that do. ``rows`` and ``remake`` make the effect anew, and that of several at once;
     ``unanimous`` says that all its seeds agree, so that they have no spread, and its interval is
     what so many leave open.
@@ -92,7 +93,8 @@ class Effect:
     high: float
     basis: str
     detectable: float = math.nan
-    freedom: float = math.inf
+    # without a default: an interval of few seeds taken for a normal one has p-values too small
+    freedom: float = field(kw_only=True)
     judges: bool = True
     unanimous: bool = False
     rows: pd.DataFrame | None = field(default=None, repr=False, compare=False)
@@ -153,7 +155,8 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
     comparisons depend on each other: the standard deviation of a mean is at most the mean of the
     standard deviations.
 
-    >>> one, two = Effect(("a",), 1.0, 0.5, 1.5, ""), Effect(("b",), 2.0, 1.0, 3.0, "")
+    >>> one = Effect(("a",), 1.0, 0.5, 1.5, "", freedom=9)
+    >>> two = Effect(("b",), 2.0, 1.0, 3.0, "", freedom=9)
     >>> both = pooled([one, two])
     >>> both.estimate, both.low, both.high
     (1.5, 0.75, 2.25)
@@ -168,7 +171,8 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
     ends = np.array([[e.estimate, e.low, e.high] for e in effects])
     found = np.exp(np.log(ends).mean(axis=0)) if geometric else ends.mean(axis=0)
     estimate, low, high = map(float, found)
-    return Effect((), estimate, low, high, f"{len(effects)} comparisons")
+    freedom = min(effect.freedom for effect in effects)
+    return Effect((), estimate, low, high, f"{len(effects)} comparisons", freedom=freedom)
 
 
 def middle(effects: Sequence[Effect]) -> Effect | None:
@@ -177,7 +181,8 @@ def middle(effects: Sequence[Effect]) -> Effect | None:
     For the rules of a list, which nobody drew from anything: one rule far off, or one more, moves
     their mean at will, and hardly the middle one.
 
-    >>> effects = [Effect((name,), e, e - 1, e + 1, "") for name, e in zip("abcd", (3, -60, 2, 4))]
+    >>> named = zip("abcd", (3, -60, 2, 4))
+    >>> effects = [Effect((name,), e, e - 1, e + 1, "", freedom=9) for name, e in named]
     >>> middle(effects).about, middle(effects[:1]).about
     (('c',), ('a',))
     """
