@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmark import statistics
+from benchmark.records import Trial
 from benchmark.statistics import (
     always_clipped,
     at_the_edge,
@@ -77,6 +78,42 @@ def test_a_span_that_hangs_on_one_seed_has_a_wide_interval():
     # left out one by one 0, 0 and 2: variance 2/3 (4 - 4/3), t of two degrees of freedom
     assert row["decades_high"] == pytest.approx(4.30265 * math.sqrt(16 / 9), rel=1e-5)
     assert row["decades_low"] == 0.0
+
+
+def test_a_gain_counts_data_sets_on_the_seeds_that_each_has():
+    # a decade wider on three seeds of one data set, three on two of the other: one was lost
+    rates = (1.0, 10.0, 100.0, 1000.0)
+    rows = [
+        {"dataset": dataset, "seed": seed, "schedule": schedule, "learning_rate": rate}
+        | {"validation": 0.9 if place <= (gain if schedule == "cosine" else 0) else 0.1}
+        for dataset, gain, seeds in (("mnist", 1, (3, 5, 7)), ("fashion-mnist", 3, (3, 5)))
+        for seed in seeds
+        for schedule in ("constant", "cosine")
+        for place, rate in enumerate(rates)
+    ]
+    frame = pd.DataFrame([Trial().row() | row for row in rows])
+    found = statistics.decades_gained(frame, "schedule", "cosine", "constant")
+    assert found is not None
+    ends, pairs, seeds = found
+    # every seed leaves the same behind: what is left is the spacing of the rates
+    assert ends == pytest.approx((2.0, 1.0, 3.0))
+    assert (pairs, seeds) == (2, 3)
+
+
+def test_a_gain_without_the_only_seed_of_a_data_set_is_that_of_the_others():
+    rates = (1.0, 10.0, 100.0)
+    rows = [
+        {"dataset": dataset, "seed": seed, "schedule": schedule, "learning_rate": rate}
+        | {"validation": 0.9 if place <= (gain if schedule == "cosine" else 0) else 0.1}
+        for dataset, seed, gain in (("mnist", 0, 0), ("fashion-mnist", 1, 2))
+        for schedule in ("constant", "cosine")
+        for place, rate in enumerate(rates)
+    ]
+    frame = pd.DataFrame([Trial().row() | row for row in rows])
+    found = statistics.decades_gained(frame, "schedule", "cosine", "constant")
+    assert found is not None
+    # 1 on both; 2 and 0 with each left out: variance 1/2 (1 + 1), t of one degree of freedom
+    assert found[0] == pytest.approx((1.0, 1 - 12.7062, 1 + 12.7062), rel=1e-4)
 
 
 def test_a_single_seed_has_no_interval():

@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from benchmark import statistics
 from benchmark.records import CONFIGURATION, Trial
 from benchmark.statistics import pairing, resampling, seeds
+from benchmark.statistics.rates import plateau
 
 NAN, INF = math.nan, math.inf
 
@@ -484,6 +485,21 @@ def test_rate_scores_are_means_over_seeds() -> None:
     assert found["learning_rate"].tolist() == [0.1, 0.3, 1.0] * 2
     assert found["validation"].tolist() == pytest.approx([0.7, 0.8, 0.6, 0.9, 0.8, 0.7])
     assert found["objective"].tolist() == pytest.approx([0.3, 0.2, 0.4, 0.1, 0.2, 0.3])
+
+
+def test_equal_means_are_equal_whatever_the_order_of_the_trials() -> None:
+    # 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in their last bit
+    frame = pd.DataFrame({"arm": "a", "learning_rate": [1.0] * 3 + [2.0] * 3, "objective": 1.0})
+    frame["validation"] = [0.1, 0.2, 0.3, 0.3, 0.2, 0.1]
+    assert statistics.chosen_rates(frame, ["arm"])["best_rate"].tolist() == [1.0]
+    assert statistics.best_per_arm(frame, ["arm"])["learning_rate"].unique().tolist() == [1.0]
+    (row,) = statistics.stable_range(frame, ["arm"]).to_dict("records")
+    assert (row["best_rate"], row["high_rate"]) == (1.0, 2.0)
+
+
+def test_an_accuracy_just_a_point_below_the_best_is_near_it() -> None:
+    # 0.13 - 0.01 is a little more than 0.12
+    assert plateau(np.array([0.12, 0.13])) == (0, 1)
 
 
 def test_chosen_rates_say_whether_they_lie_on_an_edge() -> None:

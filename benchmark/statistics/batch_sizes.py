@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import WITHIN, best_per_arm
+from benchmark.statistics.seeds import DECIMALS
 from benchmark.statistics.targets import rules_for_rate, rules_over_starts
 
 
@@ -41,7 +42,7 @@ def sizes_near_best(frame: pd.DataFrame) -> pd.DataFrame:
         means = chosen.groupby("batch_size")[["validation", "accuracy"]].mean()
         if len(means) < 2:
             continue
-        best = means["validation"].idxmax()
+        best = means["validation"].round(DECIMALS).idxmax()
         apart = paired_comparison(chosen, "batch_size", best, ignore=["learning_rate"])
         means = means.join(apart.set_index("level")[["effect", "low", "high"]])
         near = means.index[means["effect"].fillna(0.0) > -WITHIN]

@@ -10,8 +10,7 @@ import pandas as pd
 
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
-from benchmark.statistics.rates import DECIMALS
-from benchmark.statistics.seeds import interval, mean, over_seeds
+from benchmark.statistics.seeds import DECIMALS, interval, mean, over_seeds
 
 AGGRESSIVE = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""

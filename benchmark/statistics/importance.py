@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.seeds import left_out
+from benchmark.statistics.variance import LEVELS
 
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
     from optuna.trial import FrozenTrial
 
-LEVELS = 16
-"""Most distinct numbers of a factor that count as levels; more are a continuous range."""
 DECADES = 1.0
 """Positive numbers that span more than this many decades are compared by their logarithms."""
 

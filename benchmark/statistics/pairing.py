@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.outcomes import is_able
 from benchmark.statistics.resampling import bootstrap
-from benchmark.statistics.seeds import mean, over_seeds, smallest_detectable
+from benchmark.statistics.seeds import DECIMALS, mean, over_seeds, smallest_detectable
 
 DEPENDENT = {
     "clipping": ("clipping_threshold",),
@@ -27,10 +27,6 @@ COPY = 0.5
 """Share of its pairs in which a level that trains as another one does is its copy."""
 EXACT = 16
 """Most differences for which every pattern of signs is counted out."""
-DECIMALS = 12
-"""To which sums of differences are compared: 0.3 - 0.2 and 0.2 - 0.1 are tied, whatever their
-last bit."""
-
 
 MOST_NUMBERS = 2**62
 """Combinations that a number of 64 bits can tell apart."""

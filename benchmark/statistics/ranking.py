@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.pairing import SIGNIFICANT, paired_comparison
+from benchmark.statistics.seeds import DECIMALS
 
 
 def tied_with_best(
@@ -129,7 +130,7 @@ def cross_chosen(frame: pd.DataFrame, factor: str, by: Sequence[str]) -> pd.Data
         value = "accuracy" if len(sets) > 1 else "validation"
         for chosen_on in sets:
             there = group[group["dataset"] == chosen_on]
-            best = there.groupby(factor, sort=False)[value].mean().idxmax()
+            best = there.groupby(factor, sort=False)[value].mean().round(DECIMALS).idxmax()
             others = [other for other in sets if other != chosen_on] or sets
             rows += [(*key, chosen_on, other, best) for other in others]
     return pd.DataFrame(rows, columns=[*by, "chosen_on", "dataset", "level"])

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-DECIMALS = 12
-"""To which mean scores are compared."""
+from benchmark.statistics.seeds import DECIMALS
+
 WITHIN = 0.01
 """Accuracy (0..1) within which a learning rate counts as good as the best: one point."""
 
@@ -60,9 +60,13 @@ def _ranked(levels: pd.DataFrame, over: Sequence[str]) -> pd.DataFrame:
 
 
 def _by_level(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
-    """Mean validation accuracy and loss of each level: groups as they appear, levels ascending."""
+    """Mean validation accuracy and loss of each level: groups as they appear, levels ascending.
+
+    Rounded, so that the last bits of two means, which hinge on the order of the trials, do not
+    decide which of them is the better.
+    """
     groups = frame.groupby([*by, *over], sort=False, dropna=False)
-    means = groups[["validation", "objective"]].mean().reset_index()
+    means = groups[["validation", "objective"]].mean().round(DECIMALS).reset_index()
     order = means.groupby(list(by), sort=False, dropna=False).ngroup()
     ordered = means.assign(_order=order).sort_values(["_order", *over]).drop(columns="_order")
     return ordered.reset_index(drop=True)
@@ -135,15 +139,16 @@ def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN)
 def plateau(accuracy: np.ndarray, within: float = WITHIN) -> tuple[np.ndarray, np.ndarray]:
     """First and last place (...) of the neighbours of the best ``accuracy`` (..., R) near it.
 
-    Near is within ``within`` (0..1); the first of equal bests counts.
+    Near is within ``within`` (0..1), and just so far counts; the first of equal bests counts.
 
     >>> first, last = plateau(np.array([0.5, 0.8, 0.795, 0.1, 0.8]))
     >>> int(first), int(last)
     (1, 2)
     """
+    accuracy = np.round(accuracy, DECIMALS)
     places = np.arange(accuracy.shape[-1])
     best = accuracy.argmax(axis=-1)[..., None]
-    bad = accuracy < accuracy.max(axis=-1, keepdims=True) - within
+    bad = np.round(accuracy.max(axis=-1, keepdims=True) - accuracy, DECIMALS) > within
     first = np.where(bad & (places < best), places, -1).max(axis=-1) + 1
     last = np.where(bad & (places > best), places, len(places)).min(axis=-1) - 1
     return first, last

@@ -33,6 +33,9 @@ POWER = 0.8
 """Chance with which the smallest detectable difference would be found."""
 RELATIVE_ZERO = 1e-12
 """Spread, relative to the values, up to which it is rounding."""
+DECIMALS = 12
+"""To which scores are compared: 0.3 - 0.2 and 0.2 - 0.1 are equal, and so are the means of the same
+numbers in another order, whatever their last bit."""
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 Ends = tuple[float, float, float]

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.rates import learning_rate_sensitivity, stable_range, usable_decades
 from benchmark.statistics.resampling import percentiles, resample
-from benchmark.statistics.seeds import Ends, left_out
+from benchmark.statistics.seeds import DECIMALS, Ends, left_out
 
 
 def rate_spans(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -73,30 +73,32 @@ def decades_gained(
 ) -> tuple[Ends, int, int] | None:
     """How many decades wider the range of usable rates is at ``level`` than at ``baseline``.
 
-    On the rates and seeds that both were run at, averaged over all other factors; a seed is left
-    out of both. The interval reaches at least one spacing of the rates to either side, because a
-    range ends somewhere between two of them. Beside it the number of pairs of
-    ranges and of seeds. None where they share no two rates.
+    On the rates and seeds that both were run at, averaged over all other factors, each pair of
+    ranges on the seeds that it has; a seed is left out of all of them. The interval reaches at
+    least one spacing of the rates to either side, because a range ends somewhere between two of
+    them. Beside it the number of pairs of ranges and of seeds. None where they share no two rates.
     """
     keys = [c for c in CONFIGURATION if c not in (factor, "learning_rate", "seed")]
-    sides, spacings = [], []
+    whole, without, spacings = [], [], []
     for _, rows in frame.groupby(keys, sort=False, dropna=False):
         arms = [rows[rows[factor] == which] for which in (level, baseline)]
         seeds, rates = (set(arms[0][c]) & set(arms[1][c]) for c in ("seed", "learning_rate"))
         if len(rates) > 1 and seeds:
             kept = [a[a["seed"].isin(seeds) & a["learning_rate"].isin(rates)] for a in arms]
-            sides.append([means_without(arm, "validation") for arm in kept])
+            gain, *left = _gain(*(means_without(arm, "validation") for arm in kept))
+            whole.append(gain)
+            # a group goes with its only seed
+            without.append(dict(zip(sorted(seeds), left or [math.nan], strict=True)))
             spacings.append(float(np.diff(np.log10(sorted(rates))).max()))
-    if not sides:
+    if not whole:
         return None
-    most = max(len(wide) for wide, _ in sides)
-    # of all seeds in the first row, then without each
-    gains = [_gain(wide, narrow) for wide, narrow in sides if len(wide) == most]
-    found = np.mean(gains, axis=0)
-    seeds_left_out = len(found) - 1
-    ends = left_out(float(found[0]), found[1:])
-    ends = at_least(ends, max(spacings), seeds=seeds_left_out, least=-math.inf)
-    return ends, len(gains), max(seeds_left_out, 1)
+    every = sorted(set().union(*without))
+    # without a seed that it lacks a group is what it is
+    both = zip(without, whole, strict=True)
+    left_in = pd.DataFrame([[own.get(seed, gain) for seed in every] for own, gain in both])
+    ends = left_out(float(np.mean(whole)), left_in.mean().to_numpy())
+    ends = at_least(ends, max(spacings), seeds=len(every), least=-math.inf)
+    return ends, len(whole), len(every)
 
 
 def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
@@ -145,7 +147,7 @@ def gaps_from_baseline(
 
 def near_best(frame: pd.DataFrame, around: float) -> pd.DataFrame:
     """The trials within ``around`` decades of the rate that validation chooses for them all."""
-    means = frame.groupby("learning_rate")["validation"].mean()
+    means = frame.groupby("learning_rate")["validation"].mean().round(DECIMALS)
     best = means.index.to_numpy(dtype=float)[means.to_numpy().argmax()]
     # a rate is as good as a decade away though it was rounded
     far = np.log10(frame["learning_rate"].to_numpy(dtype=float) / best)

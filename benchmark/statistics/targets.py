@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.statistics.noise import noise_quartiles
 from benchmark.statistics.rates import WITHIN, rate_scores, stable_range
 from benchmark.statistics.resampling import resample
-from benchmark.statistics.seeds import CONFIDENCE, over_seeds
+from benchmark.statistics.seeds import CONFIDENCE, DECIMALS, over_seeds
 
 PAYS = 2.0
 """Times the least number of examples up to which a larger batch still pays: at the critical batch
@@ -230,7 +230,7 @@ def tied_starts(frame: pd.DataFrame) -> list[float]:
     """
     smallest = frame[frame["batch_size"] == frame["batch_size"].min()]
     by_seed = smallest.pivot_table(index="seed", columns="learning_rate", values="validation")
-    best = by_seed.mean().idxmax()
+    best = by_seed.mean().round(DECIMALS).idxmax()
     tied = []
     for rate in by_seed:
         apart = (by_seed[rate] - by_seed[best]).dropna()

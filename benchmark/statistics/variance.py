@@ -14,14 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.seeds import left_out
+from benchmark.statistics.seeds import DECIMALS, left_out
 
 LEVELS = 16
 """Most distinct numbers of a factor that count as levels; more are a continuous range."""
 PER_DECADE = 2
 """Levels a decade into which a range of positive numbers is cut."""
-DECIMALS = 12
-"""To which a share is computed: less is rounding."""
 MORE, SEED = "more", "seed"
 """In place of a factor: three and more factors together; whatever involves the seed."""
 
