@@ -21,7 +21,7 @@ from benchmark.status import silently_collapsed
 from report import evidence
 from report.evidence import Evidence, share_of
 from report.index import REPEATED
-from report.prose import DASH
+from report.prose import DASH, phrase
 
 LATE = 100
 """Steps after which an explosion counts as late."""
@@ -31,6 +31,8 @@ STUDIES = (
     *("article", "architectures"),
 )
 """Studies whose explosions are counted, where they were run."""
+SHALLOW = ["mlp", "cnn"]
+"""Networks in which numbers stay finite although training is lost."""
 WARM = ("warmup", "warmup_cosine", "one_cycle")
 SCHEDULED = ("learning_rate", "deep")
 """Studies that vary the schedule at the same learning rates."""
@@ -119,15 +121,18 @@ OUTCOMES = ["exploded", "diverged", "unlearned"]
 def by_clipping(study: Evidence) -> pd.DataFrame:
     """Shares ``exploded``, ``diverged`` and ``unlearned`` of each clipping.
 
-    By ``normalization``, where there are several after a row of each clipping over "all"; over the
-    networks that were run with all clippings (`clipped_alike`).
+    By ``normalization``, in a sentence ``said``, where there are several after a row of each
+    clipping over "all"; over the networks that were run with all clippings (`clipped_alike`).
     """
     rows = clipped_alike(study)
     kinds = [rows.assign(normalization="all")]
     if rows["normalization"].nunique() > 1:
         kinds.append(rows)
     groups = (part.groupby(["normalization", "clipping"], sort=False) for part in kinds)
-    return pd.concat([group[OUTCOMES].mean().reset_index() for group in groups], ignore_index=True)
+    found = [group[OUTCOMES].mean().reset_index() for group in groups]
+    rows = pd.concat(found, ignore_index=True)
+    told = {level: phrase("normalization", level) for level in rows["normalization"].unique()}
+    return rows.assign(said=rows["normalization"].map(told | {"all": "all"}))
 
 
 def swapped(study: Evidence, clipping: str) -> dict[str, float]:
@@ -199,6 +204,19 @@ def missed_by_network() -> pd.DataFrame:
 
     rows = _of_studies(STUDIES, counted)
     return rows.assign(said=[_missed(*row) for row in rows.get(counts, pd.DataFrame()).values])
+
+
+def with_sums(missing: pd.DataFrame) -> pd.DataFrame:
+    """`missed_by_network`, and after it the sums over CNNs and MLPs of one hidden layer."""
+    shallow = where(missing, network=SHALLOW)
+    if shallow["study"].nunique() < 2:
+        return missing
+    counts = ["missed", "diverged", "healed"]
+    sums = shallow.groupby("band", sort=False)[counts].sum().reset_index()
+    sums = sums.assign(said=[_missed(*row) for row in sums[counts].values])
+    return pd.concat(
+        [missing, sums.assign(study="all together", network="MLP and CNN")], ignore_index=True
+    )
 
 
 def _missed(missed: int, diverged: int, healed: int) -> str:

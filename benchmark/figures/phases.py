@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
 from benchmark.figures.layout import canvas, legend_below, rate_places
 from benchmark.figures.phrases import phrase
+from benchmark.figures.statuses import occurring
 from benchmark.figures.style import (
     BLACK,
     BLUE,
@@ -73,8 +74,9 @@ def phase_diagram(trials: pd.DataFrame, y: str, rows: str, columns: str) -> Figu
             axis.set_ylabel(f"{label_of(rows)} {label_of(level)}\n{said}")
     for axis in lowest(axes):
         axis.set_xlabel("learning rate")
-    handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
-    legend_below(figure, handles, list(STATUS_COLOURS), columns=4)
+    seen = occurring(shares)
+    handles = [Patch(color=STATUS_COLOURS[status]) for status in seen]
+    legend_below(figure, handles, seen, columns=4)
     return figure
 
 

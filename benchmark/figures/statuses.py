@@ -15,6 +15,18 @@ WIDTH, HEIGHT = 0.92, 0.76
 """Of a cell's bar, in units of the distance between cells."""
 
 
+def occurring(shares: pd.DataFrame) -> list[str]:
+    """The statuses that a trial has, in the order of their colours.
+
+    Of the rows of `benchmark.statistics.status_shares`.
+
+    >>> occurring(pd.DataFrame({"status": ["dead", "stable", "stalled"], "share": [0.5, 0.5, 0]}))
+    ['stable', 'dead']
+    """
+    seen = set(shares.loc[shares["share"] > 0, "status"])
+    return [status for status in STATUS_COLOURS if status in seen]
+
+
 def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None = None) -> Figure:
     """Learning rate by ``factor``; each cell is a bar of the shares of its trials' statuses.
 
@@ -64,6 +76,7 @@ def status_map(trials: pd.DataFrame, factor: str = "clipping", facet: str | None
             axis.minorticks_off()
     for axis in axes[-1]:
         axis.set_xlabel("learning rate")
-    handles = [Patch(color=colour) for colour in STATUS_COLOURS.values()]
-    legend_below(figure, handles, list(STATUS_COLOURS), columns=4)
+    seen = occurring(shares)
+    handles = [Patch(color=STATUS_COLOURS[status]) for status in seen]
+    legend_below(figure, handles, seen, columns=4)
     return figure

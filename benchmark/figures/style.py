@@ -149,6 +149,7 @@ NAMES = {
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},
     **{"lion": "Lion", "lamb": "LAMB", "muon": "Muon", "schedule_free_sgd": "schedule-free SGD"},
     **{"tpe": "TPE", "sgd": "SGD", "rms": "RMS", "cabs": "CABS", "dive": "DIVE"},
+    "unhealed": "diagnose",
     **{"he": "He", "glorot": "Glorot", "tf32": "TF32"},
     **{"float16_static": "float16, constant scale", "float16_dynamic": "float16, dynamic scale"},
 }
