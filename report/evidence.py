@@ -218,9 +218,13 @@ class Evidence:
 
     @property
     def hashes(self) -> str:
-        """SHA-256 and name of every parquet file of the study, a line each."""
+        """SHA-256 and path of every parquet file, from the folder of results, a line each."""
+        top = default_folder().resolve()
+        absolute = self.folder.resolve()
+        within = absolute.relative_to(top) if absolute.is_relative_to(top) else Path(self.study)
         found = origin.hashes(self.folder)
-        return "\n".join(f"{digest}  {self.file(table)}" for table, digest in found.items())
+        paths = {table: (within / f"{table}.parquet").as_posix() for table in found}
+        return "\n".join(f"{digest}  {paths[table]}" for table, digest in found.items())
 
 
 def by_budget(frame: pd.DataFrame) -> pd.DataFrame:

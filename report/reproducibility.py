@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import pandas as pd
 
 from report import evidence
 
+SCRIPT = re.compile(r"python studies/\w+\.py (?P<options>[-\w./ ]+)")
+"""The command of a study's script, with options that need no quoting."""
 SOFTWARE = ("python", "torch", "optuna", "numpy", "pandas", "pyarrow")
+
+
+def commands() -> str:
+    """The commands that made the results and build the book of them, a line each.
+
+    Options that several studies share stand once, in a variable of the shell.
+    """
+    made = [study.command for study in evidence.all_studies()]
+    options = Counter(found["options"] for found in map(SCRIPT.fullmatch, made) if found)
+    shared, times = max(options.items(), key=lambda pair: pair[1], default=("", 0))
+    lines = made
+    if times > 1:
+        short = [line.removesuffix(shared) + "$OPTIONS" for line in made if line.endswith(shared)]
+        whole = [line for line in made if not line.endswith(shared)]
+        lines = [f'OPTIONS="{shared}"', *short, *whole]
+    return "\n".join([*lines, f"python report/build.py {evidence.folder()}"])
 
 
 def reasons() -> pd.DataFrame:

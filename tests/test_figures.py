@@ -916,6 +916,27 @@ def test_remedies_by_rate_say_who_diverged() -> None:
     assert [line.get_ydata()[0] for line in axis.lines] == [0.5]
 
 
+def test_levels_on_one_spot_are_named_together_and_drawn_once() -> None:
+    gains = (0.5, 1.0, 2.0)
+    levels = {"none": lambda g: g**2, "weight_norm": lambda g: 1.01 * g**2, "batch": lambda _: 1.5}
+    rows = pd.DataFrame(
+        {"model": "mlp", "normalization": level, "init_gain": gain, "growth": grows(gain)}
+        for level, grows in levels.items()
+        for gain in gains
+    )
+    rows = rows.assign(low=rows["growth"], high=rows["growth"])
+    figure = figures.growth_against_gain(rows, rows, "normalization")
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["none, weight normalization", "batch", "theory"]
+    assert len(figure.axes[0].containers) == 2
+
+
+def test_lines_without_intervals_have_no_bars() -> None:
+    rows = levels(1, DECADES).assign(low=np.nan, high=np.nan)
+    figure = figures.interval_lines(rows, figures.RATE, figures.ACCURACY, "level", "facet")
+    assert [c.has_yerr for axis in figure.axes for c in axis.containers] == [False]
+
+
 # --- in the narrow column of a phone --------------------------------------------------------------
 
 PANELS = ("MLP on MNIST", "MLP on Fashion-MNIST", "CNN on Fashion-MNIST")
@@ -1137,7 +1158,7 @@ FURTHER: dict[str, Callable[[], Figure]] = {
         CURVES, figures.ACCURACY, {"width, MLP": "width", "training examples, CNN": "examples"}
     ),
     "span_chart": lambda: figures.span_chart(SPANS, "clipping", list(RATES)),
-    "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS, {}),
+    "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS),
     "variance_parts": lambda: figures.variance_parts(VARIANCES),
 }
 narrowed = pytest.mark.parametrize("name", [*DRAWINGS, *FURTHER])

@@ -189,7 +189,7 @@ def test_numbers_that_come_out_are_said_to(given: dict[str, Evidence]) -> None:
     assert rows.loc["temporal order: clipping minus none at 0.1", "verdict"] == REPRODUCED
     assert rows.loc["MNIST: noise scale at the start", "verdict"] == REPRODUCED
     assert rows.loc["MNIST: noise scale over training", "verdict"] == DIFFERS
-    assert "What differs: MNIST: noise scale over training." in text
+    assert "One differs: MNIST: noise scale over training." in text
     assert text.count("{figure}") == 2
 
 
@@ -197,7 +197,7 @@ def test_numbers_that_do_not_come_out_are_named(given: dict[str, Evidence]) -> N
     given["published"] = finished("published", lambda row: 0.5 + 0.001 * row["seed"])
     text = words(page("published", Path()))
     assert "The study edge_of_stability was not run" in text.replace("`", "")
-    assert "What differs: 2c2d: SGD at 0.01, 2c2d: SGD at 0.0398, 2c2d: SGD at 0.1, " in text
+    assert "differ: 2c2d: SGD at 0.01, 2c2d: SGD at 0.0398, 2c2d: SGD at 0.1, " in text
     assert "explanations that are left" in text
 
 

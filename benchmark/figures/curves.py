@@ -30,7 +30,8 @@ from benchmark.figures.style import BLACK, PATCH, in_order, label_of, styles_of,
 
 MANY, FEW = 4, 4
 """Lines up to which they share a panel, and numbers along x up to which more of them are rows."""
-MOST_COLUMNS = 3
+COLUMNS = 3, 4
+"""Panels of a row, where there is more than one row: so many that the last row is fullest."""
 ROW = 0.3
 """Inches of a row with its number."""
 LETTERS = 9
@@ -71,7 +72,7 @@ def interval_lines(
 ) -> Figure:
     """``y`` against ``x`` with its intervals, a line for each level of ``line``.
 
-    A facet for each level of the column ``facet``, at most three a row. ``summary`` has the
+    A facet for each level of the column ``facet``, at most four a row. ``summary`` has the
     columns ``line``, ``facet``, that of ``x``, and ``estimate``, ``low`` and ``high`` of ``y``, as
     `benchmark.statistics.interval` gives them; ``reference`` is a dotted line, in the unit of y.
 
@@ -201,14 +202,24 @@ def _in_unit(row: Mapping[Any, float], y: Measure) -> tuple[float, float, float]
 
 
 def facet_axes(count: int, height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` axes in rows of at most three; what is left over stays empty."""
-    # two by two rather than three and one
-    columns = 2 if count == 4 else min(count, by_width(MOST_COLUMNS, ABREAST))
+    """A figure with ``count`` axes in rows of at most four; what is left over stays empty."""
+    columns = by_width(_columns(count), min(count, ABREAST))
     figure, grid = canvas(-(-count // columns), columns, height, sharey=sharey)
     axes = list(grid.flat)
     for axis in axes[count:]:
         axis.set_axis_off()
     return figure, axes[:count]
+
+
+def _columns(count: int) -> int:
+    """Panels side by side of so many: three up to three, two by two, else what leaves least over.
+
+    >>> [_columns(count) for count in (2, 3, 4, 5, 6, 7, 8, 11)]
+    [2, 3, 2, 3, 3, 4, 4, 3]
+    """
+    if count <= COLUMNS[0]:
+        return count
+    return 2 if count == 4 else min(COLUMNS, key=lambda columns: -count % columns)
 
 
 def leftmost(axes: Sequence[Axes]) -> list[Axes]:
@@ -259,11 +270,13 @@ def draw_lines(
         style = styles[level]
         estimate = y.factor * here["estimate"]
         ends = y.factor * here[["low", "high"]].clip(*_possible(y))
+        # a percentile interval need not contain its estimate
+        bars = np.clip([estimate - ends["low"], ends["high"] - estimate], 0, None)
         axis.errorbar(
             x.factor * here[x.column] * shift,
             estimate,
-            # a percentile interval need not contain its estimate
-            yerr=np.clip([estimate - ends["low"], ends["high"] - estimate], 0, None),
+            # a legend would else show bars that no line has
+            yerr=bars if np.isfinite(bars).any() else None,
             color=style.colour,
             marker=style.marker,
             linestyle=style.line,

@@ -12,6 +12,8 @@ from benchmark.figures.layout import canvas, legend_below, value_ticks
 from benchmark.figures.phrases import phrase
 from benchmark.figures.style import BLACK, label_of, ordered_styles, styles_of
 
+SPOT = 1.03
+"""Ratio up to which two points are one spot on the axis."""
 LARGEST_MARKER = 8.0
 """Points that lie on each other are told apart by their sizes, the first level's the largest."""
 
@@ -21,10 +23,14 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
 
     ``growth`` has the columns ``model``, ``factor``, ``init_gain``, ``growth``, ``low`` and
     ``high``, as `benchmark.statistics.depth_growth` gives them; ``theory`` the columns ``factor``,
-    ``init_gain`` (ascending) and ``growth``: wide lines in the colours of their levels.
+    ``init_gain`` (ascending) and ``growth``: wide lines in the colours of their levels. Levels
+    all of whose points lie on those of another are named with it, and not drawn again.
     """
-    models, levels = list(growth["model"].unique()), list(growth[factor].unique())
-    styles = styles_of(levels)
+    models = list(growth["model"].unique())
+    together = _on_one_spot(growth, factor)
+    styles = styles_of(growth[factor].unique())
+    levels = list(together)
+    growth, theory = (rows[rows[factor].isin(levels)] for rows in (growth, theory))
     gains = sorted(growth["init_gain"].unique())
     figure, axes = canvas(1, len(models), 3.3, sharey=True)
     for axis, model in zip(axes[0], models, strict=True):
@@ -50,10 +56,10 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
                 markersize=max(LARGEST_MARKER - place, 3.5),
                 elinewidth=1.2,
                 capsize=2,
-                label=label_of(level),
+                label=", ".join(map(label_of, together[level])),
             )
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1)
-        axis.set(xscale="log", yscale="log", title=label_of(model), xlabel="gain")
+        axis.set(xscale="log", yscale="log", title=label_of(model), xlabel="initialization gain")
         axis.yaxis.set_minor_locator(NullLocator())
         value_ticks(axis, gains)
         ticks = [t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if _within(t, growth["growth"])]
@@ -63,6 +69,22 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
     handles.append(Line2D([], [], color=BLACK, linewidth=2.4, alpha=0.45))
     legend_below(figure, handles, [*labels, "theory"], title=label_of(factor))
     return figure
+
+
+def _on_one_spot(growth: pd.DataFrame, factor: str) -> dict[object, list[object]]:
+    """The levels to draw, each with those whose every point lies on one of its own."""
+    found: dict[object, list[object]] = {}
+    places: dict[object, pd.Series] = {}
+    for level, rows in growth.groupby(factor, sort=False):
+        here = np.log(rows.set_index(["model", "init_gain"])["growth"])
+        far = {
+            leader: np.abs(here - drawn.reindex(here.index)).max(skipna=False)
+            for leader, drawn in places.items()
+        }
+        leader = next((name for name, most in far.items() if most <= np.log(SPOT)), level)
+        found.setdefault(leader, []).append(level)
+        places.setdefault(leader, here)
+    return found
 
 
 def _within(tick: float, values: pd.Series) -> bool:
@@ -105,5 +127,5 @@ def norms_by_layer(profiles: pd.DataFrame, rows: str, kinds: dict[str, str]) -> 
         axis.set_title(title)
     for axis in axes[-1]:
         axis.set_xlabel("layer, counted from the input")
-    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title="gain")
+    legend_below(figure, *axes[0][0].get_legend_handles_labels(), title="initialization gain")
     return figure

@@ -39,7 +39,7 @@ def number(value: float, digits: int = 3) -> str:
     """A number to ``digits`` significant digits; a dash where there is none.
 
     >>> number(0.00012345), number(12345.6), number(1.0), number(6_432_100), number(2.81e8)
-    ('0.00012', '12,346', '1', '6,400,000', '2.8 × 10⁸')
+    ('0.00012', '12,346', '1', '6,430,000', '2.8 × 10⁸')
     """
     if is_nothing(value):
         return DASH
@@ -48,7 +48,7 @@ def number(value: float, digits: int = 3) -> str:
     sign = "−" if value < 0 else ""
     size = abs(float(value))
     if 1e6 <= size < 1e7:
-        return f"{sign}{float(f'{size:.1e}'):,.0f}"
+        return f"{sign}{float(f'{size:.2e}'):,.0f}"
     if size and (size >= 1e7 or size < 1e-4):
         mantissa, _, power = f"{size:.1e}".partition("e")
         return f"{sign}{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -17,12 +15,12 @@ TOGETHER = Measure("trials_together", "trials together (K)", log=True)
 TIMES = Measure("times_alike", "times the baseline loop", log=True)
 
 
-def throughput_by_width(summary: pd.DataFrame, targets: Mapping[str, float]) -> Figure:
+def throughput_by_width(summary: pd.DataFrame) -> Figure:
     """The engine's trials an hour over the baseline loop's, against the width of its units.
 
     ``summary`` comes from `benchmark.statistics.speed.throughput`: a facet for each workload, a
     line for each number of processes, with intervals; dashed, the loop with tensors in one
-    process; dotted, the target where the workload has one.
+    process.
     """
     workloads = list(summary["workload"].unique())
     figure, axes = facet_axes(len(workloads), 2.5, sharey=False)
@@ -38,10 +36,6 @@ def throughput_by_width(summary: pd.DataFrame, targets: Mapping[str, float]) -> 
         tensors = rows[(rows["arm"] == "tensors") & (rows["processes"] == 1)]["times_alike"].iloc[0]
         axis.axhline(tensors, color=GREY, linestyle="--", linewidth=1.2, label="loop with tensors")
         axis.axhline(1, color=BLACK, linewidth=0.9, label="baseline loop")
-        if workload in targets:
-            axis.axhline(
-                targets[workload], color=BLACK, linestyle=":", linewidth=1.2, label="target"
-            )
         plain_log(axis)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_title(panel_title(WORKLOADS[workload], 3), fontsize=10)
