@@ -20,7 +20,7 @@ from benchmark.driver.asking import Asked, objective
 from benchmark.driver.executors import InThisProcess
 from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import PresetSampler, factorial_sampler
-from benchmark.driver.search import ask_trial, open_searches
+from benchmark.driver.search import ask_trial, best_of_grid, open_searches
 from benchmark.driver.stopping import Stopped
 from benchmark.driver.table import closing_table
 from benchmark.driver.units import Unit, make_units
@@ -93,6 +93,14 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the search, uninterrupted; not to be changed."""
     path = tmp_path_factory.mktemp("search")
     run_search(SEARCH, here(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def ran_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of `GRID`; not to be changed."""
+    path = tmp_path_factory.mktemp("cells")
+    run_study(GRID, here(path))
     return path
 
 
@@ -528,6 +536,68 @@ def test_each_seed_is_searched_by_other_draws_and_a_shared_winner_counts_once(
     results = load_study(tmp_path, "search")
     assert results is not None
     assert results.metadata["expected"] == len(results.plan) == len(trials) == 14
+
+
+GRID = Study(
+    name="grid",
+    question="Which cell?",
+    factors=[
+        {"dataset": TOY, "updates": 4, "batch_size": 16, "learning_rate": (0.001, 0.05)},
+        # far better, but not what the search is about
+        {"dataset": TOY, "updates": 60, "batch_size": 16, "learning_rate": 0.05},
+        {"dataset": TOY, "updates": 4, "batch_size": 16, "learning_rate": 0.05, "width": 512},
+        {"dataset": TOY, "updates": 4, "batch_size": 16, "learning_rate": 0.05, "schedule": "step"},
+        {"dataset": TOY, "updates": 4, "batch_size": 16, "learning_rate": 0.05, "init_gain": 1.5},
+    ],
+    seeds=(0,),
+    checkpoints=4,
+)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "space", "best"),
+    [
+        ({}, {}, {"updates": 4, "width": 256, "schedule": "constant", "init_gain": 1.0}),
+        ({"width": 512}, {}, {"width": 512, "updates": 4}),
+        ({"init_gain": 1.5}, {}, {"width": 256, "init_gain": 1.5}),
+        ({}, {"schedule": ("step", "cosine")}, {"width": 256, "init_gain": 1.0}),
+        ({"epochs": 3, "updates": None}, {}, None),
+    ],
+)
+def test_a_cell_of_the_grid_competes_where_it_differs_in_nothing_but_what_is_searched(
+    ran_grid: Path, fixed: dict[str, Any], space: dict[str, Any], best: dict[str, Any] | None
+) -> None:
+    budget = {"dataset": TOY, "updates": 4, "batch_size": 16} | fixed
+    search = dataclasses.replace(SEARCH, space=SEARCH.space | space, each={}, fixed=budget)
+    found = best_of_grid(here(ran_grid), search, Trial(**budget))
+    if best is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert {name: getattr(found, name) for name in best} == best
+        # a data set of the search's, which no name finds
+        assert (found.dataset, found.learning_rate) == (TOY, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (
+            {"clipping": ("global_norm", "value"), "clipping_threshold": Range(0.5, 50, default=1)},
+            "clipping_threshold of 'value' must be in",
+        ),
+        ({"clipping_threshold": Range(0.5, 50, default=1)}, "no 'clipping' of this search takes"),
+        ({"clipping_threshold": (0.5, 1.0), "clipping": "none"}, "no 'clipping' of this search"),
+        ({"model": ("mlp_deep", "cnn"), "depth": (2, 5)}, "depth of model 'cnn' must be 2"),
+    ],
+)
+def test_a_number_is_checked_with_every_level_that_it_may_be_drawn_with(
+    tmp_path: Path, space: dict[str, Any], said: str
+) -> None:
+    search = dataclasses.replace(SEARCH, space=space, each={})
+    with pytest.raises(ValueError, match=said):
+        run_search(search, here(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_search_in_the_order_of_a_shuffled_grid(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from benchmark.engine import packing, training
 from benchmark.engine import program as engine_program
 from benchmark.engine.order import data_order
 from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.resolve import REGISTRIES, parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
-from benchmark.records import NUMERIC_FACTORS
+from benchmark.records import NUMERIC_FACTORS, OWNERS
 from benchmark.status import could_act
 from benchmark.strategies.batch_policies import BATCH_POLICIES, BatchPolicy, Decision
 from benchmark.strategies.clipping import CLIPPINGS
@@ -716,6 +716,12 @@ def test_what_does_not_fit_in_memory_is_halved(
 def test_only_numbers_differ_within_a_unit() -> None:
     numbers = {"learning_rate", "momentum", "clipping_threshold", "init_gain", "seed"}
     assert numbers == NUMERIC_FACTORS
+
+
+def test_every_number_without_a_default_belongs_to_some_level() -> None:
+    optional = {f.name for f in dataclasses.fields(Trial) if f.default is None}
+    assert set(OWNERS) == optional - {"epochs", "updates"}
+    assert set(OWNERS.values()) <= REGISTRIES.keys()
 
 
 def test_counting_a_networks_work_leaves_nothing_on_it(toy: Dataset) -> None:

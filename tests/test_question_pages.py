@@ -667,8 +667,9 @@ def test_small_batches_repeat_no_trial_under_another_name() -> None:
             )
         ],
         columns=["normalization", "batch_size", "epochs", "updates", "steps", "accuracy"],
-    ).assign(dataset="digits", model="mlp", learning_rate=0.1, seed=0)
-    rows["samples"] = rows["steps"] * rows["batch_size"]
+    ).assign(samples=lambda rows: rows["steps"] * rows["batch_size"])
+    settings = {name: value for name, value in Trial().row().items() if name not in rows}
+    rows = rows.assign(**settings)
     # two ghosts in a batch are another normalization
     rows.loc[rows["normalization"].eq("ghost_batch") & rows["batch_size"].eq(64), "accuracy"] = 0.6
     found = without_repeats(rows)
@@ -677,6 +678,10 @@ def test_small_batches_repeat_no_trial_under_another_name() -> None:
     assert none.loc[none["batch_size"] == 32, "epochs"].tolist() == [1.0]
     ghosts = found[found["normalization"] == "ghost_batch"]
     assert set(ghosts["batch_size"]) == {64}
+    # what another clipping, optimizer or schedule did repeats nothing
+    others = [rows.assign(**{name: "other"}) for name in ("clipping", "optimizer", "schedule")]
+    every = without_repeats(pd.concat([rows, *others], ignore_index=True))
+    assert len(every) == 4 * len(found)
 
 
 def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:

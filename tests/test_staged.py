@@ -319,6 +319,19 @@ def test_a_baseline_that_cannot_be_is_one_line() -> None:
         Stages(study)
 
 
+def test_a_baseline_has_the_numbers_of_its_own_level() -> None:
+    def planned(rates: RelativeRates, **network: Any) -> list[dict[str, Any]]:
+        base = dict(STUDY.factors) | {"normalization": "none", "model": "mlp"}
+        of_baseline = base | {"learning_rate": dataclasses.replace(COMPARED, baseline=None)}
+        return [of_baseline, base | network | {"learning_rate": rates}]
+
+    # four layers are no depth of the baseline's
+    rates = dataclasses.replace(COMPARED, baseline=("model", "mlp"), multiples=())
+    factors = planned(rates, model="mlp_deep", depth=4)
+    stages = Stages(Study(name="s", question="?", factors=factors, seeds=(0, 1)))
+    assert sum(t.model == "mlp_deep" for t in stages.stand_ins()) == 2 * 2
+
+
 def test_each_threshold_is_trained_at_the_rate_of_a_baseline_that_has_none(tmp_path: Path) -> None:
     unclipped = dataclasses.replace(COMPARED, baseline=None, multiples=(1, 10))
     lent = dataclasses.replace(

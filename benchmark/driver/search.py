@@ -18,20 +18,31 @@ from benchmark.driver.samplers import GRID_RANDOM, Space, make_sampler
 from benchmark.driver.units import trial_of
 from benchmark.engine import REGISTRIES, resolve
 from benchmark.names import find
-from benchmark.records import Range, Search, Trial, levels_of, rates_between
+from benchmark.records import (
+    CONFIGURATION,
+    OWNERS,
+    Range,
+    Search,
+    Trial,
+    levels_of,
+    numbers_of,
+    rates_between,
+)
+from benchmark.records.levels import plain
 from benchmark.results import find_study
+from benchmark.statistics.seeds import DECIMALS
 from benchmark.status import FINISHED
 
-TUNABLE = {
-    "clipping": ("clipping_threshold", "threshold"),
-    "batch_policy": ("batch_policy_parameter", "parameter"),
+DECLARED = {
+    "clipping_threshold": "threshold",
+    "batch_policy_parameter": "parameter",
+    "momentum": "momentum",
 }
+"""Number of a strategy -> the field in which the strategy declares its range."""
+ON_REQUEST = ("momentum",)
+"""Numbers that are searched only where the space names them."""
+TUNABLE = {OWNERS[n]: (n, declared) for n, declared in DECLARED.items() if n not in ON_REQUEST}
 """Field of a strategy -> field of its tunable number, and where the strategy declares its range."""
-
-ON_REQUEST = {"optimizer": ("momentum", "momentum")}
-"""The same of numbers that are searched only where the space names them."""
-
-OWNED = tuple(number for number, _ in (TUNABLE | ON_REQUEST).values())
 
 
 def run_search(search: Search, options: Options) -> pd.DataFrame:
@@ -71,7 +82,7 @@ def _search(search: Search, options: Options, searches: list[tuple[Trial, Asked]
         winners += [
             dataclasses.replace(best, arm="confirm:grid")
             for base in _bases(search)
-            if (best := best_of_grid(options, base)) is not None
+            if (best := best_of_grid(options, search, base)) is not None
         ]
         # two searches may choose the same trial, and all but for their seeds share the grid's best
         confirmed = {
@@ -114,12 +125,33 @@ def check_space(search: Search, bases: list[Trial]) -> None:
     for base in bases:
         resolve_all([base])
         for name, levels in search.space.items():
-            ends = levels_of(levels)
-            if isinstance(levels, Range):
-                ends = [levels.low, levels.high]
-            if name in OWNED:
-                continue
-            resolve_all([dataclasses.replace(base, **{name: value}) for value in ends])
+            ends = [levels.low, levels.high] if isinstance(levels, Range) else levels_of(levels)
+            owners = _owners(search, base, name)
+            corners = [{**owner, name: end} for owner in owners for end in ends]
+            resolve_all([dataclasses.replace(base, **corner) for corner in corners])
+
+
+def _owners(search: Search, base: Trial, name: str) -> list[dict[str, Any]]:
+    """What a searched field may be drawn beside that it belongs to: field and level of each.
+
+    Of a number that strategies declare, those that do: the others are drawn without it.
+    """
+    if name not in OWNERS:
+        return [{}]
+    owner = OWNERS[name]
+    levels = levels_of(search.space.get(owner, getattr(base, owner)))
+    if name in DECLARED:
+        levels = [level for level in levels if _range_of(name, level) is not None]
+        if not levels:
+            raise ValueError(f"`space` has {name!r}, but no {owner!r} of this search takes one")
+    return [{owner: level} for level in levels]
+
+
+def _range_of(number: str, level: Any) -> Range | None:
+    """The range that a strategy, or the one of that name, declares for a number; None for none."""
+    owner = OWNERS[number]
+    declared: Range | None = getattr(find(level, REGISTRIES[owner], owner), DECLARED[number])
+    return declared
 
 
 def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -128,7 +160,8 @@ def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
     >>> grid_of({"learning_rate": Range(0.1, 1.0, default=0.1), "clipping": ("none", "value")})
     {'learning_rate': ['0.1', '0.3162', '1.0'], 'clipping': ['none', 'value']}
     """
-    return {name: list(_by_text(_grid_levels(v))) for name, v in space.items() if name not in OWNED}
+    found = {name: levels for name, levels in space.items() if name not in DECLARED}
+    return {name: list(_by_text(_grid_levels(levels))) for name, levels in found.items()}
 
 
 def _grid_levels(levels: Any) -> Any:
@@ -146,17 +179,18 @@ def ask_trial(search: Search, base: Trial, asked: Asked) -> Trial:
     values = {
         name: suggest(optuna_trial, name, _grid_levels(levels) if on_grid else levels)
         for name, levels in search.space.items()
-        if name not in OWNED
+        if name not in DECLARED
     }
     trial = dataclasses.replace(base, **values)
-    asked_for = {field: own for field, own in ON_REQUEST.items() if own[0] in search.space}
-    for field, (number, declared) in (TUNABLE | asked_for).items():
-        strategy = find(getattr(trial, field), REGISTRIES[field], field)
-        allowed = getattr(strategy, declared)
+    for number in DECLARED:
+        if number in ON_REQUEST and number not in search.space:
+            continue
+        level = getattr(trial, OWNERS[number])
+        allowed = _range_of(number, level)
         if on_grid or allowed is None or getattr(base, number) is not None:
             continue
         # a threshold means something else for each strategy: each has a parameter of its own
-        label = f"{strategy.name}.{number}"
+        label = f"{plain(level)}.{number}"
         levels = search.space.get(number, allowed)
         trial = dataclasses.replace(trial, **{number: suggest(optuna_trial, label, levels)})
     trial = resolve(trial)
@@ -178,21 +212,31 @@ def _by_text(levels: Any) -> dict[str, Any]:
     return {str(getattr(v, "name", v)): v for v in levels_of(levels)}
 
 
-def best_of_grid(options: Options, base: Trial) -> Trial | None:
+def best_of_grid(options: Options, search: Search, base: Trial) -> Trial | None:
     """The best cell of the grid beside this study, by its mean objective over seeds.
 
-    Only cells on the same data, model and budget count; None where there are none.
+    Only cells count that differ from ``base``, one of the trials of ``search`` before anything is
+    drawn, in nothing but what it searches; None where there are none.
     """
     grid = find_study(options.results, "grid")
     if grid is None:
         return None
-    row = resolve(base).row()
+    tuned = [n for n in DECLARED if n not in ON_REQUEST and getattr(base, n) is None]
+    of_levels = [number for name in search.space for number in numbers_of(name)]
+    free = {*search.space, *tuned, *of_levels, "seed", "arm"}
+    base = resolve(base)
+    given = {name: getattr(base, name) for name in CONFIGURATION if name not in free}
     trials = grid.trials[grid.trials["status"].isin(FINISHED)]
-    for name in ("dataset", "model", "depth", "epochs", "updates"):
-        same = trials[name].isna() if row[name] is None else trials[name] == row[name]
+    for name, value in given.items():
+        same = trials[name].isna() if value is None else trials[name] == plain(value)
         trials = trials[same]
     if trials.empty:
         return None
     trials = trials.assign(objective=[objective(r) for r in trials.to_dict("records")])
-    cell = trials.groupby("cell", sort=False)["objective"].mean().idxmin()
-    return trial_of(trials[trials["cell"] == cell].iloc[0].to_dict())
+    cell = trials.groupby("cell", sort=False)["objective"].mean().round(DECIMALS).idxmin()
+    found = trial_of(trials[trials["cell"] == cell].iloc[0].to_dict())
+    # a row has names, of which a custom strategy or data set is found by none
+    chosen = {name: _by_text(v) for name, v in search.space.items() if not isinstance(v, Range)}
+    drawn = {name: getattr(found, name) for name in chosen}
+    named = {name: chosen[name].get(str(level), level) for name, level in drawn.items()}
+    return dataclasses.replace(found, **given, **named)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmark.driver.asking import Row, objective
 from benchmark.engine import resolve
-from benchmark.records import RelativeRates, Study, Trial
+from benchmark.records import RelativeRates, Study, Trial, numbers_of
 from benchmark.records.rates import Score
 from benchmark.statistics.rates import rate_scores
 from benchmark.status import FINISHED
@@ -49,18 +49,10 @@ class _Configuration:
             yield from (dataclasses.replace(at, seed=seed) for seed in self.seeds)
 
 
-_BELONGS = {
-    "optimizer": "momentum",
-    "clipping": "clipping_threshold",
-    "batch_policy": "batch_policy_parameter",
-}
-"""The number of each kind of strategy, which another one does not take over."""
-
-
 def _baseline(baseline: tuple[str, Any], trial: Trial) -> str:
-    """The key of what ``trial`` would be with the baseline's level, at its default number."""
+    """The key of what ``trial`` would be with the baseline's level, at its default numbers."""
     factor, level = baseline
-    changed = {factor: level} | ({_BELONGS[factor]: None} if factor in _BELONGS else {})
+    changed = {factor: level} | dict.fromkeys(numbers_of(factor))
     try:
         return resolve(dataclasses.replace(trial, **changed)).key
     except ValueError as error:

@@ -8,12 +8,20 @@ from benchmark.records.ranges import Range
 from benchmark.records.rates import SELECT, RelativeRates, rates_between
 from benchmark.records.searches import Search
 from benchmark.records.studies import Study
-from benchmark.records.trials import CONFIGURATION, EARLIER_MOMENTUM, NUMERIC_FACTORS, Trial
+from benchmark.records.trials import (
+    CONFIGURATION,
+    EARLIER_MOMENTUM,
+    NUMERIC_FACTORS,
+    OWNERS,
+    Trial,
+    numbers_of,
+)
 
 __all__ = [
     "CONFIGURATION",
     "EARLIER_MOMENTUM",
     "NUMERIC_FACTORS",
+    "OWNERS",
     "REAL_NUMBERS",
     "SELECT",
     "WHOLE_NUMBERS",
@@ -26,6 +34,7 @@ __all__ = [
     "Study",
     "Trial",
     "levels_of",
+    "numbers_of",
     "plain_levels",
     "rates_between",
     "read_selection",

@@ -117,6 +117,25 @@ class Trial:
 CONFIGURATION: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Trial))
 """Names of the columns that say what a trial is, as opposed to what came out."""
 
+OWNERS: dict[str, str] = {
+    "depth": "model",
+    "width": "model",
+    "momentum": "optimizer",
+    "clipping_threshold": "clipping",
+    "batch_policy_parameter": "batch_policy",
+}
+"""Number -> field whose level it belongs to: under another level it means something else."""
+
+
+def numbers_of(field: str) -> tuple[str, ...]:
+    """The numbers that belong to the level of ``field``, by `OWNERS`.
+
+    >>> numbers_of("model"), numbers_of("schedule")
+    (('depth', 'width'), ())
+    """
+    return tuple(number for number, owner in OWNERS.items() if owner == field)
+
+
 NUMERIC_FACTORS = frozenset(
     {"learning_rate", "momentum", "clipping_threshold", "init_gain", "seed"}
 )

@@ -9,18 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from benchmark.records import CONFIGURATION
+from benchmark.records import CONFIGURATION, numbers_of
 from benchmark.statistics.outcomes import is_able
 from benchmark.statistics.resampling import bootstrap
 from benchmark.statistics.seeds import DECIMALS, mean, over_seeds, smallest_detectable
-
-DEPENDENT = {
-    "clipping": ("clipping_threshold",),
-    "batch_policy": ("batch_policy_parameter",),
-    "model": ("depth", "width"),
-    "optimizer": ("momentum",),
-}
-"""Configuration columns that change with a factor and so cannot pair its levels."""
 
 SIGNIFICANT = 0.05
 COPY = 0.5
@@ -108,7 +100,7 @@ class _Pairing:
     def __init__(
         self, frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[str] = ()
     ) -> None:
-        out = {factor, *DEPENDENT.get(factor, ()), *ignore, "seed"}
+        out = {factor, *numbers_of(factor), *ignore, "seed"}
         (rows,) = np.nonzero(is_able(frame, factor))
         strata = [c for c in CONFIGURATION if c not in out and c in frame]
         self._levels = frame[factor].take(rows)

@@ -6,19 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from benchmark.records import CONFIGURATION
+from benchmark.records import CONFIGURATION, OWNERS
 
 SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
 """Configuration columns, the seed and the arm apart."""
-OWNERS = {
-    "depth": "model",
-    "width": "model",
-    "clipping_threshold": "clipping",
-    "momentum": "optimizer",
-    "batch_policy_parameter": "batch_policy",
-    "batch_size": "batch_policy",
-}
-"""Factors that have a level of their own only within one of another's."""
+WITHIN = OWNERS | {"batch_size": "batch_policy"}
+"""Factors that have a level of their own only within one of another's: the numbers that belong to
+it, and the batch size, which some policies set."""
 
 
 def where(frame: pd.DataFrame, **levels: object) -> pd.DataFrame:
@@ -50,17 +44,20 @@ def without_repeats(frame: pd.DataFrame) -> pd.DataFrame:
     """The `outcomes` without those that repeat others: by the budget, and by ghost batches.
 
     At one batch size equal examples are equal updates: such trials count as those at equal
-    examples. Ghost batch normalization is batch normalization where a batch is one ghost: its rows
-    at the sizes at which every one has the accuracy of the other are left out.
+    examples. Trials that differ in anything else repeat nothing. Ghost batch normalization is batch
+    normalization where a batch is one ghost: its rows at the sizes at which every one has the
+    accuracy of the other are left out.
     """
-    key = ["dataset", "model", "batch_size", "learning_rate", "seed", "normalization"]
+    budget = ["epochs", "updates"]
+    key = [c for c in (*SETTINGS, "seed") if c not in budget]
     ordered = frame.sort_values("updates", na_position="first", kind="stable")
     once = ordered.drop_duplicates([*key, "steps", "samples"]).sort_index()
     ghosts, whole = (once[once["normalization"] == n] for n in ("ghost_batch", "batch"))
-    same = [*key[:-1], "epochs", "updates"]
+    size = [c for c in key if c not in ("normalization", "learning_rate", "seed")]
+    same = [*size, "learning_rate", "seed", *budget]
     pairs = ghosts.reset_index().merge(whole[[*same, "accuracy"]], on=same, suffixes=("", "_batch"))
     pairs = pairs.assign(same=pairs["accuracy"] == pairs["accuracy_batch"])
-    groups = pairs.groupby(["dataset", "model", "batch_size"])["same"]
+    groups = pairs.groupby(size, dropna=False)["same"]
     return once.drop(index=pairs.loc[groups.transform("all"), "index"])
 
 
@@ -79,15 +76,15 @@ def varying_alone(frame: pd.DataFrame) -> list[str]:
 
 
 def _varies_alone(frame: pd.DataFrame, column: str) -> bool:
-    if column not in OWNERS:
+    if column not in WITHIN:
         return bool(frame[column].nunique(dropna=False) > 1)
-    within = frame.groupby(OWNERS[column], dropna=False)[column].nunique()
+    within = frame.groupby(WITHIN[column], dropna=False)[column].nunique()
     return bool((within > 1).any())
 
 
 def not_varied(frame: pd.DataFrame) -> dict[str, object]:
     """What is the same in all trials, by column; what no trial has is left out."""
-    fixed = [c for c in SETTINGS if c not in OWNERS and not _varies_alone(frame, c)]
+    fixed = [c for c in SETTINGS if c not in WITHIN and not _varies_alone(frame, c)]
     values = {column: frame[column].iloc[0] for column in fixed}
     return {column: value for column, value in values.items() if not pd.isna(value)}
 

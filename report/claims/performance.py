@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from benchmark.records import OWNERS
 from benchmark.statistics import cross_fitted
 from report import prose
 from report.claims.frames import at_best, by_budget, chosen
@@ -16,8 +17,6 @@ from report.evidence import Evidence
 CHOICES = ["normalization"]
 """What every size of a network may choose for itself, on validation, besides its learning rate."""
 SIZES = ("width", "depth", "train_fraction")
-OWNED = ["clipping_threshold", "batch_policy_parameter"]
-"""What goes with a clipping and a batch policy, and is none of its own choice."""
 
 
 def convolutions(source: Evidence) -> Found:
@@ -29,6 +28,7 @@ def convolutions(source: Evidence) -> Found:
 def convolutions_against_dense(source: Evidence) -> Found:
     """The CNN against the MLP, each at the best cell that validation finds on other seeds."""
     over = ["learning_rate", "normalization", "clipping", "batch_policy"]
+    owned = [number for number, owner in OWNERS.items() if owner in over]
     cases = (
         Case(
             (f"{prose.name('cnn')} on {prose.name(dataset)}",),
@@ -38,7 +38,7 @@ def convolutions_against_dense(source: Evidence) -> Found:
         for dataset, rows in source.outcomes.groupby("dataset", sort=False)
         if {"mlp", "cnn"} <= set(rows["model"])
     )
-    return gained(cases, "there is no MLP and CNN on the same seeds", ignore=[*over, *OWNED])
+    return gained(cases, "there is no MLP and CNN on the same seeds", ignore=[*over, *owned])
 
 
 def _family(frame: pd.DataFrame, model: str, factor: str) -> Iterator[tuple[str, pd.DataFrame]]:
