@@ -982,8 +982,8 @@ def test_explosions_that_come_too_soon_show_no_rise_nor_its_absence() -> None:
     assert found.pooled is not None
     assert found.pooled.estimate == 1.0
     assert found.found.notes == (
-        "Not observable: 10 explosions of 20 at a constant rate, that came sooner.",
-        "Of as late windows of stable trials at a constant rate 0% show such a rise.",
+        "10 of the 20 explosions at a constant rate came too early to be observed.",
+        "Of stable trials 0% show such a rise over the same steps.",
     )
 
 

@@ -58,7 +58,7 @@ BY_RULE = (
 PLAIN = "without clipping and normalization"
 FULL_ENOUGH = f"The larger batch makes at least {ENOUGH_UPDATES:,} updates."
 OF_SIZES = "test accuracy of the worst size minus that of the best, both by other seeds' validation"
-FEW_DIVERGE = f"at most {100 * problem.SOLVED:g}% of the trials diverge"
+FEW_DIVERGE = f"at least {100 * (1 - problem.SOLVED):g}% of the trials do not diverge"
 FEW_DIVERGE_RULE = (
     f"The share of trials that do not diverge, at 1 and {problem.USABLE:g} times the best rate. "
     "What they do at 10 times is shown."

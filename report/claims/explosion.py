@@ -101,7 +101,7 @@ def rise(source: Evidence) -> Found:
     rising = {trial for trial, values in norms if rises(values.to_numpy(dtype=float))}
     seen = exploded["trial"].map(norms.size()).fillna(0) >= CHECKPOINTS
     note = (
-        f"Not observable: {prose.count(int((~seen).sum()), 'exploded trial')} of {len(seen)} went "
+        f"{(~seen).sum():,} of the {prose.count(len(seen), 'exploded trial')} went "
         f"wrong before {CHECKPOINTS} checkpoints could have shown a rise (the first bad step is "
         f"step {exploded['first_bad_step'].median():g} in the median)."
     )
@@ -135,10 +135,10 @@ def rise_by_step(source: Evidence) -> Found:
     control = where(judging, kind=CONTROL)["rise"].dropna()
     onsets = where(judging, kind=EXPLOSION)["rise"]
     notes = [
-        f"Not observable: {prose.count(int(onsets.isna().sum()), 'explosion')} of {len(onsets)} "
-        "at a constant rate, that came sooner.",
-        "Of as late windows of stable trials at a constant rate "
-        f"{prose.percent(float((control >= GREW).mean()))} show such a rise."
+        f"{onsets.isna().sum():,} of the {prose.count(len(onsets), 'explosion')} at a constant "
+        "rate came too early to be observed.",
+        f"Of stable trials {prose.percent(float((control >= GREW).mean()))} show such a rise over "
+        "the same steps."
         if len(control)
         else "",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -26,7 +26,7 @@ from report.claims.frames import (
     sizes_by_budget,
 )
 from report.claims.prevention import divergence_prevented, gained
-from report.claims.problem import budgets_in_words, few_diverge, solved, worst_against_best
+from report.claims.problem import few_diverge, solved, worst_against_best
 from report.claims.records import About, Case, Found, found, nothing
 from report.evidence import Evidence
 
@@ -67,6 +67,11 @@ def _too_few(source: Evidence) -> str:
         f"Shown, but not judged: largest batches of fewer than {ENOUGH_UPDATES:,} updates "
         f"({prose.listing(map(str, sorted(set(few))))})."
     )
+
+
+def _why_none(source: Evidence, cases: Sequence[Case]) -> str:
+    """`_too_few` where for that reason no comparison judges."""
+    return "" if any(case.judges for case in cases) else _too_few(source)
 
 
 def prevent_divergence(source: Evidence) -> Found:
@@ -112,7 +117,7 @@ def beat_full(source: Evidence) -> Found:
         words = f"batches of {size}" if alone else "the best size"
         updates, enough = _full(rows)
         cases.append(Case((words, updates, *about), best, "full", False, True, enough))
-    return gained(cases, NO_FULL, _too_few(source), ignore=["batch_size"])
+    return gained(cases, NO_FULL, _why_none(source, cases), ignore=["batch_size"])
 
 
 def _full(rows: pd.DataFrame) -> tuple[str, bool]:
@@ -127,8 +132,7 @@ def size_matters(source: Evidence) -> Found:
         worst_against_best(where(rows, full=False), "none", about)
         for about, rows in _by_budget(at_best(source))
     )
-    rows = where(sized(at_best(source)), **PLAIN, full=False)
-    return found(filter(None, effects), [budgets_in_words(rows)], NO_SIZES)
+    return found(filter(None, effects), [], NO_SIZES)
 
 
 def hardly_diverge(source: Evidence) -> Found:
@@ -183,4 +187,4 @@ def cost(source: Evidence) -> Found:
         for size in sizes(where(rows, full=False)):
             words = f"batches of {size}", updates
             cases.append(Case((*words, *about), same, "batch_size", size, full, enough))
-    return gained(cases, NO_FULL, _too_few(source), sign=-1)
+    return gained(cases, NO_FULL, _why_none(source, cases), sign=-1)
