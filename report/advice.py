@@ -63,11 +63,11 @@ def deep(study: Evidence) -> dict[str, object] | None:
     ``depth`` and ``rate``, and whether they are the ``exact`` case; ``seeds``; ``bare``, the
     accuracy there without clipping, and the share that ``diverged``; ``lower``, no clipping at the
     rate that validation chooses for it; and ``rows``, one a clipping, the most accurate first:
-    `outcome_means`, whether it cannot be told apart from the first (``alike``), and the ``effect``
-    of clipping there against the lower rate, paired by seed, with ``low`` and ``high``: missing
-    where the network exploded within the clipping's warm-up. And ``planned``, what the best
-    schedule (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and ``high``
-    against the lower rate; None without schedules. And ``normalized``, the most accurate
+    `outcome_means`, whether it does not differ significantly from the first (``alike``), the
+    ``effect`` of clipping there against the lower rate, paired by seed, with ``low`` and ``high``,
+    and whether the network exploded within the clipping's warm-up (``late``). And ``planned``, what
+    the best schedule (``level``) gives at its best rate: ``accuracy``, and ``effect``, ``low`` and
+    ``high`` against the lower rate; None without schedules. And ``normalized``, the most accurate
     normalization without clipping there (``normalization``, ``accuracy`` and ``diverged``); None
     without any. None where no clipping was run beside none.
     """
@@ -84,10 +84,15 @@ def deep(study: Evidence) -> dict[str, object] | None:
         return None
     depth, rate = here["depth"].iloc[0], here["learning_rate"].iloc[0]
     lower = best_per_arm(where(rows, clipping="none", depth=depth), ["depth"])
-    against = against_reference(clipped, lower, "clipping", ignore=["learning_rate"])
+    # as remedies: what a network ends with is the same whether or not its clipping could act
+    sides = [rows.assign(remedy=rows["clipping"]) for rows in (clipped, lower)]
+    apart = ["learning_rate", "clipping", "clipping_threshold"]
+    against = against_reference(*sides, "remedy", ignore=apart)
     against = against.rename(columns={"level": "clipping"})[["clipping", "effect", "low", "high"]]
     found = outcome_means(clipped, ["clipping", "clipping_threshold"])
     found = found.merge(against, on="clipping", how="left")
+    acted = clipped.groupby("clipping")["could_act"].any()
+    found = found.assign(late=~found["clipping"].map(acted).astype(bool))
     # as `deep.leaders`: where a trial diverged, a rule is not as good, however wide its interval
     whole = clipped[clipped.groupby("clipping")["diverged"].transform("max") == 0]
     found = found.sort_values("accuracy", ascending=False, kind="stable")

@@ -907,9 +907,19 @@ REMEDIES = pd.DataFrame(
 )
 
 
+def test_a_remedy_at_chance_says_itself_that_all_diverged() -> None:
+    lost = REMEDIES.assign(diverged=1.0)
+    axis = figures.remedies_by_rate(lost, "test accuracy (%)").axes[0]
+    assert [text.get_text() for text in axis.texts] == [
+        "80.0\n100% div.",
+        "10.0",
+        "75.0\n100% div.",
+    ]
+
+
 def test_remedies_by_rate_say_who_diverged() -> None:
     axis = figures.remedies_by_rate(REMEDIES, "test accuracy (%)").axes[0]
-    assert [text.get_text() for text in axis.texts] == ["80.0", "10.0\n× 90%", "75.0"]
+    assert [text.get_text() for text in axis.texts] == ["80.0", "10.0\n90% div.", "75.0"]
     assert [text.get_position() for text in axis.texts] == [(0, 0), (1, 0), (1, 1)]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["no remedy", "value clipping"]
     # a line between the kinds of remedies
@@ -1243,5 +1253,7 @@ def test_what_is_drawn_after_a_narrow_figure_is_as_wide_as_ever() -> None:
 
 def test_accuracies_far_below_the_others_do_not_flatten_their_colours() -> None:
     image = figures.remedies_by_rate(REMEDIES, "test accuracy (%)").axes[0].images[0]
-    # of 80, 75 and 10%
-    assert image.get_clim() == pytest.approx((60.0, 80.0))
+    # of 80, 75 and 10%, and 59%, which is another colour than 10
+    assert image.get_clim() == pytest.approx((10.0, 80.0))
+    shades = [float(image.norm(value)) for value in (10.0, 59.0, 75.0, 80.0)]
+    assert min(np.diff(shades)) > 0.1

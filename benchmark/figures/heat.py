@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
@@ -74,10 +75,14 @@ def heat_maps(cells: pd.DataFrame, x: str, y: str, facet: str, label: str) -> Fi
     return figure
 
 
-def _draw_scale(figure: Figure, image: ScalarMappable, axes: Any, label: str) -> None:
+def _draw_scale(
+    figure: Figure, image: ScalarMappable, axes: Any, label: str, ticks: Sequence[float] = ()
+) -> None:
     """The scale of the colours: beside the maps, or below them where they have no width to give."""
     side: Literal["right", "bottom"] = by_width("right", "bottom")
-    figure.colorbar(image, ax=axes, label=label, location=side, fraction=0.03, aspect=40)
+    bar = figure.colorbar(image, ax=axes, label=label, location=side, fraction=0.03, aspect=40)
+    if len(ticks):
+        bar.set_ticks(list(ticks))
 
 
 def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
@@ -174,8 +179,13 @@ def _mark_beyond(axis: Axes, value: float, *, beyond: bool) -> None:
     )
 
 
-LEAST_SHOWN = 60
-"""Accuracy in per cent at and below which the cells of `remedies_by_rate` have one colour."""
+STRETCHED = 2.5
+"""Power by which the colours of `remedies_by_rate` are spread towards high accuracies, where
+differences of a point matter, without one colour for all that are low."""
+APART = 0.15
+"""Of the scale of colours, nearer than which to its low end no number stands beside it."""
+AT_CHANCE = 1.2
+"""Times the least accuracy up to which a cell is at chance, and says itself that all diverged."""
 
 
 def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
@@ -183,9 +193,9 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
 
     ``cells`` has the columns ``remedy``, ``factor`` (a line parts the rows of one from those of
     the next), ``learning_rate``, ``accuracy`` and ``diverged`` (both 0..1), and makes a row for
-    each remedy in the order in which they come. A cell has its accuracy in per cent, and below it,
-    after a cross, the share that diverged where there is one. ``label`` says what the colour is,
-    which is one from `LEAST_SHOWN` down.
+    each remedy in the order in which they come. A cell has its accuracy in per cent, and below it
+    the share that diverged, where some did: not at chance, which says that all did. ``label`` says
+    what the colour is.
     """
     rows = cells[["factor", "remedy"]].drop_duplicates()
     order = list(rows["remedy"])
@@ -198,17 +208,19 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     figure, grid = canvas(1, 1, 0.7 + row_inches(names, 0.3) * len(order))
     axis = grid[0][0]
     values, lost = table["accuracy"].to_numpy(), table["diverged"].to_numpy()
-    # differences of a point are between accuracies that are all high; numbers say the rest
-    least = LEAST_SHOWN if np.nanmax(values) > LEAST_SHOWN else 0
-    image = axis.imshow(values, aspect="auto", cmap=COLOURS, vmin=least, vmax=np.nanmax(values))
+    least, most = np.nanmin(values), np.nanmax(values)
+    norm = PowerNorm(STRETCHED, vmin=least, vmax=most if most > least else least + 1)
+    image = axis.imshow(values, aspect="auto", cmap=COLOURS, norm=norm)
     for row, column in np.ndindex(values.shape):
         if np.isnan(values[row, column]):
             continue
-        share = lost[row, column]
+        share, said = lost[row, column], f"{values[row, column]:.1f}"
+        if share == 100 and values[row, column] <= AT_CHANCE * least:
+            share = 0
         axis.text(
             column,
             row,
-            f"{values[row, column]:.1f}" + (f"\n× {share:.0f}%" if share > 0 else ""),
+            said + (f"\n{share:.0f}%{by_width(' div.', '')}" if share > 0 else ""),
             ha="center",
             va="center",
             fontsize=7.5,
@@ -222,5 +234,7 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     axis.set_xlabel(label_of("learning_rate"))
     axis.grid(visible=False)
     axis.tick_params(length=0)
-    _draw_scale(figure, image, axis, label)
+    tens = [ten for ten in range(0, 101, 10) if least <= ten <= most]
+    apart = [ten for ten in tens if norm(ten) > APART or ten == tens[0]]
+    _draw_scale(figure, image, axis, label, apart)
     return figure
