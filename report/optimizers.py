@@ -11,7 +11,7 @@ from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
-from report.prose import name
+from report.prose import DASH, name, percent
 
 LITTLE = 0.05
 """Accuracy (0..1) up to which a loss counts as little."""
@@ -70,15 +70,22 @@ def multiples(study: Evidence) -> pd.DataFrame:
 
     Columns ``panel``, ``optimizer``, ``schedule``, ``clipping``, ``times``, ``rate`` (the one that
     was used at the best), ``accuracy`` (mean), ``diverged`` and ``exploded`` (shares). The first
-    optimizer, and of each a constant rate without a guard, come first.
+    optimizer, and of each a constant rate without a guard, come first. ``ended`` has the shares in
+    words: a dash where no trial exploded.
     """
     rows = panels(study.relative)
     by = ["panel", "optimizer", "schedule", "clipping"]
     used = rows[rows["times"] == 1].groupby(by)["learning_rate"].first().rename("rate")
     values = ["accuracy", "diverged", "exploded"]
     found = rows.groupby([*by, "times"], sort=False)[values].mean().reset_index()
-    return found.merge(used.reset_index(), on=by).sort_values(
-        ["schedule", "clipping"], key=lambda c: ~c.isin(["constant", "none"]), kind="stable"
+    shares = zip(found["diverged"], found["exploded"], strict=True)
+    said = [f"{percent(d, 0)} ({percent(e, 0)})" if e else DASH for d, e in shares]
+    return (
+        found.assign(ended=said)
+        .merge(used.reset_index(), on=by)
+        .sort_values(
+            ["schedule", "clipping"], key=lambda c: ~c.isin(["constant", "none"]), kind="stable"
+        )
     )
 
 
