@@ -142,9 +142,8 @@ def says(monkeypatch, tmp_path):
 def test_the_page_says_what_to_do(says) -> None:
     text = says(STUDY)
     assert (
-        "**At the rate 1, which is too high, no remedy with its default threshold "
-        "significantly beats "
-        "the plain network" in text
+        "**At the rate 1, 10 times the best one, no remedy, clippings at their defaults, "
+        "significantly beats the plain network" in text
     )
     assert "at 0.1.** Of the clippings at 1, each at its default threshold," in text
     assert "after correction for comparing them all" in text
