@@ -6,6 +6,8 @@ ordinary number: gradients of deep networks reach both before anything in them i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -46,3 +48,32 @@ def row_norms(rows: Tensor) -> Tensor:
         if all(SMALLEST_SQUARED < norm < LARGEST_SQUARED for norm in norms.tolist()):
             return norms
     return norm_in_double(rows, dim=1)
+
+
+def norm_of_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Norm () of all ``tensors``, as one: in ``dtype`` where all of their squares fit, else double.
+
+    As in `row_norms`, it is always double on a GPU, and what does not fit is seen on a CPU alone.
+
+    Raises
+    ------
+    ValueError
+        If they are no tensors.
+
+    >>> some = [torch.tensor([3e30]), torch.tensor([4e30])]
+    >>> round(norm_of_all(some, torch.float32).item() / 1e30, 6)
+    5.0
+    """
+    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise refused("tensors", tensors, "a sequence of tensors")
+    device = tensors[0].device.type
+    norm = _norm_of_all(tensors, torch.float64 if device == "cuda" else dtype)
+    if device != "cpu" or SMALLEST_SQUARED < norm.item() < LARGEST_SQUARED:
+        return norm
+    return _norm_of_all(tensors, torch.float64)
+
+
+def _norm_of_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    if len(tensors) == 1:
+        return torch.linalg.vector_norm(tensors[0], dtype=dtype)
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors), 2, dtype=dtype)))

@@ -1,6 +1,7 @@
 """Clipping in any loop: the same numbers as in the engine, and nothing else is touched."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,250 @@ def test_a_loop_gets_the_engines_numbers(name: str) -> None:
     assert guard.log["norm"].tolist() == pytest.approx(norms, rel=1e-6)
     assert guard.log["clipped"].tolist() == flags
     assert any(flags) or name == "none", "a rule that never acts shows nothing"
+
+
+WARM, HUGE = 64, 1e20
+"""Steps before any rule leaves one out; a gradient whose square overflows in single precision."""
+
+
+def gradients_of(size: int) -> torch.Tensor:
+    """Gradients (66, D) that both types can hold: ordinary ones, a huge one, an ordinary one."""
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randn(WARM + 2, size, generator=generator)
+    drawn[WARM] *= HUGE
+    return drawn.bfloat16().float()
+
+
+@functools.cache
+def engine_meets_a_huge_gradient(name: str) -> tuple[Program, list[torch.Tensor], list[bool]]:
+    """The engine's program, its parameters before, after the huge step and after the last, flags.
+
+    The rate is 0 in the steps that only a rule's memory needs.
+    """
+    trial = resolve(Trial(clipping=name, optimizer="sgd", learning_rate=0.5, seed=1))
+    program = Program(parts_of(trial), trial, torch.device("cpu"))
+    population = program.start([trial])
+    first = population.parameters[0].bfloat16().float()
+    population.parameters[0] = first
+    weights, flags = [first.clone()], []
+    for k, gradient in enumerate(gradients_of(program.layout.size)):
+        program._gradient = lambda *_, gradient=gradient: (torch.ones(1), gradient[None])
+        rate = torch.tensor(float(k >= WARM))
+        population, _, _, clipped = program.step(population, *[torch.empty(0)] * 2, rate)
+        weights += [population.parameters[0].clone()] * (k >= WARM)
+        flags.append(bool(clipped))
+    return program, weights, flags
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rtol"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=["float32", "bfloat16"]
+)
+@pytest.mark.parametrize("name", list(CLIPPINGS))
+def test_a_huge_gradient_is_clipped_as_in_the_engine(
+    name: str, dtype: torch.dtype, rtol: float
+) -> None:
+    program, (before, *expected), flags = engine_meets_a_huge_gradient(name)
+    model = copy.deepcopy(program.model).to(dtype)
+    model.load_state_dict({k: v.to(dtype) for k, v in program.layout.split(before).items()})
+    named = dict(model.named_parameters())
+    # in another order than the engine's
+    groups = [{"params": [p for n, p in named.items() if n.endswith(end)]} for end in ("s", "t")]
+    optimizer = torch.optim.SGD(groups, lr=0.0)
+    guard = clip.attach(optimizer, name, model=model)
+    for k, gradient in enumerate(gradients_of(program.layout.size)):
+        for n, piece in program.layout.split(gradient).items():
+            named[n].grad = piece.to(dtype)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.5 * (k >= WARM)
+        guard.observe(1.0)
+        optimizer.step()
+        if k >= WARM:
+            found = program.layout.join(named).detach().float()
+            torch.testing.assert_close(found, expected[k - WARM], rtol=rtol, atol=rtol)
+    assert all(group["params"] for group in groups)
+    assert guard.log["norm"].iloc[WARM] > HUGE
+    clipped = guard.log["clipped"].tolist()
+    # an update at the rate 0 is none
+    assert clipped[WARM * (name == "update_rms") :] == flags[WARM * (name == "update_rms") :]
+    assert clipped[WARM] or name == "none"
+
+
+@pytest.mark.parametrize("name", ["global_norm", "per_layer_norm", "normalized"])
+@pytest.mark.parametrize("size", [1e-25, 1e18, 3e38])
+def test_norms_are_right_where_squares_are_not(name: str, size: float) -> None:
+    weight = nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    guard = clip.attach(optimizer, name, threshold=0.01)
+    weight.grad = torch.full_like(weight, size)
+    optimizer.step()
+    assert guard.log["norm"].tolist() == pytest.approx([2 * size])
+    expected = 0.01 * min(1.0, 2 * size / (2 * size + 1e-8 * (name == "normalized")))
+    if size > 1:
+        assert weight.tolist() == pytest.approx([-expected / 2] * 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["update_rms", "global_norm", "per_layer_norm", "zclip"])
+def test_a_guard_with_nothing_to_do_changes_no_bit(name: str, dtype: torch.dtype) -> None:
+    models = [network().to(dtype) for _ in range(2)]
+    optimizers = [torch.optim.SGD(m.parameters(), lr=1e-2, momentum=0.9) for m in models]
+    guard = clip.attach(optimizers[0], name, CLIPPINGS[name].threshold.high)
+    images, labels = batches(12)
+    for k in range(12):
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images[k].to(dtype) / 30), labels[k])
+            loss.backward()
+            optimizer.step()
+    assert not guard.log["clipped"].any()
+    assert torch.equal(weights_of(models[0]), weights_of(models[1]))
+
+
+def test_of_an_update_only_the_tensors_that_are_clipped_are_changed() -> None:
+    small, large = nn.Parameter(torch.full((3,), 0.3)), nn.Parameter(torch.full((3,), 0.3))
+    optimizer = torch.optim.SGD([small, large], lr=0.1)
+    clip.attach(optimizer, "update_rms", threshold=0.5)
+    small.grad, large.grad = torch.full((3,), 0.3), torch.full((3,), 3.0)
+    optimizer.step()
+    moved = torch.full((3,), 0.3).add_(torch.full((3,), 0.3), alpha=-0.1)
+    assert torch.equal(small.detach(), moved)
+    assert large.tolist() == pytest.approx([0.3 - 0.1 * 0.5] * 3)
+
+
+def added(optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> None:
+    optimizer.add_param_group({"params": [weight], "lr": 1.0})
+
+
+def unfrozen(optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> None:
+    weight.requires_grad_(True)
+
+
+def changing(name: str, change: Callable) -> tuple[torch.optim.Optimizer, nn.Parameter, clip.Guard]:
+    """An optimizer after one step, whose second parameter comes after it."""
+    old, new = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
+    if change is unfrozen:
+        new.requires_grad_(False)
+    optimizer = torch.optim.SGD([old] if change is added else [new, old], lr=1.0)
+    guard = clip.attach(optimizer, name, CLIPPINGS[name].threshold.low)
+    old.grad = torch.full((4,), 10.0)
+    optimizer.step()
+    change(optimizer, new)
+    old.grad, new.grad = torch.full((4,), 10.0), torch.full((4,), 10.0)
+    return optimizer, new, guard
+
+
+@pytest.mark.parametrize("change", [added, unfrozen])
+@pytest.mark.parametrize(
+    "name", ["value", "global_norm", "per_layer_norm", "update_rms", "normalized", "autoclip"]
+)
+def test_parameters_that_come_later_are_measured_and_clipped(name: str, change: Callable) -> None:
+    optimizer, new, guard = changing(name, change)
+    optimizer.step()
+    norms = guard.log["norm"].tolist()
+    assert norms == pytest.approx([20.0, 20.0 * 2**0.5])
+    # each of its four numbers would move by ten; autoclip's limit is the first norm
+    limit = 20.0 if name == "autoclip" else CLIPPINGS[name].threshold.low * 2
+    assert 0 < new.detach().norm().item() <= 1.001 * limit
+
+
+@pytest.mark.parametrize("name", ["global_norm", "update_rms"])
+def test_a_parameter_frozen_after_its_gradient_is_clipped_with_the_others(name: str) -> None:
+    optimizer, new, guard = changing(name, added)
+    new.requires_grad_(False)
+    optimizer.step()
+    assert new.abs().max().item() < 0.1
+    # and one without a gradient is no longer part of the whole
+    new.grad = None
+    optimizer.param_groups[0]["params"][0].grad = torch.full((4,), 10.0)
+    optimizer.step()
+    assert guard.log["norm"].tolist() == pytest.approx([20.0, 20.0 * 2**0.5, 20.0])
+
+
+@pytest.mark.parametrize("change", [added, unfrozen])
+def test_a_rule_that_remembers_each_tensor_refuses_others(change: Callable) -> None:
+    optimizer, new, _ = changing("adagc", change)
+    with pytest.raises(ValueError, match=r"'adagc' .* 1 became 2, or others: `detach`") as caught:
+        optimizer.step()
+    assert "\n" not in str(caught.value)
+    assert (new == 0).all(), "no step is taken"
+
+
+def test_a_guard_is_taken_off_at_the_end_of_a_with_statement() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    weight.grad = torch.full((1,), 4.0)
+    with clip.attach(optimizer, "value", 0.5) as guard:
+        optimizer.step()
+    weight.grad = torch.full((1,), 4.0)
+    optimizer.step()
+    assert weight.item() == -4.5
+    assert repr(guard) == "Guard('value', threshold=0.5, steps=1)"
+
+
+PAIRS_REFUSED = {
+    "twice": ("global_norm", "global_norm", "acts on the gradient .*`benchmark.chain`"),
+    "one kind": ("zclip", "value", "has 'zclip' attached, which acts on the gradient as 'value'"),
+    "skipping last": ("global_norm", "skip_step", "'skip_step' must be attached before 'global_n"),
+    "gradient last": ("update_rms", "value", "'value' must be attached before 'update_rms'"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "rule"), PAIRS_REFUSED.values(), ids=PAIRS_REFUSED)
+def test_a_guard_that_would_see_what_another_left_is_refused(
+    one: str, other: str, rule: str
+) -> None:
+    optimizer = OPTIMIZERS["sgd"](network().parameters())
+    guard = clip.attach(optimizer, one)
+    with pytest.raises(ValueError, match=rule) as caught:
+        clip.attach(optimizer, other)
+    assert "\n" not in str(caught.value)
+    guard.detach()
+    assert clip.attach(optimizer, other).clipping.name == other
+
+
+def test_guards_of_each_kind_act_in_turn() -> None:
+    weight = nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    kinds = {"skip_step": 6.0, "global_norm": 1.0, "update_rms": 0.1}
+    guards = [clip.attach(optimizer, name, value) for name, value in kinds.items()]
+    weight.grad = torch.ones(4)
+    optimizer.step()
+    assert weight.tolist() == pytest.approx([-0.1] * 4)
+    assert guards[0].log["norm_after"].tolist() == [2.0]
+    weight.grad = torch.full((4,), math.inf)
+    optimizer.step()
+    assert weight.tolist() == pytest.approx([-0.1] * 4)
+    # nothing is left to clip of a step that is left out
+    assert [guard.steps for guard in guards] == [2, 1, 1]
+
+
+def logged(steps: int, **options: Any) -> clip.Guard:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+    guard = clip.attach(optimizer, "none", **options)
+    for k in range(steps):
+        weight.grad = torch.full((1,), float(k))
+        optimizer.step()
+    return guard
+
+
+@pytest.mark.parametrize("most", [0, 10, 300])
+def test_the_log_has_as_many_of_the_latest_steps_as_were_asked_for(most: int) -> None:
+    guard = logged(900, log=most)
+    assert guard.log["step"].tolist() == list(range(901 - most, 901))
+    assert guard.log["norm"].tolist() == list(range(900 - most, 900))
+    assert guard._log.size <= 32 * (most + 512)
+
+
+def test_the_log_takes_32_bytes_a_step() -> None:
+    guard = logged(512)
+    assert guard._log.size == 32 * 512
+
+
+@pytest.mark.parametrize("log", [-1, 1.5, True, "all"])
+def test_a_log_of_what_is_no_number_of_steps_is_refused(log: Any) -> None:
+    with pytest.raises(ValueError, match="`log` must be a whole number >= 0 or None, but got"):
+        logged(0, log=log)
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -343,12 +588,7 @@ def test_detached_it_acts_no_more() -> None:
 
 
 def test_the_log_is_whole_however_long() -> None:
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], lr=0.0)
-    guard = clip.attach(optimizer, "none")
-    for k in range(600):
-        weight.grad = torch.full((1,), float(k))
-        optimizer.step()
+    guard = logged(600)
     assert guard.log["step"].tolist() == list(range(1, 601))
     assert guard.log["norm"].tolist() == list(range(600))
 

@@ -1,47 +1,37 @@
-"""Any registered clipping in any PyTorch loop: one line after the optimizer is made.
-
-The strategy is the suite's own object, so that what a study measured is what a loop gets.
-
->>> import torch
->>> from benchmark import clip
->>> model = torch.nn.Linear(2, 1)
->>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
->>> guard = clip.attach(optimizer, "global_norm", threshold=1.0)
->>> model(torch.full((4, 2), 100.0)).sum().backward()
->>> optimizer.step()
->>> guard.log[["step", "clipped"]].to_dict("records")
-[{'step': 1, 'clipped': True}]
-"""
+"""A clipping that acts in an optimizer's steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
+from weakref import WeakKeyDictionary, WeakSet
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from benchmark.layout import Layout
+from benchmark.clip.checkpoint import checked_checkpoint, checked_state
+from benchmark.clip.log import MEASURED, Log
+from benchmark.clip.parameters import layout_of, rates_of, same, taken_by, whole
 from benchmark.names import find, quoted
+from benchmark.norms import LARGEST_SQUARED, norm_of_all
 from benchmark.records.declarations import Number
-from benchmark.records.fields import TEXT, Real, Rule, Whole, refused
-from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, keep
+from benchmark.records.fields import Whole
+from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, in_double, keep
 from benchmark.strategies.clipping.rule import threshold_of
-from benchmark.strategies.returned import check_clipped, check_initial
+from benchmark.strategies.returned import check_clipped, check_initial, checked_once
 
 SKIPPING = "step"
 AFTER = "update"
 """Stages of a clipping: it leaves whole steps out, or acts on the optimizer's update."""
-READ_EVERY = 256
-"""Steps after which what was measured is read from the device, all at once."""
-MEASURED = ("loss", "norm", "norm_after", "clipped")
-CHECKPOINT = ("clipping", "threshold", "steps", "state")
-"""What `Guard.state_dict` has."""
-TAKEN_WITH: dict[str, Rule] = {"clipping": TEXT, "threshold": Real(), "steps": Whole(0)}
-"""What the first three of these may be."""
+IN_TURN = (SKIPPING, "gradient", AFTER)
+"""Stages in the order in which guards of one optimizer act."""
+
+_ATTACHED: WeakKeyDictionary[Optimizer, WeakSet[Guard]] = WeakKeyDictionary()
 
 
 def attach(
@@ -50,13 +40,19 @@ def attach(
     threshold: float | None = None,
     *,
     model: nn.Module | None = None,
+    log: int | None = None,
 ) -> Guard:
     """Clip with ``clipping`` in every step that ``optimizer`` takes from now on.
 
     It acts inside ``optimizer.step()``, hence after gradients were accumulated and after a
     `torch.amp.GradScaler` has unscaled them, and in whatever trainer calls the optimizer
-    (Lightning, Accelerate, Transformers). All parameter groups are clipped together. A parameter
-    without a gradient counts as a gradient of zero and stays without one.
+    (Lightning, Accelerate, Transformers). All parameter groups are clipped together, those that
+    are added or unfrozen later too. A parameter without a gradient counts as a gradient of zero
+    and stays without one.
+
+    An optimizer takes one guard of each kind, in this order: one that leaves steps out
+    (``skip_step``), one that clips the gradient, one that clips the update (``update_rms``).
+    Several of one kind are made one by `benchmark.chain`.
 
     Parameters
     ----------
@@ -68,10 +64,13 @@ def attach(
     model
         The module that the parameters belong to. Only a clipping that treats the classifier
         differently (``adaptive``) needs it.
+    log
+        How many steps, the latest, `Guard.log` has; all unless given, at 32 bytes a step.
 
     Returns
     -------
-    A `Guard`: what it measured, its state for a checkpoint, and how to take it off.
+    A `Guard`: what it measured, its state for a checkpoint, and how to take it off. In a ``with``
+    statement it is taken off at the end.
 
     Raises
     ------
@@ -79,14 +78,17 @@ def attach(
         If no clipping has that name.
     ValueError
         If an argument is not of its kind, the threshold is outside its range, the optimizer
-        evaluates its closure several times (L-BFGS), or parameters lie on several devices.
+        evaluates its closure several times (L-BFGS) or has a guard of that kind or of a later one,
+        or parameters lie on several devices. In a later step: if parameters were added, frozen or
+        unfrozen under a rule that remembers something of each (``adagc``).
     """
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"`optimizer` must be one of torch's, but got {quoted(optimizer)}")
     if model is not None and not isinstance(model, nn.Module):
         raise ValueError(f"`model` must be a torch module, but got {quoted(model)}")
     rule = find(clipping, CLIPPINGS, "clipping")
-    return Guard(optimizer, rule, threshold_of(rule, threshold), model)
+    most = Whole(0, optional=True)("log", log)
+    return Guard(optimizer, rule, threshold_of(rule, threshold), model, most)
 
 
 class Guard:
@@ -106,29 +108,54 @@ class Guard:
         clipping: Clipping,
         threshold: float,
         model: nn.Module | None = None,
+        log: int | None = None,
     ) -> None:
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError(
                 "LBFGS evaluates its closure several times a step, which no clipping is defined "
                 "for; allowed: optimizers that take one gradient a step"
             )
+        _check_order(optimizer, clipping)
         self.clipping = clipping
         self.threshold = threshold
         self.steps = 0
-        self._optimizer = optimizer
-        self._parameters = [p for p in _parameters(optimizer) if p.requires_grad]
-        self._layout = _layout(self._parameters, model, clipping)
+        self._optimizer, self._model = optimizer, model
+        self._parameters = taken_by(optimizer)
+        self._layout = layout_of(self._parameters, model, clipping)
+        self._rule = checked_once(
+            clipping.clip, lambda found, *given: check_clipped(clipping, found, *given[:2])
+        )
         self._state: State = {}
         self._loss: Tensor | None = None
         self._norm: Tensor = torch.zeros(())
-        self._before: list[Tensor] = []
+        self._before: list[tuple[Tensor, Tensor, float]] = []
         self._withheld: list[tuple[Tensor, Tensor]] = []
-        self._unread: list[Tensor] = []
-        self._rows: list[list[float]] = []
+        self._log = Log(log)
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
+        _ATTACHED.setdefault(optimizer, WeakSet()).add(self)
+
+    def __repr__(self) -> str:
+        """What it clips with, and how often it did.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> attach(torch.optim.SGD([weight]), "zclip")
+        Guard('zclip', threshold=2.5, steps=0)
+        """
+        return f"Guard({self.clipping.name!r}, threshold={self.threshold:g}, steps={self.steps})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.detach()
 
     def observe(self, loss: Tensor | float) -> None:
         """Tell the loss of the batch whose gradient the next step takes.
@@ -154,13 +181,12 @@ class Guard:
         clipped, or the step left out. The loss is NaN unless it was told: by `observe`, or by the
         closure of the step. Reading it waits for the device.
         """
-        self._read()
-        frame = pd.DataFrame(self._rows, columns=list(MEASURED), dtype=float)
+        frame = pd.DataFrame(self._log.rows(), columns=list(MEASURED))
         frame.insert(0, "step", range(self.steps - len(frame) + 1, self.steps + 1))
         return frame.assign(clipped=frame["clipped"] > 0, threshold=self.threshold)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the strategy remembers, for a checkpoint."""
+        """What the strategy remembers, for a checkpoint; the log is not in it."""
         return {
             "clipping": self.clipping.name,
             "threshold": self.threshold,
@@ -177,59 +203,19 @@ class Guard:
             If it is not what `state_dict` gives, or of another clipping, threshold or parameters.
             Nothing is changed then.
         """
-        if not isinstance(state, Mapping):
-            raise refused("state", state, "what `state_dict` of a guard gives")
-        if missing := [key for key in CHECKPOINT if key not in state]:
-            raise ValueError(
-                f"the checkpoint must have {', '.join(CHECKPOINT)}, as `state_dict` of a guard "
-                f"gives them, but lacks {', '.join(missing)}: it has {quoted(list(state))}"
-            )
-        own = {"clipping": self.clipping.name, "threshold": self.threshold}
-        meant = {name: TAKEN_WITH[name](name, state[name]) for name in TAKEN_WITH}
-        for name, value in own.items():
-            if meant[name] != value:
-                raise ValueError(
-                    f"the checkpoint was taken with {name}={quoted(state[name])}, but this guard "
-                    f"has {value!r}"
-                )
-        remembered = self._checked(state["state"], meant["steps"])
-        self.steps, self._state = meant["steps"], remembered
-        self._rows, self._unread = [], []
-
-    def _checked(self, state: object, steps: int) -> State:
-        """What a checkpoint after ``steps`` remembers, of the form that this guard's rule has."""
-        if not isinstance(state, Mapping):
-            raise refused("state", state, "a mapping of names to tensors")
-        if not steps and not state:
-            return {}
+        steps, remembered = checked_checkpoint(state, self.clipping.name, self.threshold)
         size = 1 if self._scales else self._layout.size
         like = self._parameters[0].new_zeros(size, dtype=self._dtype)
         form = self.clipping.init(self._layout, like)
-        if form.keys() != state.keys():
-            raise ValueError(
-                f"`state` of the checkpoint must have {quoted(sorted(form))}, "
-                f"but has {quoted(sorted(state, key=str))}"
-            )
-        found = {}
-        for name, wanted in form.items():
-            value = state[name]
-            same = isinstance(value, Tensor) and value.shape == wanted.shape
-            if not same or value.is_floating_point() != wanted.is_floating_point():
-                raise ValueError(
-                    f"{name!r} of the checkpoint must be a tensor of the shape "
-                    f"{tuple(wanted.shape)} and the type {wanted.dtype}, but is {quoted(value)}"
-                )
-            if not wanted.is_floating_point() and bool((value < 0).any()):
-                raise ValueError(
-                    f"{name!r} of the checkpoint must not be negative, but is {quoted(value)}"
-                )
-            found[name] = value.detach().clone().to(like.device, wanted.dtype)
-        return found
+        self._state = checked_state(remembered, steps, form, like)
+        self.steps = steps
+        self._log.clear()
 
     def detach(self) -> None:
         """Take the clipping off; the log stays."""
         for handle in self._handles:
             handle.remove()
+        _ATTACHED.get(self._optimizer, WeakSet()).discard(self)
 
     @property
     def _scales(self) -> bool:
@@ -262,41 +248,63 @@ class Guard:
     @torch.no_grad()
     def _act(self) -> None:
         """What is done between the gradient and the update."""
-        held = [p for p in self._parameters if p.grad is not None]
+        parameters = taken_by(self._optimizer)
+        held = [p for p in parameters if p.grad is not None]
         if not held:
             return
+        if not same(parameters, self._parameters):
+            self._take(parameters)
         self._unscale()
         if self._scales:
             self._scale(held)
             return
         gradient = self._flat([p.grad for p in self._parameters])
-        norm = torch.linalg.vector_norm(gradient)
+        norm = norm_of_all([gradient], self._dtype)
         if self.clipping.stage == AFTER:
-            self._before = [p.detach().clone() for p in self._parameters]
+            rates = rates_of(self._optimizer)
+            self._before = [(p, p.detach().clone(), rates[id(p)]) for p in self._parameters]
             self._norm = norm
             return
-        changed, clipped = self._clip(gradient, norm, self._parameters)
-        after = torch.linalg.vector_norm(changed)
+        changed, clipped = self._clip(gradient, norm, norm, self._parameters)
+        after = norm_of_all([changed], self._dtype)
         if self.clipping.stage == SKIPPING:
             self._skip(held, norm, after, clipped)
             return
         self._record(norm, after, clipped)
         self._write(changed)
 
+    def _take(self, parameters: list[Tensor]) -> None:
+        """Clip ``parameters`` from now on: some were added, frozen or unfrozen."""
+        if self._state and not self.clipping.scales:
+            raise ValueError(
+                f"the optimizer's parameters must stay what they were when {self.clipping.name!r} "
+                f"was attached, because it remembers something of each, but {len(self._parameters)}"
+                f" became {len(parameters)}, or others: `detach` it and attach it anew"
+            )
+        self._layout = layout_of(parameters, self._model, self.clipping)
+        self._parameters = parameters
+
     def _scale(self, held: Sequence[Tensor]) -> None:
         """What a rule does that scales: it is shown a gradient of one number, of the same norm."""
-        gradients = [_whole(p.grad) for p in held if p.grad is not None]
-        norms = torch._foreach_norm(gradients, 2, dtype=self._dtype)
-        norm = torch.linalg.vector_norm(torch.stack(norms))
-        changed, clipped = self._clip(norm.view(1), norm, self._parameters)
+        gradients = [whole(p.grad) for p in held if p.grad is not None]
+        norm = norm_of_all(gradients, self._dtype)
+        wide = self._overflows(norm)
+        shown = norm if wide else norm.to(self._dtype)
+        changed, clipped = self._clip(shown.view(1), norm, norm, self._parameters)
         after = changed[0]
         if self.clipping.stage == SKIPPING:
             self._skip(held, norm, after, clipped)
             return
         self._record(norm, after, clipped)
-        if self.clipping.clip is not keep:
-            some = torch.isfinite(norm) & (norm > 0)
-            torch._foreach_mul_(gradients, torch.where(some, after / norm, torch.ones_like(norm)))
+        if self.clipping.clip is keep:
+            return
+        some = torch.isfinite(shown) & (shown > 0)
+        factor = torch.where(some, after / shown, torch.ones_like(shown))
+        if wide:
+            # so large a norm may want a factor that is too small for single precision
+            torch._foreach_copy_(gradients, [g.double() * factor for g in gradients])
+        else:
+            torch._foreach_mul_(gradients, factor)
 
     def _skip(self, held: Sequence[Tensor], norm: Tensor, after: Tensor, clipped: Tensor) -> None:
         """Leave the step out where it was flagged."""
@@ -322,59 +330,60 @@ class Guard:
         self._before, self._withheld, self._loss = [], [], None
 
     def _clip_update(self) -> None:
-        """Take back what the rule takes off the update, (before - after) / rate."""
-        each = list(zip(self._before, self._parameters, self._rates(), strict=True))
+        """Take back what the rule takes off the update, (before - after) / rate.
+
+        What it leaves as it is stays where the optimizer has put it, to the last bit.
+        """
+        dtype = self._dtype
         update = self._flat(
             [
-                (old - new.detach()) / rate if rate else torch.zeros_like(old)
-                for old, new, rate in each
+                (old.to(dtype) - new.detach().to(dtype)) / rate if rate else torch.zeros_like(old)
+                for new, old, rate in self._before
             ]
         )
-        changed, clipped = self._clip(update, self._norm, self._before)
+        size = norm_of_all([update], dtype) if update.device.type == "cpu" else self._norm
+        changed, clipped = self._clip(update, self._norm, size, [old for _, old, _ in self._before])
         self._record(self._norm, self._norm, clipped)
-        pieces = self._layout.split(changed).values()
-        for (old, new, rate), piece in zip(each, pieces, strict=True):
+        pieces = zip(*(self._layout.split(v).values() for v in (update, changed)), strict=True)
+        for (new, old, rate), (made, piece) in zip(self._before, pieces, strict=True):
             if rate:
-                new.copy_(old - rate * piece.to(old.dtype))
-
-    def _rates(self) -> list[float]:
-        return [
-            float(group["lr"])
-            for group in self._optimizer.param_groups
-            for p in group["params"]
-            if p.requires_grad
-        ]
+                moved = (old.to(dtype) - rate * piece).to(new.dtype)
+                new.copy_(torch.where(piece == made, new, moved))
 
     def _clip(
-        self, vector: Tensor, norm: Tensor, parameters: Sequence[Tensor]
+        self, vector: Tensor, norm: Tensor, size: Tensor, parameters: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
+        """``vector``, whose norm is ``size``, as the rule changes it, and whether it clipped."""
         if not self._state:
-            state = self.clipping.init(self._layout, vector)
+            state = self.clipping.init(self._layout, vector.to(self._dtype))
             self._state = check_initial(f"clipping {self.clipping.name!r}", state)
-        context = cast(Context, _Context(self, parameters, norm))
-        threshold = torch.as_tensor(self.threshold, dtype=norm.dtype, device=norm.device)
-        returned = self.clipping.clip(vector, self._state, threshold, context)
-        if not self.steps:
-            check_clipped(self.clipping, returned, vector, self._state)
-        changed, self._state, clipped = returned
+        threshold = torch.as_tensor(self.threshold, dtype=self._dtype, device=norm.device)
+        rule, context = self._rule, cast(Context, _Context(self, parameters, norm))
+        if self._overflows(size):
+            rule, context = (
+                in_double(self._rule),
+                Context(context.parameters, context.loss, norm, self._layout),
+            )
+        changed, self._state, clipped = rule(vector, self._state, threshold, context)
         return changed, clipped
+
+    def _overflows(self, norm: Tensor) -> bool:
+        """Whether a rule may meet finite numbers whose squares are not, on a CPU.
+
+        The engine does the same: elsewhere a rule's `norm_of` adds squares in double.
+        """
+        if norm.device.type != "cpu" or self._dtype == torch.float64:
+            return False
+        return LARGEST_SQUARED <= norm.item() < math.inf
 
     def _record(self, norm: Tensor, after: Tensor, clipped: Tensor) -> None:
         self.steps += 1
-        loss = torch.full_like(norm, float("nan")) if self._loss is None else self._loss
-        self._unread.append(torch.stack([loss, norm, after, clipped.to(norm.dtype)]))
-        if len(self._unread) == READ_EVERY:
-            self._read()
-
-    def _read(self) -> None:
-        if self._unread:
-            self._rows += torch.stack(self._unread).tolist()
-            self._unread = []
+        self._log.add(self._loss, norm, after, clipped)
 
     def _flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """The vector (D,) of the parameters' ``tensors``; a missing one is zero."""
         pieces = [
-            torch.zeros_like(p) if tensor is None else _whole(tensor).detach()
+            torch.zeros_like(p) if tensor is None else whole(tensor).detach()
             for tensor, p in zip(tensors, self._parameters, strict=True)
         ]
         return torch.cat([piece.reshape(-1).to(self._dtype) for piece in pieces])
@@ -396,16 +405,33 @@ class _Context:
     """
 
     def __init__(self, guard: Guard, parameters: Sequence[Tensor], norm: Tensor) -> None:
-        self.norm = norm
+        self.norm = norm.to(guard._dtype)
         self.layout = guard._layout
         # a loss that nobody told stands still, which no rule takes for an outlier
-        self.loss = torch.zeros_like(norm) if guard._loss is None else guard._loss
+        self.loss = torch.zeros_like(self.norm) if guard._loss is None else guard._loss
         self._guard, self._separate = guard, parameters
 
     @cached_property
     def parameters(self) -> Tensor:
         """The vector (D,) before the update."""
         return self._guard._flat(self._separate)
+
+
+def _check_order(optimizer: Optimizer, clipping: Clipping) -> None:
+    """A guard must not see what a guard that acts after it has left."""
+    place = IN_TURN.index(clipping.stage)
+    for other in (guard.clipping for guard in _ATTACHED.get(optimizer, ())):
+        if other.stage == clipping.stage:
+            raise ValueError(
+                f"the optimizer has {other.name!r} attached, which acts on the {other.stage} as "
+                f"{clipping.name!r} does: `detach` it, or make one clipping of both by "
+                "`benchmark.chain`"
+            )
+        if IN_TURN.index(other.stage) > place:
+            raise ValueError(
+                f"{clipping.name!r} must be attached before {other.name!r}, which acts after it: "
+                f"it would see what {other.name!r} left of the gradient"
+            )
 
 
 def _single(loss: Any) -> Tensor | float:
@@ -422,47 +448,3 @@ def _single(loss: Any) -> Tensor | float:
 
 
 OF_ANY_SIZE = Number("a single number", measured=True)
-
-
-def _whole(gradient: Tensor) -> Tensor:
-    """``gradient``, which must be dense and all of it here."""
-    if gradient.layout is not torch.strided:
-        raise ValueError("sparse gradients cannot be clipped; make them dense (sparse=False)")
-    if type(gradient).__name__ == "DTensor":
-        raise ValueError(
-            "gradients that are sharded over processes cannot be clipped: each sees only "
-            "its own part of the norm; allowed: gradients that are whole on every process"
-        )
-    return gradient
-
-
-def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
-
-
-def _layout(parameters: Sequence[Tensor], model: nn.Module | None, clipping: Clipping) -> Layout:
-    """Where each parameter lies in the flat vector, in the order of the parameter groups."""
-    if not parameters:
-        raise ValueError("the optimizer has no parameter that requires a gradient")
-    devices = sorted({str(p.device) for p in parameters})
-    if len(devices) > 1:
-        raise ValueError(
-            f"all parameters must lie on one device, but got {', '.join(devices)}; a norm of all "
-            "of them would wait for every device in every step"
-        )
-    shapes = tuple(tuple(p.shape) for p in parameters)
-    if model is None:
-        if clipping.exempts_head:
-            raise ValueError(
-                f"{clipping.name!r} leaves the classifier's own tensors as they are, so that it "
-                "needs to know which these are; pass model=..."
-            )
-        return Layout(tuple(f"parameter{i}" for i in range(len(shapes))), shapes)
-    known = {id(p): name for name, p in model.named_parameters()}
-    missing = sum(id(p) not in known for p in parameters)
-    if missing:
-        raise ValueError(f"{missing} of the optimizer's parameters are not the model's")
-    whole = Layout.of(model)
-    names = tuple(known[id(p)] for p in parameters)
-    return Layout(names, shapes, whole.head, whole.layers)
