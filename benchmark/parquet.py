@@ -157,11 +157,28 @@ def write(
         if pq.read_metadata(temporary).num_rows != rows.num_rows:
             raise ResultsError(f"{path} did not read back whole; is the disk full?")
         os.replace(temporary, path)
+        if not passing:
+            _sync_names(path.parent)
     except OSError as error:
         raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return str(sealed["checksum"])
+
+
+def _sync_names(folder: Path) -> None:
+    """Have what was renamed in ``folder`` on the disk, before anything it replaces is deleted.
+
+    Not every file system keeps the order of a rename and a later deletion over a power cut; not
+    every system opens a folder.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def path_of(field: str, value: Any) -> Path:

@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import pandas as pd
+
+Numbers = TypeVar("Numbers", float, pd.Series)
 
 STATUSES: dict[str, str] = {
     "stable": "never spiked, and left chance",
@@ -56,7 +59,7 @@ def chance_level(classes: int, examples: int) -> float:
     return p + 3 * math.sqrt(p * (1 - p) / examples)
 
 
-def learned_level(classes: int, target_accuracy: float) -> float:
+def learned_level(classes: Numbers, target_accuracy: Numbers) -> Numbers:
     """Accuracy from which a classifier has learned: half way from chance to the target.
 
     >>> learned_level(10, 0.9)
@@ -131,7 +134,7 @@ def learned(trials: pd.DataFrame) -> pd.Series:
     One that is at chance or not finite has not learned, whatever the level.
     """
     left_chance = trials["status"].isin(("stable", "recovered"))
-    level = (1 / trials["classes"].astype(float) + trials["target_accuracy"].astype(float)) / 2
+    level = learned_level(*(trials[c].astype(float) for c in ("classes", "target_accuracy")))
     return left_chance & (trials["validation_accuracy"].astype(float) >= level)
 
 
@@ -162,6 +165,17 @@ def could_act(trials: pd.DataFrame, factor: str = "clipping") -> pd.Series:
     if "disturbed_step" in trials:
         last = trials["disturbed_step"].fillna(last)
     return ~((warm_up > 0) & (last <= warm_up))
+
+
+def counted_accuracy(accuracy: float | None, classes: float) -> float:
+    """``accuracy`` (0..1), or that of guessing where it is missing or not finite.
+
+    What an exploded trial counts as, wherever trials are judged; its loss is `capped_loss`.
+
+    >>> counted_accuracy(float("nan"), 10), counted_accuracy(0.5, 10)
+    (0.1, 0.5)
+    """
+    return accuracy if accuracy is not None and math.isfinite(accuracy) else 1 / classes
 
 
 def capped_loss(loss: float | None, initial_loss: float | None) -> float:

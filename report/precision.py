@@ -16,6 +16,7 @@ from benchmark.statistics import (
     paired_comparison,
     status_shares,
 )
+from benchmark.statistics.pairing import verdicts
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
 from report.prose import name
@@ -41,8 +42,7 @@ def differences(study: Evidence, value: str) -> pd.DataFrame:
     """
     sides, by = ("precision", BASELINE, value), ["panel", "times"]
     rows = paired_comparison(compared(study), *sides, by=by, ignore=["learning_rate"])
-    apart = (rows["low"] > 0) | (rows["high"] < 0)
-    return rows.assign(apart=apart & rows["agree"].astype(bool))
+    return rows.assign(apart=verdicts(rows).ne(""))
 
 
 def told_apart(study: Evidence) -> dict[str, Any]:

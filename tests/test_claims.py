@@ -579,6 +579,12 @@ def test_the_share_prevented_has_a_wide_interval_where_one_seed_exploded() -> No
     assert found.low == pytest.approx(1 - 2 * 0.79346, abs=1e-4)
 
 
+def test_where_nothing_happened_nothing_was_prevented_or_added() -> None:
+    found = prevented(pairs([(0, 0)] * 10), ())
+    assert math.isnan(found.estimate)
+    assert not found.known
+
+
 def test_a_single_seed_has_no_interval() -> None:
     same = pairs([(0.5, 0.4), (0.7, 0.4)]).assign(seed=7)
     assert not any(effect(same, ()).known for effect in (difference, ratio, prevented))

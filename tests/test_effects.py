@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.records.rates import SHARED, arm_of
 from benchmark.statistics import (
     RaisedRates,
     against_reference,
@@ -13,6 +14,7 @@ from benchmark.statistics import (
     change_effects,
     cross_chosen,
     idle_in,
+    in_relative_arms,
     largest_safe_rate,
     mean_effects,
     outcome_means,
@@ -102,21 +104,31 @@ def test_a_star_needs_every_interval_on_one_side_of_zero(lows, highs, star):
 
 
 def test_ranks_are_within_each_group():
-    frame = pd.concat(
-        [
-            arms(("", "a", 0.9), ("", "b", 0.5)).assign(times=1),
-            arms(("", "b", 0.9), ("", "a", 0.5)).assign(times=3),
-        ]
-    )
-    # seeds that agree to the last digit leave no interval
+    rows = [
+        (times, level, seed, {1: 0.9, 3: 0.5}[times] if level == "a" else 0.7)
+        for times in (1, 3)
+        for level in "ab"
+        for seed in range(8)
+    ]
+    frame = pd.DataFrame(rows, columns=["times", "clipping", "seed", "accuracy"])
     frame["accuracy"] += 0.001 * frame["seed"] * frame["clipping"].eq("a")
     rows = pd.DataFrame({"times": [3, 3, 1, 1], "level": [*"baab"]}, index=[5, 6, 7, 8])
     assert with_ranks(rows, frame, "clipping", ["times"])["place"].tolist() == [1, 2, 1, 2]
 
 
-@pytest.mark.parametrize(("share", "named"), [(1.0, ["never"]), (0.5, ["never", "rare"])])
+@pytest.mark.parametrize("prefix", ["", SHARED])
+def test_what_is_read_of_an_arm_is_what_was_written(prefix):
+    multiples = [1e-5, 0.3, 1 / 3, 1.0, 2.5, 1e6]
+    arms = [*(arm_of(m, prefix) for m in multiples), "select", "", None, "tpe", "max_3"]
+    frame = pd.DataFrame({"arm": arms})
+    assert in_relative_arms(frame, prefix)["times"].tolist() == pytest.approx(multiples)
+    assert in_relative_arms(frame, "threshold_").empty
+
+
+@pytest.mark.parametrize(("share", "named"), [(1.0, ["never"]), (0.5, ["never", "rare", "half"])])
 def test_how_seldom_an_idle_rule_acts_may_be_named(share, named):
     fractions = {"never": [0, 0, 0], "rare": [0, 0, 0.1], "often": [0, 0.1, 0.1]}
+    fractions["half"] = [0, 0, 0.1, 0.2]
     rows = [(k, x) for k, values in fractions.items() for x in values]
     frame = pd.DataFrame(rows, columns=["clipping", "clipped_fraction"]).assign(model="mlp")
     assert idle_in(frame, ["model"], share)["level"].tolist() == named

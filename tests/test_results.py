@@ -1,10 +1,12 @@
 """Result files: whole or not at all, provenance, parts and their merging."""
 
+import fcntl
 import json
 import math
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 
 from benchmark import provenance as sources
 from benchmark.parquet import DamagedFile, checksum
+from benchmark.parquet import write as write_file
 from benchmark.provenance import _commit, provenance
 from benchmark.records import Study, Trial
 from benchmark.results import (
@@ -35,6 +38,7 @@ from benchmark.results import (
     write,
 )
 from benchmark.results import folder as folder_module
+from benchmark.results.locking import locked
 from benchmark.schema import LATER, SCHEMA_VERSION, TABLES, frame
 
 METADATA = {"note": "made by a test", "created": "2026-01-01T00:00:00+00:00"}
@@ -675,3 +679,57 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path) -> No
 def test_a_place_that_takes_no_folder_is_named_in_one_line() -> None:
     with pytest.raises(ResultsError, match=r"grid: no folder can be made in '/proc/self'$"):
         StudyFolder(Path("/proc/self/here/grid")).reserved().__enter__()
+
+
+@pytest.mark.parametrize(
+    ("passing", "expected"), [(False, ["file", "rename", "folder"]), (True, ["rename"])]
+)
+def test_a_file_that_is_to_stay_has_its_name_on_the_disk_too(
+    passing: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a power cut may keep a later deletion of its parts, and lose the rename."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write_file("trials", trials("a"), tmp_path / "trials.parquet", METADATA, passing=passing)
+    assert done == expected
+
+
+def test_a_lock_that_was_removed_before_it_was_locked_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs would else be alone in one folder, each with a file of its own locked."""
+    path, flock, calls = tmp_path / "lock", fcntl.flock, []
+
+    def while_the_run_before_ends(lock: Any, how: int) -> None:
+        if not calls:
+            path.unlink()
+            path.touch()
+        calls.append(how)
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", while_the_run_before_ends)
+    lock = locked(path)
+    assert lock is not None
+    with lock:
+        assert len(calls) == 2
+        assert os.path.samestat(os.fstat(lock.fileno()), path.stat())
+
+
+def test_trials_whose_merged_layers_were_moved_away_run_again(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "s", "a")
+    folder.append("0" * 12, tables("a"), METADATA)
+    folder.compact(METADATA)
+    assert folder.load(repair=True).trials["trial"].tolist() == ["a"]
+    folder.file("layers").unlink()
+    assert folder.load(repair=True).trials.empty

@@ -270,6 +270,52 @@ def test_performance_profile_counts_every_cell_the_same() -> None:
     assert (found["estimate"] < found["high"]).all()
 
 
+def test_a_profile_weighs_cells_alike_and_so_moves_the_interval_over_trials() -> None:
+    # three of four above, and none of two: 3/8 of the cells, half of the trials
+    frame = pd.DataFrame({"arm": "x", "cell": [*"aaaabb"], "seed": [0, 1, 2, 3, 0, 1]})
+    frame["score"] = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]
+    (row,) = statistics.performance_profile(frame, "score", ["arm"], [0.5]).to_dict("records")
+    _, low, high = seeds.share(frame["score"], frame["seed"])
+    assert row["estimate"] == pytest.approx(3 / 8)
+    assert row["low"] == pytest.approx(max(low - 1 / 8, 0.0))
+    assert row["high"] == pytest.approx(high - 1 / 8)
+    assert row["high"] < 1
+
+
+def test_the_ends_of_a_profile_fall_where_seeds_agree_more_above() -> None:
+    # 10 and 8 of 10 above the first threshold, 8 and 8 above the second
+    frame = pd.DataFrame({"arm": "x", "cell": "a", "seed": np.repeat([0, 1], 10)})
+    frame["score"] = [2.0] * 8 + [1.0] * 2 + [2.0] * 8 + [0.0] * 2
+    found = statistics.performance_profile(frame, "score", ["arm"], [0.5, 1.5])
+    first, alone = (seeds.share(frame["score"] > level, frame["seed"]) for level in (0.5, 1.5))
+    # by itself the lower end would rise
+    assert alone[1] > first[1]
+    assert found["low"].tolist() == pytest.approx([first[1], first[1]])
+    assert found["high"].tolist() == pytest.approx([first[2], alone[2]])
+
+
+def test_events_that_vary_less_than_chance_count_as_no_more_than_they_are() -> None:
+    # 5, 5 and 6 of 10: by their spread they would count as 224
+    events = np.concatenate([np.arange(10) < k for k in (5, 5, 6)])
+    found = seeds.share(events, np.repeat([0, 1, 2], 10))
+    effective = 30 * (seeds.t_quantile(29) / seeds.t_quantile(2)) ** 2
+    assert found == pytest.approx(seeds.wilson(16 / 30, effective))
+
+
+def test_an_interval_of_a_ratio_lies_about_it_by_a_factor() -> None:
+    frame = pd.DataFrame({"seed": [0, 1], "loss": [1.0, 4.0]})
+    estimate, low, high = seeds.jackknifed(frame, lambda rows: rows["loss"].mean())
+    # the logarithms without either are 0 and log 4: a standard error of half of that
+    factor = 4 ** (seeds.t_quantile(1) / 2)
+    assert (estimate, low, high) == pytest.approx((2.5, 2.5 / factor, 2.5 * factor))
+
+
+def test_the_smallest_detectable_difference_of_three_seeds_is_students() -> None:
+    found = seeds.smallest_detectable(np.array([1.0, 2.0, 3.0]), np.arange(3))
+    # t of two degrees of freedom at 0.975 and at 0.8
+    assert found == pytest.approx((4.302653 + 1.060660) / math.sqrt(3), rel=1e-6)
+
+
 @pytest.mark.parametrize("arm", ["x", "y"])
 def test_performance_profile_falls_with_the_threshold(arm: str) -> None:
     generator = np.random.default_rng(3)
@@ -558,10 +604,12 @@ def test_learning_rate_sensitivity() -> None:
         ([0.5, 0.6], [1.0, 1.0]),
         ([0.02], [0.02]),
         ([], []),
+        # what was not tested does not count
+        ([0.01, math.nan, 0.04], [0.02, math.nan, 0.04]),
     ],
 )
 def test_holm(p: list[float], expected: list[float]) -> None:
-    assert statistics.holm(np.array(p)).tolist() == pytest.approx(expected)
+    assert statistics.holm(np.array(p)).tolist() == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -581,10 +629,12 @@ def test_holm(p: list[float], expected: list[float]) -> None:
         ([0.0, 1.0, 2.0, 3.0], 2 / 8),
         # ties in decimals that are none in binary
         ([0.3 - 0.2, 0.2 - 0.1, -(0.4 - 0.3)], 1.0),
+        ([0.1, math.nan, 0.2], math.nan),
+        ([0.1] * 20 + [math.nan], math.nan),
     ],
 )
 def test_sign_flip(differences: list[float], expected: float) -> None:
-    assert statistics.sign_flip(np.array(differences)) == pytest.approx(expected)
+    assert statistics.sign_flip(np.array(differences)) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("n", [2, 9, 13])
@@ -682,6 +732,16 @@ def test_paired_comparison() -> None:
     assert row["agree"]
     # MLP: 0.6 and 0.9 against 0.5 and 0.7: three of four; CNN: equal
     assert row["improvement"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(10, "worse"), (3, "")])
+def test_a_difference_without_any_spread_is_told_by_its_test(seeds: int, verdict: str) -> None:
+    rows = [(c, s, a) for c, a in (("none", 0.75), ("value", 0.25)) for s in range(seeds)]
+    frame = pd.DataFrame(rows, columns=["clipping", "seed", "accuracy"])
+    found = statistics.paired_comparison(frame, "clipping", "none")
+    assert found[["low", "high"]].isna().all(axis=None)
+    assert pairing.verdicts(found).tolist() == [verdict]
+    assert found["agree"].tolist() == [bool(verdict)]
 
 
 def test_paired_comparison_corrects_for_the_levels_compared() -> None:

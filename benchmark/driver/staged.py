@@ -7,7 +7,6 @@ run that was stopped makes the same stages when it goes on, whatever the number 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from benchmark.engine import resolve
 from benchmark.records import RelativeRates, Study, Trial, numbers_of
 from benchmark.records.rates import Score
 from benchmark.statistics.rates import rate_scores
-from benchmark.status import FINISHED
+from benchmark.status import FINISHED, counted_accuracy
 
 
 @dataclass(frozen=True)
@@ -141,9 +140,7 @@ class Stages:
                     if row is None or row["status"] not in FINISHED:
                         whole.discard(number)
                         continue
-                    accuracy = row["validation_accuracy"]
-                    if accuracy is None or not math.isfinite(accuracy):
-                        accuracy = 1 / row["classes"]
+                    accuracy = counted_accuracy(row["validation_accuracy"], row["classes"])
                     judged.append((number, rate, accuracy, objective(row)))
         columns = ["number", "learning_rate", "validation", "objective"]
         means = rate_scores(pd.DataFrame(judged, columns=columns), ["number"])

@@ -29,11 +29,33 @@ SELECT = "select"
 SHARED = "shared_"
 """Arms at multiples of another configuration's best rate begin so: ``shared_x10``."""
 
+ARM = re.compile(r"([a-z_]*)x(\d+(?:\.\d+)?(?:e[+-]\d+)?)")
+"""What `arm_of` writes: a prefix and a multiple."""
+
 Score = tuple[float, float]
 """What a rate is chosen by: mean validation accuracy, then minus the mean capped loss."""
 
 ON_GRID = 0.01
 """Decades by which a bound may miss the half-decade it stands for: 0.03 is none, 0.0316 is one."""
+
+
+def arm_of(multiple: float, prefix: str = "") -> str:
+    """Arm of the trials at a multiple of a best rate; with a ``prefix``, of another one's.
+
+    >>> arm_of(3), arm_of(1e6, SHARED)
+    ('x3', 'shared_x1e+06')
+    """
+    return f"{prefix}x{multiple:.10g}"
+
+
+def multiple_of(arm: str | None) -> tuple[str, float] | None:
+    """The prefix and the multiple that `arm_of` wrote in ``arm``; None of any other arm.
+
+    >>> multiple_of("shared_x1e+06"), multiple_of("select")
+    (('shared_', 1000000.0), None)
+    """
+    found = ARM.fullmatch(arm or "")
+    return (found[1], float(found[2])) if found else None
 
 
 def rate_at(quarter: int) -> float:
@@ -220,7 +242,7 @@ class RelativeRates:
         >>> RelativeRates(low=0.1, high=1.0).arms()
         {'x1': 1.0, 'x3': 3.0, 'x10': 10.0}
         """
-        return {f"x{multiple:g}": multiple for multiple in self.multiples}
+        return {arm_of(multiple): multiple for multiple in self.multiples}
 
     def start(self) -> list[float]:
         """The rates that every configuration is tried at."""
@@ -281,5 +303,5 @@ class RelativeRates:
         best = real_of("best", best, _BOUND)
         if self.baseline is None:
             return {}
-        arm = self.baseline_arm
-        return {f"{arm}_x{m:g}": _four_digits(best * m) for m in self.baseline_multiples}
+        prefix = f"{self.baseline_arm}_"
+        return {arm_of(m, prefix): _four_digits(best * m) for m in self.baseline_multiples}

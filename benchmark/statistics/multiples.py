@@ -6,14 +6,13 @@ explosions, above all, mean little without it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
-from benchmark.records.rates import SHARED
+from benchmark.records.rates import SHARED, multiple_of
 from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import best_per_arm, cross_fitted
 
@@ -21,11 +20,6 @@ MULTIPLES = (1.0, 3.0, 10.0)
 """Of a configuration's own best learning rate, at which shares of explosions are stated."""
 NEAR = 0.15
 """Decades that a rate of a grid may lie from a multiple of the best and stand for it."""
-RELATIVE = r"x[\d.]+"
-"""The arms of trials at a multiple of a rate that other trials had found."""
-
-LENT = rf"[a-z]+_{RELATIVE}"
-"""Those at a multiple of the best rate of another configuration: they are no map of rates."""
 
 
 def varying(frame: pd.DataFrame) -> list[str]:
@@ -49,8 +43,16 @@ def in_relative_arms(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
     ([3.0], 1)
     """
     arms = frame["arm"].fillna("")
-    rows = frame[arms.str.fullmatch(re.escape(prefix) + RELATIVE)]
-    return rows.assign(times=rows["arm"].str[len(prefix) + 1 :].astype(float))
+    read = {arm: multiple_of(arm) for arm in arms.unique()}
+    times = arms.map({arm: pair[1] for arm, pair in read.items() if pair and pair[0] == prefix})
+    rows = times.notna()
+    return frame[rows].assign(times=times[rows].astype(float))
+
+
+def _is_lent(arms: pd.Series) -> pd.Series:
+    """Which arms are at a multiple of another configuration's best rate: no map of rates."""
+    read = {arm: multiple_of(arm) for arm in arms.fillna("").unique()}
+    return arms.isin([arm for arm, pair in read.items() if pair and pair[0].endswith("_")])
 
 
 def at_own_and_same_rates(frame: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +100,7 @@ def at_multiples(frame: pd.DataFrame) -> pd.DataFrame:
     another's best rate.
     """
     arms = in_relative_arms(frame)
-    lent = frame["arm"].fillna("").str.fullmatch(LENT)
+    lent = _is_lent(frame["arm"])
     found, rest = [arms], _without(frame[~lent].drop(arms.index), arms)
     if len(rest):
         keys = varying_but_rate(rest)

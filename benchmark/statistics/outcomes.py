@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark import status
 from benchmark.statistics.seeds import interval, mean
-from benchmark.status import FINISHED, capped_loss
+from benchmark.status import FINISHED, capped_loss, counted_accuracy
 
 COULD_ACT = {"clipping": "could_act", "batch_policy": "policy_could_act"}
 """Factors whose strategies may have a warm-up, and the column of `outcomes` that says whether they
@@ -29,10 +29,10 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     out: they are counted by `completeness`.
     """
     rows = trials[trials["status"].isin(FINISHED)].copy()
-    chance = 1 / rows["classes"].astype(float)
     for name, source in (("accuracy", "test_accuracy"), ("validation", "validation_accuracy")):
-        found = rows[source].astype(float)
-        rows[name] = found.where(np.isfinite(found), chance)
+        both = zip(rows[source].astype(float), rows["classes"], strict=True)
+        counted = [counted_accuracy(found, classes) for found, classes in both]
+        rows[name] = pd.Series(counted, rows.index, dtype=float)
     pairs = zip(rows["validation_loss"], rows["initial_loss"], strict=True)
     rows["objective"] = [capped_loss(loss, initial) for loss, initial in pairs]
     for word in (status.exploded, status.overshoot, status.diverged, status.learned):
@@ -82,9 +82,11 @@ def idle_in(frame: pd.DataFrame, by: Sequence[str], share: float = 1.0) -> pd.Da
     >>> idle_in(frame.assign(clipped_fraction=[0.0, 0.0, 0.0, 0.5]), ["times"]).values.tolist()
     [[1, 'value']]
     """
-    groups = frame.groupby([*by, "clipping"], sort=False)["clipped_fraction"]
-    acted = groups.quantile(share).reset_index().rename(columns={"clipping": "level"})
-    return acted.loc[acted["clipped_fraction"] == 0, [*by, "level"]].reset_index(drop=True)
+    known = frame.dropna(subset="clipped_fraction")
+    never = known["clipped_fraction"].eq(0)
+    shares = known.assign(_never=never).groupby([*by, "clipping"], sort=False)["_never"].mean()
+    out = shares.reset_index().rename(columns={"clipping": "level"})
+    return out.loc[out["_never"] >= share, [*by, "level"]].reset_index(drop=True)
 
 
 def too_late_in(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -26,14 +26,16 @@ SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm-adjusted p-values (m,), in the order given.
+    """Holm-adjusted p-values (m,), in the order given; an unknown one is no test, and stays NaN.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    order = np.argsort(p, kind="stable")
-    scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    out = np.empty(len(p))
+    p = np.asarray(p, dtype=float)
+    # NaN come last
+    order = np.argsort(p, kind="stable")[: np.count_nonzero(~np.isnan(p))]
+    scaled = p[order] * np.arange(len(order), 0, -1)
+    out = np.full(len(p), np.nan)
     out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return out
 
@@ -45,12 +47,14 @@ def sign_flip(differences: np.ndarray) -> float:
     share of the 2^n patterns of signs whose mean lies as far from zero (Fisher 1935, The Design of
     Experiments, section 21). So it judges the mean, as the interval beside it does, and n
     differences never give less than 2 / 2^n. Above 16 of them, the normal tail of that
-    distribution.
+    distribution. NaN where a difference is unknown.
 
     >>> sign_flip(np.array([1.0, 1.0, 2.0, 3.0, 3.0]))
     0.0625
     """
     moved = np.asarray(differences, dtype=float)
+    if np.isnan(moved).any():
+        return math.nan
     if len(moved) > EXACT:
         size = math.sqrt(float((moved**2).sum()))
         return math.erfc(abs(float(moved.sum())) / size / math.sqrt(2)) if size else 1.0
@@ -193,21 +197,34 @@ def paired_comparison(
     columns = ["level", "baseline", "pairs", "seeds", "effect", "low", "high", "p"]
     out = pd.DataFrame(rows, columns=[*columns, "improvement", "detectable"])
     out.insert(8, "p_holm", holm(out["p"].to_numpy(dtype=float)))
-    apart = (out["low"] > 0) | (out["high"] < 0)
-    return out.assign(agree=apart == (out["p_holm"] < SIGNIFICANT))
+    above, below = _sides(out)
+    return out.assign(agree=(above | below) == (out["p_holm"] < SIGNIFICANT))
+
+
+def _sides(compared: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Whether each interval lies above zero, and whether below.
+
+    Where several seeds differ by the same to the last digit there is none, and the difference
+    itself lies where it would.
+    """
+    alike = compared["low"].isna() & (compared["seeds"] > 1)
+    effect = compared["effect"].round(DECIMALS)
+    above, below = compared["low"] > 0, compared["high"] < 0
+    return above | (alike & (effect > 0)), below | (alike & (effect < 0))
 
 
 def verdicts(compared: pd.DataFrame) -> pd.Series:
     """``better`` or ``worse`` where the interval and the corrected test both say so, else empty.
 
-    Of the rows of `paired_comparison`.
+    Of the rows of `paired_comparison`. Where all seeds differ by the same there is no interval, and
+    the test says it alone. Whatever is called the best, or tied with it, is so by this.
 
     >>> ends = {"low": [0.1, 0.1, -0.2], "high": [0.2, 0.2, -0.1], "p_holm": [0.01, 0.2, 0.01]}
-    >>> verdicts(pd.DataFrame(ends)).tolist()
+    >>> verdicts(pd.DataFrame(ends).assign(seeds=10, effect=[0.15, 0.15, -0.15])).tolist()
     ['better', '', 'worse']
     """
-    sure = compared["p_holm"] < SIGNIFICANT
-    better, worse = sure & (compared["low"] > 0), sure & (compared["high"] < 0)
+    sure, (above, below) = compared["p_holm"] < SIGNIFICANT, _sides(compared)
+    better, worse = sure & above, sure & below
     found = np.select([better, worse], ["better", "worse"], default="")
     return pd.Series(found, compared.index)
 

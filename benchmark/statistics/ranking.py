@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.statistics.pairing import SIGNIFICANT, paired_comparison
+from benchmark.statistics.pairing import paired_comparison, verdicts
 from benchmark.statistics.seeds import DECIMALS
 
 
@@ -20,29 +20,30 @@ def tied_with_best(
 ) -> list[object]:
     """Levels of ``factor`` that cannot be told from the best one, which comes first.
 
-    The best has the highest mean ``value``. Another ties with it unless both the interval of their
-    paired difference and the corrected test tell them apart, or no pair compares them. A winner is
-    a list of one.
+    The best has the highest mean ``value``. Another ties with it unless their paired comparison
+    says that it is worse (`verdicts`), or no pair compares them. A winner is a list of one.
     """
-    means = frame.groupby(factor, sort=False)[value].mean().sort_values(ascending=False)
-    best = means.index[0]
-    against = paired_comparison(frame, factor, best, value, ignore=ignore).set_index("level")
-    apart = (against["high"] < 0) & (against["p_holm"] < SIGNIFICANT)
-    return [best, *(level for level in means.index[1:] if not apart.get(level, False))]
+    means = frame.groupby(factor, sort=False)[value].mean().round(DECIMALS)
+    best, *others = means.sort_values(ascending=False, kind="stable").index
+    worse = _worse(frame, factor, best, value, ignore)
+    return [best, *(level for level in others if level not in worse)]
+
+
+def _worse(
+    frame: pd.DataFrame, factor: str, best: object, value: str, ignore: Sequence[str]
+) -> set[object]:
+    """The levels of ``factor`` that can be told from the best one."""
+    against = paired_comparison(frame, factor, best, value, ignore=ignore)
+    return set(against.loc[verdicts(against) == "worse", "level"])
 
 
 def tied_ranks(
-    frame: pd.DataFrame,
-    factor: str,
-    order: Sequence[object],
-    value: str = "accuracy",
-    *,
-    ignore: Sequence[str] = (),
+    frame: pd.DataFrame, factor: str, order: Sequence[object], *, ignore: Sequence[str] = ()
 ) -> list[int]:
     """The rank (from 1) of each level of ``order``, which begins with the best one.
 
-    A level shares the rank of the best one before it from which the interval of their paired
-    difference in ``value`` does not tell it apart, because it holds zero or has no width.
+    A level shares the rank of the best one before it from which it cannot be told: unless the
+    paired comparison of their accuracies with all that follow says that it is worse (`verdicts`).
 
     >>> scores = {"a": [0.9, 0.8], "b": [0.8, 0.9], "c": [0.1, 0.2]}
     >>> rows = [(level, seed, x) for level, own in scores.items() for seed, x in enumerate(own)]
@@ -55,9 +56,8 @@ def tied_ranks(
         place = len(places)
         first, rest = order[place], order[place:]
         rows = frame[frame[factor].isin(rest)]
-        against = paired_comparison(rows, factor, first, value, ignore=ignore)
-        apart = against.set_index("level")["high"].lt(0)
-        tied = [level == first or not apart.get(level, False) for level in rest]
+        worse = _worse(rows, factor, first, "accuracy", ignore)
+        tied = [level not in worse for level in rest]
         places += [place + 1] * (tied.index(False) if False in tied else len(tied))
     return places
 
@@ -74,8 +74,8 @@ def with_ranks(
 
     ``frame`` has the trials of all groups.
 
-    >>> trials = pd.DataFrame({"times": 3, "rule": [*"aabb"], "seed": [0, 1] * 2})
-    >>> trials = trials.assign(accuracy=[0.9, 0.8, 0.2, 0.15])
+    >>> trials = pd.DataFrame({"times": 3, "rule": [*"ab"] * 8, "accuracy": [0.9, 0.2] * 8})
+    >>> trials = trials.assign(seed=[n // 2 for n in range(16)])
     >>> rows = pd.DataFrame({"times": 3, "level": ["a", "b"]})
     >>> with_ranks(rows, trials, "rule", ["times"])["place"].tolist()
     [1, 2]

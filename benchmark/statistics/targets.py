@@ -73,15 +73,18 @@ def critical_size(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``estimate``, ``low``, ``high``: the critical batch size.
 
     At which the target takes twice the least number of examples, between the sizes that were run
-    along a straight line in the logarithms of both; infinite where even the largest takes fewer,
-    and NaN without two sizes that reach the target. With a 95% bootstrap interval over seeds, in
-    which the learning rate of each size is chosen anew each time.
+    along a straight line in the logarithms of both. A size that misses the target takes more than
+    its budget and counts with that, so that the critical size is then at most so large. Infinite
+    where even the largest is not known to take twice as many, and NaN without two sizes that reach
+    the target. With a 95% bootstrap interval over seeds, in which the learning rate of each size is
+    chosen anew each time.
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
         sizes, _, costs = _by_size(group)
-        estimate = crossing(sizes, np.median(costs, axis=-1).min(axis=-1))
-        found = np.array([crossing(sizes, draw) for draw in _draws(costs)])
+        budget = group.groupby("batch_size")["samples"].max().reindex(sizes).to_numpy(dtype=float)
+        estimate = crossing(sizes, np.median(costs, axis=-1).min(axis=-1), budget)
+        found = np.array([crossing(sizes, draw, budget) for draw in _draws(costs)])
         rows.append((*key, estimate, *map(float, _ends(found[~np.isnan(found)]))))
     return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high"])
 
@@ -101,16 +104,19 @@ def saved_per_doubling(rows: pd.DataFrame) -> float:
     return float((first["steps"] / last["steps"]) ** (1 / doublings))
 
 
-def crossing(sizes: np.ndarray, samples: np.ndarray) -> float:
+def crossing(sizes: np.ndarray, samples: np.ndarray, budget: np.ndarray) -> float:
     """Batch size beyond which ``samples`` (n,) are more than twice their least; ``sizes`` ascend.
 
-    >>> round(crossing(np.array([8.0, 16.0, 32.0]), np.array([100.0, 100.0, 400.0])), 1)
+    Infinite samples, of a size that missed the target, count as its ``budget`` (n,).
+
+    >>> sizes, budget = np.array([8.0, 16.0, 32.0]), np.full(3, 400.0)
+    >>> round(crossing(sizes, np.array([100.0, 100.0, np.inf]), budget), 1)
     22.6
     """
     known = np.isfinite(samples)
     if known.sum() < 2:
         return float("nan")
-    sizes, ratio = sizes[known], samples[known] / (PAYS * samples[known].min())
+    ratio = np.where(known, samples, budget) / (PAYS * samples[known].min())
     last = int(np.flatnonzero(ratio <= 1)[-1])
     if last == len(sizes) - 1:
         return float("inf")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.records.rates import SHARED
+from benchmark.records.rates import SHARED, arm_of
 from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.raised_rates import SETTING
 from benchmark.statistics.rates import best_per_arm, cross_fitted
@@ -46,7 +46,7 @@ def with_tuned_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
     """
     rows = at_every_threshold(outcomes)
     tuned = cross_fitted(rows, CELL, LEVEL)
-    tuned = tuned.assign(arm=SHARED + "x" + tuned["times"].map("{:g}".format))
+    tuned = tuned.assign(arm=[arm_of(times, SHARED) for times in tuned["times"]])
     bare = in_relative_arms(outcomes[outcomes["clipping"] == "none"])
     bare = bare.merge(rows[SETTING].drop_duplicates())
     return pd.concat([bare, tuned], ignore_index=True)[list(outcomes.columns)]

@@ -73,13 +73,13 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
     where the pairs in which something happened all agree it is the score interval of a difference
     of paired shares (Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;
     2-B): the estimate as it would be if the share of other pairs that so many leave open had gone
-    the other way.
+    the other way. Where nothing happened nothing is known.
     """
     counts = pairs.groupby("seed")[["control", "treated"]].sum().astype(float)
     total = counts.sum()
     estimate = float(_net(total.to_numpy()[None])[0])
     ends = left_out(estimate, _net((total - counts).to_numpy()))
-    agree = len(counts) > 1 and not np.isfinite(ends[1:]).all()
+    agree = math.isfinite(estimate) and len(counts) > 1 and not np.isfinite(ends[1:]).all()
     if agree:
         events = pairs[pairs[["control", "treated"]].any(axis=1)]
         ends = unanimous(estimate, len(events), events["seed"].nunique())
