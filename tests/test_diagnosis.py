@@ -526,6 +526,30 @@ def test_norms_that_are_not_finite_for_a_step_are_those_of_a_loss_scaler():
     assert any("loss scaler" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("rows", [1, 5, WAIT - 1])
+def test_nor_do_they_break_a_run_at_the_end_of_its_log(rows):
+    norms = np.ones(len(CALM))
+    norms[-rows:] = INF
+    found = diagnose(run_of(CALM, norms))
+    assert (found.status, found.broken_step) == ("stable", None)
+    assert any("loss scaler" in note and note.startswith(f"{rows} ") for note in found.notes)
+
+
+def test_norms_that_stay_not_finite_break_a_run():
+    norms = np.ones(len(CALM))
+    norms[-WAIT:] = INF
+    found = diagnose(run_of(CALM, norms))
+    assert (found.status, found.broken_step) == ("nonfinite", len(CALM) - WAIT + 1)
+
+
+@pytest.mark.parametrize("last", [NAN, 1e30])
+def test_a_norm_at_the_end_breaks_a_run_whose_loss_is_no_longer_usual(last):
+    losses, norms = [*CALM[:-1], last], np.ones(len(CALM))
+    norms[-1] = INF
+    found = diagnose(run_of(losses, norms))
+    assert (found.status, found.broken_step) == ("nonfinite", len(CALM))
+
+
 def test_a_loss_of_zero_beside_a_norm_of_nan_was_nan():
     losses, norms = [2.0, 1.5, 0.0, 0.0], [1.0, 1.0, NAN, NAN]
     found = diagnose(run_of(losses, norms))

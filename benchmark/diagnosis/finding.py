@@ -136,7 +136,7 @@ def diagnose(
         )
     origin = start if start is not None else first
     level = spike if spike is not None else spike_level(first)
-    broken = _broken_step(log, notes)
+    broken = _broken_step(log, level, notes)
     finite = np.isfinite(losses)
     above = np.flatnonzero(finite & (losses > level))
     spiked = int(steps[above[0]]) if len(above) else None
@@ -192,10 +192,12 @@ def _unfiltered(log: RunLog, notes: list[str]) -> RunLog:
     return replace(log, loss=replace(log.loss, values=values))
 
 
-def _broken_step(log: RunLog, notes: list[str]) -> int | None:
+def _broken_step(log: RunLog, level: float, notes: list[str]) -> int | None:
     """The step from which on the run was not finite to its end; None where it is to the last.
 
-    Single norms that are not finite amid finite losses are steps that a loss scaler skipped.
+    Norms that are not finite beside finite losses are steps that a loss scaler skipped, at the end
+    of a log as amid it: there too the norm alone breaks a run only if it stays so for `WAIT` rows,
+    or if a loss from there on is not finite, or above ``level``.
     """
     ends = []
     for series in filter(None, (log.loss, log.norm)):
@@ -203,10 +205,14 @@ def _broken_step(log: RunLog, notes: list[str]) -> int | None:
         if not bad.any():
             continue
         good = np.flatnonzero(~bad)
-        last = int(good[-1]) if len(good) else -1
-        if last + 1 < len(bad):
-            ends.append(int(series.steps[last + 1]))
-        passing = int(bad[: last + 1].sum())
+        first = int(good[-1]) + 1 if len(good) else 0
+        if first < len(bad):
+            losses = log.loss.values[log.loss.steps >= series.steps[first]]
+            if len(bad) - first >= WAIT or not (losses <= level).all():
+                ends.append(int(series.steps[first]))
+            else:
+                first = len(bad)
+        passing = int(bad[:first].sum())
         if passing:
             notes.append(
                 f"{passing} values of {series.name!r} are not finite while the run went on: "
