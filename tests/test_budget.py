@@ -37,6 +37,20 @@ def test_updates_of_a_budget(
     assert (whole, half, before) == expected
 
 
+@pytest.mark.parametrize(
+    ("epochs", "examples", "amount"),
+    [
+        *((0.29, 100, 29), (1.13, 50_000, 56_500), (0.57, 50_000, 28_500), (0.295, 100, 29)),
+        # a share that no decimal writes
+        *((1 / 12, 96, 8), (2 / 3, 96, 64), (0.0, 96, 0)),
+    ],
+)
+def test_no_example_of_a_budget_is_lost_to_rounding(
+    epochs: float, examples: int, amount: int
+) -> None:
+    assert Budget.of(Trial(epochs=epochs), examples) == Budget(amount)
+
+
 def test_progress_is_a_share_of_the_budget_in_its_own_unit() -> None:
     updates, examples = Budget(10, in_updates=True), Budget(10)
 

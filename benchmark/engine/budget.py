@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from benchmark.records import Trial
 
 
+def examples_in(epochs: float, examples: int) -> int:
+    """Whole examples in so many passes over ``examples``, none of them lost to rounding.
+
+    >>> int(0.29 * 100), examples_in(0.29, 100)
+    (28, 29)
+    """
+    return math.floor(round(epochs * examples, 6))
+
+
 @dataclass(frozen=True)
 class Budget:
     """``amount`` of training examples, or of updates; what is used of it is in the same unit.
@@ -31,7 +40,7 @@ class Budget:
         if trial.updates is not None:
             return cls(trial.updates, in_updates=True)
         assert trial.epochs is not None
-        return cls(int(trial.epochs * examples))
+        return cls(examples_in(trial.epochs, examples))
 
     def used(self, updates: int, samples: int) -> int:
         """What so many updates, on so many examples in all, use of the budget."""

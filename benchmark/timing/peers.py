@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from benchmark.data import load
+from benchmark.engine.budget import examples_in
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.records import Trial
 from benchmark.timing.baseline import network
@@ -80,7 +81,7 @@ def _train(trial: Trial, seeds: Sequence[int], checkpoints: int) -> list[float]:
     weights = [jnp.stack(tensors) for tensors in zip(*each, strict=True)]
     rng = np.random.default_rng(seeds[0])
     assert trial.epochs is not None
-    steps = int(trial.epochs * len(labels)) // trial.batch_size
+    steps = examples_in(trial.epochs, len(labels)) // trial.batch_size
     passes = -(-steps * trial.batch_size // len(labels))
     shape = len(seeds), steps, trial.batch_size
     order = np.stack(
