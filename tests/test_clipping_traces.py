@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark.layout import Layout
-from benchmark.strategies.clipping import CLIPPINGS, Context, State
+from benchmark.strategies.clipping import CLIPPINGS, Context, State, fixed, skipping
 from benchmark.strategies.clipping import history as histories
 
 LAYOUT = Layout(("weight", "bias", "head"), ((2, 2), (1,), (3,)))
@@ -62,6 +63,30 @@ def test_autoclip_is_the_percentile_of_all_norms_so_far(percent: float) -> None:
     norms = noisy_norms(80, seed=0)
     expected = [min(n, np.percentile(norms[: i + 1], percent)) for i, n in enumerate(norms)]
     assert norms_after("autoclip", norms, percent) == pytest.approx(expected, rel=1e-12)
+
+
+PUBLISHED = {
+    (histories, "AUTOCLIP_HISTORY"): 10_000,
+    (histories, "ZCLIP_WARMUP"): 25,
+    (histories, "ZCLIP_DECAY"): 0.97,
+    (histories, "ZCLIP_FLOOR"): 1e-6,
+    (histories, "ZCLIP_CAP"): 1.0,
+    (histories, "ADAGC_FIRST_STEP"): 100,
+    (histories, "ADAGC_DECAY"): 0.98,
+    (skipping, "WINDOW"): 128,
+    (skipping, "FIRST_STEPS"): 64,
+    (fixed, "AGC_PARAMETER_FLOOR"): 1e-3,
+}
+"""What the sources of these rules say."""
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    PUBLISHED.items(),
+    ids=lambda case: case[1] if isinstance(case, tuple) else None,
+)
+def test_constants_are_the_published_ones(where: tuple[ModuleType, str], value: float) -> None:
+    assert getattr(*where) == value
 
 
 def test_autoclip_forgets_what_is_older_than_its_history(monkeypatch: pytest.MonkeyPatch) -> None:

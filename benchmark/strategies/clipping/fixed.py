@@ -79,7 +79,6 @@ def clip_update_rms(update: Tensor, state: State, threshold: Tensor, context: Co
 
 
 AGC_PARAMETER_FLOOR = 1e-3
-AGC_GRADIENT_FLOOR = 1e-6
 
 
 def clip_adaptively(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
@@ -101,7 +100,9 @@ def clip_adaptively(gradient: Tensor, state: State, threshold: Tensor, context: 
         weight_norm = norm_of(weights[name].flatten(start_dim=1), dim=1)
         limit = threshold * weight_norm.clamp(min=AGC_PARAMETER_FLOOR)
         clipped = (norm > limit) & torch.isfinite(norm)
-        factor = torch.where(clipped, limit / norm.clamp(min=AGC_GRADIENT_FLOOR), 1.0)
+        # the published floor of 1e-6 under the norm: one that is clipped lies above it, and one of
+        # zero, which is not, is not divided by
+        factor = torch.where(clipped, limit / norm, 1.0)
         pieces[name] = (rows * factor.unsqueeze(1)).view(piece.shape)
         flags.append(clipped.any())
     if not flags:

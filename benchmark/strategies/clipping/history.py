@@ -87,7 +87,7 @@ ZCLIP_CAP = 1.0
 
 def cap_norm(gradient: Tensor, state: State, threshold: Tensor, context: Context) -> Clipped:
     """No norm above 1, whatever the threshold: what zclip_capped and adagc do in their warm-up."""
-    norm = torch.linalg.vector_norm(gradient)
+    norm = norm_of(gradient)
     factor, clipped = scale_to(norm, torch.ones_like(norm))
     return gradient * factor, state, clipped
 
