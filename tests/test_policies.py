@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
+from benchmark import Trial, train
+from benchmark.data import Dataset
 from benchmark.strategies.batch_policies import (
     BATCH_POLICIES,
     BatchPolicy,
@@ -14,6 +18,7 @@ from benchmark.strategies.batch_policies import (
     Observation,
     simple_noise_scale,
 )
+from benchmark.strategies.losses import Loss
 from benchmark.strategies.scaling import SCALINGS
 from benchmark.strategies.schedules import SCHEDULES, Schedule
 
@@ -168,6 +173,7 @@ def test_noise_scale_averages_before_it_divides() -> None:
     [
         (GradientSample(1, 32, 10.0, 1.0, 1.0), 16),  # S / G2 = 9.29 * 31 / 22 = 13.1
         (GradientSample(1, 32, 33.0, 1.0, 1.0), 32),  # G2 < 0: nothing to go by, so it stays
+        (GradientSample(1, 32, 31.9, 1.0, 1.0), 1000),  # S / G2 = 31.9 * 31 / 0.1, of a thousand
     ],
 )
 def test_noise_scale_policy_takes_the_nearest_power_of_two(
@@ -186,6 +192,57 @@ def test_norm_test_grows_to_what_it_needs_and_never_shrinks(theta: float, size: 
 def test_norm_test_without_a_gradient_takes_the_whole_set() -> None:
     flat = GradientSample(1, 32, small_norm_squared=1.0, big_norm_squared=0.0, loss=1.0)
     assert BATCH_POLICIES["norm_test"].decide(sampled(flat), 0.5) == Decision(1000)
+
+
+def test_norm_test_expects_a_smaller_norm_of_a_batch_larger_than_its_sample() -> None:
+    # V = 3.613, and norm(g_B)^2 of a batch of 128 is 12 / 31 + V / 128 = 0.4153: V / 0.004153
+    decision = BATCH_POLICIES["norm_test"].decide(sampled(SAMPLE, batch_size=128), 0.1)
+    assert decision == Decision(870)
+
+
+BROKEN = [(math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (math.inf, math.inf)]
+
+
+@pytest.mark.parametrize(("small", "big"), BROKEN)
+@pytest.mark.parametrize("name", ["norm_test", "noise_scale", "dive"])
+def test_of_norms_that_are_not_finite_a_policy_concludes_nothing(
+    name: str, small: float, big: float
+) -> None:
+    sample = GradientSample(1, 32, small, big, loss=1.0)
+    assert BATCH_POLICIES[name].decide(sampled(sample), 0.5) == Decision(32)
+
+
+def seen_by_a_policy(toy: Dataset, **changes: Any) -> tuple[list[Observation], pd.DataFrame]:
+    """What a policy is shown in a trial of two passes, and the trial's history."""
+    seen: list[Observation] = []
+
+    def look(observation: Observation, parameter: float) -> Decision:
+        seen.append(observation)
+        return Decision(observation.batch_size)
+
+    policy = BatchPolicy("look", None, "-", "looks", decide=look)
+    trial = Trial(dataset=toy, batch_policy=policy, batch_size=16, epochs=2, **changes)
+    return seen, train([trial], device="cpu", checkpoints=4).history
+
+
+def test_a_policy_is_told_the_rate_of_the_last_update(toy: Dataset) -> None:
+    seen, history = seen_by_a_policy(toy, schedule="cosine", learning_rate=0.1)
+    rates = [observation.learning_rate for observation in seen]
+    assert rates == history["learning_rate"].iloc[1:4].tolist()
+    # half a cosine, at the middles of the last of each three of twelve updates
+    expected = [0.05 * (1 + math.cos(math.pi * (k - 0.5) / 12)) for k in (3, 6, 9)]
+    assert rates == pytest.approx(expected, rel=1e-3)
+
+
+def too_large(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return 1e6 * torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def test_after_steps_that_were_all_skipped_a_policy_is_asked_nothing(toy: Dataset) -> None:
+    loss = Loss("too_large", too_large, "-", "-")
+    seen, history = seen_by_a_policy(toy, precision="float16_dynamic", loss=loss)
+    assert history["gradient_norm_median"].iloc[1:].isna().all()
+    assert not seen
 
 
 @pytest.mark.parametrize(
@@ -212,6 +269,12 @@ def test_cabs_averages_variance_and_loss_apart() -> None:
 def test_dive_by_hand(share: float, size: int) -> None:
     # mean of norm(g_i)^2 over the unbiased squared norm: 4 / (12 / 31) = 10.33
     assert BATCH_POLICIES["dive"].decide(sampled(SAMPLE), share) == Decision(size)
+
+
+def test_dive_goes_no_further_than_2048() -> None:
+    # it would take 1,000 x 10.33
+    seen = sampled(SAMPLE, examples=50_000)
+    assert BATCH_POLICIES["dive"].decide(seen, 1000.0) == Decision(2048)
 
 
 @pytest.mark.parametrize(

@@ -245,5 +245,5 @@ def _add_samples(logs: Sequence[Log], small: int, big: int, measured: Tensor) ->
     """Record what `Program.sample_gradients` gave, where it is finite."""
     values = measured.numpy().T.tolist()
     for log, (small_norm, big_norm, loss) in zip(logs, values, strict=True):
-        if math.isfinite(small_norm) and math.isfinite(loss):
+        if all(map(math.isfinite, (small_norm, big_norm, loss))):
             log.add_sample(GradientSample(small, big, small_norm, big_norm, loss))

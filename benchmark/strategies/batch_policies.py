@@ -414,10 +414,13 @@ def norm_test(observation: Observation, parameter: float) -> Decision:
 
     V is the sum over parameters of the sample variance of per-example gradients. Where fewer
     examples were sampled than a batch holds, norm(g_B)^2 is what they let expect of a batch of B.
+    Where one of the two is not finite the size stays.
     """
     size = observation.batch_size
     sample = observation.samples[-1]
     allowed = parameter**2 * sample.norm_squared_at(size)
+    if not (math.isfinite(allowed) and math.isfinite(sample.variance)):
+        return Decision(size)
     needed = sample.variance / allowed if allowed > 0 else math.inf
     if not needed > size:
         return Decision(size)
