@@ -35,6 +35,16 @@ def onsets(study: Evidence) -> pd.DataFrame:
     return rows[rows["exploded"] > 0].assign(early=lambda r: r["model"].map(early))
 
 
+def hopeless_from(study: Evidence) -> pd.DataFrame:
+    """By model the ``rate`` from which on no trial without clipping learns, where there is one."""
+    rows = where(study.outcomes, clipping="none")
+    learned = rows.groupby(["model", "learning_rate"], sort=False)["learned"].max().reset_index()
+    last = learned[learned["learned"] > 0].groupby("model")["learning_rate"].max()
+    beyond = learned[learned["learning_rate"] > learned["model"].map(last).fillna(0.0)]
+    found = beyond.groupby("model", sort=False)["learning_rate"].min()
+    return found.rename("rate").reset_index()
+
+
 def factors(study: Evidence) -> list[str]:
     """The factors beside the learning rate and the network of which the grid has several levels."""
     return [factor for factor in comparison.BASELINES if study.varies(factor)]

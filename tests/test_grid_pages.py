@@ -117,6 +117,19 @@ def test_the_breaking_rate_is_where_all_higher_rates_break(says: Says) -> None:
     ) in text
 
 
+def test_the_rate_from_which_on_nothing_learns_and_the_level_that_learns_beyond(says: Says) -> None:
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        dies = c["model"] == "mlp" and c["learning_rate"] == 1 and c["clipping"] == "none"
+        return {"status": "dead", "validation_accuracy": 0.1} if dies else {}
+
+    text = says("grid", outcome)
+    assert "Whatever the normalization, no trial learns from 1 on in the MLP. How" in text
+    learn = (
+        "Every trial learns up to 1 with value clipping in the MLP (with no clipping up to 0.1)."
+    )
+    assert learn in text
+
+
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
@@ -197,8 +210,9 @@ def test_the_table_of_a_factor_holds_the_effects(says: Says) -> None:
 
 def test_robustness_shows_a_dash_where_there_is_no_rate(says: Says) -> None:
     text = says("grid", lambda c: {"status": "dead" if c["model"] == "cnn" else "stable"})
-    assert "| none | MLP | 0.1 (edge) | 0.1 to 1 | 1 | 1 |" in text
-    assert "| none | CNN | 0.1 (edge) | 0.1 to 1 | – | – |" in text
+    assert "| none | MLP | 1 | 1 |" in text
+    assert "| none | CNN | – | – |" in text
+    assert "The same in every row: best rate 0.1 (edge); rates within a point 0.1 to 1." in text
 
 
 def test_clipped_steps_and_the_percentile(says: Says) -> None:
