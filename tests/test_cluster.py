@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import pickle
 import re
 import signal
 import socket
@@ -28,6 +29,8 @@ from benchmark.driver.cluster import (
     connect,
     versions,
 )
+from benchmark.driver.dispatch import LostExecutor
+from benchmark.results import load_study
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -288,6 +291,78 @@ def test_a_worker_with_other_versions_is_named(what: str) -> None:
 
 
 def test_a_worker_that_came_later_is_checked_at_each_call() -> None:
-    assert call_if_same(versions(), max, 1, 2) == 2
-    with pytest.raises(ClusterMismatch, match="that came later has torch"):
-        call_if_same(versions() | {"torch": "1"}, max, 1, 2)
+    call = pickle.dumps((max, (1, 2), {}))
+    assert call_if_same(versions(), call) == 2
+    with pytest.raises(ClusterMismatch, match="has torch"):
+        call_if_same(versions() | {"torch": "1"}, call)
+
+
+@pytest.mark.parametrize("lacks", [b"cnowhere\nstrategy\n.", b"cmath\nstrategy\n."])
+def test_a_worker_that_lacks_a_module_of_the_call_is_another_one(lacks: bytes) -> None:
+    with pytest.raises(ClusterMismatch, match="lacks what a trial is made of"):
+        call_if_same(versions(), lacks)
+
+
+def test_a_mismatch_is_the_same_on_the_other_side() -> None:
+    received = pickle.loads(pickle.dumps(ClusterMismatch("other torch", "tcp://b")))
+    assert (str(received), received.worker) == ("other torch", "tcp://b")
+
+
+class WithStaleWorkers(LosesResults):
+    """A client whose calls go to the first of its workers, of which all but ``fresh`` refuse."""
+
+    def __init__(self, workers: list[str], *, leave: bool = True) -> None:
+        self.workers, self.leave, self.loop = workers, leave, self
+
+    async def gather(self, remote: Any, *, asynchronous: bool) -> Any:
+        if self.workers[0] != "fresh":
+            raise ClusterMismatch(f"worker {self.workers[0]} has code B", self.workers[0])
+        return 2
+
+    async def retire_workers(self, workers: list[str], *, asynchronous: bool) -> None:
+        if self.leave:
+            self.workers = [worker for worker in self.workers if worker not in workers]
+
+
+def test_a_worker_with_other_versions_is_sent_away_and_its_call_made_by_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = WithStaleWorkers(["stale", "older", "fresh"])
+    assert DaskCluster(client).submit(max, 1, 2).result(timeout=0) == 2
+    assert client.workers == ["fresh"]
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "worker stale has code B",
+        "worker older has code B",
+    ]
+
+
+def test_a_worker_with_other_versions_that_does_not_go_ends_the_run_and_fails_no_trial(
+    tmp_path: Path,
+) -> None:
+    client = WithStaleWorkers(["stale", "fresh"], leave=False)
+    executor = DaskCluster(client)
+    options = Options(tmp_path, device="cpu", progress=False, executor=executor, workers=1)
+    with pytest.raises(LostExecutor, match="worker stale has code B"):
+        run_study(study("smoke"), options)
+    found = load_study(tmp_path, "tiny")
+    assert found is not None
+    assert found.trials.empty
+
+
+def test_a_worker_that_comes_late_with_other_versions_leaves_the_cluster(running: Cluster) -> None:
+    pool = connect(f"127.0.0.1:{running.port}")
+    wait_until(lambda: pool.slots() == 2)
+    stale, fresh = pool._client.nthreads()
+
+    def refusing() -> str:
+        here = str(distributed.get_worker().address)
+        if here == stale:
+            raise ClusterMismatch(f"worker {here} has code B", here)
+        return here
+
+    def gone() -> bool:
+        assert pool.submit(refusing).result(timeout=PATIENCE) == fresh
+        return list(pool._client.nthreads()) == [fresh]
+
+    wait_until(gone)
+    pool.close()

@@ -183,13 +183,14 @@ def test_a_gpu_that_fails_in_this_process_ends_the_run_and_fails_no_trial(tmp_pa
 
 
 BROKEN = """
+import pickle
 import torch
 from benchmark.driver.cluster import call_if_same, versions
 
 def broken():
     raise torch.AcceleratorError("CUDA error: illegal memory access")
 
-call_if_same(versions(), broken)
+call_if_same(versions(), pickle.dumps((broken, (), {})))
 print("still here")
 """
 

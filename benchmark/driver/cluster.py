@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -12,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmark.driver.workers import CannotStart
 from benchmark.engine.devices import choose_device
 from benchmark.provenance import provenance
 
@@ -21,20 +24,31 @@ COUNT_EVERY = 2.0
 """Seconds between two looks at how many workers there are."""
 SHARED = ("code", "torch", "numpy")
 """What must be the same on every machine, or rows would not compare."""
+NO_WORKER = "that is none"
+"""In place of an address, in a process that is no worker's."""
 LOST = "the connection to the Dask scheduler is lost"
 
 log = logging.getLogger(__name__)
 
 
-class ClusterMismatch(RuntimeError):
-    """A worker has other versions than the driver."""
+class ClusterMismatch(CannotStart):
+    """A ``worker``, by its address, has other versions than the driver, or lacks what it needs."""
+
+    def __init__(self, message: str, worker: str) -> None:
+        # both are arguments, with which it is made again where it is received
+        super().__init__(message, worker)
+        self.message, self.worker = message, worker
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class DaskCluster(Executor):
     """The workers of a Dask scheduler as an executor.
 
     Dask itself runs a unit again whose worker is lost; what kills its worker again and again
-    comes back as an error. Workers may come and go while a study runs.
+    comes back as an error. Workers may come and go while a study runs; one that comes with other
+    versions is sent away, and its call made on another.
     """
 
     def __init__(self, client: Any) -> None:
@@ -46,20 +60,23 @@ class DaskCluster(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call ``fn`` on some worker that has the driver's versions.
 
-        The future always ends: in the call's result or error, cancelled, or in a `BrokenExecutor`
-        where the connection is lost. (That of Dask's own executor is pending for ever where it is
-        lost while a result is fetched.)
+        The future always ends: in the call's result or error, cancelled, in a `ClusterMismatch`
+        where a worker that cannot make the call does not go, or in a `BrokenExecutor` where the
+        connection is lost. (That of Dask's own executor is pending for ever where it is lost while
+        a result is fetched.)
         """
-        call = (call_if_same, self._versions, fn, *args)
+        from distributed.protocol.pickle import dumps
+
+        call = (call_if_same, self._versions, dumps((fn, args, kwargs)))
         try:
-            remote = self._client.submit(*call, pure=False, **kwargs)
+            remotes = [self._client.submit(*call, pure=False)]
         except Exception as error:
             if self._client.status == "running":
                 raise
             raise BrokenExecutor(LOST) from error
         future: Future[Any] = Future()
-        future.add_done_callback(lambda future: _cancel(remote, future))
-        self._client.loop.add_callback(_deliver, self._client, remote, future)
+        future.add_done_callback(lambda future: _cancel(remotes[-1], future))
+        self._client.loop.add_callback(_deliver, self._client, call, remotes, future)
         return future
 
     def slots(self) -> int:
@@ -103,12 +120,18 @@ class DaskCluster(Executor):
             log.debug("the cluster was left without a word: %s", error)
 
 
-async def _deliver(client: Any, remote: Any, future: Future[Any]) -> None:
-    """End ``future`` as ``remote`` ends, whatever becomes of the connection meanwhile."""
+async def _deliver(
+    client: Any, call: tuple[Any, ...], remotes: list[Any], future: Future[Any]
+) -> None:
+    """End ``future`` as ``call`` ends, whatever becomes of connection and workers meanwhile.
+
+    The last of ``remotes`` is the call as it was submitted last.
+    """
     result, failure = None, None
     try:
-        result = await client.gather(remote, asynchronous=True)
+        result = await _called(client, call, remotes, future)
     except BaseException as error:
+        remote = remotes[-1]
         if remote.status == "cancelled":
             future.cancel()
         # an error of the call itself is told as it is, whatever its type
@@ -121,6 +144,27 @@ async def _deliver(client: Any, remote: Any, future: Future[Any]) -> None:
         future.set_result(result)
     else:
         future.set_exception(failure)
+
+
+async def _called(
+    client: Any, call: tuple[Any, ...], remotes: list[Any], future: Future[Any]
+) -> Any:
+    """The result of ``call``, made again as often as a worker had to be sent away."""
+    gone: set[str] = set()
+    while True:
+        try:
+            return await client.gather(remotes[-1], asynchronous=True)
+        except ClusterMismatch as error:
+            # whoever does not go would take every other call as well
+            if error.worker in gone or future.cancelled():
+                raise
+            gone.add(error.worker)
+            log.warning("%s; it is sent away, and another one trains instead", error)
+            try:
+                await client.retire_workers([error.worker], asynchronous=True)
+                remotes.append(client.submit(*call, pure=False))
+            except Exception as lost:
+                raise BrokenExecutor(LOST) from lost
 
 
 def _cancel(remote: Any, future: Future[Any]) -> None:
@@ -206,21 +250,42 @@ def check_same(driver: Mapping[str, Any], worker: Mapping[str, Any], name: str) 
         if driver[what] != worker[what]:
             raise ClusterMismatch(
                 f"worker {name} has {what} {worker[what]}, and the driver has {driver[what]}; "
-                "install the same on both"
+                "install the same on both",
+                name,
             )
 
 
-def call_if_same(
-    driver: Mapping[str, Any], fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> Any:
-    """Call ``fn`` here, unless this process has other versions than the driver."""
-    check_same(driver, versions(), "that came later")
+def call_if_same(driver: Mapping[str, Any], sent: bytes) -> Any:
+    """Make the call that was pickled as ``sent``: a function, its arguments and its keywords.
+
+    Raises
+    ------
+    ClusterMismatch
+        If this process has other versions than the driver, or lacks a module of the call's.
+    """
+    here = _address()
+    check_same(driver, versions(), here)
+    try:
+        fn, args, kwargs = pickle.loads(sent)
+    except (ImportError, AttributeError) as error:
+        raise ClusterMismatch(
+            f"worker {here} lacks what a trial is made of: {error}; install it there, too", here
+        ) from error
     try:
         return fn(*args, **kwargs)
     except torch.AcceleratorError as error:
         # every later call would fail here; Dask does this one again elsewhere
         log.error("this worker ends, because its GPU failed: %s", str(error).partition("\n")[0])
         os._exit(1)
+
+
+def _address() -> str:
+    """That of the worker that this process is."""
+    dask = sys.modules.get("distributed")
+    try:
+        return str(dask.get_worker().address) if dask else NO_WORKER
+    except ValueError:
+        return NO_WORKER
 
 
 def device_kind(device: str) -> str:
