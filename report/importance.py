@@ -74,8 +74,8 @@ def _scopes(rows: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, list[str]]]:
 
 
 @functools.lru_cache(8)
-def divided(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
-    """How the variance of ``value`` divides: `variance_shares` by ``model`` and ``scope``.
+def divided(study: Evidence) -> pd.DataFrame:
+    """How the variance of the accuracy divides: `variance_shares` by ``model`` and ``scope``.
 
     A scope is the rates that are kept: all, fewer about the best one (of the highest mean
     validation accuracy), or each configuration's own best. ``spread`` is the standard deviation of
@@ -84,13 +84,13 @@ def divided(study: Evidence, value: str = "accuracy") -> pd.DataFrame:
     found = []
     for model, grid in grids(study).items():
         for scope, (rows, factors) in _scopes(grid).items():
-            shares = variance_shares(rows, factors, value)
+            shares = variance_shares(rows, factors, "accuracy")
             pairs = zip(shares["factor"], shares["other"], strict=True)
             parts = [
                 NAMES.get(factor) or " × ".join(map(words, filter(None, (factor, other))))
                 for factor, other in pairs
             ]
-            spread = rows[value].std(ddof=0)
+            spread = rows["accuracy"].std(ddof=0)
             found.append(shares.assign(model=model, scope=scope, spread=spread, part=parts))
     columns = ["model", "scope", "spread", "part", "factor", "other", *ENDS]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)

@@ -10,7 +10,7 @@ from test_detectors import random_run
 from benchmark.diagnosis.detectors import DETECTORS, first_alarm
 from benchmark.schema import ALARMS
 from benchmark.statistics.rivals import (
-    RULES,
+    EXCESSES,
     again,
     first,
     most,
@@ -24,10 +24,10 @@ PUBLISHED = {"spike_level": 1.0, "norm_multiple": 10.0, "loss_spike": 7.0}
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EXCESSES)
 def test_at_the_published_threshold_a_rival_is_the_registered_detector(name, seed):
     losses, norms = random_run(seed)
-    excess = RULES[name][0](losses[None], norms[None])
+    excess = EXCESSES[name][0](losses[None], norms[None])
     fired = np.nan_to_num(excess, nan=-1.0) > PUBLISHED[name]
     found = first(most(fired, 1))[0]
     expected = first_alarm(DETECTORS[name], losses, norms)

@@ -48,6 +48,8 @@ PATTERNS = {
 PHASES = ("split", "phase", "mode", "stage", "subset")
 TRAINING = ("train", "training", "fit")
 MISSING = ("", "none", "null", "n/a", "na", "-")
+NAMED = 8
+"""Columns that a message names at most."""
 SOME_RESTARTS = 3
 """How often steps may go back, though none comes twice, because a run went on from there."""
 NONE = "none"
@@ -196,9 +198,10 @@ def _find(role: str, names: Sequence[str], given: str | None, notes: list[str]) 
     return None
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(quoted(name) for name in names[:most]) + more
+def _listed(names: Sequence[str]) -> str:
+    left = len(names) - NAMED
+    more = f" and {left} more" if left > 0 else ""
+    return ", ".join(quoted(name) for name in names[:NAMED]) + more
 
 
 class _Counter:

@@ -341,7 +341,7 @@ def predicted(features: Sequence[Sequence[Kind]], known: Mapping[int, float]) ->
     return values.tolist()
 
 
-def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS) -> str:
+def dry_run(study: Study | Search, options: Options) -> str:
     """What ``study`` would train, how long that would take here, and what is there already.
 
     Raises
@@ -358,7 +358,6 @@ def dry_run(study: Study | Search, options: Options, *, seconds: float = SECONDS
         device=options.device,
         layers=isinstance(study, Study) and study.layers,
         sharpness=isinstance(study, Study) and study.sharpness,
-        seconds=seconds,
     )
     whole = sum(map(estimate.seconds, planned.trials))
     folder = options.results / study.name

@@ -105,21 +105,19 @@ def _label_cells(axis: Axes, values: np.ndarray, middle: float) -> None:
         )
 
 
-def accuracy_against_threshold(
-    summary: pd.DataFrame, rules: pd.DataFrame, facet: str = "learning_rate"
-) -> Figure:
+def accuracy_against_threshold(summary: pd.DataFrame, rules: pd.DataFrame) -> Figure:
     """Test accuracy against the threshold, a facet a rate, and what a rule would have taken.
 
-    ``summary`` has the columns ``facet``, ``clipping_threshold``, ``estimate``, ``low`` and
-    ``high``; ``rules`` the columns ``facet``, ``percentile`` and ``best_threshold``, as
+    ``summary`` has the columns ``learning_rate``, ``clipping_threshold``, ``estimate``, ``low`` and
+    ``high``; ``rules`` the columns ``learning_rate``, ``percentile`` and ``best_threshold``, as
     `benchmark.statistics.percentile_rule` gives them. A percentile beyond the thresholds that were
     run is an arrow with its value: exploding norms would stretch the axis.
     """
-    facets: Sequence[float] = sorted(summary[facet].unique())
+    facets: Sequence[float] = sorted(summary["learning_rate"].unique())
     facets = [facets[i] for i in thinned(facets)]
     figure, axes = facet_axes(len(facets), 2.3)
     for axis, level in zip(axes, facets, strict=True):
-        rows = summary[summary[facet] == level].sort_values("clipping_threshold")
+        rows = summary[summary["learning_rate"] == level].sort_values("clipping_threshold")
         estimate = 100 * rows["estimate"]
         axis.errorbar(
             rows["clipping_threshold"],
@@ -136,7 +134,7 @@ def accuracy_against_threshold(
         left, right = run.min() / 2, run.max() * 2
         axis.set_xlim(left, right)
         plain_log(axis, "x")
-        for rule in rules[rules[facet] == level].to_dict("records"):
+        for rule in rules[rules["learning_rate"] == level].to_dict("records"):
             if left <= rule["percentile"] <= right:
                 axis.axvline(
                     rule["percentile"],

@@ -359,13 +359,13 @@ def rate_ticks(axis: Axes, rates: Sequence[float]) -> None:
     axis.minorticks_off()
 
 
-def rate_places(rates: Sequence[float], most: int = MOST_TICKS) -> list[int]:
+def rate_places(rates: Sequence[float]) -> list[int]:
     """Positions of the rates to name along cells: all, or the powers of ten among them.
 
     >>> rate_places([0.01, 0.1, 1.0]), rate_places([10 ** (k / 2) for k in range(-3, 5)])
     ([0, 1, 2], [1, 3, 5, 7])
     """
     tens = [i for i, rate in enumerate(rates) if abs(math.remainder(math.log10(rate), 1)) < 1e-3]
-    if len(rates) <= most or len(tens) < 2:
-        return thinned(rates, most)
-    return [tens[place] for place in thinned(tens, most)]
+    if len(rates) <= MOST_TICKS or len(tens) < 2:
+        return thinned(rates, MOST_TICKS)
+    return [tens[place] for place in thinned(tens, MOST_TICKS)]

@@ -17,21 +17,19 @@ MOST_RATES = 5
 """Columns that fit on a page."""
 
 
-def gradient_norm_trajectories(
-    history: pd.DataFrame, trials: pd.DataFrame, factor: str = "clipping"
-) -> Figure:
+def gradient_norm_trajectories(history: pd.DataFrame, trials: pd.DataFrame) -> Figure:
     """Largest gradient norm since the last checkpoint against the examples seen.
 
-    Rows are models, columns at most five of the learning rates. For each level of ``factor`` a
+    Rows are models, columns at most five of the learning rates. For each clipping a
     line at the median over the trials (seeds) and a band from their least to their greatest norm.
     A cross marks the checkpoint by which a trial's first bad step fell; a triangle at the upper
     edge one of whose norms lies beyond the axis, is infinite or not a number.
     """
-    models, levels = list(trials["model"].unique()), list(trials[factor].unique())
+    models, levels = list(trials["model"].unique()), list(trials["clipping"].unique())
     rates = sorted(trials["learning_rate"].unique())
     rates = [rates[i] for i in thinned(rates, MOST_RATES)]
     styles = styles_of(levels)
-    columns = ["trial", "model", "learning_rate", "first_bad_step", factor]
+    columns = ["trial", "model", "learning_rate", "first_bad_step", "clipping"]
     # the study's own learning rate, not that of the schedule at the checkpoint
     rows = history.drop(columns="learning_rate").merge(trials[columns], on="trial")
     rows = rows[(rows["step"] > 0) & rows["learning_rate"].isin(rates)]
@@ -45,7 +43,7 @@ def gradient_norm_trajectories(
             if here.empty:
                 axis.text(0.5, 0.5, "not run", ha="center", color=GREY, transform=axis.transAxes)
             for level in levels:
-                _draw_level(axis, here[here[factor] == level], styles[level], top)
+                _draw_level(axis, here[here["clipping"] == level], styles[level], top)
             axis.set(yscale="log")
             axis.set_ylim(bottom / 3, 3 * top)
             axis.yaxis.set_major_locator(LogLocator(numticks=6))

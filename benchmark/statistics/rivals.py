@@ -63,7 +63,7 @@ def loss_over_mean(losses: np.ndarray, norms: np.ndarray) -> np.ndarray:
     return found
 
 
-RULES: Mapping[str, tuple[Excess, Sequence[float]]] = {
+EXCESSES: Mapping[str, tuple[Excess, Sequence[float]]] = {
     "spike_level": (loss_over_level, (0.1, 0.2, 0.5, 1.0, 2.0, 10.0, 100.0)),
     "norm_multiple": (norm_over_median, (2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)),
     "loss_spike": (loss_over_mean, (2.0, 3.0, 5.0, 7.0, 15.0, 50.0, 500.0)),
@@ -113,7 +113,7 @@ def rival_scores(steps: pd.DataFrame) -> pd.DataFrame:
     norms = np.where(np.isfinite(norms), norms, np.nan)
     labels = trials[["group", "outcome", "first_bad_step"]].reset_index()
     rows = []
-    for rule, (excess, thresholds) in RULES.items():
+    for rule, (excess, thresholds) in EXCESSES.items():
         values = excess(losses, norms)
         for threshold, manner, wait in itertools.product(thresholds, MANNERS, WAITS):
             fired = np.greater(values, threshold, where=np.isfinite(values), out=np.zeros_like(ran))

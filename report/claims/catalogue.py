@@ -43,9 +43,9 @@ TWICE_THE_RATE = Limits(DECADES, 0.3, 0.0)
 A_TENTH_MORE, TENTH_OF_A_NAT = Limits(FOLD, 1.1, 1.0), Limits(NATS, 0.1, 0.0)
 UPDATES = "at equal updates"
 
-MULTIPLES = "at 1, 3 and 10 times each one's own best learning rate"
+AT_MULTIPLES = "at 1, 3 and 10 times each one's own best learning rate"
 OF_EXPLODED = (
-    f"Of configurations without clipping that learn at their best rate, {MULTIPLES}: the share "
+    f"Of configurations without clipping that learn at their best rate, {AT_MULTIPLES}: the share "
     "in which most exploded trials {}."
 )
 NET = "the divergence prevented."
