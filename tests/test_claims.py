@@ -1584,6 +1584,15 @@ def test_the_comparisons_of_a_claim_have_their_names_where_they_are_not_many(mix
     assert len(axis.containers) == len(many)
 
 
+def test_what_all_names_of_a_part_end_in_stands_in_its_title(mixed: Any) -> None:
+    rows = frame_of([entry for entry in mixed if entry[0].number == 4])[:2]
+    names = ["Adam, at 10 times the best rate, MLP", "Lion, at 10 times the best rate, MLP"]
+    (axis,) = figures.claim_comparisons(rows.assign(comparison=names, part="few diverge")).axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["Adam", "Lion"]
+    title = "few diverge (at 10 times the best rate, MLP)"
+    assert axis.get_title().replace("\n", " ") == title
+
+
 def test_parts_in_one_unit_have_one_scale(mixed: Any) -> None:
     rows = frame_of([entry for entry in mixed if entry[0].number == 13])
     drawing = figures.claim_comparisons(rows)

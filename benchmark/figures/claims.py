@@ -58,18 +58,35 @@ def claim_comparisons(verdicts: pd.DataFrame) -> Figure:
 
     ``verdicts`` as for `claims_forest`, with the column ``comparison``. Of a part with more than
     `MANY` comparisons those whose names begin alike, as with one rule, stand together under it.
-    Facets of one unit have one scale.
+    Facets of one unit have one scale. What all names of a facet end in stands in its title.
     """
     rows = verdicts.dropna(subset=["effect", "low", "high"])
-    facets = _parts(rows)
+    facets, endings = _parts(rows), []
+    for place, facet in enumerate(facets):
+        facets[place], ending = _without_ending(facet)
+        endings.append(f" ({ending})" if ending else "")
     named = [
         _of_levels(facet) if len(facet) > MANY else [_of_comparison(row) for row in _rows(facet)]
         for facet in facets
     ]
     figure = _facets(facets, named)
-    for axis, facet in zip(figure.axes, facets, strict=True):
-        axis.set_title("\n".join(textwrap.wrap(str(facet["part"].iloc[0]), TITLE_WIDTH)))
+    for axis, facet, ending in zip(figure.axes, facets, endings, strict=True):
+        title = str(facet["part"].iloc[0]) + ending
+        axis.set_title("\n".join(textwrap.wrap(title, TITLE_WIDTH)))
     return figure
+
+
+def _without_ending(facet: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The comparisons without the last pieces of their names that all of them share, and these."""
+    pieces = [str(name).split(", ") for name in facet["comparison"]]
+    shared = 0
+    # the first piece of a name stays
+    for last in zip(*(name[:0:-1] for name in pieces), strict=False) if len(pieces) > 1 else ():
+        if len(set(last)) > 1:
+            break
+        shared += 1
+    kept = [", ".join(name[: len(name) - shared]) for name in pieces]
+    return facet.assign(comparison=kept), ", ".join(pieces[0][len(pieces[0]) - shared :])
 
 
 Labelled = tuple[str, pd.DataFrame, str, float]
