@@ -10,6 +10,7 @@ from benchmark.statistics import copies, idle, paired_comparison
 from benchmark.statistics.disturbances import (
     LEAST,
     accuracy_lost,
+    at_every_rate,
     at_one_rate,
     ends_above_none,
     guards_by_rate,
@@ -242,11 +243,18 @@ def by_rate(study: Evidence, model: str = "", normalization: str = "") -> pd.Dat
     return rows.drop(columns=order[:2])
 
 
+def compared_in(study: Evidence) -> pd.DataFrame:
+    """The ``dataset`` and network of each setting in which `by_rate` compares guards."""
+    rows = at_every_rate(ends_above_none(trials(study, "sgd"), SETTING), SETTING)
+    return rows[SETTING].drop_duplicates()
+
+
 def safe(study: Evidence) -> pd.DataFrame:
     """The guards that end significantly above none after every costly disturbance, at every rate.
 
     Of those that were run at each rate of `by_rate`, a row each: the least ``effect`` and the
-    ``most``, and ``calm``, the least where nothing happens, over the rates; and ``cases`` at one.
+    ``most``, and ``calm``, the least where nothing happens, over the rates; ``cases`` at one, and
+    ``part`` in words, where others met more.
     """
     rows = by_rate(study)
     by = rows.groupby("clipping", sort=False)
@@ -258,6 +266,9 @@ def safe(study: Evidence) -> pd.DataFrame:
         sure=("low", lambda low: bool((low > 0).all())),
         rates=("rate", "nunique"),
     )
+    most = found["cases"].max()
+    part = [f" (run in {n} of {most} cases)" if n < most else "" for n in found["cases"]]
+    found = found.assign(part=part)
     found = found[found["sure"] & found["rates"].eq(rows["rate"].nunique())]
     return found.reset_index()
 

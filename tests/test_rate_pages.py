@@ -332,6 +332,8 @@ def test_a_guard_is_advised_that_helps_at_each_rate():
     assert disturbances.safe(study)[["clipping", "effect", "calm"]].values.tolist() == [
         ["zclip", pytest.approx(0.101), pytest.approx(0.0)]
     ]
+    where = disturbances.compared_in(study).values.tolist()
+    assert where == [["digits", "mlp", "none"]]
     (value,) = disturbances.partly(study).to_dict("records")
     assert value == {"only": "at the best unclipped rate", "names": "value clipping"}
     first = disturbances.first_by_rate(study)

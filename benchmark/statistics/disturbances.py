@@ -137,6 +137,19 @@ def ends_above_none(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
+def at_every_rate(ends: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows of `ends_above_none` in the settings (``by``) with most multiples of a shared rate.
+
+    >>> rows = {"model": ["mlp", "mlp", "cnn"], "own": False, "times": [0.3, 1.0, 0.3]}
+    >>> at_every_rate(pd.DataFrame(rows), ["model"])["times"].tolist()
+    [0.3, 1.0]
+    """
+    counts = ends[~ends["own"]].groupby(list(by), dropna=False)["times"].nunique()
+    if counts.empty:
+        return ends
+    return ends.merge(counts.index[counts == counts.max()].to_frame(index=False), on=list(by))
+
+
 def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """What each clipping costs and saves at each rate, in the settings in which all rates were run.
 
@@ -147,11 +160,7 @@ def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     rules that suit it: what is said of a clipping has to be true at each.
     """
     rows = ends_above_none(frame, by).rename(columns={"level": "clipping"})
-    rates = ["own", "times"]
-    shared = rows[~rows["own"]]
-    met = shared.groupby(list(by), dropna=False)["times"].nunique() if by else None
-    if met is not None and len(met):
-        rows = rows.merge(met.index[met == met.max()].to_frame(index=False), on=list(by))
+    rows, rates = at_every_rate(rows, by) if by else rows, ["own", "times"]
     found, ends = [], ["effect", "low", "high"]
     for key, part in rows.groupby([*rates, "clipping"], sort=False, dropna=False):
         hit, calm = part[part["felt"]], part[part["disturbance"] == "none"]
