@@ -119,6 +119,85 @@ def test_the_same_cell_run_again_has_the_same_digest(pair: tuple[str, str]) -> N
     assert digest(one) == digest(again)
 
 
+USES = {
+    "a dotted name": "import {0}.inner.norms\ndef made(x): return {0}.inner.norms.factor(x)",
+    "a module of a package": "from {0}.inner import norms\ndef made(x): return norms.factor(x)",
+    "an import of a name within": (
+        "def made(x):\n    from {0}.inner.norms import factor\n    return factor(x)"
+    ),
+    "an import of a module within": (
+        "def made(x):\n    import {0}.inner.norms as n\n    return n.factor(x)"
+    ),
+    "an import within a function within": (
+        "def made(x):\n    def f():\n        from {0}.inner import norms\n"
+        "        return norms.factor(x)\n    return f()"
+    ),
+    "a module that is closed over": (
+        "def outer():\n    import {0}.inner.norms as n\n    return lambda x: n.factor(x)\n"
+        "made = outer()"
+    ),
+    "a module that an object has": (
+        "from {0}.inner import norms\nclass Kind:\n    def __init__(self): self.lib = norms\n"
+        "    def run(self, x): return self.lib.factor(x)\nmade = Kind().run"
+    ),
+    "a decorator": ("from {0}.inner.norms import decorated\n@decorated\ndef made(x): return x"),
+    "a relative import in what is called": (
+        "import {0}.inner.asking\ndef made(x): return {0}.inner.asking.asked(x)"
+    ),
+}
+NORMS = """
+import functools
+def factor(x): return x * 1.0
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(x): return function(x) * 1.0
+    return wrapper
+"""
+ASKING = """
+def asked(x):
+    from .norms import factor
+    return factor(x)
+"""
+
+
+def in_package(root: Path, name: str, norms: str, use: str) -> Any:
+    """What ``use`` defines as ``made``, with a package of that ``name`` beside it."""
+    inner = root / name / "inner"
+    inner.mkdir(parents=True)
+    (root / name / "__init__.py").touch()
+    (inner / "__init__.py").touch()
+    (inner / "norms.py").write_text(norms, encoding="utf-8")
+    (inner / "asking.py").write_text(ASKING, encoding="utf-8")
+    made = cell(use.format(name))
+    # as a process of its own would have it: the next one finds the other package
+    found = digest(made)
+    for module in [module for module in sys.modules if module.partition(".")[0] == name]:
+        del sys.modules[module]
+    return found
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=list(USES))
+def test_a_change_is_seen_through_modules_and_imports(
+    use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for number, factor in enumerate(("1.0", "1.0", "0.001")):
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(tmp_path / str(number))
+            norms = NORMS.replace("1.0", factor)
+            found.append(in_package(tmp_path / str(number), "mylib", norms, use))
+
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_an_import_that_fails_is_left_to_training() -> None:
+    made = cell("def made(x):\n    import no_such_module_here\n    return x")
+    assert digest(made) == digest(
+        cell("def made(x):\n    import no_such_module_here\n    return x")
+    )
+
+
 def test_comments_docstrings_and_layout_are_no_change() -> None:
     plain = cell(FUNCTION, 1)
     written = cell("\n\ndef made(x):\n    '''Once.'''\n    # as it is\n    return (x*1.0)")

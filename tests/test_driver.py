@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -666,20 +666,21 @@ def test_the_work_of_asking_a_trial_does_not_grow(monkeypatch: pytest.MonkeyPatc
     assert calls["trials"] == 0
 
 
+def cells(trials: Sequence[Trial], **columns: object) -> pd.DataFrame:
+    """Made-up rows of trials that ended well, their cells called a, b, c and so on."""
+    rows = pd.DataFrame([trial.row() for trial in trials])
+    made = {"status": "stable", "cell": [*"abcdefgh"[: len(rows)]], "steps": 20}
+    return rows.assign(
+        **made | dict.fromkeys(("warm_up_steps", "policy_warm_up_steps"), 0) | columns
+    )
+
+
 def test_what_could_not_act_is_named_and_is_none_of_the_best_cells() -> None:
-    rows = pd.DataFrame(
-        {
-            "status": "stable",
-            "cell": ["a", "b", "c"],
-            "clipping": ["none", "zclip", "none"],
-            "batch_policy": ["fixed", "fixed", "doubling"],
-            **dict.fromkeys(("model", "normalization", "arm"), "one"),
-            "learning_rate": 0.1,
-            "steps": 20,
-            "warm_up_steps": [0, 25, 0],
-            "policy_warm_up_steps": [0, 0, 20],
-            "validation_accuracy": [0.5, 0.8, 0.9],
-        }
+    rows = cells(
+        [Trial(), Trial(clipping="zclip"), Trial(batch_policy="doubling")],
+        warm_up_steps=[0, 25, 0],
+        policy_warm_up_steps=[0, 0, 20],
+        validation_accuracy=[0.5, 0.8, 0.9],
     )
     counts, *said, best = closing_table(rows).split("\n", 3)
     assert counts == "3 trials: 3 stable"
@@ -690,3 +691,16 @@ def test_what_could_not_act_is_named_and_is_none_of_the_best_cells() -> None:
     assert "0.5" in best
     assert "0.8" not in best
     assert "0.9" not in best
+
+
+def test_the_best_cells_are_told_apart_by_every_factor_that_varies() -> None:
+    made = [Trial(optimizer=o, schedule=s) for o in ("adam", "adamw") for s in ("constant", "line")]
+    lines = closing_table(cells(made, validation_accuracy=[0.5, 0.6, 0.7, 0.8])).splitlines()
+    assert lines[2].split() == ["optimizer", "schedule", "seeds", "validation", "accuracy"]
+    assert lines[3].split() == ["adamw", "line", "1", "0.8"]
+
+
+def test_what_does_not_vary_is_no_column_of_the_best_cells() -> None:
+    made = [Trial(learning_rate=rate) for rate in (0.1, 1.0)]
+    lines = closing_table(cells(made, validation_accuracy=[0.5, 0.6])).splitlines()
+    assert lines[2].split() == ["learning_rate", "seeds", "validation", "accuracy"]

@@ -68,6 +68,16 @@ def test_a_factor_without_a_baseline_is_compared_with_its_first_level() -> None:
     assert every_factor_compared(frame, [], {}).empty
 
 
+def test_a_baseline_that_a_data_set_lacks_is_replaced_by_its_first_level() -> None:
+    frame = pd.DataFrame({"optimizer": ["lion", "adamw", "adamw", "sgd"], "seed": 0})
+    frame = frame.assign(dataset=[*"aabb"], accuracy=[0.5, 0.75, 0.5, 0.25])
+    found = every_factor_compared(frame, ["optimizer"], {"optimizer": "sgd"})
+    assert found[["dataset", "baseline", "level", "effect", "accuracy"]].values.tolist() == [
+        ["a", "lion", "adamw", 0.25, 0.75],
+        ["b", "sgd", "adamw", 0.25, 0.5],
+    ]
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.1, "+10.0"), (-1e-5, "0.0"), (-math.inf, "−∞")])
 def test_a_difference_has_its_sign_unless_it_is_nothing(value: float, text: str) -> None:
     assert signed(value) == text

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import re
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from pages import words
 from benchmark.driver.planning import design
 from benchmark.engine.run import PROBED_EXAMPLES
 from benchmark.provenance import provenance
-from benchmark.records import Study, Trial
+from benchmark.records import Range, Search, Study, Trial
 from benchmark.results import Results, write
 from benchmark.schema import frame
 from benchmark.statistics import (
@@ -155,11 +155,20 @@ def rows_of(trial: Trial, fate: Fate, layers: bool) -> dict[str, list[dict]]:
     }
 
 
-def made_up(folder: Path, study: Study, fate: Fate, keep: int = 1) -> None:
-    """Results of ``study`` in ``folder``; of the trials only one in ``keep`` has come to an end."""
+def made_up(
+    folder: Path,
+    study: Study | Search,
+    fate: Fate,
+    keep: int = 1,
+    trials: Sequence[Trial] | None = None,
+) -> None:
+    """Results of ``study`` in ``folder``; of the trials only one in ``keep`` has come to an end.
+
+    The ``trials`` are those that the study plans, unless they are given: those of a search.
+    """
     tables: dict[str, list[dict]] = {"plan": [], "trials": [], "history": [], "layers": []}
-    for number, trial in enumerate(design(study).trials):
-        rows = rows_of(trial, fate, study.layers)
+    for number, trial in enumerate(design(study).trials if trials is None else trials):
+        rows = rows_of(trial, fate, getattr(study, "layers", False))
         for table in tables if number % keep == 0 else ("plan",):
             tables[table] += rows[table]
     metadata = provenance(device="none", study=study.definition())
@@ -365,8 +374,105 @@ def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
     text = says("extension")
     assert "### Mine" in text
     assert "*Is it any good?* 8 trials: 8 stable." in text
-    assert re.search(r"\*\*digits, each at its best rate\*\*[ |]+clipping: value \| 2 \|", text)
-    assert re.search(r"\*\*digits, over all rates\*\*[ |]+clipping: value \| 4 \|", text)
+    assert re.search(
+        r"\*\*digits, each at its best rate\*\*[ |]+clipping: value \| none \| 2 \|", text
+    )
+    assert re.search(r"\*\*digits, over all rates\*\*[ |]+clipping: value \| none \| 4 \|", text)
+
+
+def custom(**factors: object) -> Study:
+    """A custom study of these factors, on two seeds."""
+    levels = {"learning_rate": (0.1, 1.0, 10.0)} | factors
+    return Study(name="mine", question="Is it any good?", factors=levels, seeds=(0, 1))
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_factor_without_its_usual_baseline_is_compared_with_its_first_level(folder: Path) -> None:
+    made_up(folder, custom(optimizer=("lion", "adamw"), schedule=("cosine", "step")), calm)
+    text = says("extension")
+    assert "Differences in test accuracy from Lion (optimizer) and cosine (schedule)." in text
+    assert "| optimizer: AdamW | Lion |" in text
+    assert "| schedule: step | cosine |" in text
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(
+    ("factors", "row"),
+    [
+        ({"clipping": "value", "clipping_threshold": (0.1, 1.0)}, "clipping threshold: 1 | 0.1"),
+        ({"model": ("mlp", "cnn")}, "model: CNN | MLP"),
+    ],
+    ids=["threshold", "model"],
+)
+def test_whatever_a_custom_study_varies_is_compared(folder: Path, factors: dict, row: str) -> None:
+    made_up(folder, custom(**factors), calm)
+    assert f"| {row} |" in says("extension")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_factors_that_change_together_are_named_as_not_compared(folder: Path) -> None:
+    blocks = [{"optimizer": "lion", "schedule": "cosine"}, {"optimizer": "adam"}]
+    study = Study(name="mine", question="Which?", factors=blocks, seeds=(0, 1))
+    made_up(folder, study, calm)
+    assert (
+        "No two trials differ in one factor alone, so that optimizer and schedule cannot be "
+        "compared pair by pair." in says("extension")
+    )
+
+
+def high_rates_explode(trial: Trial, draw: np.random.Generator) -> str:
+    """Rates of 10 diverge, and those of 1 heal where they are clipped."""
+    healed = "recovered" if trial.clipping == "value" else "dead"
+    return {0.1: "stable", 1.0: healed}.get(trial.learning_rate, "nonfinite")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_page_of_a_custom_study_says_what_exploded_at_which_rate(folder: Path) -> None:
+    made_up(folder, custom(clipping=("none", "value")), high_rates_explode)
+    text = says("extension")
+    assert "66.7% of them exploded: 50.0% diverged, and 16.7% healed" in text
+    head = "| level | no trial diverges up to | every trial learns up to "
+    assert head + "| rate 0.1 | rate 1 | rate 10 |" in text
+    assert "| none | 0.1 | 0.1 | 0% / 0% | 100% / 100% | 100% / 100% |" in text
+    assert "| value | 1 | 1 | 0% / 0% | 100% / 0% | 100% / 100% |" in text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_two_seeds_are_said_to_be_too_few_for_a_verdict(folder: Path) -> None:
+    made_up(folder, custom(clipping=("none", "value", "global_norm")), calm)
+    assert "No verdict is possible on 2 seeds of clipping (7 are needed)" in says("extension")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_custom_search_shows_its_winners_their_confirmation_and_the_samplers(
+    folder: Path,
+) -> None:
+    search = Search(
+        name="hunt",
+        question="Which is best?",
+        space={"learning_rate": Range(0.01, 100.0, default=0.1), "optimizer": ("adam", "lion")},
+        samplers=("tpe", "random"),
+    )
+    tried = [
+        Trial(arm=arm, learning_rate=rate, optimizer=optimizer)
+        for arm, optimizer in (("tpe", "lion"), ("random", "adam"))
+        for rate in (0.1, 1.0, 10.0)
+    ]
+    again = [
+        dataclasses.replace(trial, arm=f"confirm:{trial.arm}", seed=seed)
+        for trial in tried
+        if trial.learning_rate == 0.1
+        for seed in (1000, 1001, 1002)
+    ]
+    made_up(folder, search, high_rates_explode, trials=[*tried, *again])
+    text = says("extension")
+    head = "| found by | on seed | optimizer | learning rate | accuracy there (&#37;) |"
+    assert words(head) in text
+    assert re.search(r"\| TPE \| 0 \| Lion \| 0\.1 \| [\d.]+ \| [\d.]+ \| .+? \| 3 \|", text)
+    assert re.search(r"\| random \| 0 \| Adam \| 0\.1 \|", text)
+    assert re.search(r"\| TPE \| 1 \| [\d.]+ \| [^|]+ \| random \| [+−]?[\d.]+ \|", text)
+    assert "each sampler searched once" in text
+    assert "Smallest validation loss so far. At the end: TPE" in page_of("extension", Path())
 
 
 def test_a_custom_study_of_relative_rates_is_compared_at_each_multiple():
@@ -380,7 +486,8 @@ def test_a_custom_study_of_relative_rates_is_compared_at_each_multiple():
     )
     rows = rows.assign(dataset="digits", arm=rows["times"].map("x{}".format))
     rows["accuracy"] = 0.5 + 0.1 * rows["clipping"].eq("value") * rows["times"].eq(10)
-    found = extension.compare(Mock(factors=["clipping"], relative=rows, outcomes=rows))
+    study = Mock(factors=["clipping"], relative=rows, outcomes=rows, metadata={})
+    found = extension.compare(study)
     assert found[["at", "level", "pairs"]].values.tolist() == [
         ["each at its best rate", "value", 2],
         ["each at 10 times its best rate", "value", 2],

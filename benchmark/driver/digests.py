@@ -3,17 +3,22 @@
 Rows name these objects, and a name outlives what it named: a factor in a function that was 1 and
 is 0.001, a data set with other contents. A digest is made of the source of functions and classes
 (without comments and docstrings, so that a cell of a notebook that is run again gives the same), of
-what they close over or find in their module, and of the values of everything else. What comes from
-the standard library, an installed package or this one counts by its name.
+what they close over, import or find in modules, however deep these lie in a package, and of the
+values of everything else. What comes from the standard library, an installed package or this one
+counts by its name. What a function finds only while it runs (`importlib.import_module` or `getattr`
+of a name that it computes, a file that it reads) cannot be seen.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import dis
 import enum
 import functools
 import hashlib
+import importlib
+import importlib.util
 import inspect
 import sys
 import textwrap
@@ -123,6 +128,9 @@ class _Digester:
             yield from self._named(value) if _is_library(value) else self._class(value)
         elif isinstance(value, types.ModuleType):
             yield from ("module", value.__name__)
+            # which of its names are used, nothing says here
+            if not _is_library(value) and (source := _parsed(value)):
+                yield source
         elif callable(value) and hasattr(value, "__wrapped__"):
             yield from ("wrapper", self.of(value.__wrapped__))
         elif callable(value) and isinstance(value, types.BuiltinFunctionType):
@@ -160,21 +168,41 @@ class _Digester:
         yield from self._each([function.__defaults__, function.__kwdefaults__])
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
-                yield from (name, self.of(cell.cell_contents))
+                yield from self._called(name, cell.cell_contents, code)
             except ValueError:
                 # a name that is bound later
                 yield from (name, "unbound")
-        names = sorted(set(_names(code)))
-        for name in names:
-            if name not in function.__globals__:
-                continue
-            found = function.__globals__[name]
-            if isinstance(found, types.ModuleType) and not _is_library(found):
-                for used in names:
-                    if hasattr(found, used):
-                        yield from (f"{name}.{used}", self.of(getattr(found, used)))
-            else:
-                yield from (name, self.of(found))
+        for name in sorted(set(_names(code))):
+            if name in function.__globals__:
+                yield from self._called(name, function.__globals__[name], code)
+        # all first: a package has its submodules once they are imported
+        modules = {name: _imported(name) for name in sorted(set(_imports(function)))}
+        for name, module in modules.items():
+            yield from ("import", name) if module is None else self._called("", module, code)
+
+    def _called(self, label: str, value: Any, code: types.CodeType) -> Iterator[str | bytes]:
+        """What ``code`` knows as ``label``: a value, or of a module whatever it uses of that.
+
+        Without a label it is a module that the code imports, by whatever name.
+        """
+        if not isinstance(value, types.ModuleType) or _is_library(value):
+            yield from (label, self.of(value))
+            return
+        used, dotted = sorted(set(_names(code))), set(_dotted(code))
+        left, seen = [(label, value)], {value.__name__}
+        while left:
+            label, module = left.pop()
+            for name in used:
+                found = getattr(module, name, None)
+                if not isinstance(found, types.ModuleType):
+                    if hasattr(module, name):
+                        yield from (f"{label}.{name}", self.of(found))
+                    continue
+                # whether a package has a submodule depends on who else has imported it by now
+                meant = not label or (label.rpartition(".")[2], name) in dotted
+                if meant and not _is_library(found) and found.__name__ not in seen:
+                    seen.add(found.__name__)
+                    left.append((f"{label}.{name}", found))
 
     def _code(self, code: types.CodeType) -> Iterator[str | bytes]:
         yield code.co_code
@@ -214,10 +242,61 @@ def _is_library(value: Any) -> bool:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+    for part in _within(code):
+        yield from part.co_names
+
+
+def _within(code: types.CodeType) -> Iterator[types.CodeType]:
+    """``code`` and that of all functions in it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+            yield from _within(constant)
+
+
+def _dotted(code: types.CodeType) -> Iterator[tuple[str, str]]:
+    """Pairs of names that a dot joins: of ``a.b.c`` (a, b) and (b, c)."""
+    for part in _within(code):
+        last = ""
+        for step in dis.get_instructions(part):
+            name = step.argval[-1] if isinstance(step.argval, tuple) else step.argval
+            named = isinstance(name, str)
+            if named and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                yield last, name
+            last = name if named and step.opname.startswith("LOAD_") else ""
+
+
+def _imports(function: types.FunctionType) -> Iterator[str]:
+    """Full names that the instructions of ``function`` import, modules and what is in them."""
+    package = function.__globals__.get("__package__") or ""
+    for code in _within(function.__code__):
+        steps = list(dis.get_instructions(code))
+        for place, step in enumerate(steps):
+            if step.opname != "IMPORT_NAME":
+                continue
+            # its arguments were loaded before it: how many dots, and what is taken from it
+            dots, taken = (before.argval for before in steps[place - 2 : place])
+            name = f"{'.' * dots if isinstance(dots, int) else ''}{step.argval}"
+            try:
+                whole = importlib.util.resolve_name(name, package or None)
+            except ImportError:
+                continue
+            yield whole
+            # which may be a submodule
+            yield from (f"{whole}.{name}" for name in taken or () if name != "*")
+
+
+def _imported(name: str) -> types.ModuleType | None:
+    """The module of that name, imported if it was not; None where it is a library's or missing."""
+    root = name.partition(".")[0]
+    if root == "benchmark" or root in sys.stdlib_module_names:
+        return None
+    try:
+        first = importlib.import_module(root)
+        return None if _is_library(first) else importlib.import_module(name)
+    # whatever a module does when it is imported: training says what is wrong with it
+    except Exception:
+        return None
 
 
 def _source(function: types.FunctionType) -> str | None:
@@ -226,11 +305,21 @@ def _source(function: types.FunctionType) -> str | None:
         if function.__name__ == "<lambda>":
             node = _lambda(function)
             return None if node is None else ast.unparse(node)
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+    # of the function itself: one that wraps another is asked for its own lines
+    return _parsed(function.__code__)
+
+
+def _parsed(written: types.CodeType | types.ModuleType) -> str | None:
+    """Source of code or of a module as `_source` has it."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(written)))
     except (OSError, TypeError, SyntaxError, ValueError):
         return None
     for part in ast.walk(tree):
-        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
+        if isinstance(part, kinds) and part.body:
             first = part.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 part.body = part.body[1:] or [ast.Pass()]

@@ -20,8 +20,10 @@ def closing_table(trials: pd.DataFrame) -> str:
         done = done[could_act(done, factor)]
     if done.empty:
         return "\n".join(lines)
-    factors = ["model", "clipping", "normalization", "batch_policy", "learning_rate", "arm"]
-    factors = [f for f in factors if done[f].nunique() > 1]
+    # only here, because it takes as long to import as all else together
+    from benchmark.statistics.selection import varying_alone
+
+    factors = [*varying_alone(done), *(["arm"] if done["arm"].nunique() > 1 else [])]
     groups = done.groupby("cell", sort=False)
     best = groups[factors].first()
     best["seeds"] = groups.size()
@@ -32,7 +34,10 @@ def closing_table(trials: pd.DataFrame) -> str:
     best = best.sort_values("validation accuracy", ascending=False, kind="stable").head(BEST)
     if best.empty:
         return "\n".join(lines)
-    lines += ["best cells:", best.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
+    lines += [
+        "best cells:",
+        best.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="-"),
+    ]
     return "\n".join(lines)
 
 

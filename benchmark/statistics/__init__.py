@@ -70,6 +70,7 @@ from benchmark.statistics.pairing import (
     paired_comparison,
     paired_ratio,
     probability_of_improvement,
+    seeds_needed,
     sign_flip,
     verdicts,
 )
@@ -220,6 +221,7 @@ __all__ = [
     "restarts",
     "rules_for_rate",
     "scaled_rates",
+    "seeds_needed",
     "share",
     "sharpness_over_edge",
     "sign_flip",

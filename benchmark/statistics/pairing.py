@@ -66,6 +66,25 @@ def sign_flip(differences: np.ndarray) -> float:
     return float((far >= far[:1]).mean()) if len(far) else 1.0
 
 
+def seeds_needed(levels: int = 1) -> int:
+    """Fewest seeds with which one of ``levels`` that are compared at once can be significant.
+
+    n seeds never give less than 2 / 2^n by `sign_flip`, which `holm` multiplies by the number of
+    levels; with fewer seeds no difference, however large, has a verdict.
+
+    >>> [seeds_needed(levels) for levels in (1, 3, 12)]
+    [6, 7, 9]
+
+    Raises
+    ------
+    ValueError
+        If ``levels`` is not at least 1.
+    """
+    if levels < 1:
+        raise ValueError(f"`levels >= 1` must hold, but got {levels}")
+    return math.floor(math.log2(2 * levels / SIGNIFICANT)) + 1
+
+
 def probability_of_improvement(pairs: pd.DataFrame) -> float:
     """P(treated > control) for runs drawn from the same stratum, averaged over the strata.
 
@@ -346,21 +365,29 @@ def every_factor_compared(
     """Every level of each of ``factors`` against its baseline, paired, within each ``dataset``.
 
     The columns of `paired_comparison`, with ``factor`` and the level's mean ``accuracy``. A factor
-    without one of ``baselines`` is compared with its first level. The two of a pair may differ in
-    what is in ``ignore`` (the learning rate, where each has its own).
+    is compared with its level in ``baselines`` where a data set has that, and with the first of its
+    levels there where not. The two of a pair may differ in what is in ``ignore`` (the learning
+    rate, where each has its own).
 
-    >>> frame = pd.DataFrame({"clipping": ["none", "value"], "seed": 0, "accuracy": [0.5, 0.75]})
+    >>> frame = pd.DataFrame({"optimizer": ["lion", "adamw"], "seed": 0, "accuracy": [0.5, 0.75]})
     >>> frame["dataset"] = "digits"
-    >>> found = every_factor_compared(frame, ["clipping"], {"clipping": "none"})
-    >>> found[["factor", "level", "effect", "accuracy"]].values.tolist()
-    [['clipping', 'value', 0.25, 0.75]]
+    >>> found = every_factor_compared(frame, ["optimizer"], {"optimizer": "sgd"})
+    >>> found[["factor", "level", "baseline", "effect", "accuracy"]].values.tolist()
+    [['optimizer', 'adamw', 'lion', 0.25, 0.75]]
     """
-    parts, by = [pd.DataFrame()], ["dataset"]
+    parts = []
     for factor in factors:
-        baseline = baselines.get(factor, frame[factor].iloc[0])
-        means = frame.groupby([*by, factor], sort=False)["accuracy"].mean()
-        named = means.rename_axis([*by, "level"]).reset_index()
-        found = paired_comparison(frame, factor, baseline, by=by, ignore=ignore)
-        found = found.merge(named, on=[*by, "level"])
-        parts.append(found.assign(factor=factor))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+        for dataset, rows in frame.groupby("dataset", sort=False):
+            levels = list(rows[factor].dropna().unique())
+            if not levels:
+                continue
+            usual = baselines.get(factor)
+            baseline = usual if usual in levels else levels[0]
+            found = paired_comparison(rows, factor, baseline, ignore=ignore)
+            if found.empty:
+                continue
+            means = rows.groupby(factor, sort=False)["accuracy"].mean()
+            found["accuracy"] = found["level"].map(means)
+            parts.append(found.assign(dataset=dataset, factor=factor))
+    # levels of one factor may be numbers, and of another names
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
