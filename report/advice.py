@@ -85,9 +85,9 @@ def deep(study: Evidence) -> dict[str, object] | None:
     depth, rate = here["depth"].iloc[0], here["learning_rate"].iloc[0]
     lower = best_per_arm(where(rows, clipping="none", depth=depth), ["depth"])
     # as remedies: what a network ends with is the same whether or not its clipping could act
-    sides = [rows.assign(remedy=rows["clipping"]) for rows in (clipped, lower)]
+    at_rate, at_lower = (rows.assign(remedy=rows["clipping"]) for rows in (clipped, lower))
     apart = ["learning_rate", "clipping", "clipping_threshold"]
-    against = against_reference(*sides, "remedy", ignore=apart)
+    against = against_reference(at_rate, at_lower, "remedy", ignore=apart)
     against = against.rename(columns={"level": "clipping"})[["clipping", "effect", "low", "high"]]
     found = outcome_means(clipped, ["clipping", "clipping_threshold"])
     found = found.merge(against, on="clipping", how="left")

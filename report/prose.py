@@ -328,8 +328,8 @@ def table(
     shown_in = [i for i in told_in if i not in alike] or range(len(heads))
     for before, behind in itertools.pairwise(shown_in):
         if _unsigned([(line[before], line[behind]) for line in plain]):
-            for line in body:
-                line[behind] = line[behind].replace("&#43;", "")
+            for texts in body:
+                texts[behind] = texts[behind].replace("&#43;", "")
     right = [body and all(NUMERIC.fullmatch(line[i]) for line in plain) for i in shown_in]
     drawn = [
         [str(Markdown.escape(SIGN.sub(NBSP, heads[i]))) for i in shown_in],

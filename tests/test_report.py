@@ -268,7 +268,7 @@ def test_figures_name_study_file_commit_and_command(book: Path, name: str, figur
     legends = re.findall(r'<div class="legend">(.*?)</div>', text, re.S)
     plain = [" ".join(re.sub(r"<[^>]+>", "", legend).split()) for legend in legends]
     pattern = (
-        r"Data: CSV; code: \w+ study, commit, command "
+        r"Data: CSV; code: \w+ study, commit, command ?"
         r"Study (grid|search), results/\1/\w+\.parquet.*, "
         r"commit [0-9a-f]{7}.*, made by python -m benchmark run \1 --scale smoke.*; "
         rf"drawn in report/{name}\.md, line \d+"
