@@ -64,10 +64,11 @@ def norm_of_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     >>> round(norm_of_all(some, torch.float32).item() / 1e30, 6)
     5.0
     """
-    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
-        raise refused("tensors", tensors, "a sequence of tensors")
-    device = tensors[0].device.type
-    norm = _norm_of_all(tensors, torch.float64 if device == "cuda" else dtype)
+    try:
+        device = tensors[0].device.type
+        norm = _norm_of_all(tensors, torch.float64 if device == "cuda" else dtype)
+    except (AttributeError, TypeError, LookupError) as error:
+        raise refused("tensors", tensors, "a sequence of tensors") from error
     if device != "cpu" or SMALLEST_SQUARED < norm.item() < LARGEST_SQUARED:
         return norm
     return _norm_of_all(tensors, torch.float64)

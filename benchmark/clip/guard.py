@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from benchmark.clip.checkpoint import checked_checkpoint, checked_state
 from benchmark.clip.log import MEASURED, Log
-from benchmark.clip.parameters import layout_of, rates_of, same, taken_by, whole
+from benchmark.clip.parameters import dtype_of, layout_of, rates_of, same, taken_by, whole
 from benchmark.names import find, quoted
 from benchmark.norms import LARGEST_SQUARED, norm_of_all
 from benchmark.records.declarations import Number
@@ -121,6 +121,7 @@ class Guard:
         self.steps = 0
         self._optimizer, self._model = optimizer, model
         self._parameters = taken_by(optimizer)
+        self._dtype = dtype_of(self._parameters)
         self._layout = layout_of(self._parameters, model, clipping)
         self._rule = checked_once(
             clipping.clip, lambda found, *given: check_clipped(clipping, found, *given[:2])
@@ -222,12 +223,6 @@ class Guard:
         """Whether the rule is shown a gradient of one number."""
         return self.clipping.scales and self.clipping.stage != AFTER
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        # norms of half-precision gradients overflow in half precision
-        kinds = {p.dtype for p in self._parameters}
-        return torch.float64 if torch.float64 in kinds else torch.float32
-
     def _before_step(
         self, optimizer: Optimizer, arguments: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
@@ -254,6 +249,7 @@ class Guard:
             return
         if not same(parameters, self._parameters):
             self._take(parameters)
+        self._dtype = dtype_of(parameters)
         self._unscale()
         if self._scales:
             self._scale(held)
@@ -337,7 +333,9 @@ class Guard:
         dtype = self._dtype
         update = self._flat(
             [
-                (old.to(dtype) - new.detach().to(dtype)) / rate if rate else torch.zeros_like(old)
+                torch.sub(old.to(dtype), new.detach().to(dtype)).div_(rate)
+                if rate
+                else torch.zeros_like(old)
                 for new, old, rate in self._before
             ]
         )
@@ -346,9 +344,11 @@ class Guard:
         self._record(self._norm, self._norm, clipped)
         pieces = zip(*(self._layout.split(v).values() for v in (update, changed)), strict=True)
         for (new, old, rate), (made, piece) in zip(self._before, pieces, strict=True):
-            if rate:
-                moved = (old.to(dtype) - rate * piece).to(new.dtype)
-                new.copy_(torch.where(piece == made, new, moved))
+            # seen on a CPU at once, for which a GPU would have to be waited for
+            if not rate or (piece.device.type == "cpu" and torch.equal(piece, made)):
+                continue
+            moved = torch.sub(old.to(dtype), piece, alpha=rate).to(new.dtype)
+            new.copy_(torch.where(piece == made, new, moved))
 
     def _clip(
         self, vector: Tensor, norm: Tensor, size: Tensor, parameters: Sequence[Tensor]
@@ -372,7 +372,8 @@ class Guard:
 
         The engine does the same: elsewhere a rule's `norm_of` adds squares in double.
         """
-        if norm.device.type != "cpu" or self._dtype == torch.float64:
+        # most often all fit, and `norm_of_all` has left the norm in its type
+        if norm.dtype == self._dtype or norm.device.type != "cpu":
             return False
         return LARGEST_SQUARED <= norm.item() < math.inf
 

@@ -34,6 +34,12 @@ def rates_of(optimizer: Optimizer) -> dict[int, float]:
     return rates
 
 
+def dtype_of(parameters: Sequence[Tensor]) -> torch.dtype:
+    """The type in which gradients are measured: those of half precision overflow in their own."""
+    kinds = {p.dtype for p in parameters}
+    return torch.float64 if torch.float64 in kinds else torch.float32
+
+
 def same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     """Whether both are the same tensors, in the same order."""
     return len(some) == len(others) and all(map(operator.is_, some, others))
