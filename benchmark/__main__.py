@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
+from benchmark.commands.diagnosing import add_diagnose
 from benchmark.commands.launching import add_report, add_run
 from benchmark.commands.listing import add_list
 from benchmark.commands.progress import add_status
 from benchmark.commands.verifying import add_verify
-from benchmark.diagnosis.commandline import add_diagnose
 from benchmark.terminal import answer, show_notes
 
 COMMANDS = (add_run, add_report, add_list, add_status, add_verify, add_diagnose)

@@ -281,3 +281,15 @@ def refused(python):
 def test_pins_can_be_installed_from_the_first_release_of_each_python(python):
     assert SpecifierSet(PROJECT["requires-python"]).contains(python)
     assert not list(refused(python))
+
+
+LOOK = """
+import sys, benchmark
+print(set(benchmark.__all__) <= set(dir(benchmark)), "torch" in sys.modules)
+print(benchmark.clip.attach.__name__, all(hasattr(benchmark, n) for n in benchmark.__all__))
+"""
+
+
+def test_public_names_are_listed_before_any_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "attach", "True"]
