@@ -39,6 +39,7 @@ from benchmark.statistics.explosions import (
     least_exploding_rate,
     missed_by_nan_test,
 )
+from benchmark.statistics.failing_rates import failing_rates, levels_off
 from benchmark.statistics.gpu_check import cases_checked, disagreements, gains_of_width
 from benchmark.statistics.growing import at_each_size, gains_of_size
 from benchmark.statistics.importance import ped_anova
@@ -173,6 +174,7 @@ __all__ = [
     "expected_of_best",
     "explosion_onset",
     "explosions_by",
+    "failing_rates",
     "gains_of_size",
     "gains_of_width",
     "gradient_samples",
@@ -191,6 +193,7 @@ __all__ = [
     "least_exploding_rate",
     "least_loss_rate",
     "left_open",
+    "levels_off",
     "main_effects",
     "mean",
     "mean_effects",
