@@ -56,6 +56,10 @@ BY_RULE = (
     f"rule more or less hardly moves. {VARIANTS}"
 )
 PLAIN = "without clipping and normalization"
+AT_SHARED_RATES = (
+    f"{PLAIN}, at the same rates and equal examples: the decades by which the rates without "
+    "divergence reach farther. No interval is narrower than the steps of the rates allow."
+)
 FULL_ENOUGH = f"The larger batch makes at least {ENOUGH_UPDATES:,} updates."
 OF_SIZES = "test accuracy of the worst size minus that of the best, both by other seeds' validation"
 FEW_DIVERGE = f"at least {100 * (1 - problem.SOLVED):g}% of the trials do not diverge"
@@ -81,10 +85,11 @@ def _part(
     exists: bool = False,
     beside: str = "",
     by_rule: bool = False,
+    own_rates: bool = True,
 ) -> Part:
     """A `Part` that is measured alike on the first of some studies that was run."""
     measurements = first_of(measured, measure, *studies.split())
-    return Part(text, lead, limits, measurements, exists, beside, by_rule)
+    return Part(text, lead, limits, measurements, exists, beside, by_rule, own_rates)
 
 
 def _claim(number: int, text: str, *parts: Part, aside: str = "") -> Claim:
@@ -177,14 +182,24 @@ CLAIMS = (
         4,
         "Training in mini-batches prevents gradient explosion.",
         _part(
-            "fewer trials diverge than with the full or the largest batch",
-            "the net share of the divergence that the mini-batch prevents",
-            PREVENTED,
-            f"Each size against the full and the largest batch, {PLAIN}, at equal examples: {NET} "
-            f"{FULL_ENOUGH}",
-            mini_batches.prevent_divergence,
-            "batch_updates",
+            "they train at higher rates than the full batch",
+            "the rise of the rate from which trials diverge",
+            TWICE_THE_RATE,
+            f"Each size against the full batch, {AT_SHARED_RATES}",
+            mini_batches.below_full,
+            "full_batch batch_updates",
             beside=UPDATES,
+            own_rates=False,
+        ),
+        _part(
+            "they train at higher rates than larger batches",
+            "the rise of the rate from which trials diverge",
+            TWICE_THE_RATE,
+            f"Each size against the largest, {AT_SHARED_RATES}",
+            mini_batches.below_largest,
+            "critical_batch batch_updates",
+            beside=UPDATES,
+            own_rates=False,
         ),
     ),
     _claim(

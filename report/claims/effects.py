@@ -22,7 +22,9 @@ from benchmark.statistics import (
     spans,
     unanimous,
 )
+from benchmark.statistics.failing_rates import TWO_LIMITS, decades_of
 from benchmark.statistics.seeds import RELATIVE_ZERO, Ends, left_out
+from benchmark.statistics.spans import at_least
 from report import prose
 from report.claims.records import About, Case, Effect, Remake
 
@@ -88,20 +90,20 @@ def prevented(pairs: pd.DataFrame, about: About) -> Effect:
     return replace(made, freedom=math.inf, unanimous=True) if agree else made
 
 
-def raised(case: Case, value: str) -> Effect | None:
+def raised(case: Case, value: str, *, stepwise: bool = False) -> Effect | None:
     """By how many decades a level raises the rates up to which ``value`` (0 or 1) is 0.
 
     By seed: the decades at which it is 0 with the level less those with the baseline, of the rates
     that both were run at, each with half the way to its neighbours. None where there are not two.
+    ``stepwise``: the interval is no narrower than what the steps between the rates leave open,
+    although all seeds agree (`benchmark.statistics.failing_rates`).
     """
     rows, sides = case.rows, (case.level, case.baseline)
     rates = [set(rows.loc[rows[case.factor] == side, "learning_rate"]) for side in sides]
     shared = sorted(rates[0] & rates[1])
     if len(shared) < 2:
         return None
-    places = np.log10(shared)
-    middles = (places[1:] + places[:-1]) / 2
-    width = pd.Series(np.diff([places[0], *middles, places[-1]]), index=shared)
+    width = decades_of(shared)
     rows = rows[rows["learning_rate"].isin(shared)]
     free = (1 - rows[value].astype(float)) * rows["learning_rate"].map(width)
     pairs = paired(rows.assign(free=free), case.factor, *sides, "free")
@@ -109,8 +111,24 @@ def raised(case: Case, value: str) -> Effect | None:
         return None
     seeds = pairs.groupby("seed")["difference"]
     # a seed has each rate as often as there are other configurations
-    decades = seeds.sum() * len(shared) / seeds.size()
-    return difference(decades.rename("difference").reset_index(), case.about)
+    decades = (seeds.sum() * len(shared) / seeds.size()).rename("difference").reset_index()
+    if not stepwise:
+        return difference(decades, case.about)
+    step = float(np.diff(np.log10(shared)).max())
+    return _stepwise(decades.assign(stratum=", ".join(case.about), step=step), case.about)
+
+
+def _stepwise(pairs: pd.DataFrame, about: About) -> Effect:
+    """`difference` of limits that may lie anywhere in their ``step`` of the rates.
+
+    Of several that share a baseline the errors of all but its own cancel out in part.
+    """
+    found = difference(pairs, about)
+    compared = pairs["stratum"].nunique()
+    least = TWO_LIMITS * float(pairs["step"].max()) * math.sqrt((1 + 1 / compared) / 2)
+    ends, seeds = (found.estimate, found.low, found.high), pairs["seed"].nunique()
+    _, low, high = at_least(ends, least, seeds=seeds, least=-math.inf)
+    return replace(found, low=low, high=high, remake=_stepwise)
 
 
 def _net(counts: np.ndarray) -> np.ndarray:

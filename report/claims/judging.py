@@ -168,8 +168,8 @@ class Judged:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is said beside the effects, with a word on best rates at the edge of those tried."""
-        whole = self.source is not None and "arm" in self.source.outcomes
-        edge = edges(self.source) if self.source and whole and self.found.effects else ""
+        chosen = self.source is not None and "arm" in self.source.outcomes and self.part.own_rates
+        edge = edges(self.source) if self.source and chosen and self.found.effects else ""
         return tuple(filter(None, (*self.found.notes, edge, self.of_a_share)))
 
     @property

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.statistics import paired, where
 from benchmark.statistics.budgets import ENOUGH_UPDATES, planned_updates
 from report import prose
-from report.claims.effects import difference, ratio
+from report.claims.effects import difference, raised, ratio
 from report.claims.frames import (
     PLAIN,
     at_best,
@@ -25,9 +25,9 @@ from report.claims.frames import (
     sizes,
     sizes_by_budget,
 )
-from report.claims.prevention import divergence_prevented, gained
+from report.claims.prevention import gained
 from report.claims.problem import few_diverge, solved, worst_against_best
-from report.claims.records import About, Case, Found, found, nothing
+from report.claims.records import DECADES, About, Case, Found, found, nothing
 from report.evidence import Evidence
 
 FASTER = 2.0
@@ -74,24 +74,73 @@ def _why_none(source: Evidence, cases: Sequence[Case]) -> str:
     return "" if any(case.judges for case in cases) else _too_few(source)
 
 
-def prevent_divergence(source: Evidence) -> Found:
-    """Divergence that each mini-batch prevents against the full and the largest fixed batch."""
-    return divergence_prevented(_smaller(source), NO_SIZES, _too_few(source))
+SHARED_RATES = "no two batch sizes were run at two rates that they share"
 
 
-def _smaller(source: Evidence) -> Iterator[Case]:
-    for about, group in _by_budget(at_multiples(source)):
-        for times, rows in by_times(group):
-            fixed = sizes(where(rows, full=False))
-            references = dict.fromkeys(rows.loc[rows["full"], "batch_size"], "the full batch")
-            references |= {size: f"batches of {size}" for size in fixed[-1:]}
-            for reference, name in references.items():
-                updates, enough = _baseline(rows, reference)
-                for size in fixed:
-                    if size < reference:
-                        words = f"batches of {size} against {name}", updates, times
-                        sides = "batch_size", size, reference
-                        yield Case((*words, *about), rows, *sides, enough)
+def _at_shared_rates(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
+    """Budget and setting in words, and the rows of all sizes, plain, at rates that are the same."""
+    yield from parts(where(sized(source.mapped), **PLAIN), by_setting, sizes_by_budget)
+
+
+def below_full(source: Evidence) -> Found:
+    """Decades by which rates without divergence reach farther than with the full batch."""
+    cases = []
+    for about, rows in _at_shared_rates(source):
+        for full in sizes(where(rows, full=True)):
+            cases += _smaller(rows, about, full, "the full batch")
+    return _reaching(cases, source)
+
+
+def below_largest(source: Evidence) -> Found:
+    """The same of smaller fixed sizes against the largest of them."""
+    cases = []
+    for about, rows in _at_shared_rates(source):
+        fixed = where(rows, full=False)
+        for largest in sizes(fixed)[-1:]:
+            cases += _smaller(fixed, about, largest, f"batches of {largest}")
+    return _reaching(cases, source)
+
+
+def _smaller(rows: pd.DataFrame, about: About, larger: int, name: str) -> Iterator[Case]:
+    """Each fixed size below a ``larger`` one, beside it."""
+    for size in sizes(where(rows, full=False)):
+        if size < larger:
+            words = f"batches of {size}", f"against {name}"
+            yield Case((*words, *about), rows, "batch_size", size, larger)
+
+
+def _reaching(cases: list[Case], source: Evidence) -> Found:
+    """By how many decades the smaller size of each case may have a higher rate than the larger.
+
+    At one and the same rate: that the sizes have other best rates plays no part. Training diverges
+    in its first updates, so that a larger batch that makes few of them is compared as well.
+    """
+    effects = [raised(case, "diverged", stepwise=True) for case in cases]
+    spikes = [raised(case, "exploded", stepwise=True) for case in cases]
+    known = [spike.estimate for spike in spikes if spike is not None]
+    ends = [DECADES.words(end) for end in sorted({min(known, default=0), max(known, default=0)})]
+    spiking = (
+        f"The rate from which the loss spikes goes up by {' to '.join(ends)}." if known else ""
+    )
+    notes = [spiking, _soon(source)]
+    return found([effect for effect in effects if effect is not None], notes, SHARED_RATES)
+
+
+def _soon(source: Evidence) -> str:
+    """How many divergences begin within the updates of the largest batch, which makes the fewest.
+
+    So that it is said whether the others diverge because they make more of them.
+    """
+    rows = where(sized(source.mapped), **PLAIN)
+    fewest = int(planned_updates(rows).min()) if len(rows) else 0
+    lost = rows[rows["diverged"].eq(1) & rows["first_bad_step"].notna()]
+    if lost.empty:
+        return ""
+    early = int((lost["first_bad_step"] <= fewest).sum())
+    return (
+        f"Of {prose.count(len(lost), 'divergence')} {early} begin within {fewest:,} updates, which "
+        "every size makes."
+    )
 
 
 NO_FULL = "the full batch was not run beside a mini-batch"

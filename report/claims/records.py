@@ -277,6 +277,8 @@ class Part:
         What the comparisons are about that are shown beside those that judge, as `About` says it.
     by_rule
         Whether what judges are the rules of a list: then its effect is that of the `middle` one.
+    own_rates
+        Whether the sides stand at best rates of their own, which may lie on the edge of the rates.
     """
 
     text: str
@@ -286,6 +288,7 @@ class Part:
     exists: bool = False
     beside: str = ""
     by_rule: bool = False
+    own_rates: bool = True
 
     @property
     def unit(self) -> Unit:
