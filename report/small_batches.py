@@ -43,6 +43,21 @@ def against_none(study: Evidence) -> pd.DataFrame:
     return rows.assign(verdict=verdicts(rows))
 
 
+@functools.lru_cache(8)
+def from_best_size(study: Evidence) -> pd.DataFrame:
+    """Each batch size against the ``best`` one by validation, of every network and normalization.
+
+    The columns of `paired_comparison` with ``model`` and ``normalization``; ``level`` is a size.
+    """
+    arms = ["model", "normalization"]
+    found = []
+    for key, rows in at_best_rate(study).groupby(arms, sort=False):
+        best = rows.groupby("batch_size")["validation"].mean().idxmax()
+        apart = paired_comparison(rows, "batch_size", best, ignore=["learning_rate"])
+        found.append(apart.assign(**dict(zip(arms, key, strict=True)), best=best))
+    return pd.concat(found, ignore_index=True).sort_values("level", kind="stable")
+
+
 def examples_seen(study: Evidence) -> float:
     """How many times as many examples the largest batch sees as the smallest, at equal updates."""
     rows = study.outcomes[study.outcomes["updates"].notna()]
