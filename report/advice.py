@@ -280,6 +280,15 @@ def _sizes(study: Evidence) -> pd.DataFrame:
     return sizes_near_best(batch_updates.fixed_sizes(study))
 
 
+def span(least: float, most: float, smallest: float) -> str:
+    """Which batch sizes are meant; where the ``smallest`` that was run is, no end is known there.
+
+    >>> span(8, 32, 8), span(16, 32, 8)
+    ('batches of up to 32', 'batches of 16 to 32')
+    """
+    return f"batches of {'up to' if least == smallest else f'{number(least)} to'} {number(most)}"
+
+
 def reach(least: float, most: float, smallest: float) -> str:
     """Up to which size a rule is good, over its starts.
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pandas as pd
 
-from benchmark.statistics import policies
+from benchmark.figures.numbers import number
+from benchmark.statistics import (
+    critical_by_target,
+    failing_rates,
+    levels_off,
+    outcome_means,
+    policies,
+)
+from benchmark.statistics.budgets import planned_updates, update_size
 from benchmark.statistics.policies import FIXED
 from benchmark.statistics.rates import with_edges
 from benchmark.statistics.selection import where
@@ -16,11 +25,139 @@ from benchmark.statistics.targets import (
     trade,
     where_larger_batches_pay,
 )
+from report import evidence
 from report.evidence import Evidence, by_budget
-from report.prose import Row, records
+from report.prose import Row, name, percent, records
 
 GROWING = ("doubling", "grow_instead_of_decay")
 """Policies that grow the batch at set times, as a schedule lowers the rate."""
+
+MAPS = ("critical_batch", "batch_updates", "full_batch")
+"""Studies that run batch sizes at the same rates, the one of the most sizes and seeds first."""
+ERRORS = (1.5, 1.25, 1.0, 0.9, 0.85, 0.8, 0.75)
+"""Validation errors of further targets, over that of the data set's own target."""
+LOOKS = 3
+"""Checkpoints before which a target may not be reached: its costs are known to within one."""
+
+
+def maps() -> list[Evidence]:
+    """The studies of `MAPS` that were run."""
+    return [study for study in map(evidence.load, MAPS) if study is not None]
+
+
+@functools.lru_cache(8)
+def at_shared_rates(study: Evidence) -> pd.DataFrame:
+    """Fixed and full batches of a map over the same rates, with the ``panel`` that each is in.
+
+    A panel is a network on a part of the data with a budget. ``batch_size`` is what an update
+    takes, and ``full`` marks the full batch.
+    """
+    rows = where(study.mapped, schedule="constant", batch_policy=[FIXED, "full"])
+    rows = rows.assign(full=rows["batch_policy"].eq("full"), batch_size=update_size(rows))
+    several = rows["model"].nunique() > 1
+    named = [_panel(row, several=several) for row in records(rows)]
+    rows = rows.assign(
+        panel=named, scarce=rows["epochs"].isna().map({True: "updates", False: "examples"})
+    )
+    return rows.drop_duplicates(["panel", "batch_size", "learning_rate", "seed"])
+
+
+def _panel(row: Row, *, several: bool) -> str:
+    passes = pd.notna(row["epochs"])
+    many = "passes" if row["epochs"] != 1 else "pass"
+    budget = f"{number(row['epochs'])} {many}" if passes else f"{row['updates']:,.0f} updates"
+    part = row["train_fraction"]
+    images = f"{percent(part, 0)} of the images" if part < 1 else "all images"
+    return f"{name(row['model'])}, " * several + f"{images}, {budget}"
+
+
+@functools.lru_cache(16)
+def failing(study: Evidence, event: str = "diverged") -> pd.DataFrame:
+    """`failing_rates` by batch size, of each panel of `at_shared_rates` with two sizes or more.
+
+    With the ``study``, ``model``, ``panel`` and ``scarce``, and ``full``, whether it is the full
+    batch.
+    """
+    rows = at_shared_rates(study)
+    full = rows[["panel", "batch_size", "full"]].drop_duplicates(["panel", "batch_size"])
+    by = ["model", "panel", "scarce"]
+    found = failing_rates(rows, by, "batch_size", event)
+    return found.merge(full, on=["panel", "batch_size"]).assign(study=study.study)
+
+
+def failing_of_all(event: str = "diverged") -> pd.DataFrame:
+    """`failing` of every study of `maps`; without a row where none compares sizes."""
+    frames = [failing(study, event) for study in maps()]
+    known = [frame for frame in frames if len(frame)]
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame()
+
+
+def failing_cells() -> pd.DataFrame:
+    """The shares that diverge, spike and learn at each rate and batch size of every ``panel``."""
+    events = ["diverged", "exploded", "learned"]
+    keys = ["panel", "batch_size", "learning_rate"]
+    cells = [outcome_means(at_shared_rates(study), keys, events) for study in maps()]
+    return pd.concat(cells, ignore_index=True)
+
+
+def panels(limits: pd.DataFrame) -> list[dict[str, Any]]:
+    """What a sentence says of each panel of `failing_of_all`, in their order.
+
+    Its name (``panel``), its ``rows``; the ``first`` and the ``last`` of them, and the one at which
+    the limit `levels_off` (``knee``).
+    """
+    found = []
+    for panel, rows in limits.groupby("panel", sort=False):
+        ends = {"first": 0, "last": len(rows) - 1}
+        ends["knee"] = list(rows["batch_size"]).index(levels_off(rows))
+        of_rows = records(rows)
+        found.append({"panel": panel, "rows": rows} | {k: of_rows[v] for k, v in ends.items()})
+    return found
+
+
+def divergences(limits: pd.DataFrame) -> dict[str, float]:
+    """When the trials of `failing_of_all` diverge: of how many that are ``lost`` it is ``early``.
+
+    Within as many updates as are made by the largest size of the same panel. ``began`` is the
+    median first bad step, and ``silent`` counts the trials that neither learn nor diverge.
+    """
+    rows = pd.concat([at_shared_rates(study) for study in maps()], ignore_index=True)
+    rows = rows[rows["panel"].isin(limits["panel"])]
+    fewest = planned_updates(rows).groupby(rows["panel"]).transform("min")
+    lost = rows["diverged"].eq(1)
+    began = rows.loc[lost, "first_bad_step"].astype(float)
+    return {
+        "lost": int(lost.sum()),
+        "early": int((began <= fewest[lost]).sum()),
+        "began": float(began.median()),
+        "silent": int((rows["learned"].eq(0) & ~lost).sum()),
+    }
+
+
+@functools.lru_cache(8)
+def headroom(study: Evidence) -> pd.DataFrame:
+    """How far the best rate of each size lies below the one from which half of the seeds diverge.
+
+    The rows of `failing` at equal examples, with ``best_rate`` and its ``edge`` of `rules`,
+    ``spikes``, the rate from which half of them spike, and ``room``, the limit over the best rate.
+    """
+    limits = where(failing(study), scarce="examples", full=False)
+    spikes = failing(study, "exploded")[["panel", "batch_size", "rate"]]
+    spikes = spikes.rename(columns={"rate": "spikes"})
+    best = rules(study)[["model", "batch_size", "best_rate", "edge"]]
+    found = limits.drop(columns="edge").merge(spikes, on=["panel", "batch_size"])
+    found = found.merge(best, on=["model", "batch_size"])
+    return found.assign(room=found["rate"] / found["best_rate"])
+
+
+@functools.lru_cache(8)
+def by_target(study: Evidence) -> pd.DataFrame:
+    """`critical_by_target` by ``model``, for targets whose errors are `ERRORS` times the usual."""
+    rows = sizes_compared(study)
+    error = 1 - float(rows["target_accuracy"].max())
+    targets = [round(1 - times * error, 4) for times in ERRORS]
+    found = critical_by_target(rows, study.results.history, ["model"], targets)
+    return found[found["checkpoints"] >= LOOKS] if len(found) else found
 
 
 def _map(study: Evidence) -> pd.DataFrame:
@@ -68,10 +205,22 @@ def critical(study: Evidence) -> pd.DataFrame:
 
 
 def answers(study: Evidence) -> list[Row]:
-    """The rows of `critical`, each with its rows of `costs`, of `rules` and of `starts`."""
+    """The rows of `critical`, each with its rows of other tables.
+
+    With the ``target`` (0..1) and the ``lowest`` of the rates that were run. The tables are
+    `costs`, `rules`, `starts` and `by_target` (``targets``).
+    """
     tables = {"costs": costs(study), "rules": rules(study), "starts": starts(study)}
+    tables["targets"] = by_target(study)
+    tried = sizes_compared(study)
+    facts = {"target": tried["target_accuracy"].max(), "lowest": tried["learning_rate"].min()}
     return [
-        row | {name: where(table, model=row["model"]) for name, table in tables.items()}
+        row
+        | facts
+        | {
+            key: where(table, model=row["model"]) if len(table) else table
+            for key, table in tables.items()
+        }
         for row in map(dict, records(critical(study)))
     ]
 
@@ -100,6 +249,11 @@ def against_decay(study: Evidence) -> pd.DataFrame:
     return policies.against_decay(arms(study))
 
 
+def against_each_decay(study: Evidence) -> pd.DataFrame:
+    """The same against each of the schedules, which is the ``baseline``."""
+    return policies.against_each_decay(arms(study))
+
+
 def decays(study: Evidence) -> list[str]:
     """The arms whose size is fixed and whose rate decays."""
     return policies.decaying(arms(study))
@@ -108,6 +262,16 @@ def decays(study: Evidence) -> list[str]:
 def lowered_rates(study: Evidence) -> pd.DataFrame:
     """Policies that change the batch and lower the rate, too."""
     return policies.lowered_rates(arms(study), study.results.history)
+
+
+def budgets_beside(compared: pd.DataFrame, sizes: pd.Series) -> pd.Series:
+    """The ``model`` of each row, with the fixed size (``sizes``, by model) that it is held against.
+
+    >>> rows = pd.DataFrame({"model": ["MLP at equal updates"]})
+    >>> budgets_beside(rows, pd.Series({"MLP at equal updates": 256})).tolist()
+    ['MLP at equal updates, from batches of 256']
+    """
+    return compared["model"].map(lambda model: f"{model}, from batches of {sizes[model]:g}")
 
 
 def final_sizes(study: Evidence) -> pd.DataFrame:

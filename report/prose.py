@@ -238,6 +238,7 @@ FORMATS: dict[str, Format] = {
     "in_percents": lambda row: _in_brackets(FORMATS["percents"](row)),
     "in_percents0": lambda row: _in_brackets(FORMATS["percents0"](row)),
     "numbers": lambda row: bounds(row["low"], row["high"], number),
+    "numbers2": lambda row: bounds(row["low"], row["high"], FORMATS["g2"]),
     "rates": lambda row: between(row["low_rate"], row["high_rate"], FORMATS["g"]),
     "best": lambda row: rate(row["best_rate"], row["edge"]),
     "ends": lambda row: " to ".join(

@@ -660,6 +660,64 @@ def test_a_pooled_interval_covers_however_its_comparisons_depend_on_each_other()
     assert (found.low, found.high) == pytest.approx((one.low, one.high))
 
 
+def sizes_at(*limits: tuple[int, int], **own: Any) -> Rows:
+    """Batch sizes, each with how many of five rates, a decade apart, all of its seeds train at."""
+    return [
+        row
+        for size, trained in limits
+        for place in range(5)
+        for row in on_seeds(
+            "stable" if place < trained else "dead",
+            batch_size=size,
+            learning_rate=10.0 ** (place - 4),
+            **own,
+        )
+    ]
+
+
+def test_limits_on_which_all_seeds_agree_are_known_to_the_step_of_the_rates() -> None:
+    effect = effect_of(4, 1, sizes_at((8, 2), (64, 4)), "critical_batch")
+    # the difference of two places in steps of a decade: all but a twentieth of a triangle
+    apart = 1 - 0.05**0.5
+    assert (effect.estimate, effect.low, effect.high) == pytest.approx((-2, -2 - apart, -2 + apart))
+
+
+def test_steps_of_the_rates_cancel_out_in_part_where_sizes_are_pooled() -> None:
+    source = made("critical_batch", sizes_at((8, 1), (16, 2), (32, 3), (64, 4)))
+    found = judge(part_of(4, 1), {"critical_batch": source}.get)
+    assert [e.estimate for e in found.judging] == pytest.approx([-3.0, -2.0, -1.0])
+    assert found.pooled is not None
+    assert found.pooled.estimate == pytest.approx(-2.0)
+    # three limits that err by themselves, and the one of the largest
+    assert -2.0 - found.low == pytest.approx((1 - 0.05**0.5) * (2 / 3) ** 0.5)
+    assert found.verdict == REFUTED
+
+
+def test_at_equal_updates_sizes_are_shown_and_do_not_judge() -> None:
+    rows = sizes_at((8, 2), (64, 4)) + sizes_at((8, 4), (64, 2), epochs=None, updates=100)
+    found = judge(part_of(4, 1), {"critical_batch": made("critical_batch", rows)}.get)
+    assert [e.estimate for e in found.judging] == pytest.approx([-2.0])
+    assert [e.estimate for e in found.among("at equal updates").judging] == pytest.approx([2.0])
+
+
+def test_what_is_compared_at_the_same_rates_says_nothing_of_best_ones() -> None:
+    found = judge(
+        part_of(4, 1), {"critical_batch": made("critical_batch", sizes_at((8, 1), (64, 2)))}.get
+    )
+    assert "edge" not in found.aside
+    assert "goes up by −1.00 decades" in found.aside
+
+
+def test_divergence_within_the_updates_of_the_largest_size_is_counted() -> None:
+    rows = [
+        {**row, "first_bad_step": 2 if row["batch_size"] == 64 else 100}
+        for row in sizes_at((8, 2), (64, 4))
+    ]
+    found = judge(part_of(4, 1), {"critical_batch": made("critical_batch", rows)}.get)
+    # one pass over 1,000 examples
+    assert "Of 40 divergences 10 begin within 15 updates" in found.aside
+
+
 def test_a_share_of_groups_has_a_width_where_all_agree() -> None:
     found = share_of(pd.Series([True] * 10), "cell", ())
     assert (found.estimate, found.low, found.high) == pytest.approx((1.0, 0.7225, 1.0), abs=1e-4)

@@ -1031,6 +1031,25 @@ RULES = pd.DataFrame(
         for size in (8, 32, 128, 512, 2048)
     ]
 )
+FAILING = pd.DataFrame(
+    [
+        {"panel": panel, "batch_size": size, "rate": rate, "low": rate / 2, "high": 2 * rate}
+        for panel in ("all images, 1 pass", "2% of the images, 1,500 updates")
+        for size, rate in ((8, 0.2), (32, 0.7), (512, 1.0))
+    ]
+)
+FAILING_CELLS = FAILING[["panel", "batch_size"]].merge(
+    pd.DataFrame({"learning_rate": RATES, "diverged": [k / len(RATES) for k in range(len(RATES))]}),
+    how="cross",
+)
+TARGETS = pd.DataFrame(
+    [
+        {"model": model, "target": target, "critical": size, "low": 50.0, "high": math.inf}
+        | {"noise": 80.0, "noise_low": 60.0, "noise_high": 120.0, "largest": 512.0}
+        for model in MODELS
+        for target, size in ((0.75, 100.0), (0.8, 150.0), (0.85, math.inf))
+    ]
+)
 SIZES = pd.DataFrame(
     [
         {"policy": policy, "model": "mlp", "share": share, "batch_policy": policy, "batch_size": 32}
@@ -1137,7 +1156,11 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "batch_size_over_training": lambda: figures.batch_size_over_training(SIZES, "model"),
     "claim_comparisons": lambda: figures.claim_comparisons(VERDICTS),
     "claims_forest": lambda: figures.claims_forest(VERDICTS, VERDICTS),
-    "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, CRITICAL),
+    "costs_by_batch_size": lambda: figures.costs_by_batch_size(COSTS, CRITICAL, "80%"),
+    "critical_by_target": lambda: figures.critical_by_target(TARGETS),
+    "failing_by_batch_size": lambda: figures.failing_by_batch_size(
+        FAILING_CELLS, FAILING, FAILING.assign(rate=FAILING["rate"] / 2)
+    ),
     "effect_rows": lambda: figures.effect_rows(
         EFFECTS, "changed", "difference (points)", arrows=True
     ),

@@ -45,6 +45,14 @@ def test_a_policy_is_held_against_the_fixed_size_and_against_the_best_decay() ->
     assert row["effect"] == pytest.approx(0.05)
 
 
+def test_each_decay_may_be_the_rival() -> None:
+    found = policies.against_each_decay(BEST).set_index("baseline")
+    assert found["level"].tolist() == ["doubling", "doubling"]
+    assert found["effect"].to_dict() == pytest.approx({"cosine decay": 0.05, "step decay": 0.4})
+    constant = BEST[~BEST["batch_policy"].str.endswith("decay")]
+    assert policies.against_each_decay(constant).empty
+
+
 def made(*settings: dict) -> pd.DataFrame:
     rows = [Trial(**levels).row() | {"accuracy": place} for place, levels in enumerate(settings)]
     return pd.DataFrame(rows)

@@ -712,11 +712,12 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
 
 
 def answer(**facts: Any) -> str:
-    """The sentence about a critical batch size, between sizes of 8 and 512."""
+    """What is said of a critical batch size and its updates, between sizes of 8 and 512."""
     costs = pd.DataFrame({"batch_size": [8, 512], "samples": facts.pop("samples", [100, 900])})
-    row = {"model": "mlp", "below": 1.9, "beyond": 1.2, "noise": np.nan, "costs": costs}
-    parts = rendering.environment().get_template(rendering.PARTS).module
-    return words(str(parts.batch_answer(row | facts)))
+    row = {"model": "mlp", "target": 0.8, "below": 1.9, "beyond": 1.2, "noise": np.nan}
+    parts: Any = rendering.environment().get_template(rendering.PARTS).module
+    row |= {"costs": costs} | facts
+    return words(f"{parts.batch_answer(row)} {parts.saved_answer(row)}")
 
 
 @pytest.mark.parametrize(
@@ -724,30 +725,70 @@ def answer(**facts: Any) -> str:
     [
         (
             {"critical": 101.0, "low": 58.0, "high": 151.0},
-            "interval 58 to 150). Larger batches save updates, but no examples; 8 is the smallest "
-            "that was run, and a smaller, cheaper one would lower this size. Each doubling cuts "
-            "the updates to the target by 1.90×",
+            "about 100** (95% interval 58 to 150): there 80% validation accuracy takes twice the "
+            "examples that it takes at the cheapest size, 8. Batches below 8 were not run; if one "
+            "were cheaper, the critical size would be smaller. Each doubling of the batch cuts "
+            "the updates to 80% by 1.90×",
         ),
         (
             {"critical": 101.0, "low": 58.0, "high": 151.0, "samples": [900, 100]},
-            "cheapest size, 512** (95% interval 58 to 150). Those beyond it save updates, but no "
-            "examples. Each doubling",
+            "at the cheapest size, 512. Each doubling",
         ),
         (
             {"critical": 101.0, "low": 58.0, "high": np.inf},
-            "about 100 the target takes twice the examples of the cheapest size, 8** (95% "
-            "interval 58 to more than 512)",
+            "about 100** (95% interval 58 to more than 512)",
         ),
         (
             {"critical": np.inf, "low": 9.0, "high": np.inf},
-            "the largest batches that were run, 512",
+            "critical batch size lies beyond 512**: even the largest batches",
         ),
-        ({"critical": np.nan}, "too few batch sizes"),
-        ({"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan}, "Beyond it each doubling"),
+        ({"critical": np.nan}, "too few batch sizes reached 80%"),
+        (
+            {"critical": 9.0, "low": 8.0, "high": 9.0, "below": np.nan},
+            "Beyond the critical size each doubling",
+        ),
     ],
 )
 def test_a_critical_size_is_said_as_closely_as_it_is_known(facts: dict, said: str) -> None:
     assert said in answer(**facts)
+
+
+def failing_from(limit: float) -> Callable[[Any, Any], str]:
+    """Trials of the full batch that diverge from ten times the rate of the others on."""
+    return lambda trial, draw: (
+        "dead"
+        if trial.learning_rate >= limit * (10 if trial.batch_policy == "full" else 1)
+        else "stable"
+    )
+
+
+def test_the_rate_from_which_training_fails_is_told_by_batch_size(folder: Path) -> None:
+    made_up(folder, real_study("full_batch", "quick"), failing_from(1.0))
+    source = evidence.load("full_batch")
+    assert source is not None
+    found = batch_updates.failing(source)
+    assert found.groupby("panel")["scarce"].first().to_dict() == {
+        "25% of the images, 60 passes": "examples",
+        "25% of the images, 60 updates": "updates",
+    }
+    assert found["full"].tolist() == [False, True] * 2
+    assert found["rate"].tolist() == pytest.approx([10**-0.5, 10**0.5] * 2)
+    assert found["times"].tolist() == pytest.approx([1.0, 10.0] * 2)
+    facts = batch_updates.divergences(batch_updates.failing_of_all())
+    assert (facts["lost"], facts["silent"]) == (2 * 3 * 3, 0)
+    page = words(page_of("batch_updates", folder))
+    assert "**At the same rate, small batches diverge first.**" in page
+    assert "diverges from a rate of 0.32 on at batches of 32 and of 3.2 at" in page
+
+
+def test_sizes_that_diverge_alike_have_no_first(folder: Path) -> None:
+    def alike(trial: Any, draw: Any) -> str:
+        return "dead" if trial.learning_rate >= 1.0 else "stable"
+
+    made_up(folder, real_study("full_batch", "quick"), alike)
+    page = words(page_of("batch_updates", folder))
+    assert "small batches diverge first" not in page
+    assert "no batch size is significantly the first to diverge" in page
 
 
 def test_a_rule_for_the_rate_is_good_up_to_the_first_size_at_which_it_is_not() -> None:

@@ -31,7 +31,9 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.spans import rate_spans
 from benchmark.statistics.targets import (
+    at_target,
     costs_to_target,
+    critical_by_target,
     critical_size,
     crossing,
     scaled_rates,
@@ -504,3 +506,38 @@ def test_how_far_the_rates_lie_apart_that_single_seeds_choose():
     assert (found.seeds, found.configurations) == (2, 3)
     assert (found.same, found.near) == pytest.approx((1 / 3, 2 / 3))
     assert found.most == pytest.approx(10.0)
+
+
+def passing(size: int, samples: dict[float, float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Three like trials of a batch size and their history: the examples to each accuracy."""
+    runs = reaching(size, 0.1, [0.0] * 3).assign(trial=[f"{size}-{seed}" for seed in range(3)])
+    rows = [
+        {"trial": trial, "step": int(seen), "samples": seen, "validation_accuracy": accuracy}
+        for trial in runs["trial"]
+        for accuracy, seen in ({0.1: 0.0, 0.2: 10.0} | samples).items()
+    ]
+    return runs, pd.DataFrame(rows).assign(noise_scale=np.arange(len(rows), dtype=float))
+
+
+def test_the_critical_size_has_a_row_for_each_target():
+    """Half of the accuracy is as cheap at 40 as at 10; more of it takes four times as much."""
+    sides = [
+        passing(10, {0.5: 100.0, 0.8: 200.0}),
+        passing(40, {0.5: 100.0, 0.8: 800.0, 0.9: 900.0}),
+    ]
+    runs, history = (pd.concat(frames, ignore_index=True) for frames in zip(*sides, strict=True))
+    found = critical_by_target(runs, history, ["model"], [0.2, 0.5, 0.8, 0.9])
+    # one size reaches the last of them, which has no critical one
+    assert found["target"].tolist() == [0.2, 0.5, 0.8]
+    assert found["critical"].tolist() == pytest.approx([math.inf, math.inf, 20.0])
+    assert found["cheapest"].tolist() == [10.0, 10.0, 10.0]
+    assert found["samples"].tolist() == [10.0, 100.0, 200.0]
+    assert found["checkpoints"].tolist() == [1.0, 10.0, 20.0]
+    assert found["largest"].tolist() == [40.0] * 3
+
+
+def test_what_misses_a_target_has_no_costs():
+    runs, history = passing(10, {0.5: 100.0})
+    missed = at_target(runs, history, 0.6)
+    assert missed[["steps_to_target", "samples_to_target"]].isna().all(axis=None)
+    assert at_target(runs, history, 0.5)["samples_to_target"].tolist() == [100.0] * 3

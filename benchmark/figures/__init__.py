@@ -3,6 +3,8 @@
 from benchmark.figures.batches import (
     batch_size_over_training,
     costs_by_batch_size,
+    critical_by_target,
+    failing_by_batch_size,
     rates_by_batch_size,
 )
 from benchmark.figures.claims import VERDICT_STYLES, claim_comparisons, claims_forest
@@ -64,7 +66,9 @@ __all__ = [
     "claims_forest",
     "comparison_forest",
     "costs_by_batch_size",
+    "critical_by_target",
     "effect_rows",
+    "failing_by_batch_size",
     "gradient_norm_trajectories",
     "growth_against_gain",
     "heat_maps",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from benchmark.figures.curves import facet_axes, leftmost, legend_of, lowest, plain_log
-from benchmark.figures.layout import canvas, value_ticks
+from benchmark.figures.layout import by_width, canvas, panel_title, value_ticks
 from benchmark.figures.style import (
     BLACK,
     BLUE,
@@ -25,15 +25,134 @@ from benchmark.figures.style import (
     tick_text,
 )
 
-PANELS = {"steps": "updates to the target", "samples": "examples to the target"}
+PANELS = {"steps": "updates", "samples": "examples"}
 SHARE = 0.05
 """Of the budget, over which the size of a policy is averaged."""
+BELOW = 4.0
+"""Times by which the rates that are shown reach below the lowest limit: none fails farther down."""
 NOISE_AT = 0.05
 """Height, as a share of the panel, at which the noise scale is drawn."""
 
 
-def costs_by_batch_size(costs: pd.DataFrame, critical: pd.DataFrame) -> Figure:
-    """Updates and examples to the target against the batch size, a row a model.
+def failing_by_batch_size(
+    cells: pd.DataFrame, limits: pd.DataFrame, spikes: pd.DataFrame
+) -> Figure:
+    """At which learning rates training fails, against the batch size, a facet a ``panel``.
+
+    ``cells`` has the columns ``panel``, ``batch_size``, ``learning_rate`` and ``diverged``, the
+    share (0..1) of the trials that diverge: a square each, the darker the more of them. ``limits``
+    and ``spikes`` come from `benchmark.statistics.failing_rates` by ``panel``, of trials that
+    diverge and of those whose loss spikes, as lines; with the rates that the rules derive from the
+    limit of the smallest batch.
+    """
+    panels = list(limits["panel"].drop_duplicates())
+    figure, axes = facet_axes(len(panels), 2.9)
+    rates = cells["learning_rate"]
+    lowest_shown = rates[rates >= limits["rate"].min() / BELOW].min()
+    for axis, panel in zip(axes, panels, strict=True):
+        squares = cells[cells["panel"] == panel]
+        axis.scatter(
+            squares["batch_size"],
+            squares["learning_rate"],
+            c=squares["diverged"],
+            cmap="Greys",
+            # the darkest grey leaves the lines to be seen
+            vmin=0,
+            vmax=1.6,
+            marker="s",
+            s=by_width(46, 34),
+            edgecolors=GREY,
+            linewidths=0.6,
+            zorder=1,
+        )
+        _draw_limits(axis, spikes[spikes["panel"] == panel], ORANGE, "o", "half of the seeds spike")
+        own = limits[limits["panel"] == panel]
+        _draw_limits(axis, own, BLACK, "D", "half diverge")
+        size, limit = (own[column].to_numpy(dtype=float) for column in ("batch_size", "rate"))
+        ratio = size / size[0]
+        axis.plot(size, limit[0] * ratio, "--", color=VERMILION, label="linear rule")
+        axis.plot(size, limit[0] * np.sqrt(ratio), "-.", color=BLUE, label="square-root rule")
+        axis.set(xscale="log", xlabel="batch size (examples)")
+        axis.set_title(panel_title(panel, len(lowest(axes))), fontsize=9)
+        value_ticks(axis, list(size))
+        plain_log(axis)
+        axis.set_ylim(lowest_shown / 1.5, rates.max() * 1.5)
+    for axis in leftmost(axes):
+        axis.set_ylabel("learning rate")
+    legend_of(figure, axes, "")
+    return figure
+
+
+def _draw_limits(axis: Axes, rows: pd.DataFrame, colour: str, marker: str, label: str) -> None:
+    rows = rows.sort_values("batch_size")
+    rate, low, high = (rows[column] for column in ("rate", "low", "high"))
+    axis.errorbar(
+        rows["batch_size"],
+        rate,
+        yerr=np.clip([rate - low.fillna(rate), high.fillna(rate) - rate], 0, None),
+        color=colour,
+        marker=marker,
+        markersize=5,
+        capsize=3,
+        linewidth=1.5,
+        label=label,
+        zorder=3,
+    )
+
+
+def critical_by_target(rows: pd.DataFrame) -> Figure:
+    """Critical batch size and noise scale against the target, a facet a model.
+
+    ``rows`` comes from `benchmark.statistics.critical_by_target` by ``model``. A critical size
+    beyond the largest that was run is an arrow there.
+    """
+    models = list(rows["model"].unique())
+    figure, axes = facet_axes(len(models), 2.6)
+    for axis, model in zip(axes, models, strict=True):
+        own = rows[rows["model"] == model].sort_values("target")
+        known = own[np.isfinite(own["critical"])]
+        ends = known[["low", "high"]].clip(upper=2 * own["largest"].max())
+        axis.errorbar(
+            100 * known["target"],
+            known["critical"],
+            yerr=np.clip(
+                [known["critical"] - ends["low"], ends["high"] - known["critical"]], 0, None
+            ),
+            color=BLACK,
+            marker="D",
+            capsize=3,
+            linewidth=1.5,
+            label="critical batch size",
+        )
+        beyond = own[np.isinf(own["critical"])]
+        axis.plot(
+            100 * beyond["target"],
+            beyond["largest"],
+            "^",
+            color=BLACK,
+            label="beyond the largest size",
+        )
+        axis.fill_between(
+            100 * own["target"], own["noise_low"], own["noise_high"], color=ORANGE, alpha=0.2
+        )
+        axis.plot(100 * own["target"], own["noise"], "-o", color=ORANGE, label="noise scale")
+        axis.set(xlabel="target validation accuracy (%)")
+        _name_facet(axis, model, len(models))
+        plain_log(axis)
+    for axis in leftmost(axes):
+        axis.set_ylabel("batch size (examples)")
+    legend_of(figure, axes, "")
+    return figure
+
+
+def _name_facet(axis: Axes, model: str, count: int) -> None:
+    """The model as the title of its facet, where there is another."""
+    if count > 1:
+        axis.set_title(label_of(model))
+
+
+def costs_by_batch_size(costs: pd.DataFrame, critical: pd.DataFrame, target: str) -> Figure:
+    """Updates and examples to the ``target`` against the batch size, a row a model.
 
     ``costs`` comes from `benchmark.statistics.targets.trade` by ``model``. ``critical`` has a row a
     model: ``model``, ``critical``, ``low`` and ``high``, the critical batch size with its interval
@@ -70,9 +189,10 @@ def costs_by_batch_size(costs: pd.DataFrame, critical: pd.DataFrame) -> Figure:
             axis.xaxis.set_minor_locator(NullLocator())
             plain_log(axis)
         _mark_noise(axis_row[1], found)
-        axis_row[0].set_ylabel(label_of(model), fontweight="bold")
+        if len(models) > 1:
+            axis_row[0].set_ylabel(label_of(model), fontweight="bold")
     for axis, label in zip(axes[0], PANELS.values(), strict=True):
-        axis.set_title(label, fontsize=10)
+        axis.set_title(f"{label} to {target}", fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("batch size (examples)")
     legend_of(figure, list(axes.flat), "")
@@ -130,7 +250,8 @@ def rates_by_batch_size(rules: pd.DataFrame) -> Figure:
             color=BLUE,
             label="square-root rule: rate ~ √B",
         )
-        axis.set(xscale="log", xlabel="batch size (examples)", title=label_of(model))
+        axis.set(xscale="log", xlabel="batch size (examples)")
+        _name_facet(axis, model, len(models))
         value_ticks(axis, list(rows["batch_size"]))
         plain_log(axis)
     for axis in leftmost(axes):

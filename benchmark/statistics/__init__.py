@@ -122,6 +122,7 @@ from benchmark.statistics.sharpness import at_the_edge, sharpness_over_edge
 from benchmark.statistics.spans import decades_gained, rate_spans, told_apart
 from benchmark.statistics.spike_levels import STRICTEST, at_spike_level, spike_level_sensitivity
 from benchmark.statistics.targets import (
+    critical_by_target,
     critical_size,
     rules_for_rate,
     scaled_rates,
@@ -161,6 +162,7 @@ __all__ = [
     "complete_grid",
     "completeness",
     "copies",
+    "critical_by_target",
     "critical_size",
     "cross_chosen",
     "cross_fitted",

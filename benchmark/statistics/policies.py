@@ -158,6 +158,20 @@ def against_decay(best: pd.DataFrame) -> pd.DataFrame:
     return found.assign(baseline=found["model"].map(names))
 
 
+def against_each_decay(best: pd.DataFrame) -> pd.DataFrame:
+    """`against_decay` with each of the schedules as the ``baseline``, whichever validation prefers.
+
+    Two schedules may be as good as each other on validation, and differ from a policy all the same.
+    """
+    found = [
+        _paired(pd.concat([changing(best), best[best["batch_policy"] == decay]]), decay).assign(
+            baseline=decay
+        )
+        for decay in decaying(best)
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["level"])
+
+
 def _paired(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     ignore = [*CHOSEN, "schedule", "arm"]
     return paired_comparison(rows, "batch_policy", baseline, by=["model"], ignore=ignore)

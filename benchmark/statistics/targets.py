@@ -33,6 +33,24 @@ def costs_to_target(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: value.fillna(np.inf) for name, value in costs.items()})
 
 
+def at_target(frame: pd.DataFrame, history: pd.DataFrame, target: float) -> pd.DataFrame:
+    """``frame`` with the costs of another ``target`` validation accuracy (0..1), by its history.
+
+    ``steps_to_target`` and ``samples_to_target`` are those of the first checkpoint of the trial
+    that reaches it, NaN where none does.
+
+    >>> frame = pd.DataFrame({"trial": ["a", "b"], "samples_to_target": 96.0})
+    >>> history = pd.DataFrame({"trial": ["a", "a", "b"], "step": [1, 2, 1]})
+    >>> history = history.assign(samples=32 * history["step"], validation_accuracy=[0.5, 0.75, 0.5])
+    >>> at_target(frame, history, 0.7)["samples_to_target"].tolist()
+    [64.0, nan]
+    """
+    there = history[history["validation_accuracy"] >= target].sort_values("step", kind="stable")
+    first = there.drop_duplicates("trial").set_index("trial")
+    steps, samples = (frame["trial"].map(first[column]) for column in ("step", "samples"))
+    return frame.assign(steps_to_target=steps, samples_to_target=samples.astype(float))
+
+
 def trade(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``batch_size``, ``learning_rate``, ``reached``, and costs: a row a size.
 
@@ -289,3 +307,35 @@ def where_larger_batches_pay(
         savings.append([saved_per_doubling(sizes[part]) for part in (small, ~small)])
     found[["below", "beyond"]] = np.reshape(savings, (-1, 2))
     return found.merge(noise_quartiles(rows, by), on=by, how="left")
+
+
+def critical_by_target(
+    frame: pd.DataFrame, history: pd.DataFrame, by: Sequence[str], targets: Sequence[float]
+) -> pd.DataFrame:
+    """`where_larger_batches_pay` for each of some ``targets`` (validation accuracy, 0..1).
+
+    A row for each group of ``by`` and target that two sizes reach in the median trial, with the
+    column ``target``; ``cheapest``, the size that reaches it with the fewest examples;
+    ``samples``, how many that takes, and ``checkpoints``, at how many checkpoints it was looked for
+    until then: at the first or second, costs are hardly known; ``smallest`` and ``largest``, the
+    sizes that reach it. The gradient shrinks along training while its noise stays, so that the
+    critical size is to grow with the target (McCandlish et al. 2018, 1812.06162).
+    """
+    seen = history[history["step"] > 0].groupby("trial")["samples"].min()
+    found = []
+    for target in targets:
+        rows = at_target(frame, history, target)
+        for key, group in rows.groupby(list(by), sort=False, dropna=False):
+            sizes, _, costs = _by_size(group)
+            least = np.median(costs, axis=-1).min(axis=-1)
+            reached = sizes[np.isfinite(least)]
+            if len(reached) < 2:
+                continue
+            facts = dict(zip(by, key, strict=True)) | {"target": target, "samples": least.min()}
+            cheapest = sizes[least.argmin()]
+            apart = group.loc[group["batch_size"].eq(cheapest), "trial"].map(seen).median()
+            facts |= {"cheapest": cheapest, "checkpoints": least.min() / apart}
+            facts |= {"smallest": reached.min(), "largest": reached.max()}
+            (row,) = where_larger_batches_pay(group, history, by).to_dict("records")
+            found.append({**facts, **row})
+    return pd.DataFrame(found)
