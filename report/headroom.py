@@ -3,137 +3,286 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from benchmark.figures.numbers import number
-from benchmark.statistics import (
-    interval,
-    mean,
-    outcome_means,
-    paired_comparison,
-    stable_range,
-    upper_limits,
-    where,
-)
+from benchmark.figures.numbers import between, bounds, fixed, number
+from benchmark.statistics import good_windows, interval, mean, premiums, where
 from report.evidence import Evidence
-from report.prose import fold, phrase
+from report.prose import fold, name, phrase, records, spread_sizes
 
-NEITHER, NORMALIZED, BOTH = "neither", "batch normalization", "batch normalization, "
+PLAIN, NORMALIZED, BOTH = "plain", "batch normalization", "batch normalization, "
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
 """Accuracies (0..1) below the best within which a rate may count as good."""
-KEYS = ["model", "learning_rate"]
+STEPS = 1.1
+"""Steps of the rates by which a window must move to count: more than one, whatever the digits."""
+FIRST = (PLAIN, "clipped at 0.1", NORMALIZED)
+"""The remedies of the first figure, as far as they were run."""
 
 
 @functools.lru_cache(8)
 def trials(study: Evidence) -> pd.DataFrame:
-    """The trials by ``remedy``, in words: neither, a limit of the norm, normalization or both."""
+    """The trials by ``remedy``, in words: plain, clipped, normalized or both.
+
+    With ``clipped`` alone, in words, and how ``normalized`` they are: plain or normalized.
+    """
     rows = where(study.outcomes, normalization=["none", "batch"])
-    names = zip(rows["normalization"], rows["clipping"], rows["clipping_threshold"], strict=True)
-    return rows.assign(remedy=[_remedy(*given) for given in names])
+    clipped = [
+        _clipped(*given) for given in zip(rows["clipping"], rows["clipping_threshold"], strict=True)
+    ]
+    normalized = rows["normalization"].map({"none": PLAIN, "batch": NORMALIZED})
+    names = [
+        of if how == PLAIN else how if of == PLAIN else f"{BOTH}{of}"
+        for how, of in zip(normalized, clipped, strict=True)
+    ]
+    return rows.assign(remedy=names, clipped=clipped, normalized=normalized)
 
 
-def _remedy(normalization: str, clipping: str, threshold: float) -> str:
-    """As `trials` names them; both begin with `BOTH`."""
+def _clipped(clipping: str, threshold: float) -> str:
+    """How a trial is clipped, as `trials` says it."""
     if clipping == "none":
-        return NEITHER if normalization == "none" else NORMALIZED
+        return PLAIN
     known = clipping == "global_norm" and not pd.isna(threshold)
-    limited = f"norm limited to {number(threshold)}" if known else phrase("clipping", clipping)
-    return limited if normalization == "none" else f"{BOTH}{limited}"
+    return f"clipped at {number(threshold)}" if known else phrase("clipping", clipping)
 
 
 @functools.lru_cache(32)
-def rate_limits(study: Evidence, within: float = 0.01) -> pd.DataFrame:
-    """How far up the learning rate may go: `upper_limits`, a row a ``model`` and ``remedy``.
+def windows(study: Evidence, within: float = 0.01) -> pd.DataFrame:
+    """Which learning rates train well: `good_windows`, a row a ``model`` and ``remedy``.
 
-    With ``role``: empty for neither, ``normalized``, ``clipped`` and ``both``.
+    With ``role``: empty for plain, ``normalized``, ``clipped`` and ``both``; the ``largest`` rate
+    that was run, and whether most learn there, too: ``never_lost``.
     """
-    found = upper_limits(trials(study), ["model"], "remedy", NEITHER, within)
+    by = ["model", "remedy"]
+    found = good_windows(trials(study), ["model"], "remedy", PLAIN, within)
+    largest = trials(study).groupby(by)["learning_rate"].max().rename("largest").reset_index()
     both = found["remedy"].str.startswith(BOTH)
-    roles = found["remedy"].map({NEITHER: "", NORMALIZED: "normalized"}).fillna("clipped")
-    return found.assign(role=roles.where(~both, "both"))
+    roles = found["remedy"].map({PLAIN: "", NORMALIZED: "normalized"}).fillna("clipped")
+    found = found.assign(role=roles.where(~both, "both"), never_lost=np.isinf(found["lost"]))
+    return found.merge(largest, on=by, how="left")
+
+
+def changed(study: Evidence) -> pd.DataFrame:
+    """What each remedy does to the window of good rates of the plain network.
+
+    The rows of `windows` but those of the plain network, whose ends are ``..._plain``, and what of
+    it is more than one step of the rates, and so in 97.5% of the draws of seeds: ``raised_least``
+    and ``raised_good``, the smallest and the largest good rate; ``moved``, both of them;
+    ``wider`` and ``narrower``; and ``gap_words``, by how many decades it is wider.
+    """
+    rows = windows(study)
+    of_plain = ["least", "good", "decades", "least_edge"]
+    plain = rows[rows["role"] == ""][["model", *of_plain]]
+    found = rows[rows["role"] != ""].merge(plain, on="model", suffixes=("", "_plain"))
+    step = STEPS * spacing(study)
+    for end in ("least", "good"):
+        times, low = found[f"{end}_times"], found[f"{end}_times_low"]
+        found[f"raised_{end}"] = (times > step) & (low > 1)
+    gap, width = found["decades_gap"], np.log10(step)
+    return found.assign(
+        moved=found["raised_least"] & found["raised_good"],
+        wider=(gap > width) & (found["decades_gap_low"] > 0),
+        narrower=(gap < -width) & (found["decades_gap_high"] < 0),
+        gap_words=[
+            _more(wide) + ("" if np.isnan(low) else f", {bounds(low, high, _more)}")
+            for wide, low, high in zip(
+                *(found[f"decades_gap{end}"] for end in ("", "_low", "_high")), strict=True
+            )
+        ],
+    )
+
+
+def _more(decades: float) -> str:
+    return ("+" if round(decades, 2) > 0 else "") + fixed(decades, 2)
+
+
+def by_threshold(study: Evidence, tightest: bool = True) -> pd.DataFrame:
+    """Of `changed` the rows of the tightest threshold, or the loosest, without normalization."""
+    rows = where(changed(study), role="clipped")
+    thresholds = trials(study).groupby("clipped")["clipping_threshold"].first()
+    rows = rows.assign(threshold=rows["remedy"].map(thresholds).astype(float))
+    order = rows.dropna(subset=["threshold"]).sort_values("threshold", ascending=tightest)
+    return order.drop_duplicates("model").sort_index()
+
+
+@functools.lru_cache(8)
+def insured(study: Evidence) -> pd.DataFrame:
+    """What each remedy costs where a network trains well without it, and pays where it is lost.
+
+    `premiums` by ``model`` and ``remedy``, ``against`` the plain network, and of clipping with
+    batch normalization against that alone; each with the good rates that it has, of `windows`.
+    """
+    rows = trials(study)
+    alone = rows[rows["normalized"].eq(PLAIN) | rows["remedy"].eq(NORMALIZED)]
+    beside = where(rows, normalized=NORMALIZED)
+    ends = windows(study)[["model", "remedy", "least", "good", "least_edge", "good_edge"]]
+    parts = [
+        premiums(some, ["model"], "remedy", against).assign(against=against)
+        for some, against in ((alone, PLAIN), (beside, NORMALIZED))
+    ]
+    found = pd.concat([part for part in parts if len(part)] or parts[:1])
+    return found.merge(ends, on=["model", "remedy"]) if len(found) else found
+
+
+def in_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `insured` with their intervals and windows in words.
+
+    ``..._interval`` of ``premium`` and ``payout`` for a table, ``..._said`` for a sentence that has
+    the sign in words; ``one_rate``, the extremes at a single one; ``window``, the good rates.
+    """
+    found = rows.assign(
+        one_rate=_each(rows, "premium_least", "premium_most", bounds), window=_window(rows)
+    )
+    for part in ("premium", "payout"):
+        names = {part: "effect", f"{part}_low": "low", f"{part}_high": "high"}
+        effects = records(rows[list(names)].rename(columns=names))
+        found[f"{part}_interval"] = [bounds(row["low"], row["high"]) for row in effects]
+        found[f"{part}_said"] = [spread_sizes(row) for row in effects]
+    return found
+
+
+def _each(
+    rows: pd.DataFrame, low: str, high: str, write: Callable[[float, float], str]
+) -> list[str]:
+    return [write(*ends) for ends in zip(rows[low], rows[high], strict=True)]
+
+
+def _window(rows: pd.DataFrame) -> list[str]:
+    """The good rates of each row, and whether they reach an end of those that were run."""
+    said = _each(rows, "least", "good", between)
+    marks = [("≤ " if edge else "") for edge in rows["least_edge"]]
+    beyond = [(" or more" if edge else "") for edge in rows["good_edge"]]
+    return ["".join(parts) for parts in zip(marks, said, beyond, strict=True)]
+
+
+def premium(study: Evidence) -> pd.DataFrame:
+    """Of `insured` what clipping a plain network at the loosest threshold costs and pays.
+
+    With its ``threshold``, and `in_words`: the row that a sentence about insurance tells.
+    """
+    loose = by_threshold(study, tightest=False)[["model", "remedy", "threshold"]]
+    return in_words(insured(study).merge(loose, on=["model", "remedy"])) if len(loose) else loose
 
 
 def tightened(study: Evidence) -> pd.DataFrame:
-    """What a tighter limit of the norm does to the largest good rate, without normalization.
+    """Whether windows move as thresholds do, without normalization.
 
-    By ``model`` the loosest limit, ``loose``, and the tightest, ``tight``; the smallest and the
-    largest good rate with each, ``loose_least``, ``tight_least``, ``loose_good`` and
-    ``tight_good``; ``raised``, the ratio of the largest, and ``times``, that of the limits;
-    ``in_step``, whether these two agree to one step of the rates. Empty with one limit.
+    By ``model`` the loosest and the tightest threshold, ``loose`` and ``tight``, how many ``times``
+    as tight that is, and ``raised``, how many times as high the largest good rate then is;
+    ``in_step`` says whether these two agree to one step of the rates. Empty with one threshold.
     """
-    by = ["model", "remedy"]
-    limits = trials(study).groupby(by)["clipping_threshold"].first().rename("limit").reset_index()
-    least = stable_range(trials(study), by)[[*by, "low_rate"]]
-    rows = where(rate_limits(study), role="clipped").merge(limits, on=by).merge(least, on=by)
-    ends = rows.sort_values("limit", ascending=False).groupby("model", sort=False)
-    found = ends[["limit", "low_rate", "good"]].agg(["first", "last"])
-    found.columns = [f"{end}{of}" for of in ("", "_least", "_good") for end in ("loose", "tight")]
-    found = found[found["loose"] > found["tight"]].reset_index()
-    raised, times = found["tight_good"] / found["loose_good"], found["loose"] / found["tight"]
-    apart = np.abs(np.log(raised / times))
-    in_step = apart <= np.log(1.01 * spacing(study))
+    ends = [by_threshold(study, tight)[["model", "threshold", "good"]] for tight in (False, True)]
+    found = ends[0].merge(ends[1], on="model", suffixes=("_loose", "_tight"))
+    found = found.rename(columns={"threshold_loose": "loose", "threshold_tight": "tight"})
+    found = found[found["loose"] > found["tight"]].reset_index(drop=True)
+    raised, times = found["good_tight"] / found["good_loose"], found["loose"] / found["tight"]
+    in_step = np.abs(np.log(raised / times)) <= np.log(1.01 * spacing(study))
     return found.assign(raised=raised, times=times, in_step=in_step)
 
 
-def limits_in_words(study: Evidence) -> pd.DataFrame:
-    """`rate_limits` as cells of a table: each limit and its interval, "none" beyond all rates."""
-    rows = rate_limits(study)
+def windows_in_words(study: Evidence) -> pd.DataFrame:
+    """`windows` as cells of a table: each end and its interval, and what lies beyond the rates."""
+    rows = windows(study)
+    least, good, lost = (
+        rows[[name, f"{name}_low", f"{name}_high"]].to_numpy() for name in ("least", "good", "lost")
+    )
+    at_least = np.where(rows["least_edge"] | rows["good_edge"], "≥ ", "")
+    decades = zip(at_least, rows["decades"], rows["decades_low"], rows["decades_high"], strict=True)
     return rows.assign(
-        **{
-            f"{name}_words": [
-                _span(*ends) for ends in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-            ]
-            for name in ("good", "good_times", "lost")
-        }
+        least_words=[
+            ("≤ " if edge else "") + _span(*ends)
+            for edge, ends in zip(rows["least_edge"], least, strict=True)
+        ],
+        good_words=[
+            ("≥ " if edge else "") + _span(*ends)
+            for edge, ends in zip(rows["good_edge"], good, strict=True)
+        ],
+        lost_words=[
+            _span(*ends, most=largest) for ends, largest in zip(lost, rows["largest"], strict=True)
+        ],
+        decades_words=[
+            f"{mark}{fixed(wide, 2)}"
+            + ("" if np.isnan(low) or low == high else f" ({fixed(low, 2)} to {fixed(high, 2)})")
+            for mark, wide, low, high in decades
+        ],
     )
 
 
-def _span(estimate: float, low: float, high: float) -> str:
-    first, least, most = (
-        "none" if np.isinf(x) else number(float(f"{x:.3g}")) for x in (estimate, low, high)
+def _span(estimate: float, low: float, high: float, most: float = np.inf) -> str:
+    """A rate and the interval that it has; beyond the largest that was run, ``most``."""
+    first, least, last = (
+        f"> {number(most)}" if np.isinf(x) else number(float(f"{x:.3g}"))
+        for x in (estimate, low, high)
     )
-    return first if np.isnan(low) or least == most else f"{first} ({least} to {most})"
+    return first if np.isnan(low) or least == last else f"{first} ({least} to {last})"
 
 
 def by_tolerance(study: Evidence) -> pd.DataFrame:
-    """``good_times`` of each ``model`` and ``remedy`` at each ``tolerance`` (0..1)."""
-    parts = [rate_limits(study, within).assign(tolerance=within) for within in TOLERANCES]
-    rows = pd.concat(parts)
-    return rows[rows["role"] != ""]
+    """`windows` of each ``model`` and ``remedy`` at each ``tolerance`` (0..1)."""
+    rows = pd.concat([windows(study, within).assign(tolerance=within) for within in TOLERANCES])
+    return rows.assign(window=_window(rows))
 
 
 def spacing(study: Evidence) -> float:
-    """The largest ratio of neighbouring learning rates: no limit is known any better."""
+    """The largest ratio of neighbouring learning rates: no end is known any better."""
     rates = np.sort(trials(study)["learning_rate"].unique())
-    return float((rates[1:] / rates[:-1]).max())
+    return float((rates[1:] / rates[:-1]).max()) if len(rates) > 1 else 1.0
+
+
+def two_steps(study: Evidence) -> float:
+    """Two steps of the rates in decades, the least by which a window's width counts as changed."""
+    return 2 * float(np.log10(spacing(study)))
 
 
 @functools.lru_cache(8)
 def moved(study: Evidence) -> pd.DataFrame:
-    """By ``model`` how many times as high the largest good rate is as with neither remedy.
+    """Of `changed` what batch normalization does, a row a ``model``, in words.
 
-    ``normalized_good`` with batch normalization; ``clipped_good`` and ``both_good`` with the limit
-    of the norm that goes furthest, alone and beside it; and ``apart``, whether batch normalization
-    raises it by more than one step of the grid, and in 97.5% of the draws of seeds at all; and
-    ``said``, how far it does, in words, with the range of the draws where they do not all agree.
+    ``normalized_good`` is how many times as high the largest good rate is, ``apart`` whether
+    that is a significant rise, and ``said`` the same in words, with the range of the draws of
+    seeds where they do not all agree.
     """
-    rows = rate_limits(study)
-    rows = rows[rows["role"] != ""]
-    most = rows.pivot_table("good_times", "model", "role", "max", sort=False).add_suffix("_good")
-    alone = where(rows, role="normalized").set_index("model")
-    raised = (alone["good_times"] > 1.1 * spacing(study)) & (alone["good_times_low"] > 1)
-    found = most.reindex(alone.index)
-    ends = alone[["good_times_low", "good_times_high"]].itertuples(index=False)
-    folds = zip(found["normalized_good"], ends, raised, strict=True)
+    found = where(changed(study), role="normalized")
+    rows = found[["good_times", "good_times_low", "good_times_high", "raised_good"]]
     said = [
         fold(times) + ("" if low == high else f" ({number(float(f'{low:.2g}'))}- to {fold(high)})")
-        if told
+        if raised
         else "not significantly"
-        for times, (low, high), told in folds
+        for times, low, high, raised in rows.itertuples(index=False)
     ]
-    return found.assign(apart=raised, said=said).reset_index()
+    facts = {"normalized_good": found["good_times"], "apart": found["raised_good"]}
+    return found.assign(**facts, said=said).reset_index(drop=True)
+
+
+def first(study: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trials and the `windows` that the first figure shows: those of `FIRST`, in its order."""
+    rows = where(windows(study), remedy=list(FIRST))
+    order = rows["remedy"].map(FIRST.index).sort_values(kind="stable").index
+    shown = ["model", "remedy", "learning_rate", "seed", "steps", "validation", "accuracy"]
+    return where(trials(study), remedy=list(FIRST))[shown], rows.loc[order]
+
+
+def differences(study: Evidence) -> pd.DataFrame:
+    """What clipping changes at each learning rate, paired by seed: `over_seeds` of test accuracy.
+
+    By ``network`` (with batch normalization or not), ``remedy`` in words and ``learning_rate`` the
+    ``estimate``, ``low`` and ``high`` (0..1).
+    """
+    rows = trials(study)
+    keys = ["model", "normalized", "learning_rate", "seed"]
+    bare = where(rows, clipped=PLAIN)[[*keys, "accuracy"]]
+    both = rows[rows["clipped"] != PLAIN].merge(bare, on=keys, suffixes=("", "_bare"))
+    if both.empty:
+        return pd.DataFrame(columns=["network", "remedy", "learning_rate", "estimate"])
+    networks = [
+        name(model) + ("" if how == PLAIN else f", {how}")
+        for model, how in zip(both["model"], both["normalized"], strict=True)
+    ]
+    both = both.assign(change=both["accuracy"] - both["accuracy_bare"], network=networks)
+    found = interval(both, "change", ["network", "clipped", "learning_rate"], statistic=mean)
+    return found.rename(columns={"clipped": "remedy"})
 
 
 def by_rate(study: Evidence, value: str) -> pd.DataFrame:
@@ -142,33 +291,3 @@ def by_rate(study: Evidence, value: str) -> pd.DataFrame:
     if value == "learned":
         rows = rows.assign(learned=rows["learned"].astype(bool))
     return interval(rows, value, ["model", "remedy", "learning_rate"], statistic=mean)
-
-
-def at_the_loss(study: Evidence, remedy: str) -> pd.DataFrame:
-    """What the remedies give at the rate from which on most trials with ``remedy`` fail.
-
-    `outcome_means` by ``model``, ``learning_rate`` and each ``remedy`` there.
-    """
-    lost = where(rate_limits(study), remedy=remedy)
-    rates = lost[np.isfinite(lost["lost"])][["model", "lost"]]
-    rows = trials(study).merge(rates.rename(columns={"lost": "learning_rate"}), on=KEYS)
-    return outcome_means(rows, [*KEYS, "remedy"], ["accuracy", "learned"])
-
-
-def saved_beyond(study: Evidence) -> pd.DataFrame:
-    """What the limits of the norm save beside batch normalization where most fail with that alone.
-
-    By ``model``, ``learning_rate`` and ``remedy`` the columns of `paired_comparison`, and the
-    ``accuracy`` with both.
-    """
-    there = at_the_loss(study, NORMALIZED)
-    rows = trials(study).merge(there[KEYS].drop_duplicates(), on=KEYS)
-    both = sorted(r for r in rows["remedy"].unique() if r.startswith(BOTH))
-    found = [
-        paired_comparison(where(rows, remedy=[NORMALIZED, r]), "clipping", "none", by=KEYS)
-        for r in both
-    ]
-    if not found:
-        return pd.DataFrame()
-    compared = pd.concat([part.assign(remedy=r) for part, r in zip(found, both, strict=True)])
-    return compared.merge(there[[*KEYS, "remedy", "accuracy"]], on=[*KEYS, "remedy"])

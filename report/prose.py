@@ -42,7 +42,7 @@ name = words
 """A level or column in a sentence: ``global_norm`` becomes global norm."""
 
 NBSP = "\N{NO-BREAK SPACE}"
-NUMERIC = re.compile(rf"(?: to | of | \(edge\)|[\d\s.,;%<>±×()/+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p*†])*")
+NUMERIC = re.compile(rf"(?: to | of | \(edge\)|[\d\s.,;%<>≤≥±×()/+−{DASH}∞⁻⁰¹²³⁴⁵⁶⁷⁸⁹=p*†])*")
 """Cells of a column of numbers, of ranges and of counts, with the marks of a note."""
 IDENTIFIER = re.compile(r"(.+?), (arXiv|doi):([\w./()-]*\w)(.*)")
 """A reference: what it is called, where it lies and what is said of it."""
@@ -85,6 +85,15 @@ def _turned(row: Row) -> tuple[dict[str, float], Format]:
     ends = -row["high"], -row["low"]
     low, high = ends if row["effect"] < 0 else (row["low"], row["high"])
     return {"low": low, "high": high}, lambda value: fixed(100 * value)
+
+
+def spread_sizes(row: Row) -> str:
+    """`spread` where the sentence has the sign in words: of a loss, the interval of its size.
+
+    >>> spread_sizes({"effect": -0.5, "low": -0.75, "high": -0.25})
+    '95% interval 25.0 to 75.0'
+    """
+    return spread(*_turned(row))
 
 
 def effect(row: Row) -> str:
@@ -221,12 +230,12 @@ FORMATS: dict[str, Format] = {
     # of a whole row: {row:effect}
     "effect": effect,
     "spread": spread,
-    "spread_sizes": lambda row: spread(*_turned(row)),
+    "spread_sizes": spread_sizes,
     "spread_percents": lambda row: spread(row, percent),
     "spread_decades": lambda row: spread(
         {"low": row["decades_low"], "high": row["decades_high"]}, FORMATS["fixed2"]
     ),
-    "brief_sizes": lambda row: FORMATS["brief"](spread(*_turned(row))),
+    "brief_sizes": lambda row: FORMATS["brief"](spread_sizes(row)),
     "brief": lambda said: str(said).removeprefix("95% interval "),
     # in the cells of a table
     "interval": lambda row: bounds(row["low"], row["high"]),

@@ -1,10 +1,10 @@
 """Which learning rates train, with and without batch normalization and clipping?
 
-Training without either, with batch normalization, with the global norm limited and with both, at
+Training without either, with batch normalization, with the global norm clipped and with both, at
 the same learning rates, from those that train well to those that do not train at all. Ten times
 one's own best rate is a poor yardstick where the best rate lies anywhere on a plateau: a remedy
 may move the plateau's upper end, and only rates that all share show by how much. The norm is
-limited to 1 and to a tenth of that, because a lower limit alone moves the plateau, too.
+clipped at 1 and at a tenth of that, because a lower threshold alone moves the plateau, too.
 
 smoke       16 trials         320 updates   0.000 core-hours
 quick      144 trials      18,720 updates       - core-hours
@@ -41,7 +41,7 @@ class Settings:
     normalizations: Sequence[str] = ("none", "batch")
     clippings: Sequence[str] = ("none", "global_norm")
     tighter: Sequence[float] = (0.1,)
-    # rates that the tighter limit alone still trains at
+    # rates that the tighter threshold alone still trains at
     farther: Mapping[str, Sequence[float]] = field(default_factory=lambda: {"cnn": (5.623, 10.0)})
     updates: int = 1500
     checkpoints: int = 4

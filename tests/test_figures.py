@@ -1145,6 +1145,24 @@ GUARDED = pd.DataFrame(
     ]
 )
 
+SINGLE = pd.DataFrame(
+    [
+        {"remedy": remedy, "model": model, "learning_rate": rate, "seed": seed}
+        | {"accuracy": (0.85 if rate < 3 else 0.1) + 0.01 * seed}
+        for remedy in ("plain", "clipped at 0.1")
+        for model in MODELS
+        for rate in (0.1, 1.0, 10.0)
+        for seed in range(2)
+    ]
+)
+WINDOWS = pd.DataFrame(
+    [
+        {"remedy": remedy, "model": model, "least": 0.1, "good": 1.0}
+        | {"least_edge": remedy == "plain", "good_edge": False}
+        for remedy in ("plain", "clipped at 0.1")
+        for model in MODELS
+    ]
+)
 FURTHER: dict[str, Callable[[], Figure]] = {
     "accuracy_against_product": lambda: figures.accuracy_against_product(PRODUCTS),
     "accuracy_against_threshold": lambda: figures.accuracy_against_threshold(
@@ -1193,8 +1211,36 @@ FURTHER: dict[str, Callable[[], Figure]] = {
     "span_chart": lambda: figures.span_chart(SPANS, "clipping", list(RATES)),
     "throughput_by_width": lambda: figures.throughput_by_width(SPEEDS),
     "variance_parts": lambda: figures.variance_parts(VARIANCES),
+    "window_panels": lambda: figures.window_panels(SINGLE, WINDOWS, 10.0),
 }
 narrowed = pytest.mark.parametrize("name", [*DRAWINGS, *FURTHER])
+
+
+def test_most_of_the_height_is_that_of_accuracies_near_the_best() -> None:
+    first, second = figures.window_panels(SINGLE, WINDOWS, 10.0).axes[:2]
+    heights = first.transData.transform([(1, 10), (1, 75), (1, 85)])[:, 1]
+    assert heights[2] - heights[1] > 3 * (heights[1] - heights[0])
+    assert first.get_ylim() == second.get_ylim()
+    # every trial is a point, and every window a bar below zero
+    points = [line for line in first.lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in points] == [6, 6]
+    bars = [list(line.get_xdata()) for line in first.lines if max(line.get_ydata()) < 0]
+    assert [bar for bar in bars if len(bar) > 1] == [[0.1, 1.0]] * 2
+    assert [line.get_marker() for line in first.lines].count("<") == 2
+    assert [line.get_marker() for line in second.lines].count("<") == 0
+
+
+def test_lines_are_squeezed_beyond_their_focus() -> None:
+    rows = pd.DataFrame(
+        {"learning_rate": [0.1, 1.0], "estimate": [0.01, 0.6], "low": 0.0, "high": [0.02, 0.9]}
+    ).assign(level="value", facet="mlp")
+    change = figures.Measure("change", "change (points)", factor=100)
+    (axis,) = figures.interval_lines(
+        rows, figures.RATE, change, "level", "facet", 0.0, focus=(-10, 10)
+    ).axes
+    assert axis.get_ylim() == (-10, 60)
+    heights = axis.transData.transform([(1, -10), (1, 10), (1, 60)])[:, 1]
+    assert (heights[2] - heights[1]) / (heights[1] - heights[0]) == pytest.approx(0.25)
 
 
 def test_every_function_is_drawn_for_a_phone() -> None:

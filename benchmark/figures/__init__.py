@@ -43,6 +43,7 @@ from benchmark.figures.statuses import status_map
 from benchmark.figures.style import STATUS_COLOURS, styles_of, title, titled, words
 from benchmark.figures.throughput import throughput_by_width
 from benchmark.figures.trajectories import gradient_norm_trajectories
+from benchmark.figures.windows import window_panels
 
 __all__ = [
     "ACCURACY",
@@ -95,6 +96,7 @@ __all__ = [
     "title",
     "titled",
     "variance_parts",
+    "window_panels",
     "winners_against_grid",
     "words",
 ]

@@ -25,7 +25,7 @@ from benchmark.figures.layout import (
     row_inches,
     value_ticks,
 )
-from benchmark.figures.limits import dodge, signed_number
+from benchmark.figures.limits import dodge, shade, signed_number, squeeze
 from benchmark.figures.style import BLACK, PATCH, in_order, label_of, styles_of, tick_text
 
 MANY, FEW = 4, 4
@@ -69,12 +69,14 @@ def interval_lines(
     line: str,
     facet: str,
     reference: float | None = None,
+    focus: tuple[float, float] | None = None,
 ) -> Figure:
     """``y`` against ``x`` with its intervals, a line for each level of ``line``.
 
     A facet for each level of the column ``facet``, at most four a row. ``summary`` has the
     columns ``line``, ``facet``, that of ``x``, and ``estimate``, ``low`` and ``high`` of ``y``, as
     `benchmark.statistics.interval` gives them; ``reference`` is a dotted line, in the unit of y.
+    With ``focus``, in that unit, the axis is squeezed (see `squeeze`) beyond these two.
 
     More than four lines would hide each other. At few numbers along x the levels become rows (see
     `interval_rows`); else each has its own panel, with the facets as lines and the first level in
@@ -106,10 +108,24 @@ def interval_lines(
         # room about what a share can be, and no more; axes share their limits
         bottom, top = axes[0].get_ylim()
         axes[0].set_ylim(max(bottom, -4), min(top, 104))
+    if focus is not None:
+        _squeeze_all(axes, focus, y.factor * summary["estimate"])
     for axis in leftmost(axes):
         axis.set_ylabel(y.label)
     legend_of(figure, axes, "" if apart else label_of(line))
     return figure
+
+
+def _squeeze_all(axes: Sequence[Axes], focus: tuple[float, float], estimates: pd.Series) -> None:
+    """Squeeze axes that share their limits beyond the ``focus``, as far as tens of the estimates.
+
+    An interval may reach farther, and ends at the frame.
+    """
+    least, most = (10 * np.floor(estimates.min() / 10), 10 * np.ceil(estimates.max() / 10))
+    ends = min(float(least), focus[0]), max(float(most), focus[1])
+    squeeze(axes[0], *focus, ends)
+    for axis in axes[1:]:
+        shade(axis, *focus, ends)
 
 
 def interval_rows(

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from benchmark.figures.style import tick_text
 
 FENCE = 3.0
 """Interquartile ranges beyond the quartiles from which a value is an outlier (Tukey's fence)."""
@@ -17,6 +20,8 @@ REACH, TIMES = 10.0, 3.0
 """Points of accuracy, and times the median effect, beyond both of which an effect is off scale."""
 SPREAD = 0.5
 """Of the distance between neighbours on an axis, over which the levels at one place are spread."""
+SQUEEZED, SHADE = 0.25, "#EFEFEF"
+"""What lies beyond an axis's middle at either side, of its height; and the colour behind that."""
 STEP = 1.12
 """Largest factor between two levels at one place of a logarithmic axis."""
 
@@ -83,6 +88,56 @@ def dodge(values: Sequence[float], count: int) -> list[float]:
     near = float((distinct[1:] / distinct[:-1]).min()) if len(distinct) > 1 else 10.0
     step = min(STEP, near ** (SPREAD / max(count, 1)))
     return [float(step ** (place - (count - 1) / 2)) for place in range(count)]
+
+
+def squeeze(
+    axis: Axes, low: float, high: float, ends: tuple[float, float], share: float = SQUEEZED
+) -> None:
+    """Give most of the height of ``axis`` to what lies from ``low`` to ``high``.
+
+    What lies beyond them, as far as ``ends``, has at either side ``share`` of their height, grey
+    behind: a line that falls from 85 to 10 leaves room for a difference of one. Axes that share
+    this one's vertical axis are squeezed with it; the grey is this one's.
+
+    >>> from matplotlib.figure import Figure
+    >>> axis = Figure().subplots()
+    >>> squeeze(axis, 75.0, 90.0, (0.0, 90.0))
+    >>> heights = axis.transData.transform([(0, 0), (0, 75), (0, 90)])[:, 1]
+    >>> round(float((heights[1] - heights[0]) / (heights[2] - heights[1])), 3)
+    0.25
+    """
+    room = share * (high - low)
+    below, above = (
+        room / beyond if beyond > 0 else 1.0 for beyond in (low - ends[0], ends[1] - high)
+    )
+
+    def squeezed(values: np.ndarray) -> np.ndarray:
+        within = np.clip(values, low, high)
+        return np.asarray(
+            within + np.minimum(values - low, 0) * below + np.maximum(values - high, 0) * above
+        )
+
+    def spread(heights: np.ndarray) -> np.ndarray:
+        within = np.clip(heights, low, high)
+        return np.asarray(
+            within + np.minimum(heights - low, 0) / below + np.maximum(heights - high, 0) / above
+        )
+
+    axis.set_yscale("function", functions=(squeezed, spread))
+    axis.set_ylim(*ends)
+    inner = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    outer = [(low + ends[0]) / 2, ends[0]] if ends[0] < low else []
+    outer += [(high + ends[1]) / 2, ends[1]] if ends[1] > high else []
+    axis.yaxis.set_major_locator(FixedLocator(sorted([*inner, *outer])))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+    shade(axis, low, high, ends)
+
+
+def shade(axis: Axes, low: float, high: float, ends: tuple[float, float]) -> None:
+    """The grey behind what `squeeze` squeezes."""
+    for edges in ((ends[0], low), (high, ends[1])):
+        if edges[0] < edges[1]:
+            axis.axhspan(*edges, color=SHADE, zorder=0, linewidth=0)
 
 
 def mark_off_scale(

@@ -75,6 +75,7 @@ from benchmark.statistics.pairing import (
     sign_flip,
     verdicts,
 )
+from benchmark.statistics.premiums import premiums
 from benchmark.statistics.published import beside_published
 from benchmark.statistics.raised_rates import RaisedRates
 from benchmark.statistics.ranking import (
@@ -130,8 +131,8 @@ from benchmark.statistics.targets import (
     where_larger_batches_pay,
 )
 from benchmark.statistics.tuning import tuned, tuning_gain, tuning_path
-from benchmark.statistics.upper_limits import upper_limits
 from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
+from benchmark.statistics.windows import good_windows, rates_within
 
 __all__ = [
     "CONFIDENCE",
@@ -179,6 +180,7 @@ __all__ = [
     "failing_rates",
     "gains_of_size",
     "gains_of_width",
+    "good_windows",
     "gradient_samples",
     "growth_beside_theory",
     "holm",
@@ -214,12 +216,14 @@ __all__ = [
     "ped_anova",
     "percentile_rule",
     "performance_profile",
+    "premiums",
     "probability_of_improvement",
     "product_gaps",
     "proportion",
     "rate_ratios",
     "rate_scores",
     "rate_spans",
+    "rates_within",
     "replicates",
     "resample",
     "restart_effect",
@@ -252,7 +256,6 @@ __all__ = [
     "tuning_gain",
     "tuning_path",
     "unanimous",
-    "upper_limits",
     "usable_decades",
     "variance_shares",
     "varying",

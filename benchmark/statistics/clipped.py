@@ -128,7 +128,7 @@ def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def always_clipped(cells: pd.DataFrame) -> pd.DataFrame:
-    """What limits of the global norm that clip at least nine steps in ten cost, by rate.
+    """What thresholds of the global norm that clip at least nine steps in ten cost, by rate.
 
     Against no clipping. Of `threshold_cells`, at the rates at which both were run and training
     without clipping is the more accurate: ``thresholds``, how many, the ``least`` and the ``most``
