@@ -860,7 +860,7 @@ def test_policies_are_compared_with_a_rate_that_decays(folder: Path) -> None:
 
 def test_the_edge_of_the_thresholds_is_a_star_on_the_page(folder: Path) -> None:
     made_up(folder, real_study("clipping", "smoke"), calm)
-    assert re.search(r"\| \d\.?\d*\*: \d\d\.\d\s\(\d+\)", says("thresholds"))
+    assert re.search(r"Those of the global norm: \d\.?\d*\* at the rate", says("thresholds"))
 
 
 def test_an_interval_that_reaches_a_gain_does_not_say_that_there_is_none() -> None:
