@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
+from benchmark.figures.numbers import bounds
 from benchmark.statistics import (
     best_per_arm,
     chosen_rates,
     complete_grid,
     main_effects,
     over_seeds,
+    paired_comparison,
     ped_anova,
     performance_profile,
     tuning_gain,
@@ -23,7 +25,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.selection import where
 from benchmark.statistics.variance import MORE, SEED
-from report import batch_updates, comparison, rates
+from report import batch_updates, comparison, optimizers, rates
 from report.evidence import Evidence
 from report.search_against_grid import searched
 
@@ -31,14 +33,16 @@ RATE = "learning_rate"
 BASELINES = {RATE: None, **comparison.BASELINES}
 """Where each factor stays until it is tuned; no rate is a default, so it is drawn."""
 ALL, OWN = "all rates", "each at its own best rate"
-CUTS = {1.5: "a decade and a half", 1.0: "a decade", 0.5: "half a decade"}
-"""Decades from the best rate, within which rates are kept, and their words."""
+CUTS = {1.5: "a decade and a half", 1.0: "a decade"}
+"""Decades from the best rate, within which rates are kept, and their words: five rates at least."""
 SLACK = 0.05
 """Decades by which the digits of a rate may be off."""
 NEAR = 0.05
 """Accuracy (0..1) within which a configuration counts as near the best."""
 FALLING = ("step", "cosine", "warmup_cosine", "one_cycle", "plateau")
 """The schedules under which the rate ends below its largest."""
+AVERAGING = "schedule_free_sgd"
+"""The optimizer that is evaluated at the average of its steps, at a constant rate."""
 NAMES = {MORE: "three or more together", SEED: "between seeds"}
 ENDS = ["estimate", "low", "high"]
 
@@ -219,6 +223,42 @@ def beyond_rate_singly(study: Evidence) -> pd.DataFrame:
 def decay_gain(study: Evidence) -> pd.DataFrame:
     """Of `beyond_rate_singly` what letting the rate decay adds to a tuned constant rate."""
     return where(beyond_rate_singly(study), factor="schedule")
+
+
+def schedules_singly(study: Evidence) -> pd.DataFrame:
+    """What each schedule adds to a tuned constant rate, at its own best rate.
+
+    By ``model`` and ``schedule`` an effect in test accuracy, as of `beyond_rate_singly`; the
+    greatest first. ``adds`` says whether it lies above zero, and ``said`` is its interval in
+    brackets, or nothing where validation always chooses the constant rate.
+    """
+    rows, found = rates.compared(study, "schedule"), []
+    constant = rates.BASELINES["schedule"]
+    for model, part in rows.groupby("model", sort=False):
+        baselines = {RATE: None, "schedule": constant}
+        for schedule in part["schedule"].unique():
+            some = where(part, schedule=[constant, schedule])
+            if schedule != constant and some["seed"].nunique() > 1:
+                gain = tuning_gain(some, baselines, [RATE], [RATE, "schedule"])
+                found.append((model, schedule, *gain))
+    effects = pd.DataFrame(found, columns=["model", "schedule", "effect", "low", "high"])
+    ordered = effects.sort_values("effect", ascending=False, kind="stable", ignore_index=True)
+    ends = zip(ordered["low"], ordered["high"], strict=True)
+    said = ["" if math.isnan(low) else f" ({bounds(low, high)})" for low, high in ends]
+    return ordered.assign(adds=ordered["low"] > 0, said=said)
+
+
+def averaging_gain(study: Evidence) -> pd.DataFrame:
+    """What averaging the steps adds to plain SGD, each at its best constant rate and unclipped.
+
+    Of the study of optimizers, at the budgets that all were trained at: `paired_comparison` by
+    ``model``; empty where schedule-free SGD was not run.
+    """
+    rows = where(optimizers.shared(study), optimizer=["sgd", AVERAGING])
+    if set(rows["optimizer"]) != {"sgd", AVERAGING}:
+        return pd.DataFrame()
+    best = best_per_arm(rows, ["panel", "optimizer"])
+    return paired_comparison(best, "optimizer", "sgd", by=["model"], ignore=["learning_rate"])
 
 
 def decays_in_disguise(study: Evidence, batches: Evidence) -> pd.DataFrame:

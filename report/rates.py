@@ -75,6 +75,23 @@ def spans(study: Evidence, factor: str) -> pd.DataFrame:
     return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)
 
 
+def starred(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `spans` with a star where they differ significantly from the baseline.
+
+    ``decades_star``, ``nearby_star`` and ``sensitivity_star``: a range by more than one step of the
+    rates, a sensitivity by an interval that excludes zero (see `told_apart`).
+    """
+    least = {"decades": rows["spacing"] + 1e-9, "nearby": 0.0, "sensitivity": 0.0}
+    return rows.assign(
+        **{
+            f"{of}_star": np.where(
+                rows[f"{of}_gap_low"].gt(step) | rows[f"{of}_gap_high"].lt(-step), "*", ""
+            )
+            for of, step in least.items()
+        }
+    )
+
+
 def repeated_ghosts(study: Evidence) -> bool:
     """Whether ghost batch normalization was left out because it trained as the whole batch does."""
     trials = compared(study, "normalization")

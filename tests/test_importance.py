@@ -301,12 +301,11 @@ def test_cuts_are_in_decades_from_the_best_rate() -> None:
         "all rates",
         "within a decade and a half of the best",
         "within a decade of the best",
-        "within half a decade of the best",
         "each at its own best rate",
     ]
-    # of 7, 5 and 3 rates half a decade, 0.05, apart
+    # of 7 and 5 rates half a decade, 0.05, apart
     spreads = rows.drop_duplicates("scope")["spread"].tolist()[1:]
-    means = [[0.15, 0.1, 0.05], [0.1, 0.05], [0.05]]
+    means = [[0.15, 0.1, 0.05], [0.1, 0.05]]
     expected = [float(np.std([0.0, *far, *far])) for far in means]
     assert spreads == pytest.approx([*expected, 0.0], abs=1e-9)
 
@@ -397,6 +396,30 @@ def test_what_one_more_factor_adds_to_a_tuned_rate() -> None:
     decay = importance.decay_gain(each_by_itself())
     assert decay["factor"].tolist() == ["schedule"]
     assert 0 < decay["low"].iloc[0] < 0.022 < decay["high"].iloc[0]
+
+
+def test_each_schedule_is_judged_alone() -> None:
+    rows = importance.schedules_singly(each_by_itself(step=-0.03)).set_index("schedule")
+    # the mean of 1, 1.1 and 1.2 times each; validation keeps a constant rate where one costs
+    assert rows["effect"].to_dict() == pytest.approx({"warmup": 0.044, "cosine": 0.022, "step": 0})
+    assert rows["adds"].to_dict() == {"warmup": True, "cosine": True, "step": False}
+
+
+def averaged(made: dict[str, Any]) -> dict[str, Any]:
+    """Averaging adds two points at the best rate of each, which are 0.1 and 1."""
+    best = {"sgd": 0.1, "schedule_free_sgd": 1.0, "adam": 0.1}[made["optimizer"]]
+    accuracy = 0.8 if made["learning_rate"] == best else 0.3
+    accuracy += 0.02 * (made["optimizer"] == "schedule_free_sgd") * (1 + 0.1 * made["seed"])
+    return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("others", "effects"), [(("schedule_free_sgd",), [0.022]), (("adam",), [])]
+)
+def test_averaging_is_compared_at_best_rates(others: tuple[str, ...], effects: list[float]) -> None:
+    made = grid(model=["mlp"], learning_rate=(0.1, 1.0), seed=range(3), optimizer=("sgd", *others))
+    rows = importance.averaging_gain(trials_of("optimizers", made, averaged))
+    assert rows.get("effect", pd.Series(dtype=float)).tolist() == pytest.approx(effects)
 
 
 def test_without_its_policy_a_grid_has_the_gains_of_the_others() -> None:

@@ -40,6 +40,12 @@ def test_what_intervals_tell_apart_leads():
     assert found["wider"]["level"].tolist() == ["batch"]
 
 
+def test_a_star_marks_what_differs_from_the_baseline():
+    rows = rates.starred(rates.spans(STUDY, "normalization")).set_index("level")
+    assert rows["decades_star"].to_dict() == {"none": "", "batch": "*", "layer": ""}
+    assert rows["sensitivity_star"].to_dict() == {"none": "", "batch": "*", "layer": ""}
+
+
 def test_the_sensitivity_near_the_best_rate_does_not_depend_on_the_grid_beyond():
     """Ten times the best rate and less: what no level trains further up adds nothing."""
     further = trials_of(
