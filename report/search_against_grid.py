@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.records import CONFIGURATION
+from benchmark.records import CONFIGURATION, REAL_NUMBERS, WHOLE_NUMBERS
 from benchmark.statistics import (
     best_so_far,
     expected_best,
@@ -17,6 +17,7 @@ from benchmark.statistics import (
     mean,
     over_cells_and_seeds,
 )
+from benchmark.statistics.selection import SETTINGS
 from report.evidence import Evidence
 
 CONFIRM = "confirm:"
@@ -27,12 +28,24 @@ GRID = "grid cells"
 ENDS = ["estimate", "low", "high"]
 
 
-def grid_best(grid: Evidence | None) -> pd.DataFrame:
-    """Columns ``model``, ``objective``, ``trials``: the grid's best cell by its mean objective."""
+def alike(study: Evidence, grid: Evidence) -> pd.DataFrame:
+    """The outcomes of the grid that differ from the searches in nothing but what these varied."""
+    trials = searched(study.results.trials)
+    of_model = trials.groupby("model")
+    same = [c for c in SETTINGS if of_model[c].nunique(dropna=False).max() == 1]
+    # a number that no trial states is of no number's type
+    floats = {c: float for c in same if c in (*REAL_NUMBERS, *WHOLE_NUMBERS)}
+    theirs = trials[same].drop_duplicates().astype(floats)
+    return grid.outcomes.astype(floats).merge(theirs, on=same)
+
+
+def grid_best(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
+    """Columns ``model``, ``objective``, ``trials``: the best cell of the grid that is `alike`."""
     if grid is None:
         return pd.DataFrame({"model": [], "objective": [], "trials": []})
-    losses = grid.outcomes.groupby(["model", "cell"])["objective"].mean()
-    counts = grid.outcomes.groupby("model").size()
+    rows = alike(study, grid)
+    losses = rows.groupby(["model", "cell"])["objective"].mean()
+    counts = rows.groupby("model").size()
     best = {"objective": losses.groupby("model").min(), "trials": counts}
     return pd.DataFrame(best).reset_index()
 
@@ -139,17 +152,13 @@ def drawn(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
 
     For each seed of the grid a row for each ``number`` of cells, with the expected least
     objective so far (``best``) and the expected test ``accuracy`` of the cell that has it; ``arm``
-    is `GRID`. Only cells of the searches' data set, networks and budget count.
+    is `GRID`. Only cells that are `alike` count.
     """
     columns = ["model", "arm", "seed", "number", "best", "accuracy"]
     if grid is None:
         return pd.DataFrame(columns=columns)
     trials = searched(study.results.trials)
     numbers = np.arange(1, trials.groupby(["model", "arm", "seed"]).size().max() + 1)
-    same = ["dataset", "model", "epochs", "updates", "train_fraction"]
-    # a budget that no trial states is no number
-    floats = {"epochs": float, "updates": float}
-    alike = grid.outcomes.astype(floats).merge(trials[same].drop_duplicates().astype(floats))
     found = [
         pd.DataFrame(
             {
@@ -161,7 +170,7 @@ def drawn(study: Evidence, grid: Evidence | None) -> pd.DataFrame:
                 "accuracy": expected_of_best(rows["objective"], rows["accuracy"], numbers),
             }
         )
-        for (model, seed), rows in alike.groupby(["model", "seed"])
+        for (model, seed), rows in alike(study, grid).groupby(["model", "seed"])
     ]
     return pd.concat(found) if found else pd.DataFrame(columns=columns)
 

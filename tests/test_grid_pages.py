@@ -363,19 +363,26 @@ def test_cells_of_the_grid_are_drawn_by_seed_within_the_budget_of_the_searches()
     search = evidence_of(
         "search", trials_of("search", rates, lambda c: {"test_accuracy": c["learning_rate"]})
     )
+    others = ({"epochs": 99}, {"width": 512}, {"schedule": "cosine"}, {"train_fraction": 0.5})
     cells = [
-        {"seed": seed, "learning_rate": 0.1, "epochs": epochs}
-        for seed in (0, 1)
-        for epochs in (Trial().epochs, 99)
+        {"seed": seed, "learning_rate": 0.1, **other} for seed in (0, 1) for other in ({}, *others)
     ]
-    grid = evidence_of(
-        "grid", trials_of("grid", cells, lambda c: {"test_accuracy": 0.7 + 0.1 * c["seed"]})
-    )
+
+    def outcome(c: dict[str, Any]) -> dict[str, Any]:
+        # the better the further from what was searched
+        better = 0.2 * any(
+            c.get(name) == level for other in others for name, level in other.items()
+        )
+        return {"test_accuracy": 0.5 + 0.1 * c["seed"] + better, "validation_loss": 1 - better}
+
+    grid = evidence_of("grid", trials_of("grid", cells, outcome))
+    (best,) = search_against_grid.grid_best(search, grid).to_dict("records")
+    assert (best["trials"], best["objective"]) == (2, 1.0)
     drawn = search_against_grid.drawn(search, grid)
-    assert drawn.groupby("seed")["accuracy"].max().tolist() == pytest.approx([0.7, 0.8])
+    assert drawn.groupby("seed")["accuracy"].max().tolist() == pytest.approx([0.5, 0.6])
     assert drawn["number"].max() == 4
     found = search_against_grid.worth(search, grid).set_index("arm")
-    assert found.loc["grid cells", "estimate"] == pytest.approx(0.75)
+    assert found.loc["grid cells", "estimate"] == pytest.approx(0.55)
     assert search_against_grid.progress(search, grid)["number"].max() == 4
 
 
