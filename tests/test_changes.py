@@ -357,6 +357,31 @@ def test_changed_objects_are_trained_again_and_their_old_rows_are_set_aside(
     same(now.plan, new.plan)
 
 
+def test_only_what_is_trained_again_is_set_aside(
+    tmp_path: Path, trained: list[str], caplog: Any
+) -> None:
+    run_study(study("clipping", scaled(1.0), "none"), here(tmp_path))
+    old = load_study(tmp_path, "tiny").trials
+    changed = study("clipping", scaled(0.001), "none")
+    trained.clear()
+    seed = str(old["seed"].iloc[0])
+    run_study(changed.only({"seed": [seed]}), here(tmp_path, retrain=True))
+    now = load_study(tmp_path, "tiny").trials
+
+    mine = old["clipping"].eq("scaled") & old["seed"].eq(int(seed))
+    assert trained == old.loc[mine, "trial"].tolist()
+    # nothing is missing, and what was not asked for is what it was
+    assert now["trial"].tolist() == old["trial"].tolist()
+    kept = now[~mine.to_numpy()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, old[~mine].reset_index(drop=True))
+    assert "1 that this command does not ask for keep their old rows" in caplog.text
+
+    # the rest is still noticed, and the same part is not
+    run_study(changed.only({"seed": [seed]}), here(tmp_path))
+    with pytest.raises(ResultsError, match="has changed since 1 trial of it"):
+        run_study(changed, here(tmp_path))
+
+
 def test_a_kill_while_rows_are_set_aside_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,8 +34,13 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
     trials = resolve_all(list(study.trials()))
     stages = Stages(study)
     expected = len(trials) + stages.expected
-    with Mirror(options.storage) as mirror, open_run(study, options, expected=expected) as run:
-        stage, known = trials, {trial.key for trial in trials}
+    stage, known = trials, {trial.key for trial in trials}
+    # at rates relative to the best, only the first stage is known before it is trained
+    asked = None if stages.expected else frozenset(known)
+    with (
+        Mirror(options.storage) as mirror,
+        open_run(study, options, expected=expected, asked=asked) as run,
+    ):
         for number in itertools.count():
             name = f"{study.name}/stage {number}" if number else study.name
             asked = ask_for_all(Asked(name, factorial_sampler(parameters(stage)), mirror), stage)

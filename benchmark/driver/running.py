@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -31,7 +31,13 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_run(study: Study | Search, options: Options, *, expected: int) -> Iterator[StudyRun]:
+def open_run(
+    study: Study | Search,
+    options: Options,
+    *,
+    expected: int,
+    asked: Set[str] | None = None,
+) -> Iterator[StudyRun]:
     """A run of ``study`` in its folder, which no other run can use until the end.
 
     On a clean end the parts are merged.
@@ -40,6 +46,9 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
     ----------
     expected
         Trials expected in the end, where that is more than are known at first.
+    asked
+        Keys of all trials that the run will ask for, where that is known before it begins: no row
+        of another trial is set aside.
 
     Raises
     ------
@@ -58,8 +67,9 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         stack.enter_context(folder.reserved())
         found = folder.load(repair=True, definition=definition, trials_only=True)
         digests = custom_digests(study)
-        if changed := changes(found.trials, digests):
-            _set_aside(folder, changed, options)
+        changed = changes(found.trials, digests)
+        if mine := [c for c in (_among(change, asked) for change in changed) if c.trials]:
+            _set_aside(folder, mine, options)
             found = folder.load(repair=True, definition=definition, trials_only=True)
         metadata["earlier_studies"] = earlier_studies(found.plan_metadata, definition)
         metadata["words"] = with_earlier(found.plan_metadata.get("words"), words_of(study))
@@ -71,6 +81,20 @@ def open_run(study: Study | Search, options: Options, *, expected: int) -> Itera
         run.warn_of_other_trials()
 
 
+def _among(change: Change, asked: Set[str] | None) -> Change:
+    """The change, of those of its trials that are asked for; the others are told and kept."""
+    if asked is None or asked.issuperset(change.trials):
+        return change
+    mine = [trial for trial in change.trials if trial in asked]
+    log.warning(
+        "%s; %s that this command does not ask for keep their old rows until --retrain asks for "
+        "them",
+        change,
+        f"{len(change.trials) - len(mine):,}",
+    )
+    return change._replace(trials=mine)
+
+
 def _set_aside(folder: StudyFolder, changed: Sequence[Change], options: Options) -> None:
     """Make room for what is trained again, if that is wanted."""
     what = "; ".join(map(str, changed))
@@ -80,7 +104,11 @@ def _set_aside(folder: StudyFolder, changed: Sequence[Change], options: Options)
             "another --results folder keeps both"
         )
     aside = folder.set_trials_aside({trial for change in changed for trial in change.trials})
-    log.warning("%s; they are trained again, and their old rows are in %s", what, aside)
+    log.warning(
+        "%s; those that this command asks for are trained again, and their old rows are in %s",
+        what,
+        aside,
+    )
 
 
 class StudyRun:
@@ -249,7 +277,7 @@ class StudyRun:
             return self._progress
         self._progress = show_progress(
             self.study.name,
-            self.metadata["expected"],
+            self._expected,
             "trials",
             done=already,
             first=self._pool.slots(),
