@@ -412,7 +412,7 @@ def test_what_ended_a_run_comes_before_what_healed():
     assert list(said)[1:3] == ["the end", "first bad"]
     assert said["the end"].startswith(f"began at step {lost} and never healed")
     assert "largest 6561 before the end" in said["norms"]
-    assert f"before step {lost} and clip" in advice(found).sentence
+    assert f"before the update of step {lost - 1} and clip" in advice(found).sentence
     assert f">the end {lost}<" in page("a", "CSV", found)
 
 
@@ -444,7 +444,7 @@ def test_the_alarm_says_what_raised_it(losses, words):
 def test_spikes_are_counted_in_words(second, words):
     losses = np.array([*CALM, *AFTER])
     losses[280], losses[350], losses[351:] = 3.0, *second
-    assert dict(facts(diagnose(run_of(losses))))["spikes"].startswith(words)
+    assert dict(facts(diagnose(run_of(losses))))["jumps"].startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -466,13 +466,15 @@ def test_spikes_are_counted_in_words(second, words):
 )
 def test_one_event_is_told_as_one(end, bad, spike):
     told = dict(facts(diagnose(run_of([*CALM, *AFTER, *end]))))
-    assert (told["first bad"], told["spikes"]) == (bad, spike)
+    assert (told["first bad"], told["jumps"]) == (bad, spike)
 
 
 def test_a_run_that_was_never_finite_has_no_numbers():
     told = dict(facts(diagnose(run_of([NAN] * 20))))
     assert told["loss"] == "never finite"
-    assert told["spikes"] == "one: step 1, not finite, never healed"
+    assert told["jumps"] == "one: step 1, not finite, never healed"
+    assert "before any update" in told["try first"]
+    assert "threshold" not in told
 
 
 @pytest.mark.parametrize(("count", "words"), [(4, "Wait for more losses"), (5, "Raise the rate")])
@@ -481,6 +483,55 @@ def test_few_losses_say_nothing_about_learning(count, words):
     assert found.status == "stalled"
     assert advice(found).sentence.startswith(words)
     assert (found.notes == ["4 finite losses are too few to be sure of anything"]) == (count < 5)
+
+
+def test_a_rate_is_raised_only_where_nothing_jumped():
+    losses = [2.27, *np.full(19, 2.28), 8.48, *np.full(80, 2.31)]
+    found = diagnose(run_of(losses))
+    said = dict(facts(found))
+    assert found.status == "stalled"
+    assert said["status"].endswith("jumped, below the level of a spike, and did not come back")
+    assert said["try first"].startswith("Divide the learning rate by ten: the loss jumped at")
+
+
+def test_a_loss_that_rose_in_a_run_without_a_jump_is_no_cause_to_raise_the_rate():
+    losses = [2.3, *np.linspace(2.3, 5.0, 50), *np.linspace(5.0, 2.3, 50), *np.full(50, 2.3)]
+    assert advice(diagnose(run_of(losses))).sentence.startswith("Divide the learning rate by ten")
+
+
+def test_a_run_near_its_largest_rate_is_not_told_that_all_is_well():
+    losses = [2.2, *np.linspace(2.2, 4.4, 50), *np.linspace(4.4, 1.0, 150)]
+    found = diagnose(run_of(losses))
+    assert found.status == "stable"
+    said = advice(found).sentence
+    assert said.startswith("Try a third of the rate: the loss rose to 2 times what it started from")
+    assert advice(diagnose(run_of(CALM))).sentence.startswith("Nothing has to be done")
+
+
+@pytest.mark.parametrize(
+    ("norms", "blamed"),
+    [([1.0, NAN, NAN], "Divide the learning rate"), ([NAN] * 3, "Check data, labels")],
+)
+def test_a_gradient_that_was_never_finite_has_nothing_to_do_with_the_rate(norms, blamed):
+    assert advice(diagnose(run_of([2.3, NAN, NAN], norms))).sentence.startswith(blamed)
+
+
+def test_a_threshold_is_told_only_where_clipping_is_advised():
+    late = dict(facts(diagnose(run_of([*CALM, 12, NAN], np.ones(202), rates=np.full(202, 0.5)))))
+    assert "of its norms before exceed" in late["threshold"]
+    assert "threshold" not in dict(facts(diagnose(run_of([2.0, 12, NAN], np.ones(3)))))
+
+
+def test_a_log_in_utf_16_is_read(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(CSV, encoding="utf-16")
+    same(log_of(path).loss, [1, 2, 3, 4], LOSSES)
+
+
+def test_steps_that_are_too_large_are_told_the_limit(tmp_path):
+    path = write(tmp_path / "log.csv", "step,loss\n9,2.3\n100000000000000001,2.3\n")
+    with pytest.raises(LogError, match="whole steps from 0 to 9,007,199,254,740,99"):
+        log_of(path)
 
 
 @pytest.mark.parametrize("checkout", [True, False])

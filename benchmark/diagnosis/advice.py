@@ -14,6 +14,8 @@ RESULTS = ROOT / "results" / "reference"
 STUDY = "clipping"
 AGGRESSIVE = 0.5
 """Share of clipped steps above which threshold and rate are one number."""
+ROSE = 1.5
+"""Largest loss over that of the start from which a run that did not explode was near it."""
 SOON = 10
 """Rows within which a loss counts as gone at once."""
 PAGE = "report/advice.md"
@@ -25,6 +27,8 @@ class Advice:
 
     sentence: str
     anchor: str
+    clips: bool = False
+    """Whether a threshold is part of it."""
 
     @property
     def place(self) -> str:
@@ -36,6 +40,13 @@ class Advice:
 def advice(found: Diagnosis) -> Advice:
     """What to try first after a diagnosis."""
     fatal, step = found.fatal_step is not None, found.fatal_step or 0
+    if found.broken_at_start:
+        return Advice(
+            "Check data, labels, initialization and precision: the first loss or gradient was not "
+            "finite, before any update, so that no learning rate and no threshold is its cause.",
+            "advice-nan",
+        )
+    back = f"Go back to a checkpoint from before the update of step {found.last_good(step):,}"
     if found.clipped > AGGRESSIVE:
         return Advice(
             "Lower the rate, not the threshold: most steps are clipped, so that the two are one "
@@ -46,26 +57,34 @@ def advice(found: Diagnosis) -> Advice:
         return Advice("Divide the learning rate by ten and start again.", "advice-nan")
     if found.status == "collapsed":
         return Advice(
-            f"Go back to a checkpoint before step {step:,} and lower the rate from there.",
+            f"{back} and lower the rate from there.",
             "advice-late",
         )
     if fatal and (found.log.norm is not None or found.log.rate is not None):
         return Advice(
-            f"Go back to a checkpoint before step {step:,} and clip the global norm at "
-            f"{_threshold(found)}; if it happens again, lower the rate.",
+            f"{back} and clip the global norm at {_threshold(found)}; if it happens again, lower "
+            "the rate.",
             "advice-threshold",
+            clips=True,
         )
     if fatal:
         return Advice(
-            f"Go back to a checkpoint before step {step:,} with a lower rate, and log the gradient "
-            "norm.",
+            f"{back} with a lower rate, and log the gradient norm.",
             "advice-late",
         )
     if found.status == "stalled" and found.short:
         return Advice("Wait for more losses: so few say nothing yet.", "advice-batch")
+    if found.status == "stalled" and (found.spikes or found.rise >= ROSE):
+        where = f"jumped at step {found.spikes[0].step:,}" if found.spikes else "rose"
+        return Advice(
+            f"Divide the learning rate by ten: the loss {where}, though never above the level of "
+            f"an explosion ({found.level:.4g}), and nothing was learned.",
+            "advice-nan",
+        )
     if found.status == "stalled":
         return Advice(
-            "Raise the rate, or check data and labels: nothing exploded, and nothing was learned.",
+            "Raise the rate, or check data and labels: the loss never rose, and nothing was "
+            "learned.",
             "advice-batch",
         )
     if found.first_bad_step is not None:
@@ -74,15 +93,23 @@ def advice(found: Diagnosis) -> Advice:
             "learned all the same. So that the next one does not, lower the rate or clip the "
             f"global norm at {_threshold(found)}.",
             "advice-threshold",
+            clips=True,
         )
     if any(spike.healed is None for spike in found.spikes):
         return Advice(
-            "Watch it: the last spike has not healed yet, though the run is not lost.",
+            "Watch it: the last jump of the loss has not healed yet, though the run is not lost.",
+            "advice-late",
+        )
+    if found.rise >= ROSE:
+        return Advice(
+            f"Try a third of the rate: the loss rose to {found.rise:.2g} times what it started "
+            "from, so that the rate is near the largest that trains, and a lower one may end "
+            "lower.",
             "advice-late",
         )
     if found.spikes:
         return Advice(
-            "Nothing has to be done: what spiked came back, and stayed below the level of an "
+            "Nothing has to be done: what jumped came back, and stayed below the level of an "
             "explosion.",
             "advice-threshold",
         )
@@ -114,12 +141,12 @@ def worth(found: Diagnosis) -> str:
             "tune the product of rate and threshold; no results are at hand that say where to "
             f"start: {program()} run {STUDY} gives some"
         )
-    known = suggested(found)
-    here = (
-        ""
-        if known is None
-        else (f", hence a threshold of {known:.2g} at this run's rate of {found.rate:.3g}")
-    )
+    known, norms = suggested(found), found.norms_before
+    here = ""
+    if known is not None:
+        here = f", hence a threshold of {known:.2g} at this run's rate of {found.rate:.3g}"
+    if known is not None and len(norms):
+        here += f" (which {100 * float((norms > known).mean()):.0f} % of its norms before exceed)"
     costly = ""
     if best["lost"] > 0.01:
         costly = (

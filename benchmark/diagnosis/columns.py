@@ -317,7 +317,8 @@ def _step(value: Any, name: str | None, row: int) -> int:
     number = _number(value.replace(",", "") if grouped else value)
     if number is None or not 0 <= number <= LARGEST or number % 1:
         raise LogError(
-            f"{quoted(name)} must hold whole steps, but got {quoted(value)} in row {row}; name "
+            f"{quoted(name)} must hold whole steps from 0 to {LARGEST:,}, but got {quoted(value)} "
+            f"in row {row}; name "
             "another column with --step, or number the rows with --step none"
         )
     return int(number)

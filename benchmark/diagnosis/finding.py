@@ -79,6 +79,27 @@ class Diagnosis:
         return float(before[-1]) if len(before) else math.nan
 
     @property
+    def rise(self) -> float:
+        """The largest finite loss after the first one over that, or over ``start`` if larger."""
+        known = self.log.loss.values[np.isfinite(self.log.loss.values)]
+        origin = max(self.start, float(known[0])) if len(known) else math.nan
+        return float(known[1:].max()) / origin if len(known) > 1 and origin > 0 else math.nan
+
+    @property
+    def broken_at_start(self) -> bool:
+        """Whether loss or gradient are not finite from the first step of training on."""
+        first = int(self.log.loss.steps[0])
+        return self.broken_step is not None and self.broken_step <= first <= 1
+
+    def last_good(self, step: int) -> int:
+        """The last step in the log before ``step``: the update of that may have done the harm.
+
+        The loss of a step is that of the weights before its update.
+        """
+        before = self.log.loss.steps[self.log.loss.steps < step]
+        return int(before[-1]) if len(before) else step
+
+    @property
     def short(self) -> bool:
         """Whether the run has too few losses to say that it has learned nothing."""
         return int(np.isfinite(self.log.loss.values).sum()) < FEW

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from benchmark.diagnosis.advice import suggested
+from benchmark.diagnosis.advice import advice, suggested
 from benchmark.diagnosis.columns import Series
 from benchmark.diagnosis.finding import Diagnosis
 from benchmark.diagnosis.telling import facts, rows
@@ -46,7 +46,7 @@ def page(name: str, kind: str, found: Diagnosis) -> str:
     known = [(step, word) for step, word in marks if step is not None]
     curves = [_figure(found.log.loss, "loss", known, found.level)]
     if found.log.norm is not None:
-        level = suggested(found) if found.trouble is not None else None
+        level = suggested(found) if advice(found).clips else None
         curves.append(_figure(found.log.norm, "gradient norm", known, level))
     title = escape(f"Diagnosis of {name}")
     return (

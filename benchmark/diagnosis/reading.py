@@ -7,6 +7,7 @@ and the event files of TensorBoard.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -65,7 +66,9 @@ def read_rows(path: Path) -> Rows:
     if not data.strip():
         raise LogError(f"{path} is empty")
     try:
-        text = data.decode("utf-8-sig")
+        # as Excel and PowerShell write it, which say so in their first two bytes
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:

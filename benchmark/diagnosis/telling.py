@@ -43,7 +43,7 @@ def rows(found: Diagnosis) -> str:
 def facts(found: Diagnosis) -> list[tuple[str, str]]:
     """Heading and sentence of everything that there is to say."""
     known = found.log.loss.values[np.isfinite(found.log.loss.values)]
-    said = [("status", f"{found.status}: {STATUSES[found.status]}")]
+    said = [("status", f"{found.status}: {STATUSES[found.status]}{_though(found)}")]
     fatal, bad = found.fatal_step, found.first_bad_step
     # the end first: what healed before it is not what became of the run
     if fatal is not None and bad is not None and fatal > bad:
@@ -59,19 +59,27 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
     level = "" if math.isinf(found.level) else f"; spiked: above {found.level:.4g}"
     words = f"{known[0]:.4g} at first, {known.min():.4g} at its lowest{end}" if len(known) else ""
     said.append(("loss", (words or "never finite") + level))
-    said.append(("spikes", spikes(found.spikes)))
+    said.append(("jumps", spikes(found.spikes)))
     said.append(("norms", norms(found)))
     if not math.isnan(found.clipped):
         said.append(("clipped", f"{100 * found.clipped:.3g} % of steps"))
-    if found.trouble is not None:
-        said.append(("threshold", worth(found)))
     first_try = advice(found)
+    if first_try.clips:
+        said.append(("threshold", worth(found)))
     said += [("try first", first_try.sentence), ("read", first_try.place)]
     return said + [("note", note) for note in found.notes]
 
 
+def _though(found: Diagnosis) -> str:
+    """What a status without a spike leaves out: jumps below its level that never healed."""
+    calm = found.status in ("stable", "stalled")
+    if calm and any(spike.healed is None for spike in found.spikes):
+        return "; yet its loss jumped, below the level of a spike, and did not come back"
+    return ""
+
+
 def spikes(found: Sequence[Spike]) -> str:
-    """How many spikes there are, the highest ones in their order, and whether each healed."""
+    """How many jumps of the loss there are, the highest ones, and whether each healed."""
     if not found:
         return "none"
     healed = sum(spike.healed is not None for spike in found)
