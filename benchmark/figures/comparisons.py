@@ -18,8 +18,14 @@ from benchmark.figures.layout import (
     row_inches,
 )
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import PATCH, in_order, label_of, styles_of
+from benchmark.figures.style import PATCH, in_order, label_of, styles_of, words
+from benchmark.names import quoted
 
+COMPARED = (
+    *("level", "baseline", "pairs", "seeds", "effect", "low", "high", "p", "p_holm"),
+    *("improvement", "detectable", "agree"),
+)
+"""What `benchmark.statistics.paired_comparison` says of a level; its other columns are groups."""
 ARROW = 0.2
 """Of a panel's width, by which what is off scale lies beyond all that is on it."""
 
@@ -29,12 +35,19 @@ def comparison_forest(
 ) -> Figure:
     """Effects against a baseline as points with 95% intervals, a row each, a facet a panel.
 
-    ``comparisons`` has the columns ``panel``, ``level``, ``effect``, ``low`` and ``high``, as
-    `benchmark.statistics.paired_comparison` gives them; ``scale`` turns effects into the unit of
+    ``comparisons`` has the columns ``level``, ``effect``, ``low`` and ``high``, as
+    `benchmark.statistics.paired_comparison` gives them, and may have ``panel``; without it each
+    combination of that function's ``by`` is a panel. ``scale`` turns effects into the unit of
     ``label``, the words on the axis. Each effect is written above its point; one that lies far
     from all others is an arrow at the edge, clear of zero. Panels that are ``alike`` have one
     scale, each of the others its own.
+
+    Raises
+    ------
+    ValueError
+        If one of these columns is missing.
     """
+    comparisons = _in_panels(comparisons)
     panels, levels = list(comparisons["panel"].unique()), in_order(comparisons["level"])
     styles = styles_of(levels)
     names = list(map(label_of, levels))
@@ -78,6 +91,21 @@ def comparison_forest(
         name_rows(axis, names)
     figure.supxlabel(label, fontsize=10.5)
     return figure
+
+
+def _in_panels(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons with ``panel``: as it is, or what they were compared within, in words."""
+    for column in ("level", "effect", "low", "high"):
+        if column not in comparisons:
+            raise ValueError(
+                f"`comparisons` must have the column {column!r}, but has "
+                f"{quoted(list(comparisons))}"
+            )
+    if "panel" in comparisons:
+        return comparisons
+    by = [column for column in comparisons if column not in COMPARED]
+    panels = comparisons[by].map(words).agg(", ".join, axis=1) if by else ""
+    return comparisons.assign(panel=panels)
 
 
 def _write(axis: Axes, effect: float, y: float, left: float, right: float) -> None:

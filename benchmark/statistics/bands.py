@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.arguments import checked
 from benchmark.statistics.multiples import in_relative_arms, varying_but_rate
 from benchmark.statistics.rates import chosen_rates
 from benchmark.statistics.seeds import interval, mean
@@ -55,6 +56,7 @@ def in_bands(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(times=times, band=band.where(times.notna()))
 
 
+@checked
 def explosions_by(frame: pd.DataFrame, by: Sequence[str], early: int = EARLY) -> pd.DataFrame:
     """How explosions begin and end: a row for each group of ``by`` in which some trial exploded.
 

@@ -50,6 +50,8 @@ def change_effects(
     rows, parts = single_changes(frame, own), []
     for factor, level in own.items():
         here = rows[rows["factor"].isin(["", factor])]
+        # without its baseline, a study that was narrowed has nothing to compare
+        here = here if here[factor].eq(level).any() else here[:0]
         found = paired_comparison(here, factor, level, value, by=by)
         parts.append(found.assign(factor=factor))
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from benchmark.statistics.arguments import checked
 from benchmark.statistics.seeds import interval, mean
 
 
+@checked
 def least_exploding_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``rate``: the least learning rate at which half of the trials explode.
 
@@ -25,6 +27,7 @@ def least_exploding_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame
     return rates.groupby(list(by), sort=False)["rate"].min().reset_index()
 
 
+@checked
 def breaking_rate(
     frame: pd.DataFrame, by: Sequence[str], outcome: str = "exploded"
 ) -> pd.DataFrame:
@@ -46,6 +49,7 @@ def breaking_rate(
     return rates.groupby(list(by))["rate"].min().reset_index()
 
 
+@checked
 def largest_safe_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``safe``: the largest learning rate up to which no trial diverged.
 
@@ -87,6 +91,7 @@ def broken_beside(
     return counts.rename_axis(factor).reset_index()
 
 
+@checked
 def missed_by_nan_test(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """By group ``trials``, ``healed``, ``diverged``, ``missed``, ``share``, ``low`` and ``high``.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import status
+from benchmark.statistics.arguments import checked
 from benchmark.statistics.seeds import interval, mean
 from benchmark.status import FINISHED, capped_loss, counted_accuracy
 
@@ -73,6 +74,7 @@ def idle(frame: pd.DataFrame) -> list[object]:
     return idle_in(frame, [], 0.5)["level"].tolist()
 
 
+@checked
 def idle_in(frame: pd.DataFrame, by: Sequence[str], share: float = 1.0) -> pd.DataFrame:
     """Columns ``by``, ``level``: clippings that changed no step in a ``share`` of their trials.
 
@@ -110,6 +112,7 @@ def too_late_in(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return groups.loc[groups["_late"] > 0.5, [*by, "level"]].reset_index(drop=True)
 
 
+@checked
 def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``status``, ``count``, ``share`` (of the finished trials of the group).
 
@@ -126,6 +129,7 @@ def status_shares(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return long.assign(share=long["count"] / long["total"]).drop(columns="total")
 
 
+@checked
 def outcome_means(
     frame: pd.DataFrame,
     by: Sequence[str],
@@ -150,6 +154,7 @@ def outcome_means(
     return rows[[*by]].iloc[:0] if found is None else found
 
 
+@checked
 def explosion_onset(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``finished``, ``exploded``, ``first``, ``median``, ``last``.
 

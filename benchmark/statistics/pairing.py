@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION, numbers_of
+from benchmark.statistics.arguments import check_baseline, checked
 from benchmark.statistics.outcomes import is_able
 from benchmark.statistics.resampling import bootstrap
 from benchmark.statistics.seeds import DECIMALS, mean, over_seeds, smallest_detectable
@@ -97,6 +99,7 @@ def probability_of_improvement(pairs: pd.DataFrame) -> float:
     return float(np.mean(each))
 
 
+@checked
 def paired(
     frame: pd.DataFrame,
     factor: str,
@@ -168,6 +171,7 @@ def _numbered(columns: Sequence[pd.Series], rows: int) -> np.ndarray:
     return numbers
 
 
+@checked
 def paired_comparison(
     frame: pd.DataFrame,
     factor: str,
@@ -187,7 +191,7 @@ def paired_comparison(
     the interval and the corrected test say the same, that there is a difference or that there is
     none to be seen. Levels without a pair are left out. Each group of ``by`` (network, data set,
     multiple of the best rate), if any are named, is compared by itself; these columns stand behind
-    the others.
+    the others. With fewer than `seeds_needed` no difference is significant, however large.
 
     >>> frame = pd.DataFrame(
     ...     {
@@ -200,9 +204,24 @@ def paired_comparison(
     >>> found = paired_comparison(frame, "clipping", "none", by=["model"])
     >>> found[["model", "level", "effect"]].values.tolist()
     [['mlp', 'value', 0.25], ['cnn', 'value', -0.25]]
+
+    Raises
+    ------
+    ValueError
+        If a column is none of the frame's, or ``baseline`` no level of ``factor`` (one of the
+        suite's own, as ``none``, may be missing: then there are no rows).
     """
+    check_baseline(frame, factor, baseline)
     if by:
-        return _in_each(by, frame, paired_comparison, factor, baseline, value, ignore=ignore)
+        each = functools.partial(_compared, ignore=ignore)
+        return _in_each(by, frame, each, factor, baseline, value)
+    return _compared(frame, factor, baseline, value, ignore=ignore)
+
+
+def _compared(
+    frame: pd.DataFrame, factor: str, baseline: object, value: str, *, ignore: Sequence[str]
+) -> pd.DataFrame:
+    """`paired_comparison` without groups, of a frame that may lack the baseline."""
     rows, pairing = [], _Pairing(frame, factor, value, ignore)
     for level in frame[factor].drop_duplicates():
         pairs = pairing.pairs(level, baseline)
@@ -266,6 +285,7 @@ def _in_each(
     return pd.concat(parts, ignore_index=True)
 
 
+@checked
 def against_reference(
     frame: pd.DataFrame,
     reference: pd.DataFrame,
@@ -298,6 +318,7 @@ def against_reference(
     return paired_comparison(rows, factor, named, value, by=[*by, *across], ignore=ignore)
 
 
+@checked
 def copies(frame: pd.DataFrame, factor: str, baseline: object) -> dict[object, object]:
     """Levels of ``factor`` that trained as ``baseline`` or an earlier level did: copy -> original.
 
@@ -326,6 +347,7 @@ def copies(frame: pd.DataFrame, factor: str, baseline: object) -> dict[object, o
     return found
 
 
+@checked
 def paired_ratio(
     frame: pd.DataFrame,
     factor: str,

@@ -174,6 +174,7 @@ def against_each_decay(best: pd.DataFrame) -> pd.DataFrame:
 
 def _paired(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     ignore = [*CHOSEN, "schedule", "arm"]
+    rows = rows if rows["batch_policy"].eq(baseline).any() else rows[:0]
     return paired_comparison(rows, "batch_policy", baseline, by=["model"], ignore=ignore)
 
 

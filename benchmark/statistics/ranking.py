@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.arguments import checked
 from benchmark.statistics.pairing import paired_comparison, verdicts
 from benchmark.statistics.seeds import DECIMALS
 
 
+@checked
 def tied_with_best(
     frame: pd.DataFrame, factor: str, value: str = "accuracy", *, ignore: Sequence[str] = ()
 ) -> list[object]:
@@ -37,6 +39,7 @@ def _worse(
     return set(against.loc[verdicts(against) == "worse", "level"])
 
 
+@checked
 def tied_ranks(
     frame: pd.DataFrame, factor: str, order: Sequence[object], *, ignore: Sequence[str] = ()
 ) -> list[int]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmark.statistics.arguments import checked
 from benchmark.statistics.seeds import DECIMALS
 
 WITHIN = 0.01
@@ -22,6 +23,7 @@ def rate_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return _by_level(frame, by, ["learning_rate"])
 
 
+@checked
 def chosen_rates(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``edge``: each group's best rate.
 
@@ -72,6 +74,7 @@ def _by_level(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd
     return ordered.reset_index(drop=True)
 
 
+@checked
 def best_per_arm(
     frame: pd.DataFrame, by: Sequence[str], over: Sequence[str] = ("learning_rate",)
 ) -> pd.DataFrame:
@@ -86,6 +89,7 @@ def best_per_arm(
     return frame.merge(chosen, on=[*by, *over], how="inner")
 
 
+@checked
 def cross_fitted(
     frame: pd.DataFrame, by: Sequence[str], over: Sequence[str] = ("learning_rate",)
 ) -> pd.DataFrame:
@@ -116,6 +120,7 @@ def cross_fitted(
     return frame[chosen].reset_index(drop=True)
 
 
+@checked
 def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN) -> pd.DataFrame:
     """Columns ``by``, ``best_rate``, ``low_rate``, ``high_rate``, ``edge``, ``decades``.
 
@@ -161,6 +166,7 @@ def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
     return logs[high] - logs[low]
 
 
+@checked
 def largest_stable_rate(
     frame: pd.DataFrame, by: Sequence[str], outcome: str | None = None
 ) -> pd.DataFrame:
@@ -178,6 +184,7 @@ def largest_stable_rate(
     return largest.reset_index()
 
 
+@checked
 def learning_rate_sensitivity(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Columns ``by``, ``sensitivity`` (nats): mean over rates of the capped loss, minus the best.
 

@@ -26,6 +26,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmark.statistics.arguments import checked
+
 CONFIDENCE = 0.95
 SEED_SHARE = 0.3
 """Share of the variance that is a seed's in all cells, where the data cannot tell."""
@@ -267,6 +269,7 @@ def wilson(share: float, events: float) -> Ends:
     return share, max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+@checked
 def interval(
     frame: pd.DataFrame,
     value: str,
@@ -276,7 +279,16 @@ def interval(
 ) -> pd.DataFrame:
     """Columns ``by``, ``trials``, ``estimate``, ``low``, ``high``: ``value`` by group, over seeds.
 
-    A column of True and False gets the interval of a share.
+    The ``estimate`` is the interquartile mean unless another ``statistic`` is named: without the
+    best and the worst quarter of a group's trials, so that over several learning rates those that
+    exploded may be among what is left out. For means, as `outcome_means` and `paired_comparison`
+    have them, name `mean`. A column of True and False gets the interval of a share.
+
+    >>> frame = pd.DataFrame({"rule": "a", "seed": range(4), "accuracy": [0.0, 0.75, 0.75, 1.0]})
+    >>> interval(frame, "accuracy", ["rule"])["estimate"].tolist()
+    [0.75]
+    >>> interval(frame, "accuracy", ["rule"], statistic=mean)["estimate"].tolist()
+    [0.625]
     """
     events = pd.api.types.is_bool_dtype(frame[value])
     rows = []
@@ -287,6 +299,7 @@ def interval(
     return pd.DataFrame(rows, columns=[*by, "trials", "estimate", "low", "high"])
 
 
+@checked
 def performance_profile(
     frame: pd.DataFrame,
     value: str,
