@@ -22,7 +22,10 @@ from benchmark.status import FINISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "custom_strategies.py"
-CUSTOM = ("SIGN", "AVERAGE", "MEAN_ABSOLUTE", "STEADY", "LINE", "STRIPES")
+CUSTOM = (
+    *("SIGN", "AVERAGE", "MEAN_ABSOLUTE", "STEADY", "LINE"),
+    *("SIGNUM", "TWO_PATHS", "STRIPES"),
+)
 NARROWED = ("--only", "dataset=stripes", "--only", "learning_rate=0.1")
 
 
@@ -76,6 +79,8 @@ def test_every_scale_has_custom_strategies_beside_built_in_ones() -> None:
         assert {"none", "layer", "mean_absolute"} <= set(rows["normalization"])
         assert {"fixed", "doubling", "steady"} <= set(rows["batch_policy"])
         assert {"constant", "cosine", "line"} <= set(rows["schedule"])
+        assert {"sgd", "lion", "signum"} <= set(rows["optimizer"])
+        assert {"mlp", "two_paths"} <= set(rows["model"])
         assert set(rows["dataset"]) == {"digits", "stripes"}
 
 
@@ -91,8 +96,8 @@ def test_it_runs_in_worker_processes_and_every_trial_finishes(folder: Path) -> N
     assert found is not None
     assert found.trials["trial"].tolist() == found.plan["trial"].tolist()
     assert found.trials["status"].isin(FINISHED).all()
-    # nine levels that are not the baseline's, and the baseline once
-    assert len(found.trials) == 10
+    # twelve levels that are not the baseline's, and the baseline once
+    assert len(found.trials) == 13
     assert found.trials["clipping"].eq("sign").sum() == 1
 
 

@@ -1,7 +1,8 @@
 """Do custom strategies stand up to the built-in ones?
 
 One file, outside the package: a clipping, another one that remembers, a normalization, a
-batch-size policy, a schedule and a data set, and a study of them. To run it, and to see the report:
+batch-size policy, a schedule, an optimizer, a model and a data set, and a study of them. To run it,
+and to see the report:
 
     python docs/examples/custom_strategies.py --scale smoke
     python -m benchmark report results/smoke
@@ -28,9 +29,11 @@ from benchmark import (
     Decision,
     Normalization,
     Observation,
+    Optimizer,
     Range,
     Schedule,
     Study,
+    module_model,
     run,
     tensor_dataset,
 )
@@ -131,6 +134,54 @@ def line(progress: float) -> float:
 LINE = Schedule("line", line, reference="this example", summary="a line to zero")
 
 
+def no_velocity(layout: Any, like: Tensor) -> dict[str, Tensor]:
+    """What `signs_of_average` remembers of a trial at its start."""
+    return {"average": torch.zeros_like(like)}
+
+
+def signs_of_average(gradient: Tensor, state: dict[str, Tensor], context: Any) -> Any:
+    """The signs of the averaged gradient: the learning rate times these is taken off the weights.
+
+    `context` has the parameters, the rate, the momentum and the layout of the vector.
+    """
+    average = 0.9 * state["average"] + 0.1 * gradient
+    return average.sign(), {"average": average}
+
+
+SIGNUM = Optimizer(
+    "signum",
+    signs_of_average,
+    Range(1e-5, 1.0, default=1e-3),
+    reference="Bernstein et al. 2018, arXiv:1802.04434",
+    summary="signs of the averaged gradient",
+    init=no_velocity,
+    # each number follows from those at its own place, so that trials take their steps together
+    elementwise=True,
+)
+
+
+class TwoPaths(nn.Module):
+    """Logits as a linear map of the pixels, and a hidden layer beside it."""
+
+    def __init__(self, pixels: int, classes: int) -> None:
+        super().__init__()
+        self.straight = nn.Linear(pixels, classes)
+        self.hidden, self.head = nn.Linear(pixels, 64), nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From images (B, C, H, W) to logits (B, classes)."""
+        x = x.flatten(1)
+        return self.straight(x) + self.head(self.hidden(x).relu())
+
+
+def two_paths(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The module for these images; its linear maps are drawn anew for every trial."""
+    return TwoPaths(math.prod(image_shape), classes)
+
+
+TWO_PATHS = module_model("two_paths", two_paths, summary="a linear map beside a hidden layer")
+
+
 def stripes(examples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Images of stripes under noise, and which of six directions they have."""
     generator = torch.Generator().manual_seed(seed)
@@ -184,6 +235,8 @@ def study(scale: str) -> Study:
             common | {"normalization": ("none", "layer", MEAN_ABSOLUTE)},
             common | {"batch_policy": ("fixed", "doubling", STEADY)},
             common | {"schedule": ("constant", "cosine", LINE)},
+            common | {"optimizer": ("sgd", "lion", SIGNUM)},
+            common | {"model": ("mlp", TWO_PATHS)},
         ],
         seeds=range(s.seeds),
         checkpoints=s.checkpoints,
