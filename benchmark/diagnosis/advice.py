@@ -100,18 +100,18 @@ def advice(found: Diagnosis) -> Advice:
             "Watch it: the last jump of the loss has not healed yet, though the run is not lost.",
             "advice-late",
         )
+    if found.spikes:
+        return Advice(
+            "Nothing has to be done: what jumped came back, and stayed below the level of an "
+            "explosion.",
+            "advice-threshold",
+        )
     if found.rise >= ROSE:
         return Advice(
             f"Try a third of the rate: the loss rose to {found.rise:.2g} times what it started "
             "from, so that the rate is near the largest that trains, and a lower one may end "
             "lower.",
             "advice-late",
-        )
-    if found.spikes:
-        return Advice(
-            "Nothing has to be done: what jumped came back, and stayed below the level of an "
-            "explosion.",
-            "advice-threshold",
         )
     return Advice("Nothing has to be done: there is no sign of an explosion.", "advice-cost")
 
