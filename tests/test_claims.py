@@ -1650,7 +1650,7 @@ def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:
 
 
 def test_the_comparisons_of_a_claim_have_their_names_where_they_are_not_many(mixed: Any) -> None:
-    rows = frame_of([entry for entry in mixed if entry[0].number == 4])
+    rows = frame_of([entry for entry in mixed if entry[0].number == 9])
     drawing = figures.claim_comparisons(rows)
     (axis,) = drawing.axes
     assert axis.get_title() == rows["part"].iloc[0]
