@@ -38,7 +38,7 @@ def trials(study: Evidence, optimizer: str) -> pd.DataFrame:
 def multiple(study: Evidence, optimizer: str = "sgd") -> float:
     """The multiple of the best unclipped rate at which most was run; NaN where none was."""
     times = at_one_rate(trials(study, optimizer))["times"]
-    return float(times.value_counts().idxmax()) if times.notna().any() else float("nan")
+    return float(times.value_counts().index[0]) if times.notna().any() else float("nan")
 
 
 @functools.lru_cache(8)

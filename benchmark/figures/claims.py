@@ -186,8 +186,9 @@ def _facets(
         Line2D([], [], color=GREY, marker="|", linestyle="", label="as much the other way"),
     ]
     if singles is not None:
-        thin = {"color": GREY, "alpha": 0.7, "mew": 0.7, "linestyle": ""}
-        handles.append(Line2D([], [], marker="|", ms=7, label="one comparison", **thin))
+        thin = Line2D([], [], color=GREY, marker="|", linestyle="", ms=7, mew=0.7, alpha=0.7)
+        thin.set_label("one comparison")
+        handles.append(thin)
     labels = [str(handle.get_label()) for handle in handles]
     legend_below(figure, handles, labels, columns=5 if singles is None else 4)
     return figure
@@ -235,8 +236,8 @@ def _draw_behind(
     found = singles.loc[same, "effect"].dropna()
     if len(found) > 1:
         shown = found[found.abs() <= reach] if cut else found
-        look = {"color": GREY, "ms": 7, "mew": 0.7, "alpha": 0.7, "zorder": 0}
-        axis.plot(shown, np.full(len(shown), place), "|", **look)
+        heights = np.full(len(shown), place)
+        axis.plot(shown, heights, "|", color=GREY, ms=7, mew=0.7, alpha=0.7, zorder=0)
 
 
 def _mark_off(

@@ -212,9 +212,9 @@ def remedies_by_rate(cells: pd.DataFrame, label: str) -> Figure:
     for row, column in np.ndindex(values.shape):
         if np.isnan(values[row, column]):
             continue
-        share, said = lost[row, column], f"{values[row, column]:.1f}"
+        share, said = float(lost[row, column]), f"{values[row, column]:.1f}"
         if share == 100 and values[row, column] <= AT_CHANCE * least:
-            share = 0
+            share = 0.0
         axis.text(
             column,
             row,

@@ -166,7 +166,7 @@ def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         hit, calm = part[part["felt"]], part[part["disturbance"] == "none"]
         if hit.empty or calm.empty:
             continue
-        worst, dear = hit.loc[hit["effect"].idxmin(), ends], calm.loc[calm["effect"].idxmin(), ends]
+        worst, dear = (of.sort_values("effect", kind="stable")[ends].iloc[0] for of in (hit, calm))
         found.append((*key, len(hit), *worst, hit["effect"].max(), *dear))
     columns = [*rates, "clipping", "cases", *ends, "most", "calm", "calm_low", "calm_high"]
     return pd.DataFrame(found, columns=columns)
