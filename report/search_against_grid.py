@@ -23,7 +23,7 @@ from report.evidence import Evidence
 CONFIRM = "confirm:"
 SEARCHED = [c for c in CONFIGURATION if c not in ("dataset", "model", "seed", "arm")]
 """What two winners may differ in: everything that was searched."""
-GRID = "grid cells"
+GRID = "grid configurations"
 """Cells of the grid, drawn at random: a search that costs no more than the others."""
 ENDS = ["estimate", "low", "high"]
 

@@ -257,7 +257,7 @@ def test_a_growth_rate_that_is_as_theory_says_is_said_to_be_so(folder: Path) -> 
     made_up(folder, real_study("initialization", "quick").only({"seed": ["0", "1"]}), mixed)
     text = says("initialization")
     # made up as gain to the power of the layers, squared: theory itself, give or take a tenth
-    assert "explode above gain 1 and vanish below it" in text
+    assert "explode above initialization gain 1 and vanish below it" in text
     assert re.search(
         r"Over 16 combinations .* differs from the theoretical one by at most \d", text
     )
