@@ -142,11 +142,11 @@ WAIT, SHARE = 100, 0.5
 """Of `unhealed`: chosen on one half of the labelled trials (``studies/detectors.py``)."""
 
 
-def unhealed(start: float | None = None) -> Watch:
+def unhealed(wait: int = WAIT, share: float = SHARE, start: float | None = None) -> Watch:
     """A spike or a rise that has not healed: the rule of ``benchmark diagnose``.
 
-    There was a loss above the spike level, or the run had learned (most of `WAIT` losses in a row
-    were below `SHARE` of the first); and none of the last `WAIT` losses was below `SHARE` of
+    There was a loss above the spike level, or the run had learned (most of ``wait`` losses in a row
+    were below ``share`` of the first); and none of the last ``wait`` losses was below ``share`` of
     the first.
 
     Parameters
@@ -155,7 +155,7 @@ def unhealed(start: float | None = None) -> Watch:
         Loss of a model that knows nothing, in place of the first one.
     """
     first = math.nan
-    below: deque[bool] = deque(maxlen=WAIT)
+    below: deque[bool] = deque(maxlen=wait)
     troubled = False
 
     def watch(loss: float, norm: float) -> bool:
@@ -164,9 +164,9 @@ def unhealed(start: float | None = None) -> Watch:
             return True
         if math.isnan(first):
             first = loss
-        below.append(loss < SHARE * (first if start is None else start))
-        troubled = troubled or loss > spike_level(first) or 2 * sum(below) > WAIT
-        return troubled and len(below) == WAIT and not any(below)
+        below.append(loss < share * (first if start is None else start))
+        troubled = troubled or loss > spike_level(first) or 2 * sum(below) > wait
+        return troubled and len(below) == wait and not any(below)
 
     return watch
 
