@@ -81,13 +81,14 @@ def starred(rows: pd.DataFrame) -> pd.DataFrame:
     ``decades_star``, ``nearby_star`` and ``sensitivity_star``: a range by more than one step of the
     rates, a sensitivity by an interval that excludes zero (see `told_apart`).
     """
-    least = {"decades": rows["spacing"] + 1e-9, "nearby": 0.0, "sensitivity": 0.0}
+    step, nothing = rows["spacing"] + 1e-9, 0 * rows["spacing"]
+    least = {"decades": step, "nearby": nothing, "sensitivity": nothing}
     return rows.assign(
         **{
             f"{of}_star": np.where(
-                rows[f"{of}_gap_low"].gt(step) | rows[f"{of}_gap_high"].lt(-step), "*", ""
+                rows[f"{of}_gap_low"].gt(much) | rows[f"{of}_gap_high"].lt(-much), "*", ""
             )
-            for of, step in least.items()
+            for of, much in least.items()
         }
     )
 

@@ -105,7 +105,7 @@ def rates_within(
         means = group.groupby([level, "learning_rate"], sort=False)["validation"].mean()
         if baseline not in means.index.get_level_values(0):
             continue
-        least = means[baseline].max() - within
+        least = means.xs(baseline, level=0).max() - within
         for name, some in means.groupby(level, sort=False):
             run = some.droplevel(0).sort_index()
             near = tuple(map(float, run.index[run >= least]))
