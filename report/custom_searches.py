@@ -114,8 +114,8 @@ def samplers(study: Evidence) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*by, "arm", "searches", "accuracy", "low", "high"])
     table[["low", "high"]] = table[["low", "high"]].clip(0, 1)
     table = table.merge(against, on=[*by, "arm"], how="left").assign(baseline=baseline)
-    ends = zip(table["effect_low"], table["effect_high"], strict=True)
-    return table.assign(between=[bounds(low, high) for low, high in ends])
+    pairs = zip(table["effect_low"], table["effect_high"], strict=True)
+    return table.assign(between=[bounds(low, high) for low, high in pairs])
 
 
 def sampler_columns(study: Evidence) -> dict[str, str]:

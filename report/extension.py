@@ -80,7 +80,7 @@ def compare(study: Evidence) -> pd.DataFrame:
     usual = {
         factor: BASELINES[factor]
         for factor in factors
-        if study.outcomes[factor].eq(BASELINES.get(factor)).any()
+        if factor in BASELINES and study.outcomes[factor].eq(BASELINES[factor]).any()
     }
     rows = {EVERY_RATE: study.outcomes}
     if len(study.relative):
@@ -178,5 +178,5 @@ def columns_of(rates: pd.Series, relative: bool) -> pd.Series:
     if rates.nunique() <= FEW_RATES:
         return rates.map("rate {:g}".format)
     # a rate on a power of ten begins its decade
-    decade = np.floor(np.log10(rates.astype(float)) + 1e-9)
+    decade = pd.Series(np.floor(np.log10(rates.astype(float)) + 1e-9), rates.index)
     return decade.map(lambda power: f"rates {10**power:g} to {10 ** (power + 1):g}")

@@ -36,10 +36,10 @@ def run_study(study: Study, options: Options) -> pd.DataFrame:
     expected = len(trials) + stages.expected
     stage, known = trials, {trial.key for trial in trials}
     # at rates relative to the best, only the first stage is known before it is trained
-    asked = None if stages.expected else frozenset(known)
+    first = None if stages.expected else frozenset(known)
     with (
         Mirror(options.storage) as mirror,
-        open_run(study, options, expected=expected, asked=asked) as run,
+        open_run(study, options, expected=expected, asked=first) as run,
     ):
         for number in itertools.count():
             name = f"{study.name}/stage {number}" if number else study.name

@@ -83,7 +83,7 @@ def open_run(
 
 def _among(change: Change, asked: Set[str] | None) -> Change:
     """The change, of those of its trials that are asked for; the others are told and kept."""
-    if asked is None or asked.issuperset(change.trials):
+    if asked is None or asked >= set(change.trials):
         return change
     mine = [trial for trial in change.trials if trial in asked]
     log.warning(

@@ -55,7 +55,8 @@ def _luminance(colour: str) -> float:
 
 
 def _mixed(first: tuple[float, ...], second: tuple[float, ...], share: float) -> str:
-    return to_hex([(1 - share) * a + share * b for a, b in zip(first, second, strict=True)])
+    red, green, blue = ((1 - share) * a + share * b for a, b in zip(first, second, strict=True))
+    return to_hex((red, green, blue))
 
 
 def save_night_svg(path: Path) -> Path:

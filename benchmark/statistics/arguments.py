@@ -13,7 +13,8 @@ import pandas as pd
 from benchmark.names import quoted, unknown
 from benchmark.records import CONFIGURATION
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MADE = (
     *("accuracy", "validation", "objective"),

@@ -84,7 +84,7 @@ def _at_shared_rates(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
 
 def below_full(source: Evidence) -> Found:
     """Decades by which rates without divergence reach farther than with the full batch."""
-    cases = []
+    cases: list[Case] = []
     for about, rows in _at_shared_rates(source):
         for full in sizes(where(rows, full=True)):
             cases += _smaller(rows, about, full, "the full batch")
@@ -93,7 +93,7 @@ def below_full(source: Evidence) -> Found:
 
 def below_largest(source: Evidence) -> Found:
     """The same of smaller fixed sizes against the largest of them."""
-    cases = []
+    cases: list[Case] = []
     for about, rows in _at_shared_rates(source):
         fixed = where(rows, full=False)
         for largest in sizes(fixed)[-1:]:
