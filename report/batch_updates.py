@@ -65,7 +65,7 @@ def at_shared_rates(study: Evidence) -> pd.DataFrame:
 def _panel(row: Row, *, several: bool) -> str:
     many = "passes" if row["epochs"] != 1 else "pass"
     in_passes, in_updates = f"{number(row['epochs'])} {many}", f"{row['updates']:,.0f} updates"
-    budget = in_passes if pd.notna(row["epochs"]) else in_updates
+    budget: str = in_passes if pd.notna(row["epochs"]) else in_updates
     part = row["train_fraction"]
     images = f"{percent(part, 0)} of the images" if part < 1 else "all images"
     return f"{name(row['model'])}, " * several + f"{images}, {budget}"

@@ -200,7 +200,8 @@ def windows_in_words(study: Evidence) -> pd.DataFrame:
             for edge, ends in zip(rows["good_edge"], good, strict=True)
         ],
         lost_words=[
-            _span(*ends, most=largest) for ends, largest in zip(lost, rows["largest"], strict=True)
+            _span(rate, low, high, largest)
+            for (rate, low, high), largest in zip(lost, rows["largest"], strict=True)
         ],
         decades_words=[
             f"{mark}{fixed(wide, 2)}"

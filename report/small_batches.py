@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -52,9 +53,10 @@ def from_best_size(study: Evidence) -> pd.DataFrame:
     arms = ["model", "normalization"]
     found = []
     for key, rows in at_best_rate(study).groupby(arms, sort=False):
-        best = rows.groupby("batch_size")["validation"].mean().idxmax()
+        best: Any = rows.groupby("batch_size")["validation"].mean().idxmax()
         apart = paired_comparison(rows, "batch_size", best, ignore=["learning_rate"])
-        found.append(apart.assign(**dict(zip(arms, key, strict=True)), best=best))
+        named: dict[str, Any] = dict(zip(arms, key, strict=True))
+        found.append(apart.assign(**named, best=best))
     return pd.concat(found, ignore_index=True).sort_values("level", kind="stable")
 
 

@@ -43,20 +43,20 @@ def growth_against_gain(growth: pd.DataFrame, theory: pd.DataFrame, factor: str)
                 linewidth=2.4,
                 alpha=0.45,
             )
-        for place, level in enumerate(levels):
-            rows = here[here[factor] == level]
+        for place, shown in enumerate(levels):
+            rows = here[here[factor] == shown]
             estimate = rows["growth"]
             axis.errorbar(
                 rows["init_gain"],
                 estimate,
                 yerr=np.clip([estimate - rows["low"], rows["high"] - estimate], 0, None),
-                color=styles[level].colour,
-                marker=styles[level].marker,
+                color=styles[shown].colour,
+                marker=styles[shown].marker,
                 linestyle="",
                 markersize=max(LARGEST_MARKER - place, 3.5),
                 elinewidth=1.2,
                 capsize=2,
-                label=", ".join(map(label_of, together[level])),
+                label=", ".join(map(label_of, together[shown])),
             )
         axis.axhline(1, color=BLACK, linestyle=":", linewidth=1)
         axis.set(xscale="log", yscale="log", title=label_of(model), xlabel="initialization gain")

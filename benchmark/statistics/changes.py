@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from benchmark.statistics.pairing import paired_comparison
 
 
-def single_changes(frame: pd.DataFrame, own: Mapping[str, object]) -> pd.DataFrame:
+def single_changes(frame: pd.DataFrame, own: Mapping[str, Any]) -> pd.DataFrame:
     """The rows that differ in at most one factor from ``own``, its level by factor.
 
     With ``factor`` and ``level``, what was changed, and to what; both are empty where nothing was.
@@ -32,7 +33,7 @@ def single_changes(frame: pd.DataFrame, own: Mapping[str, object]) -> pd.DataFra
 
 def change_effects(
     frame: pd.DataFrame,
-    own: Mapping[str, object],
+    own: Mapping[str, Any],
     value: str = "accuracy",
     *,
     by: Sequence[str] = (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def rates_within(
     frame: pd.DataFrame,
     by: Sequence[str],
     level: str,
-    baseline: object,
+    baseline: Any,
     within: float = WITHIN,
 ) -> pd.DataFrame:
     """The rates at which each ``level`` is as good as the ``baseline`` at its best.
