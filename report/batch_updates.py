@@ -89,7 +89,7 @@ def failing_of_all(event: str = "diverged") -> pd.DataFrame:
     """`failing` of every study of `maps`; without a row where none compares sizes."""
     frames = [failing(study, event) for study in maps()]
     known = [frame for frame in frames if len(frame)]
-    return pd.concat(known, ignore_index=True) if known else pd.DataFrame()
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=["panel"])
 
 
 def failing_cells() -> pd.DataFrame:

@@ -10,7 +10,7 @@ import html
 import itertools
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -296,6 +296,7 @@ def table(
     cells: Mapping[str, str] | None = None,
     missing: str = DASH,
     group: str = "",
+    keep: Collection[str] = (),
 ) -> Markdown:
     """Rows as a Markdown table: ``columns`` gives for each heading the pattern of its cells.
 
@@ -307,7 +308,7 @@ def table(
 
     Columns of numbers are aligned to the right, where the style sheet lets no number break over
     lines. A column that no row has anything in is left out, and one that has the same in each of
-    several rows is told below the table instead. An interval is signed as the number before it is.
+    several rows is told below the table instead, unless it is among those to ``keep``. An interval is signed as the number before it is.
 
     >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
     >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
@@ -331,7 +332,7 @@ def table(
     plain = [[Markdown(cell).unescape() for cell in line] for line in body]
     heads = [*columns, *wide]
     told_in = [i for i in range(len(heads)) if any(line[i] not in ("", DASH) for line in plain)]
-    said_once = [i for i in told_in if i < len(columns) and heads[i]]
+    said_once = [i for i in told_in if i < len(columns) and heads[i] and heads[i] not in keep]
     alike = [i for i in said_once if _same([line[i] for line in plain])]
     # what is the same everywhere compares nothing, unless there is nothing else
     alike = alike if len(told_in) - len(alike) > 1 else []
@@ -403,7 +404,7 @@ def cited(reference: object) -> Markdown:
     """A reference with a link in place of its identifier at arXiv or its DOI.
 
     >>> cited("Brock et al. 2021, arXiv:2102.06171 (code)")
-    Markdown('[Brock et al. 2021](https://arxiv.org/abs/2102.06171) (code)')
+    Markdown('[Brock et al&#46; 2021](https://arxiv.org/abs/2102.06171) (code)')
     """
     parts = []
     for part in str(reference).split("; "):

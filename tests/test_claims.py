@@ -1631,7 +1631,7 @@ def test_the_page_says_what_few_seeds_cannot_show(page: str) -> None:
 def test_the_figure_has_its_words(page: str) -> None:
     assert ':alt: "Forest plot of ' in page
     assert "claim 10 supported" in page
-    assert "studies `explosion`, `" in page
+    assert "Studies `explosion`, `" in page
 
 
 def test_effects_are_drawn_in_the_colours_of_their_verdicts(mixed: Any) -> None:

@@ -535,7 +535,7 @@ def deep_trials(
     whole |= {"epochs": np.nan, "updates": 500.0, "steps": 500, "clipping_threshold": 1.0}
     found = pd.DataFrame(rows).assign(**whole, **changed)
     same = {"validation": found["accuracy"], "objective": 1 - found["accuracy"]}
-    return found.assign(**same, trial=np.arange(len(found)), exploded=0.0, diverged=0.0)
+    return found.assign(**same, trial=np.arange(len(found)), exploded=0.0, diverged=0.0, could_act=1.0)
 
 
 CASE = {

@@ -43,7 +43,7 @@ def arm_of(multiple: float, prefix: str = "") -> str:
     """Arm of the trials at a multiple of a best rate; with a ``prefix``, of another one's.
 
     >>> arm_of(3), arm_of(1e6, SHARED)
-    ('x3', 'shared_x1e+06')
+    ('x3', 'shared_x1000000')
     """
     return f"{prefix}x{multiple:.10g}"
 
