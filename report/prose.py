@@ -308,7 +308,8 @@ def table(
 
     Columns of numbers are aligned to the right, where the style sheet lets no number break over
     lines. A column that no row has anything in is left out, and one that has the same in each of
-    several rows is told below the table instead, unless it is among those to ``keep``. An interval is signed as the number before it is.
+    several rows is told below the table instead, unless its heading is among those to ``keep``. An
+    interval is signed as the number before it is.
 
     >>> rows = [{"a": "x", "k": 2, "n": 0.5}, {"a": "x", "k": 1, "n": 0.25}]
     >>> print(table(rows, {"a": "{a}"}, "k", {"at {k}": "{n:percent}"}), end="")
