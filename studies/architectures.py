@@ -8,7 +8,7 @@ configuration's own best rate.
 smoke       80 trials         960 updates   0.001 core-hours
 quick      252 trials      25,200 updates    0.02 core-hours
 standard   252 trials     126,000 updates       - core-hours
-paper      945 trials   1,417,500 updates    1.52 core-hours
+paper      945 trials   1,417,500 updates    1.51 core-hours
 full     2,205 trials  11,025,000 updates       - core-hours
 """
 

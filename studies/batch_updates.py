@@ -16,7 +16,7 @@ arXiv:1711.00489), so that the first size is trained with decaying rates, too. T
 smoke       91 trials       2,409 updates   0.000 core-hours
 quick      439 trials     127,867 updates   0.009 core-hours
 standard   433 trials     251,381 updates       - core-hours
-paper    1,992 trials   4,403,522 updates    0.31 core-hours
+paper    1,992 trials   4,403,522 updates    0.35 core-hours
 full     4,404 trials  54,214,172 updates       - core-hours
 """
 

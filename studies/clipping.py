@@ -8,7 +8,7 @@ percentile of the unclipped norms is a good threshold: the report tests both on 
 smoke          6 trials          96 updates   0.000 core-hours
 quick        624 trials      81,120 updates   0.004 core-hours
 standard     624 trials     312,000 updates       - core-hours
-paper      2,700 trials   4,050,000 updates    0.68 core-hours
+paper      2,700 trials   4,050,000 updates    0.45 core-hours
 full      21,600 trials  32,400,000 updates       - core-hours
 """
 

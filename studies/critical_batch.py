@@ -9,7 +9,7 @@ size they do so at the cost of examples (Shallue et al. 2019, arXiv:1811.03600; 
 smoke         4 trials         166 updates   0.000 core-hours
 quick       140 trials      29,176 updates       - core-hours
 standard    224 trials     158,720 updates       - core-hours
-paper       560 trials     992,000 updates       - core-hours
+paper       560 trials     992,000 updates    0.06 core-hours
 full      2,080 trials  15,997,440 updates       - core-hours
 """
 

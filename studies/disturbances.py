@@ -20,7 +20,7 @@ is left out: it differs by a decay of the weights that no disturbance touches.
 smoke       31 trials       1,240 updates   0.000 core-hours
 quick      815 trials     244,500 updates    0.02 core-hours
 standard   790 trials   1,185,000 updates    0.39 core-hours
-paper    6,036 trials   9,054,000 updates    1.68 core-hours
+paper    6,036 trials   9,054,000 updates    2.53 core-hours
 full    11,652 trials  58,260,000 updates       - core-hours
 """
 

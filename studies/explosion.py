@@ -11,7 +11,7 @@ own best rate.
 smoke         8 trials        128 updates   0.000 core-hours
 quick       666 trials     73,800 updates    0.02 core-hours
 standard    828 trials    432,000 updates       - core-hours
-paper     8,220 trials  4,905,000 updates    1.28 core-hours
+paper     8,220 trials  4,905,000 updates    1.27 core-hours
 full     47,640 trials 27,360,000 updates       - core-hours
 """
 

@@ -9,7 +9,7 @@ instead, which says nothing about one and the same rate.
 smoke         8 trials          90 updates   0.000 core-hours
 quick        36 trials       6,174 updates       - core-hours
 standard     36 trials      61,650 updates       - core-hours
-paper       300 trials   2,936,700 updates       - core-hours
+paper       300 trials   2,936,700 updates    0.32 core-hours
 full        600 trials  19,578,100 updates       - core-hours
 """
 

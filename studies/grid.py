@@ -10,7 +10,7 @@ in examples, so that a policy that doubles its batches makes half the updates;
 smoke      192 trials       3,072 updates   0.002 core-hours
 quick      576 trials      58,176 updates    0.02 core-hours
 standard   720 trials     562,320 updates       - core-hours
-paper    1,698 trials   2,652,276 updates    1.46 core-hours
+paper    1,698 trials   2,652,276 updates    1.52 core-hours
 full     7,392 trials  23,100,000 updates       - core-hours
 """
 

@@ -13,7 +13,7 @@ validation, as it would be tuned.
 smoke        37 trials         740 updates   0.000 core-hours
 quick       870 trials     261,000 updates    0.01 core-hours
 standard    810 trials   1,215,000 updates    0.38 core-hours
-paper     6,160 trials   9,240,000 updates    2.44 core-hours
+paper     6,160 trials   9,240,000 updates    2.97 core-hours
 full     13,920 trials  69,600,000 updates   27.72 core-hours
 """
 

@@ -9,7 +9,7 @@ clipped at 1 and at a tenth of that, because a lower threshold alone moves the p
 smoke       16 trials         320 updates   0.000 core-hours
 quick      144 trials      18,720 updates       - core-hours
 standard   120 trials      60,000 updates       - core-hours
-paper      920 trials   1,380,000 updates    0.63 core-hours
+paper      920 trials   1,380,000 updates    0.50 core-hours
 full     1,720 trials   8,600,000 updates    5.12 core-hours
 """
 

@@ -8,7 +8,7 @@ rates for all. Sharpness is measured against 2 / eta (Cohen et al. 2021, arXiv:2
 smoke        13 trials         208 updates   0.000 core-hours
 quick       828 trials     104,130 updates    0.02 core-hours
 standard    924 trials     447,000 updates       - core-hours
-paper     5,640 trials   8,190,000 updates    1.33 core-hours
+paper     5,640 trials   8,190,000 updates    1.25 core-hours
 full     13,840 trials  68,100,000 updates       - core-hours
 """
 

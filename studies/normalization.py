@@ -8,7 +8,7 @@ that say so. Which normalization widens the range of rates is asked by `studies/
 smoke       96 trials       3,096 updates   0.001 core-hours
 quick      864 trials     200,496 updates    0.02 core-hours
 standard   528 trials     519,968 updates       - core-hours
-paper    1,408 trials   4,846,336 updates    1.07 core-hours
+paper    1,408 trials   4,846,336 updates    1.05 core-hours
 full     6,336 trials  37,412,760 updates       - core-hours
 """
 

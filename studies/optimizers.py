@@ -9,7 +9,7 @@ without: up to 100 times, as at ten times no trial diverges without one.
 smoke        54 trials        864 updates   0.000 core-hours
 quick       630 trials     79,800 updates   0.006 core-hours
 standard    630 trials    441,000 updates       - core-hours
-paper    2,400 trials   4,680,000 updates    1.12 core-hours
+paper    2,400 trials   4,680,000 updates    1.09 core-hours
 full     6,240 trials  11,520,000 updates       - core-hours
 """
 

@@ -9,7 +9,7 @@ of the grid beside it, are trained again on fresh seeds; the report compares the
 smoke       48 trials         560 updates   0.000 core-hours
 quick      232 trials      19,392 updates   0.009 core-hours
 standard   420 trials     261,635 updates       - core-hours
-paper    2,200 trials   2,808,476 updates    1.42 core-hours
+paper    2,200 trials   2,808,476 updates    1.33 core-hours
 full     8,400 trials  22,618,750 updates       - core-hours
 """
 
