@@ -290,10 +290,14 @@ def partly(study: Evidence) -> pd.DataFrame:
 
 
 def first_by_rate(study: Evidence) -> pd.DataFrame:
-    """Of the guards of `by_rate` that met most cases, the one of the highest ``effect`` by rate."""
+    """Of the guards of `by_rate` that met most cases, those of the highest ``effect`` at a rate.
+
+    A row each, with the rates ``at`` which they have it, in words.
+    """
     rows = by_rate(study)
     rows = rows[rows["cases"].eq(rows.groupby("rate")["cases"].transform("max"))]
-    return rows.loc[rows.groupby("rate", sort=False)["effect"].idxmax()]
+    first = rows.loc[rows.groupby("rate", sort=False)["effect"].idxmax()]
+    return first.groupby("clipping", sort=False)["at"].agg(listing).reset_index()
 
 
 def at_other_rates(study: Evidence) -> pd.DataFrame:

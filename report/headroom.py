@@ -151,10 +151,12 @@ def _each(
 
 def _window(rows: pd.DataFrame) -> list[str]:
     """The good rates of each row, and whether they reach an end of those that were run."""
-    said = _each(rows, "least", "good", between)
     marks = [("≤ " if edge else "") for edge in rows["least_edge"]]
-    beyond = [(" or more" if edge else "") for edge in rows["good_edge"]]
-    return ["".join(parts) for parts in zip(marks, said, beyond, strict=True)]
+    said = (text.rpartition(" ") for text in _each(rows, "least", "good", between))
+    return [
+        f"{mark}{start}{space}{'≥ ' if edge else ''}{last}"
+        for mark, (start, space, last), edge in zip(marks, said, rows["good_edge"], strict=True)
+    ]
 
 
 def premium(study: Evidence) -> pd.DataFrame:

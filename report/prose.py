@@ -369,7 +369,7 @@ def _unsigned(pairs: Sequence[tuple[str, str]]) -> bool:
     ends = [(_value(n), _value(i[1]), _value(i[2])) for n, i in found if i and PLAIN.fullmatch(n)]
     known = sum(interval not in ("", DASH) for _, interval in pairs)
     inside = all(low <= value <= high for value, low, high in ends)
-    return inside and len(ends) == known and any(value for value, _, _ in ends)
+    return inside and len(ends) == known and any(value > 0 for value, _, _ in ends)
 
 
 def _value(text: str) -> float:

@@ -343,10 +343,8 @@ def test_a_guard_is_advised_that_helps_at_each_rate():
     (value,) = disturbances.partly(study).to_dict("records")
     assert value == {"only": "at the best unclipped rate", "names": "value clipping"}
     first = disturbances.first_by_rate(study)
-    assert first[["rate", "clipping"]].values.tolist() == [
-        ["0.3 × best", "zclip"],
-        ["best rate", "zclip"],
-    ]
+    at = "at 0.3 times the best unclipped rate and at the best unclipped rate"
+    assert first.to_dict("records") == [{"clipping": "zclip", "at": at}]
     # where two rates have as many trials, the page compares at the first
     assert disturbances.multiple(study) == 0.3
     value = disturbances.ended(study).query("level == 'value'").set_index("panel")["effect"]

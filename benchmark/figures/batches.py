@@ -125,13 +125,14 @@ def critical_by_target(rows: pd.DataFrame) -> Figure:
             label="critical batch size",
         )
         beyond = own[np.isinf(own["critical"])]
-        axis.plot(
-            100 * beyond["target"],
-            beyond["largest"],
-            "^",
-            color=BLACK,
-            label="beyond the largest size",
-        )
+        if len(beyond):
+            axis.plot(
+                100 * beyond["target"],
+                beyond["largest"],
+                "^",
+                color=BLACK,
+                label="beyond the largest size",
+            )
         axis.fill_between(
             100 * own["target"], own["noise_low"], own["noise_high"], color=ORANGE, alpha=0.2
         )

@@ -18,7 +18,7 @@ from benchmark.figures.layout import (
     row_inches,
 )
 from benchmark.figures.limits import robust_limits, signed_number
-from benchmark.figures.style import PATCH, in_order, label_of, styles_of, words
+from benchmark.figures.style import LONGEST, PATCH, in_order, label_of, styles_of, words
 from benchmark.names import quoted
 
 COMPARED = (
@@ -82,9 +82,9 @@ def comparison_forest(
                     linewidth=1.6,
                 )
         axis.axvline(0, color="black", linewidth=0.9)
-        axis.set(
-            title=panel_title(label_of(panel), len(panels), BESIDE), ylim=(len(levels) - 0.5, -0.5)
-        )
+        # a title has several lines, and so room for more than a row's name
+        title = panel_title(label_of(panel, 2 * LONGEST), len(panels), BESIDE)
+        axis.set(title=title, ylim=(len(levels) - 0.5, -0.5))
         # numbers of three digits and a sign stand beside each other where panels are narrow
         axis.locator_params(axis="x", nbins=6 if len(panels) < 3 else 4)
         axis.grid(visible=False, axis="y")

@@ -80,7 +80,7 @@ def prices_and_gains(effects: pd.DataFrame) -> Figure:
 
 def _say_missed(axis: Axes, place: int, which: str) -> None:
     axis.annotate(
-        by_width(f"not run: {which}", "partly run"),
+        by_width(f"not run: {which}".replace(", ", ",\n"), "partly run"),
         (0, place),
         xycoords=axis.get_yaxis_transform(),
         xytext=(3, 0),

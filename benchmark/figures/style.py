@@ -189,14 +189,14 @@ def words(name: object) -> str:
     return NAMES.get(str(name)) or title(name) or str(name).replace("_", " ")
 
 
-def label_of(name: object) -> str:
-    """`words` as a label of a figure: at most 40 characters, and text whatever dollars it holds.
+def label_of(name: object, longest: int = LONGEST) -> str:
+    """`words` as a label of a figure: cut at ``longest``, and text whatever dollars it holds.
 
-    >>> label_of("a$b$")
-    'a\\\\$b\\\\$'
+    >>> label_of("a$b$"), label_of("a long name", longest=7)
+    ('a\\\\$b\\\\$', 'a long…')
     """
     text = words(name)
-    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return short.replace("$", r"\$")
 
 
