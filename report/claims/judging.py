@@ -256,7 +256,7 @@ def _sides(judged: Judged) -> str:
     if len(set(words)) < 2:
         return ""
     # what differs between the comparisons
-    pieces = [p for p in zip(*(e.about for e in effects), strict=False) if len(set(p)) > 1]
+    pieces = [p for p in zip(*(e.setting for e in effects), strict=False) if len(set(p)) > 1]
     labels = [", ".join(label) for label in zip(*pieces, strict=True)]
     told = dict(zip(labels, words, strict=True))
     apart = [dict(zip(piece, words, strict=True)) for piece in pieces if _tells(piece, words)]

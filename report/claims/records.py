@@ -9,6 +9,7 @@ numbers that decide.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -59,6 +60,8 @@ class Unit:
         return f"{self.figure(low)}{percent} to {self.figure(high)}{percent}"
 
 
+COUNTS = re.compile(r"[\d,]+ comparisons?")
+"""What of one effect of several comparisons says how many they are."""
 POINTS = Unit("percentage points", 100.0, 1, " points", signed=True)
 SHARE = Unit("percent", 100.0, 1, "%")
 DECADES = Unit("decades", suffix=" decades", signed=True)
@@ -104,6 +107,15 @@ class Effect:
     def label(self) -> str:
         """What is compared, in one line."""
         return ", ".join(piece for piece in self.about if piece)
+
+    @property
+    def setting(self) -> tuple[str, ...]:
+        """``about`` less what only counts the comparisons in it, which is no setting.
+
+        >>> Effect(("ZClip", "2 comparisons"), 0.1, 0.0, 0.2, "10 pairs", freedom=9).setting
+        ('ZClip',)
+        """
+        return tuple(piece for piece in self.about if not COUNTS.fullmatch(piece))
 
     @property
     def known(self) -> bool:

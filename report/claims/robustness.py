@@ -77,7 +77,9 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
         # means of estimates and ends in place of one estimate from all rows
         apart = [dataclasses.replace(effect, rows=None, remake=None) for effect in own]
         yield "intervals averaged", judged.on(apart)
-    settings = list(dict.fromkeys(effect.about[-1] for effect in own if effect.about))
+    # one effect of several comparisons has no setting of its own
+    single = [effect for effect in own if effect.about and effect.setting == effect.about]
+    settings = list(dict.fromkeys(effect.about[-1] for effect in single))
     for setting in settings if len(settings) > 1 else ():
         yield f"{setting} alone", judged.on(e for e in own if e.about[-1] == setting)
 
