@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -435,6 +436,7 @@ def test_the_first_page_counts_what_is_missing(
     verdicts = pd.DataFrame({"claim": [1, 2, 3], "verdict": ["supported", "mixed", "mixed"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
     monkeypatch.setattr(claims.robustness, "firm", lambda: [1, 2])
+    monkeypatch.setattr(claims, "part", lambda claim, place: SimpleNamespace(judging=[]))
     text = words(page("index", tmp_path))
     built = page("reproducibility", tmp_path)
     assert "All at the scale quick" in built
