@@ -104,14 +104,18 @@ def panels(limits: pd.DataFrame) -> list[dict[str, Any]]:
     """What a sentence says of each panel of `failing_of_all`, in their order.
 
     Its name (``panel``), its ``rows``; the ``first`` and the ``last`` of them, and the one at which
-    the limit `levels_off` (``knee``).
+    the limit `levels_off` (``knee``). ``whole``, whether it has the full batch beside others, and
+    ``whole_times``, the limit of that over the highest of the others (NaN without it).
     """
     found = []
     for panel, rows in limits.groupby("panel", sort=False):
         ends = {"first": 0, "last": len(rows) - 1}
         ends["knee"] = list(rows["batch_size"]).index(levels_off(rows))
         of_rows = records(rows)
-        found.append({"panel": panel, "rows": rows} | {k: of_rows[v] for k, v in ends.items()})
+        full, parts = rows.loc[rows["full"], "rate"], rows.loc[~rows["full"].astype(bool), "rate"]
+        both = {"whole": len(full) > 0 < len(parts), "whole_times": full.max() / parts.max()}
+        named = {"panel": panel, "rows": rows} | both
+        found.append(named | {k: of_rows[v] for k, v in ends.items()})
     return found
 
 

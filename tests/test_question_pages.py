@@ -756,11 +756,11 @@ def test_a_critical_size_is_said_as_closely_as_it_is_known(facts: dict, said: st
     assert said in answer(**facts)
 
 
-def failing_from(limit: float) -> Callable[[Any, Any], str]:
-    """Trials of the full batch that diverge from ten times the rate of the others on."""
+def failing_from(limit: float, times: float = 10) -> Callable[[Any, Any], str]:
+    """Trials of the full batch that diverge from ``times`` the rate of the others on."""
     return lambda trial, draw: (
         "dead"
-        if trial.learning_rate >= limit * (10 if trial.batch_policy == "full" else 1)
+        if trial.learning_rate >= limit * (times if trial.batch_policy == "full" else 1)
         else "stable"
     )
 
@@ -778,10 +778,18 @@ def test_the_rate_from_which_training_fails_is_told_by_batch_size(folder: Path) 
     assert found["rate"].tolist() == pytest.approx([10**-0.5, 10**0.5] * 2)
     assert found["times"].tolist() == pytest.approx([1.0, 10.0] * 2)
     facts = batch_updates.divergences(batch_updates.failing_of_all())
-    assert (facts["lost"], facts["silent"]) == (2 * 3 * 3, 0)
+    assert (facts["lost"], facts["early"], facts["silent"]) == (2 * 3 * 3, 2 * 3 * 3, 0)
     page = words(page_of("batch_updates", folder))
     assert "**At the same rate, small batches diverge first.**" in page
     assert "diverges from a rate of 0.32 on at batches of 32 and of 3.2 at" in page
+    assert "**The full batch diverges from no lower a rate.**" in page
+
+
+def test_a_full_batch_that_diverges_first_is_not_said_to_diverge_last(folder: Path) -> None:
+    made_up(folder, real_study("full_batch", "quick"), failing_from(10.0, 0.1))
+    page = words(page_of("batch_updates", folder))
+    assert "diverges from no lower a rate" not in page
+    assert "**The full batch may diverge from a lower rate than smaller batches.**" in page
 
 
 def test_sizes_that_diverge_alike_have_no_first(folder: Path) -> None:
