@@ -40,7 +40,7 @@ from benchmark.driver.progress import shown
 from benchmark.driver.sharing_gpu import mps, serves
 from benchmark.driver.together import launcher
 from benchmark.driver.workers import Workers
-from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
+from benchmark.engine.machine.devices import choose_device, describe_device, gpus, libraries
 from benchmark.parquet import write
 from benchmark.provenance import provenance
 from benchmark.records.fields import POSITIVE

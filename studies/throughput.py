@@ -27,7 +27,7 @@ from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import at_most, cores, open_pool
 from benchmark.driver.progress import shown
 from benchmark.driver.workers import Workers
-from benchmark.engine.devices import choose_device, describe_device
+from benchmark.engine.machine.devices import choose_device, describe_device
 from benchmark.parquet import write
 from benchmark.provenance import provenance
 from benchmark.records.fields import DEVICE

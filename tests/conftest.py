@@ -9,7 +9,7 @@ from hypothesis import settings
 from benchmark.data import Dataset, tensor_dataset
 
 # which test compiles kernels first depends on what was run before on this machine
-logging.getLogger("benchmark.engine.compiling").setLevel(logging.ERROR)
+logging.getLogger("benchmark.engine.kernels.compiling").setLevel(logging.ERROR)
 
 # as training does: threads of several processes slow each other down on a busy machine
 torch.set_num_threads(1)

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from benchmark import Trial, train
 from benchmark.data import Dataset, load
-from benchmark.engine.batched import forward, is_chain
-from benchmark.engine.packing import multiply_adds, trained_together
-from benchmark.engine.resolve import resolve
+from benchmark.engine.networks.batched import forward, is_chain
+from benchmark.engine.trials.packing import multiply_adds, trained_together
+from benchmark.engine.trials.resolve import resolve
 from benchmark.layout import Layout, linear_maps
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, unrectified
 from benchmark.models.transformer import Positions

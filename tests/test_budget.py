@@ -7,11 +7,11 @@ import torch
 
 from benchmark import Search, Study, Trial, train
 from benchmark.data import Dataset
-from benchmark.engine import packing
-from benchmark.engine.batches import Batches
-from benchmark.engine.budget import Budget
-from benchmark.engine.order import data_order
-from benchmark.engine.resolve import group_by_shape, resolve
+from benchmark.engine.runs.order import data_order
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.trials import packing
+from benchmark.engine.trials.budget import Budget
+from benchmark.engine.trials.resolve import group_by_shape, resolve
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from benchmark import Trial, clip
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.names import UnknownName
 from benchmark.records import Range
 from benchmark.strategies.clipping import CLIPPINGS, Clipping

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmark import Trial, train
 from benchmark.data import Dataset
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.layout import Layout
 from benchmark.strategies.clipping import CLIPPINGS, Clipped, Clipping, Context, State
 from benchmark.strategies.losses import Loss, cross_entropy

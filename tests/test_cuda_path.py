@@ -13,10 +13,11 @@ from pretended_gpu import DeviceMix, Watch, pretended_gpu
 from torch import Tensor, nn
 
 from benchmark import Trial, module_model, train
-from benchmark.engine import REGISTRIES, program
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine import REGISTRIES
+from benchmark.engine.steps import program
+from benchmark.engine.steps.program import Program
 from benchmark.engine.training import Record
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.kernels import VARIABLE, _kernels
 from benchmark.strategies.loss_scaling import LossScaling
 from benchmark.strategies.losses import LOSSES, cross_entropy

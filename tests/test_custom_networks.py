@@ -15,11 +15,11 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmark import Trial, module_model, train
 from benchmark.data import Dataset, load
-from benchmark.engine import probing
-from benchmark.engine.order import data_order
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.networks import probing
+from benchmark.engine.runs.order import data_order
 from benchmark.engine.settings import Settings
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.strategies.normalization import NORMALIZATIONS, Normalization
 
@@ -208,7 +208,7 @@ def test_trains_as_in_a_loop_of_torch(
     toy: Dataset, name: str, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what is sampled and measured on the way changes nothing
-    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 1)
+    monkeypatch.setattr("benchmark.engine.runs.segment.STEPS_PER_SAMPLE", 1)
     trials = trials_of(toy, EVERY[name], 2)
     before = torch.get_rng_state()
     record = train(trials, device="cpu", checkpoints=4, layers=True, together=together)

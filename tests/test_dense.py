@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from benchmark import Trial
 from benchmark.data import Dataset
-from benchmark.engine import dense, products
-from benchmark.engine.dense import DenseChain
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
-from benchmark.engine.updates import at_once
+from benchmark.engine.networks import dense, products
+from benchmark.engine.networks.dense import DenseChain
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.updates import at_once
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.kernels import VARIABLE
 from benchmark.layout import Layout
 from benchmark.models import module_model

@@ -21,14 +21,14 @@ from torch.nn import functional as F
 from benchmark import Trial
 from benchmark.data import Dataset
 from benchmark.engine import train
-from benchmark.engine.batches import Batches
-from benchmark.engine.dense_steps import DenseSteps
-from benchmark.engine.plain_chain import PlainChain
-from benchmark.engine.population import Population
-from benchmark.engine.products import multiply
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
-from benchmark.engine.stepping import Stepping
+from benchmark.engine.networks.plain_chain import PlainChain
+from benchmark.engine.networks.products import multiply
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.steps.dense_steps import DenseSteps
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import Stepping
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.kernels import VARIABLE
 from benchmark.layout import Layout
 from benchmark.strategies.losses import LOSSES
@@ -51,7 +51,7 @@ NAN, INF = math.nan, math.inf
 
 def in_a_thread(compiling: Callable[..., None]) -> Callable[..., None]:
     # imports numba, without which this module is skipped
-    from benchmark.engine import compiling as module
+    from benchmark.engine.kernels import compiling as module
 
     return module.in_a_thread(compiling)
 

@@ -13,7 +13,7 @@ import torch
 from benchmark import Trial, train
 from benchmark.contracts import BrokenContract, check
 from benchmark.data import Dataset
-from benchmark.engine.disturbing import disturbed_batch
+from benchmark.engine.runs.disturbing import disturbed_batch
 from benchmark.statistics import disturbances as statistics
 from benchmark.strategies.disturbances import DISTURBANCES, Disturbance
 

@@ -17,11 +17,12 @@ from torch.nn import functional as F
 
 from benchmark import Trial, train
 from benchmark.data import Dataset, load, tensor_dataset
-from benchmark.engine import packing, training
-from benchmark.engine import program as engine_program
-from benchmark.engine.order import data_order
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import REGISTRIES, parts_of, resolve
+from benchmark.engine import training
+from benchmark.engine.runs.order import data_order
+from benchmark.engine.steps import program as engine_program
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials import packing
+from benchmark.engine.trials.resolve import REGISTRIES, parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS, OWNERS
@@ -300,7 +301,7 @@ def test_gradient_samples_of_a_run_equal_a_direct_computation(
     normalization: str,
     at_once: int,
 ) -> None:
-    monkeypatch.setattr("benchmark.engine.program.SIDE_BY_SIDE", at_once)
+    monkeypatch.setattr("benchmark.engine.steps.program.SIDE_BY_SIDE", at_once)
     trial = Trial(
         dataset=toy,
         precision="float64",
@@ -347,7 +348,7 @@ def test_sampling_gradients_changes_nothing(
     # of a single sample the moving averages are the sample
     ratio = first["gradient_variance"] / first["gradient_squared"]
     assert ratio == pytest.approx(first["noise_scale"])
-    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 10**9)
+    monkeypatch.setattr("benchmark.engine.runs.segment.STEPS_PER_SAMPLE", 10**9)
     plain = train(trial, device="cpu", checkpoints=4)
     assert plain.history["noise_scale"].isna().all()
     pd.testing.assert_frame_equal(
@@ -367,8 +368,8 @@ def test_small_batches_are_sampled_together_unless_a_policy_decides_on_them(
     def watched(logs: Any, small: int, big: int, measured: Any) -> None:
         seen.append(big)
 
-    monkeypatch.setattr("benchmark.engine.segment._add_samples", watched)
-    monkeypatch.setattr("benchmark.engine.segment.STEPS_PER_SAMPLE", 1)
+    monkeypatch.setattr("benchmark.engine.runs.segment._add_samples", watched)
+    monkeypatch.setattr("benchmark.engine.runs.segment.STEPS_PER_SAMPLE", 1)
     train(
         Trial(batch_policy=policy, batch_size=batch_size, epochs=1),
         device="cpu",
@@ -624,10 +625,10 @@ def test_the_final_evaluation_takes_all_whatever_checkpoints_look_at(
 ) -> None:
     # batches so large that the second trial takes its last step before the last two checkpoints
     trials = [Trial(dataset=toy, batch_size=size, epochs=3, seed=2) for size in (32, 96)]
-    monkeypatch.setattr("benchmark.engine.run.CHECKED_EXAMPLES", checked)
+    monkeypatch.setattr("benchmark.engine.runs.run.CHECKED_EXAMPLES", checked)
     record = train(trials, device="cpu", checkpoints=8)
     last = record.history.groupby("trial", sort=False)["validation_loss"].last()
-    monkeypatch.setattr("benchmark.engine.run.CHECKED_EXAMPLES", 1)
+    monkeypatch.setattr("benchmark.engine.runs.run.CHECKED_EXAMPLES", 1)
     expected = train(trials, device="cpu", checkpoints=8).trials
     for name in ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy"):
         np.testing.assert_allclose(record.trials[name], expected[name], rtol=1e-6)
@@ -760,7 +761,7 @@ def test_work_is_that_of_training_and_of_evaluating(
 
 FAULTS = """
 import resource, torch
-from benchmark.engine.allocator import keep_freed_memory
+from benchmark.engine.machine.allocator import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

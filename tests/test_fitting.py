@@ -11,10 +11,10 @@ from pretended_gpu import pretended_gpu
 from torch import Tensor
 
 from benchmark import Trial, train
-from benchmark.engine import fitting
-from benchmark.engine.fitting import Limit, in_parts, is_too_much
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
+from benchmark.engine.machine import fitting
+from benchmark.engine.machine.fitting import Limit, in_parts, is_too_much
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
 from benchmark.kernels import VARIABLE, _kernels
 from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
 

@@ -21,8 +21,9 @@ from benchmark import Study, Trial, train
 from benchmark.driver.executors import InThisProcess, WorkerPool
 from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
-from benchmark.engine import REGISTRIES, Record, fitting
-from benchmark.engine.graphs import LEAST_STEPS
+from benchmark.engine import REGISTRIES, Record
+from benchmark.engine.machine import fitting
+from benchmark.engine.steps.graphs import LEAST_STEPS
 from benchmark.kernels import VARIABLE
 from benchmark.parquet import read
 from benchmark.statistics import speed

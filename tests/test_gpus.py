@@ -22,9 +22,10 @@ from benchmark.driver.executors import preparations
 from benchmark.driver.units import make_units, start_gpu_worker
 from benchmark.driver.verifying import made_here
 from benchmark.driver.workers import WorkerDied, Workers
-from benchmark.engine import packing, resolve
-from benchmark.engine.devices import choose_device, libraries, reproducible
-from benchmark.engine.packing import GPU_UNIT
+from benchmark.engine import resolve
+from benchmark.engine.machine.devices import choose_device, libraries, reproducible
+from benchmark.engine.trials import packing
+from benchmark.engine.trials.packing import GPU_UNIT
 from benchmark.provenance import LIBRARIES, provenance
 from benchmark.records import Trial
 

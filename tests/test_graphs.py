@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from benchmark import Study, Trial, module_model, train
 from benchmark.driver import Options, run_study
-from benchmark.engine import REGISTRIES, graphs
-from benchmark.engine.graphs import CAPTURED, FixedStep, Graphs, NotRepeated, why_eager
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine import REGISTRIES
 from benchmark.engine.settings import VARIABLE
+from benchmark.engine.steps import graphs
+from benchmark.engine.steps.graphs import CAPTURED, FixedStep, Graphs, NotRepeated, why_eager
+from benchmark.engine.steps.program import Program
 from benchmark.engine.training import Record
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.kernels import VARIABLE as KERNELS
 from benchmark.kernels import _kernels
 from benchmark.models import MODELS
@@ -417,7 +418,7 @@ def test_steps_that_do_not_fit_give_their_graphs_back_and_go_on_by_fewer(monkeyp
 
     monkeypatch.setattr(Graphs, "clear", clear)
     monkeypatch.setattr(FixedStep, "step", breaks)
-    monkeypatch.setattr("benchmark.engine.fitting._LIMITS", {})
+    monkeypatch.setattr("benchmark.engine.machine.fitting._LIMITS", {})
     found, watch = trained(trials, "always")
     assert cleared[0] == 1
     assert watch.captures == 2

@@ -27,6 +27,19 @@ LAYERS = (
 """Each layer may import itself and those before it. The longest prefix of a module's name decides,
 so that a new module directly in the package is plain (no torch) unless it is named here."""
 
+ENGINE = "benchmark.engine"
+ROOMS = {
+    "training": {"runs", "steps", "trials", "machine", "settings"},
+    "runs": {"steps", "trials", "machine", "settings"},
+    "steps": {"networks", "kernels", "trials", "machine"},
+    "networks": {"kernels"},
+    "kernels": set(),
+    "trials": {"machine", "settings"},
+    "machine": {"settings"},
+    "settings": set(),
+}
+"""What the parts of the engine import of each other: its two modules and its rooms."""
+
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
@@ -81,6 +94,22 @@ def test_a_module_imports_only_from_its_own_layer_and_those_before(module):
     outside = [name for name in own if name.partition(".")[0] != "benchmark"]
     assert not later, f"{module} ({LAYERS[layer_of(module)][0]}) imports {later}"
     assert not outside, f"the package imports {outside} in {module}"
+
+
+def room_of(module: str) -> str | None:
+    """The part of the engine that ``module`` is of; None elsewhere, and for what its face names."""
+    return module.removeprefix(f"{ENGINE}.").partition(".")[0] if module != ENGINE else None
+
+
+def test_the_rooms_of_the_engine_import_as_drawn():
+    inside = [m for m in MODULES if m.startswith(f"{ENGINE}.")]
+    found: dict[str, set[str]] = {room_of(module): set() for module in inside}
+    for module in inside:
+        others = {room_of(name) for name in imported(module) if name in inside}
+        found[room_of(module)] |= others - {room_of(module)}
+    assert found == ROOMS
+    # no two rooms are of each other
+    assert list(TopologicalSorter(found).static_order())
 
 
 @pytest.mark.parametrize("module", [m for m in of_folder("benchmark") if layer_of(m) == 0])

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from benchmark import Trial, module_model, train
 from benchmark.data import Dataset, load
-from benchmark.engine.budget import Budget
-from benchmark.engine.log import Log, Scale
-from benchmark.engine.order import data_order
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.runs.log import Log, Scale
+from benchmark.engine.runs.order import data_order
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.budget import Budget
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.strategies.loss_scaling import DYNAMIC, LossScaling

@@ -12,8 +12,8 @@ from torch.nn.utils import parametrizations
 
 from benchmark import Trial, module_model, train
 from benchmark.data import DATASETS, Dataset, load
-from benchmark.engine.batched import forward
-from benchmark.engine.order import data_order
+from benchmark.engine.networks.batched import forward
+from benchmark.engine.runs.order import data_order
 from benchmark.layout import Layout
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, initialize
 from benchmark.models.networks import convolutional_network

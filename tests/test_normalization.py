@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 from benchmark.data import DATASETS
 from benchmark.engine import impossible, resolve
-from benchmark.engine.batched import forward
+from benchmark.engine.networks.batched import forward
 from benchmark.models import INITIALIZATIONS, MODELS, initialize
 from benchmark.records import Trial
 from benchmark.strategies.normalization import NORMALIZATIONS, ImpossiblePair, Normalization

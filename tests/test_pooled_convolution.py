@@ -10,10 +10,10 @@ from torch import nn
 from benchmark import Trial
 from benchmark.data import load
 from benchmark.engine import resolve
-from benchmark.engine.batched import forward
-from benchmark.engine.pooled_convolution import is_by_twos, pooled_convolution
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
+from benchmark.engine.networks.batched import forward
+from benchmark.engine.networks.pooled_convolution import is_by_twos, pooled_convolution
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.kernels import VARIABLE, kernels
 from benchmark.provenance import made_with
 from benchmark.strategies.clipping import CLIPPINGS

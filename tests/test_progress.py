@@ -175,7 +175,7 @@ def test_what_workers_say_is_shown_by_the_driver_and_once(caplog, capfd):
 )
 def test_compiling_is_told_once_and_loading_is_not(kept, words, tmp_path, caplog):
     numba = pytest.importorskip("numba")
-    from benchmark.engine import compiling
+    from benchmark.engine.kernels import compiling
 
     folder = str(tmp_path) if kept else None
     module: Any = SimpleNamespace(

@@ -21,7 +21,7 @@ from pages import page as page_of
 from pages import words
 
 from benchmark.driver.planning import design
-from benchmark.engine.run import PROBED_EXAMPLES
+from benchmark.engine.runs.run import PROBED_EXAMPLES
 from benchmark.provenance import provenance
 from benchmark.records import Range, Search, Study, Trial
 from benchmark.results import Results, write

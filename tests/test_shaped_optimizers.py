@@ -11,8 +11,8 @@ from conftest import TOY
 from torch import Tensor, nn
 
 from benchmark import Trial, train
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of, resolve
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.layout import Layout
 from benchmark.strategies.optimizers import OPTIMIZERS, AdaptiveMoments, Optimizer, UpdateContext
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from benchmark import BatchPolicy, Decision, Observation, Trial, module_model, tensor_dataset, train
 from benchmark.data import load
-from benchmark.engine.order import data_order
+from benchmark.engine.runs.order import data_order
 from benchmark.statistics import theoretical_recurrent_growth
 from benchmark.strategies.batch_policies import GradientSample, simple_noise_scale
 

@@ -22,8 +22,8 @@ from pages import page, words
 
 from benchmark.data import load
 from benchmark.engine import resolve
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.kernels import VARIABLE, kernels
 from benchmark.parquet import read, write
 from benchmark.records import Trial
@@ -300,7 +300,7 @@ def test_the_baseline_s_network_starts_as_the_engine_s(name, workloads):
 
 def test_tensors_in_the_engine_s_order_train_to_the_same_accuracy(workloads, monkeypatch):
     # the arms differ in nothing but the order of examples: given the engine's, they are equal
-    from benchmark.engine.order import data_order
+    from benchmark.engine.runs.order import data_order
 
     trial = workloads["mlp_digits"].trial
     examples = workloads["mlp_digits"].piece.train

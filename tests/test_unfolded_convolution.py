@@ -5,9 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmark.engine import unfolded_convolution as module
-from benchmark.engine.batched import forward
-from benchmark.engine.unfolded_convolution import _UnfoldedConvolution, unfolded_convolution
+from benchmark.engine.networks import unfolded_convolution as module
+from benchmark.engine.networks.batched import forward
+from benchmark.engine.networks.unfolded_convolution import (
+    _UnfoldedConvolution,
+    unfolded_convolution,
+)
 
 SHAPES = {
     "one channel": (3, 4, 1, 6, 8, 5, 3),

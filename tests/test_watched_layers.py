@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.engine.layers import LayerByLayer, WatchedChain
+from benchmark.engine.networks.layers import LayerByLayer, WatchedChain
 from benchmark.layout import Layout
 from benchmark.measurements import Pass, measure_layers
 from benchmark.models import INITIALIZATIONS, MODELS, initialize

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmark.driver.workers import CannotStart
-from benchmark.engine.devices import choose_device
+from benchmark.engine.machine.devices import choose_device
 from benchmark.provenance import provenance
 
 PATIENCE = 20.0

@@ -24,10 +24,10 @@ from benchmark.driver.options import Options
 from benchmark.driver.planning import design, planned_updates
 from benchmark.driver.units import trial_of
 from benchmark.engine import group_by_shape, impossible, train
-from benchmark.engine.devices import choose_device
-from benchmark.engine.packing import expected_examples, trained_together
-from benchmark.engine.resolve import examples_used, parts_of
+from benchmark.engine.machine.devices import choose_device
 from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.engine.trials.packing import expected_examples, trained_together
+from benchmark.engine.trials.resolve import examples_used, parts_of
 from benchmark.records import Search, Study, Trial
 from benchmark.results import StudyFolder
 

@@ -17,7 +17,7 @@ import torch
 
 from benchmark.driver.units import start_gpu_worker, start_worker
 from benchmark.driver.workers import Workers
-from benchmark.engine.devices import choose_device
+from benchmark.engine.machine.devices import choose_device
 from benchmark.names import UnknownName, unknown
 
 EXECUTORS = {

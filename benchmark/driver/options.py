@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.driver.executors import processes_for
 from benchmark.driver.stopping import Stopping
-from benchmark.engine.devices import choose_device, describe_device, gpus, libraries
+from benchmark.engine.machine.devices import choose_device, describe_device, gpus, libraries
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from benchmark.driver.search import ask_trial, open_searches
 from benchmark.driver.staged import Stages
 from benchmark.driver.units import make_units
 from benchmark.engine import impossible
-from benchmark.engine.budget import Budget
-from benchmark.engine.resolve import examples_used, parts_of
+from benchmark.engine.trials.budget import Budget
+from benchmark.engine.trials.resolve import examples_used, parts_of
 from benchmark.records import SELECT, Search, Study, Trial
 
 STAND_IN = "random"

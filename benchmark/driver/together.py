@@ -24,7 +24,7 @@ from benchmark.calling import program
 from benchmark.driver.commandline import HOW_TO_RESUME, make_parser
 from benchmark.driver.executors import cores
 from benchmark.driver.sharing_gpu import mps
-from benchmark.engine.devices import gpus
+from benchmark.engine.machine.devices import gpus
 from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, scripts
 from benchmark.provenance import command

@@ -16,8 +16,8 @@ import pyarrow as pa
 import torch
 
 from benchmark.engine import Record, group_by_shape, train
-from benchmark.engine.allocator import keep_freed_memory
-from benchmark.engine.packing import expected_work, unit_size
+from benchmark.engine.machine.allocator import keep_freed_memory
+from benchmark.engine.trials.packing import expected_work, unit_size
 from benchmark.records import WHOLE_NUMBERS, Trial
 from benchmark.schema import frame, to_arrow
 

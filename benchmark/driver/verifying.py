@@ -25,7 +25,7 @@ from benchmark.driver.scripts import Parts, objects_of
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
-from benchmark.engine.devices import choose_device, describe_device, libraries
+from benchmark.engine.machine.devices import choose_device, describe_device, libraries
 from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with, provenance
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
 from benchmark.results.differences import exact_differences, rough_differences

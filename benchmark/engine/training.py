@@ -12,14 +12,14 @@ import pandas as pd
 import torch
 
 from benchmark.data import Splits, load
-from benchmark.engine.devices import choose_device, describe_device, reproducible
-from benchmark.engine.fitting import is_too_much
-from benchmark.engine.log import Log
-from benchmark.engine.packing import trained_together
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import group_by_shape, impossible, parts_of, resolve
-from benchmark.engine.run import Run
+from benchmark.engine.machine.devices import choose_device, describe_device, reproducible
+from benchmark.engine.machine.fitting import is_too_much
+from benchmark.engine.runs.log import Log
+from benchmark.engine.runs.run import Run
 from benchmark.engine.settings import Settings
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.packing import trained_together
+from benchmark.engine.trials.resolve import group_by_shape, impossible, parts_of, resolve
 from benchmark.records import Choice, Trial
 from benchmark.records.fields import CHECKPOINTS, FLAG, TEXT, Rule, Whole, refused, sequence
 from benchmark.schema import frame, to_arrow

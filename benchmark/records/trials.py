@@ -22,7 +22,7 @@ class Trial:
     Strategies, the model and the data set are given by name, or as custom objects.
     Numbers may be numpy's; what each field may be says `benchmark.records.fields`.
     ``None`` stands for the default of the strategy or model and is filled in by
-    `benchmark.engine.resolve`, so that a recorded trial is always explicit.
+    `benchmark.engine.trials.resolve`, so that a recorded trial is always explicit.
 
     Parameters
     ----------

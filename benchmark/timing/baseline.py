@@ -19,7 +19,7 @@ from torch.utils import data
 
 from benchmark.data import Splits, load
 from benchmark.engine import resolve
-from benchmark.engine.resolve import build_model, parts_of
+from benchmark.engine.trials.resolve import build_model, parts_of
 from benchmark.models import INITIALIZATIONS, initialize
 from benchmark.records import Trial
 

@@ -21,7 +21,7 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import train
-from benchmark.engine.devices import products_in
+from benchmark.engine.machine.devices import products_in
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.kernels import VARIABLE, kernels
 from benchmark.records import Trial

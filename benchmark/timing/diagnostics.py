@@ -17,13 +17,13 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import resolve, train
-from benchmark.engine.batches import Batches
-from benchmark.engine.dense_steps import DenseSteps
-from benchmark.engine.devices import reproducible
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
-from benchmark.engine.segment import NOISE_EXAMPLES, STEPS_PER_SAMPLE
-from benchmark.engine.stepping import Stepping
+from benchmark.engine.machine.devices import reproducible
+from benchmark.engine.runs.segment import NOISE_EXAMPLES, STEPS_PER_SAMPLE
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.steps.dense_steps import DenseSteps
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import Stepping
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.records import Trial
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed

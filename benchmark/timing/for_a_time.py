@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.driver.units import trial_of
-from benchmark.engine.packing import expected_work
+from benchmark.engine.trials.packing import expected_work
 from benchmark.results import ResultsError, StudyFolder
 from benchmark.timing.stopwatch import Row
 

@@ -12,11 +12,11 @@ import torch
 
 from benchmark.data import Splits, load
 from benchmark.engine import resolve, train
-from benchmark.engine.devices import choose_device, reproducible
-from benchmark.engine.graphs import CAPTURED, Graphs
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
-from benchmark.engine.stepping import GetBatch
+from benchmark.engine.machine.devices import choose_device, reproducible
+from benchmark.engine.steps.graphs import CAPTURED, Graphs
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import GetBatch
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.records import Trial
 from benchmark.timing.on_gpu import Row, differences, graphs_asked, seconds_of, uncaptured
 

@@ -16,7 +16,7 @@ from torch import nn
 from benchmark import clip
 from benchmark.data import load
 from benchmark.engine import resolve
-from benchmark.engine.resolve import build_model, parts_of
+from benchmark.engine.trials.resolve import build_model, parts_of
 from benchmark.records import Trial
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.timing.plans import Plan

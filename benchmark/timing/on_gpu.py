@@ -19,11 +19,11 @@ import torch
 from benchmark.data import load
 from benchmark.driver.units import Unit, train_unit
 from benchmark.engine import REGISTRIES, Record, resolve, train
-from benchmark.engine.devices import reproducible
-from benchmark.engine.graphs import CAPTURED, OUTCOMES
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
+from benchmark.engine.machine.devices import reproducible
 from benchmark.engine.settings import VARIABLE
+from benchmark.engine.steps.graphs import CAPTURED, OUTCOMES
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.records import Trial
 
 Row = dict[str, Any]

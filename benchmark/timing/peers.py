@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from benchmark.data import load
-from benchmark.engine.budget import examples_in
 from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.engine.trials.budget import examples_in
 from benchmark.records import Trial
 from benchmark.timing.baseline import network
 

@@ -16,9 +16,9 @@ import torch
 
 from benchmark.data import load
 from benchmark.engine import REGISTRIES, impossible, resolve, train
-from benchmark.engine.devices import reproducible
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import parts_of
+from benchmark.engine.machine.devices import reproducible
+from benchmark.engine.steps.program import Program
+from benchmark.engine.trials.resolve import parts_of
 from benchmark.records import Trial
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed

@@ -24,7 +24,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from benchmark.engine.compiling import compiled, in_a_thread, one_process_at_a_time
+from benchmark.engine.kernels.compiling import compiled, in_a_thread, one_process_at_a_time
 
 SIZES = (3, 5)
 """Sides of the convolutions that there are tiles for."""

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from benchmark.data import Splits
-from benchmark.engine.batches import Batches
-from benchmark.engine.budget import Budget
-from benchmark.engine.fitting import in_parts, is_too_much
-from benchmark.engine.graphs import Graphs
-from benchmark.engine.log import Log, Scale
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.resolve import examples_used
-from benchmark.engine.segment import Segment
+from benchmark.engine.machine.fitting import in_parts, is_too_much
+from benchmark.engine.runs.log import Log, Scale
+from benchmark.engine.runs.segment import Segment
 from benchmark.engine.settings import CHECKED_EXAMPLES, Settings
-from benchmark.engine.stepping import Moved
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.steps.graphs import Graphs
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import Moved
+from benchmark.engine.trials.budget import Budget
+from benchmark.engine.trials.resolve import examples_used
 from benchmark.layout import linear_maps
 from benchmark.measurements import Arrays, layer_kind, norms_by_layer
 from benchmark.norms import norm_in_double

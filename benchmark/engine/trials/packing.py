@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.data import load
-from benchmark.engine.budget import Budget
-from benchmark.engine.devices import choose_device
-from benchmark.engine.fitting import CPU_BATCHES
-from benchmark.engine.resolve import build_model, examples_used, impossible, parts_of
+from benchmark.engine.machine.devices import choose_device
+from benchmark.engine.machine.fitting import CPU_BATCHES
 from benchmark.engine.settings import CHECKED_EXAMPLES
+from benchmark.engine.trials.budget import Budget
+from benchmark.engine.trials.resolve import build_model, examples_used, impossible, parts_of
 from benchmark.models.transformer import Attention
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import Observation

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.engine.budget import Budget
+from benchmark.engine.trials.budget import Budget
 from benchmark.measurements import summarize_steps
 from benchmark.records import Trial
 from benchmark.spikes import spike_score

@@ -26,7 +26,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from benchmark.engine.compiling import compiled, in_a_thread, one_process_at_a_time
+from benchmark.engine.kernels.compiling import compiled, in_a_thread, one_process_at_a_time
 
 BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 """Of a vector: 32 registers of the one kind, or 16 of the other."""

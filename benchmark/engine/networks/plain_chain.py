@@ -17,7 +17,7 @@ Named = Sequence[tuple[str, nn.Module]]
 
 
 class PlainChain:
-    """The passes of K networks that kernels of `benchmark.engine.dense_kernels` carry out.
+    """The passes of K networks that kernels of `benchmark.engine.kernels.dense_kernels` carry out.
 
     Each does what `DenseChain`'s method of the same name does, equal within rounding; what stands
     beside a network changes no bit of it.
@@ -41,7 +41,7 @@ class PlainChain:
         if kernels() == "torch" or dtype not in (torch.float32, torch.float64):
             return None
         places = dict(zip(layout.names, np.cumsum([0, *layout.sizes]).tolist(), strict=False))
-        from benchmark.engine.dense_kernels import whole_vectors
+        from benchmark.engine.kernels.dense_kernels import whole_vectors
 
         rows: list[list[int]] = []
         begin = 0
@@ -61,7 +61,7 @@ class PlainChain:
 
     def gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss (K,) and its gradient (K, D)."""
-        from benchmark.engine.dense_kernels import gradients
+        from benchmark.engine.kernels.dense_kernels import gradients
 
         losses, gradient = parameters.new_empty(len(parameters)), torch.empty_like(parameters)
         gradients(
@@ -73,7 +73,7 @@ class PlainChain:
 
     def scatter(self, parameters: Tensor, images: Tensor, labels: Tensor, pieces: int) -> Tensor:
         """What `Program.sample_gradients` measures (3, K) on so many pieces of each batch."""
-        from benchmark.engine.dense_kernels import scatter
+        from benchmark.engine.kernels.dense_kernels import scatter
 
         found = parameters.new_empty(3, len(parameters), dtype=torch.float64)
         batch = _arrays(self._flat(images), labels, parameters)
@@ -82,7 +82,7 @@ class PlainChain:
 
     def logits(self, parameters: Tensor, images: Tensor) -> Tensor:
         """Logits (K, B, classes)."""
-        from benchmark.engine.dense_kernels import logits
+        from benchmark.engine.kernels.dense_kernels import logits
 
         # one batch that is seen by all lies in memory once
         given = images[:1] if images.stride(0) == 0 else images
@@ -96,7 +96,7 @@ class PlainChain:
         """Mean loss and accuracy (K,) on examples (N, C, H, W), (N,); None with another loss."""
         if not self.trained:
             return None
-        from benchmark.engine.dense_kernels import evaluate
+        from benchmark.engine.kernels.dense_kernels import evaluate
 
         losses = parameters.new_empty(len(parameters), dtype=torch.float64)
         right = labels.new_empty(len(parameters))
@@ -106,7 +106,7 @@ class PlainChain:
         return found
 
     def _flat(self, images: Tensor) -> Tensor:
-        from benchmark.engine.dense_kernels import ready
+        from benchmark.engine.kernels.dense_kernels import ready
 
         ready(self._dtype == torch.float64)
         return images.flatten(2).to(self._dtype)

@@ -1,10 +1,10 @@
 """A convolution, 2 x 2 maximum and ReLU as one layer, on a CPU by compiled kernels.
 
 Behind the maximum and the ReLU at most a quarter of a convolution's output gradients are not zero;
-`benchmark.engine.convolution_kernels` goes over these alone, and makes a pooled map in one pass.
-Its sums have every number that torch's have but products with a gradient that is zero. So numbers
-that are not finite, of which such a product is NaN, are left to torch: what explodes, explodes the
-same way.
+`benchmark.engine.kernels.convolution_kernels` goes over these alone, and makes a pooled map in one
+pass. Its sums have every number that torch's have but products with a gradient that is zero. So
+numbers that are not finite, of which such a product is NaN, are left to torch: what explodes,
+explodes the same way.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _fits(convolution: nn.Conv2d, three: Sequence[nn.Module], x: Tensor) -> bool
 
 
 def _is_plain(convolution: nn.Conv2d, x: Tensor) -> bool:
-    from benchmark.engine.convolution_kernels import CHANNELS, SIZES
+    from benchmark.engine.kernels.convolution_kernels import CHANNELS, SIZES
 
     size, channels = convolution.kernel_size[0], convolution.in_channels
     return (
@@ -121,7 +121,7 @@ class _PooledConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        from benchmark.engine.convolution_kernels import forward
+        from benchmark.engine.kernels.convolution_kernels import forward
 
         trials, features = bias.shape
         examples, height, width = x.shape[1], x.shape[3] // 2, x.shape[4] // 2
@@ -134,7 +134,11 @@ class _PooledConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from benchmark.engine.convolution_kernels import CHANNELS, backward, backward_of_first
+        from benchmark.engine.kernels.convolution_kernels import (
+            CHANNELS,
+            backward,
+            backward_of_first,
+        )
 
         x, weight, bias, where = ctx.saved_tensors
         (gradient,) = gradients
@@ -172,7 +176,7 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 
 
 def _finite(dense: Tensor) -> bool:
-    from benchmark.engine.convolution_kernels import finite, ready
+    from benchmark.engine.kernels.convolution_kernels import finite, ready
 
     ready(dense.dtype == torch.float64)
     integer = torch.int64 if dense.dtype == torch.float64 else torch.int32

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.engine.dense_steps import DenseSteps
-from benchmark.engine.disturbing import disturbed_batch, disturbed_factor
-from benchmark.engine.graphs import Graphs
-from benchmark.engine.log import Log
-from benchmark.engine.order import data_order
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.stepping import GetBatch, Moved, Stepping
+from benchmark.engine.runs.disturbing import disturbed_batch, disturbed_factor
+from benchmark.engine.runs.log import Log
+from benchmark.engine.runs.order import data_order
+from benchmark.engine.steps.dense_steps import DenseSteps
+from benchmark.engine.steps.graphs import Graphs
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import GetBatch, Moved, Stepping
 from benchmark.strategies.batch_policies import GradientSample, stay
 from benchmark.strategies.returned import check_factors
 

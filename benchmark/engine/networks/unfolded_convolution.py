@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from benchmark.engine.pooled_convolution import gradients_by_torch
+from benchmark.engine.networks.pooled_convolution import gradients_by_torch
 from benchmark.kernels import asked
 
 UNFOLDED = 2**28

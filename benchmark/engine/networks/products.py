@@ -1,9 +1,9 @@
 """Products of K pairs of matrices on a CPU, into memory that is there.
 
-By compiled kernels where they are (`benchmark.engine.dense_kernels`), else by torch. That has
-float32 matrices multiplied by MKL, which has no AVX-512 code for AMD's processors. oneDNN, which
-torch brings too, has: where a product is large enough to be worth its call, it takes half the time
-there (256x784 by 784x128: 0.23 ms, not 0.49).
+By compiled kernels where they are (`benchmark.engine.kernels.dense_kernels`), else by torch. That
+has float32 matrices multiplied by MKL, which has no AVX-512 code for AMD's processors. oneDNN,
+which torch brings too, has: where a product is large enough to be worth its call, it takes half the
+time there (256x784 by 784x128: 0.23 ms, not 0.49).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> T
 
 
 def _by_kernels(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> Tensor:
-    from benchmark.engine.dense_kernels import products, ready
+    from benchmark.engine.kernels.dense_kernels import products, ready
 
     ready(out.dtype == torch.float64, "products")
     # a kernel reads rows of b, or turns columns that lie together

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmark.engine import batched
-from benchmark.engine.dense import DenseChain, Layer, Tensors
+from benchmark.engine.networks import batched
+from benchmark.engine.networks.dense import DenseChain, Layer, Tensors
 from benchmark.layout import Layout, linear_maps
 from benchmark.measurements import Seen
 from benchmark.norms import norm_in_double

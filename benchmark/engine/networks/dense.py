@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from benchmark.engine import batched
-from benchmark.engine.plain_chain import PlainChain
-from benchmark.engine.products import multiply
+from benchmark.engine.networks import batched
+from benchmark.engine.networks.plain_chain import PlainChain
+from benchmark.engine.networks.products import multiply
 from benchmark.layout import Layout
 from benchmark.strategies.losses import Loss, cross_entropy
 from benchmark.strategies.normalizing_modules import (

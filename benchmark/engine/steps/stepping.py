@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
 from benchmark.norms import norm_in_double
 
 GetBatch = Callable[[Tensor], tuple[Tensor, Tensor]]

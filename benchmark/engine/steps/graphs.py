@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.engine.fitting import is_too_much
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.stepping import GetBatch, Stepping
+from benchmark.engine.machine.fitting import is_too_much
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import GetBatch, Stepping
 from benchmark.models import MODELS
 
 log = logging.getLogger(__name__)

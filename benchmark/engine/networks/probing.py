@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from benchmark.data import Dataset
-from benchmark.engine.one_by_one import (
+from benchmark.engine.networks.one_by_one import (
     OneByOne,
     own_random_numbers,
     random_state,

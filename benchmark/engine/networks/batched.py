@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from benchmark.engine.pooled_convolution import is_by_twos, pooled_convolution
-from benchmark.engine.unfolded_convolution import unfolded_convolution
+from benchmark.engine.networks.pooled_convolution import is_by_twos, pooled_convolution
+from benchmark.engine.networks.unfolded_convolution import unfolded_convolution
 from benchmark.models.recurrent import Recurrence
 from benchmark.models.residual import Residual
 from benchmark.models.transformer import Attention, Positions, Rows, TokenMean, attend

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from benchmark.engine.devices import memory
+from benchmark.engine.machine.devices import memory
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.engine.batches import Batches
-from benchmark.engine.population import Population
-from benchmark.engine.program import Program
-from benchmark.engine.stepping import GetBatch, Moved, Stepping
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.steps.population import Population
+from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import GetBatch, Moved, Stepping
 from benchmark.strategies.clipping.fixed import clip_by_global_norm
 from benchmark.strategies.clipping.rule import keep
 from benchmark.strategies.optimizers.elementwise import gradient_descent, heavy_ball, look_ahead
@@ -137,7 +137,7 @@ class DenseSteps(Stepping):
         return -1, 1, self._waiting[0][0][:, 0], torch.empty(3, 0, dtype=torch.float64)
 
     def _take_waiting(self, sampling: tuple[int, int, Tensor, Tensor]) -> None:
-        from benchmark.engine.dense_kernels import ready, steps
+        from benchmark.engine.kernels.dense_kernels import ready, steps
 
         chain = self.program.chain
         assert chain is not None

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.data import DATASETS, Dataset
-from benchmark.engine.budget import Budget
+from benchmark.engine.trials.budget import Budget
 from benchmark.models import INITIALIZATIONS, MODELS, Initialization, Model
 from benchmark.names import find, quoted
 from benchmark.records import NUMERIC_FACTORS, Range, Trial

@@ -1,8 +1,8 @@
 """The batched program: K trials of one shape take their steps together.
 
-The K networks go forward at once (`benchmark.engine.batched`); the gradient of the summed losses
-with respect to each trial's own leaves is then each trial's own gradient, in one plain backward
-pass. What a strategy does to one trial's gradient is lifted over the trials with
+The K networks go forward at once (`benchmark.engine.networks.batched`); the gradient of the summed
+losses with respect to each trial's own leaves is then each trial's own gradient, in one plain
+backward pass. What a strategy does to one trial's gradient is lifted over the trials with
 `torch.func.vmap`; with K = 1 the same function is called directly.
 """
 
@@ -18,22 +18,22 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from benchmark.engine.batched import forward
-from benchmark.engine.dense import DenseChain
-from benchmark.engine.fitting import Limit, limit
-from benchmark.engine.layers import LayerByLayer, WatchedChain
-from benchmark.engine.one_by_one import (
+from benchmark.engine.machine.fitting import Limit, limit
+from benchmark.engine.networks.batched import forward
+from benchmark.engine.networks.dense import DenseChain
+from benchmark.engine.networks.layers import LayerByLayer, WatchedChain
+from benchmark.engine.networks.one_by_one import (
     RANDOM_STATE,
     OneByOne,
     own_random_numbers,
     random_state,
     seed_random_numbers,
 )
-from benchmark.engine.packing import largest_map
-from benchmark.engine.population import Population, lift
-from benchmark.engine.probing import has_global_hooks, note, why_one_by_one
-from benchmark.engine.resolve import Parts, build_model, shape_of, smallest_batch
-from benchmark.engine.updates import at_once
+from benchmark.engine.networks.probing import has_global_hooks, note, why_one_by_one
+from benchmark.engine.steps.population import Population, lift
+from benchmark.engine.steps.updates import at_once
+from benchmark.engine.trials.packing import largest_map
+from benchmark.engine.trials.resolve import Parts, build_model, shape_of, smallest_batch
 from benchmark.layout import Layout
 from benchmark.measurements import Arrays, Pass, measure_layers, measure_module
 from benchmark.models import MODELS, initialize

@@ -1,0 +1,1 @@
+"""Kernels that numba compiles. Only modules that do without them too import these, as they run."""

@@ -1,0 +1,1 @@
+"""Steps of K trials of one shape together, and the ways in which a device takes them."""
