@@ -185,27 +185,6 @@ def test_ped_anova_finds_what_the_best_have_in_common() -> None:
     assert found["estimate"].iloc[1] > 0.8
 
 
-def test_ped_anova_of_thresholds_within_their_clipping() -> None:
-    generator = np.random.default_rng(1)
-    clipping = np.tile(["none", "value", "adaptive"], 80)
-    threshold = np.where(clipping == "none", np.nan, 10 ** generator.uniform(-2, 2, 240))
-    frame = pd.DataFrame({"clipping": clipping, "clipping_threshold": threshold, "seed": 0})
-    # good are the thresholds of clipping by value about 1; those of the other do nothing
-    near = np.abs(np.log10(threshold)) < 0.3
-    frame["y"] = generator.random(240) + 10 * ~((clipping == "value") & near)
-    within = {"clipping_threshold": "clipping"}
-    found = statistics.ped_anova(frame, ["clipping"], "y", within=within, best=0.05)
-    shares = found.set_index("factor")["estimate"]
-    assert shares.index.tolist() == [
-        "clipping",
-        "clipping_threshold of value",
-        "clipping_threshold of adaptive",
-    ]
-    assert shares.sum() == pytest.approx(1.0)
-    assert shares["clipping_threshold of value"] > 0.3
-    assert shares["clipping_threshold of adaptive"] < 0.01
-
-
 BASELINES = {"learning_rate": None, "clipping": "none", "normalization": "none"}
 
 

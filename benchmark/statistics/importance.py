@@ -28,36 +28,23 @@ DECADES = 1.0
 
 @dataclass(frozen=True)
 class _Coordinate:
-    """A factor as numbers: the levels 0, 1, ... k - 1, or a continuous range.
-
-    Trials that do not have the factor are not ``present``.
-    """
+    """A factor as numbers: the levels 0, 1, ... k - 1, or a continuous range."""
 
     numbers: np.ndarray
-    present: np.ndarray
     levels: int = 0
-
-    @classmethod
-    def among(cls, column: pd.Series, present: np.ndarray) -> _Coordinate:
-        """The coordinate of a factor that only some trials have."""
-        some = cls.of(column[present])
-        numbers = np.full(len(column), np.nan)
-        numbers[present] = some.numbers
-        return cls(numbers, present, some.levels)
 
     @classmethod
     def of(cls, column: pd.Series) -> _Coordinate:
         """The coordinate of one column."""
-        present = np.ones(len(column), dtype=bool)
         distinct = column.nunique(dropna=False)
         numeric = bool(pd.api.types.is_numeric_dtype(column) and column.notna().all())
         if not numeric or distinct <= LEVELS:
             codes, levels = pd.factorize(column, sort=numeric, use_na_sentinel=False)
-            return cls(codes.astype(float), present, len(levels))
+            return cls(codes.astype(float), len(levels))
         numbers = column.to_numpy(dtype=float)
         if numbers.min() > 0 and np.log10(numbers.max() / numbers.min()) > DECADES:
             numbers = np.log10(numbers)
-        return cls(numbers, present)
+        return cls(numbers)
 
     def distribution(self) -> Any:
         """Optuna's distribution of it."""
@@ -65,18 +52,17 @@ class _Coordinate:
 
         if self.levels:
             return CategoricalDistribution([float(k) for k in range(self.levels)])
-        return FloatDistribution(float(np.nanmin(self.numbers)), float(np.nanmax(self.numbers)))
+        return FloatDistribution(float(self.numbers.min()), float(self.numbers.max()))
 
 
 def _trials(coordinates: Mapping[str, _Coordinate], values: np.ndarray) -> list[FrozenTrial]:
-    """Optuna's record of each trial, with the factors that it has."""
+    """Optuna's record of each trial."""
     from optuna.trial import FrozenTrial, TrialState
 
     distributions = {name: c.distribution() for name, c in coordinates.items()}
     numbers = {name: c.numbers.tolist() for name, c in coordinates.items()}
     found = []
     for i, value in enumerate(values.tolist()):
-        has = [name for name, c in coordinates.items() if c.present[i]]
         found.append(
             FrozenTrial(
                 number=i,
@@ -85,8 +71,8 @@ def _trials(coordinates: Mapping[str, _Coordinate], values: np.ndarray) -> list[
                 value=value,
                 datetime_start=None,
                 datetime_complete=None,
-                params={name: numbers[name][i] for name in has},
-                distributions={name: distributions[name] for name in has},
+                params={name: column[i] for name, column in numbers.items()},
+                distributions=dict(distributions),
                 user_attrs={},
                 system_attrs={},
                 intermediate_values={},
@@ -121,23 +107,11 @@ def _evaluate(
     return sizes / sizes.sum() if sizes.sum() > 0 else sizes
 
 
-def _conditional(frame: pd.DataFrame, within: Mapping[str, str]) -> dict[str, _Coordinate]:
-    """A coordinate for each level of an owner at which the number that belongs to it varies."""
-    found = {}
-    for number, owner in within.items():
-        for level in frame[owner].unique():
-            present = (frame[owner].eq(level) & frame[number].notna()).to_numpy()
-            if frame.loc[present, number].nunique() > 1:
-                found[f"{number} of {level}"] = _Coordinate.among(frame[number], present)
-    return found
-
-
 def ped_anova(
     frame: pd.DataFrame,
     factors: Sequence[str],
     value: str = "objective",
     *,
-    within: Mapping[str, str] | None = None,
     best: float = 0.1,
 ) -> pd.DataFrame:
     """Columns ``factor``, ``estimate``, ``low``, ``high``: what it takes to be among the best.
@@ -146,17 +120,12 @@ def ped_anova(
     each factor among the ``best`` share of trials (by the smallest ``value``) lies from that
     among all trials, as a share of the sum over factors. Factors of one level are left out; the
     interval is over seeds.
-
-    ``within`` names numbers that mean something else for each level of another factor, and that
-    factor: ``{"clipping_threshold": "clipping"}``. Each level's number is a factor that only its
-    own trials have, called ``clipping_threshold of value`` (conditional PED-ANOVA, 2601.20800).
     """
     from optuna.importance import PedAnovaImportanceEvaluator
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best)
     varied = [f for f in factors if frame[f].nunique(dropna=False) > 1]
     coordinates = {factor: _Coordinate.of(frame[factor]) for factor in varied}
-    coordinates |= _conditional(frame, within or {})
     trials = _trials(coordinates, frame[value].to_numpy(dtype=float))
     whole = _evaluate(coordinates, trials, evaluator)
     seeds = frame["seed"].tolist()
