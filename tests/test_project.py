@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import pkgutil
 import re
 import runpy
 import shlex
@@ -199,6 +200,55 @@ def test_the_readme_has_the_reports_comparison_with_other_programs():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+NAMED = re.compile(r"`{1,2}([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|txt|yml|csv)))`{1,2}")
+"""What is written as a file or a folder; whole paths, so that a reader finds them."""
+NOT_HERE = {"root_norm.py", "metrics.csv", "set_aside/"}
+"""The reader's own files, and what a study writes."""
+FOLDERS = ("benchmark", "studies", "report", "docs", "tests")
+
+
+TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""Pages that speak of what is there now."""
+
+
+@pytest.mark.parametrize("page", TODAY, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_folders_that_a_page_names_are_there(page):
+    named = set(NAMED.findall(page.read_text(encoding="utf-8"))) - NOT_HERE
+    gone = [n for n in sorted(named) if not ((ROOT / n).exists() or (page.parent / n).exists())]
+    assert not gone
+
+
+def sources():
+    found = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if not any(p.startswith("_build") for p in path.parts)]
+
+
+def test_files_that_the_code_names_are_there():
+    gone = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources()
+        for name in NAMED.findall(path.read_text(encoding="utf-8"))
+        if name.startswith(tuple(f"{folder}/" for folder in FOLDERS))
+        if not (ROOT / name).exists()
+    ]
+    assert not gone
+
+
+def modules_named():
+    """Dotted names of the package in backticks, and the first file that has each."""
+    pages = [*TODAY, *sorted((ROOT / "report").glob("*.md")), *sources()]
+    found = {}
+    for path in pages:
+        for name in re.findall(r"`(benchmark(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
+            found.setdefault(name, path.relative_to(ROOT).as_posix())
+    return found
+
+
+@pytest.mark.parametrize(("name", "path"), modules_named().items())
+def test_modules_that_a_text_names_are_there(name, path):
+    assert pkgutil.resolve_name(name) is not None, path
 
 
 def test_the_changelog_says_which_results_are_comparable():
