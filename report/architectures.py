@@ -86,23 +86,39 @@ def misplaced(study: Evidence) -> pd.DataFrame:
 def learners(study: Evidence, clipping: str, times: int) -> pd.DataFrame:
     """How many trials of each ``network`` learn at a multiple of its best rate.
 
-    ``learned`` of ``trials`` with a clipping, and ``bare`` without one, each at that multiple of
-    its own best rate.
+    ``learned`` of ``trials`` with a clipping at the ``rate``, and ``bare`` without one at the
+    ``bare_rate``: each at that multiple of its own best rate, so that the two rates may differ.
     """
+    columns = ["network", "learned", "trials", "rate", "bare", "bare_rate"]
     rows = where(study.relative, times=times)
-    counts = rows.assign(network=spoken(rows)).pivot_table(
-        "learned", "network", "clipping", aggfunc=["sum", "size"], sort=False
+    rows = rows.assign(network=spoken(rows))
+    with_it, without = (
+        rows[rows["clipping"] == level]
+        .groupby("network", sort=False)
+        .agg(learned=("learned", "sum"), trials=("learned", "size"), rate=("learning_rate", "max"))
+        for level in (clipping, "none")
     )
-    if clipping not in counts["sum"] or "none" not in counts["sum"]:
-        return pd.DataFrame(columns=["network", "learned", "trials", "bare"])
-    found = pd.DataFrame(
-        {
-            "learned": counts["sum"][clipping],
-            "trials": counts["size"][clipping],
-            "bare": counts["sum"]["none"],
-        }
-    )
-    return found.dropna().astype(int).reset_index()
+    without = without.rename(columns={"learned": "bare", "rate": "bare_rate"})
+    found = with_it.join(without.drop(columns="trials"), how="inner")
+    return found.astype({"learned": int, "bare": int}).reset_index()[columns]
+
+
+def fates(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Networks of `learners` by what clipping does to them, where their rates bear it out.
+
+    ``rescued`` and ``hardly`` (by whether more than half learn) are those of which none learns
+    without it, at a rate no higher; ``harmed``, of which fewer learn with it at a rate no higher;
+    ``unlike``, whose difference may be that of the rates.
+    """
+    more, fewer = rows["learned"] > rows["bare"], rows["learned"] < rows["bare"]
+    higher, lower = rows["rate"] > rows["bare_rate"], rows["rate"] < rows["bare_rate"]
+    lost, most = rows["bare"].eq(0) & ~lower, rows["learned"] > 0.5 * rows["trials"]
+    return {
+        "rescued": rows[lost & most],
+        "hardly": rows[lost & ~most],
+        "harmed": rows[fewer & ~higher],
+        "unlike": rows[(fewer & higher) | (more & lower)],
+    }
 
 
 def carried(rows: pd.DataFrame, times: int, plain: bool) -> dict[str, list[str]]:

@@ -418,11 +418,34 @@ def test_who_learns_with_a_clipping_stands_beside_who_learns_without():
     )
     study = trials_of("architectures", made, ended)
     found = architectures.learners(study, "global_norm", 10)
+    (rate,) = study.outcomes["learning_rate"].unique()
     assert found.values.tolist() == [
-        ["ResNet", 2, 3, 0],
-        ["ResNet with batch normalization", 1, 3, 3],
+        ["ResNet", 2, 3, rate, 0, rate],
+        ["ResNet with batch normalization", 1, 3, rate, 3, rate],
     ]
     assert architectures.learners(study, "value", 10).empty
+
+
+def test_what_clipping_does_to_a_network_is_not_read_off_unlike_rates():
+    """None of a learns unclipped, at half or twice the rate; fewer of b learn with it, likewise."""
+    columns = ["network", "learned", "trials", "rate", "bare", "bare_rate"]
+    rows = pd.DataFrame(
+        [
+            ("a, raised", 8, 10, 2.0, 0, 1.0),
+            ("a, lowered", 8, 10, 0.5, 0, 1.0),
+            ("b, raised", 0, 10, 2.0, 6, 1.0),
+            ("b, at one rate", 0, 10, 1.0, 6, 1.0),
+            ("c", 1, 10, 1.0, 0, 1.0),
+        ],
+        columns=columns,
+    )
+    found = architectures.fates(rows)
+    assert {fate: some["network"].tolist() for fate, some in found.items()} == {
+        "rescued": ["a, raised"],
+        "hardly": ["c"],
+        "harmed": ["b, at one rate"],
+        "unlike": ["a, lowered", "b, raised"],
+    }
 
 
 @pytest.fixture
