@@ -2,15 +2,16 @@
 
 Every optimizer with a constant and a decaying schedule, with the two guards of practice (skipping a
 step whose loss or gradient norm is an outlier, and limiting the norm), at 1, 3 and 10 times its own
-best rate; and for a budget four times as long. Newer optimizers stand beside them without guards.
+best rate; and for a budget four times as long, under SGD also at rates that both budgets share.
+Newer optimizers stand beside them without guards.
 Adam and AdamW are also trained with several clippings, all at multiples of the rate that is best
 without: up to 100 times, as at ten times no trial diverges without one.
 
 smoke        54 trials        864 updates   0.000 core-hours
 quick       630 trials     79,800 updates   0.006 core-hours
 standard    630 trials    441,000 updates       - core-hours
-paper    2,400 trials   4,680,000 updates    1.09 core-hours
-full     6,240 trials  11,520,000 updates       - core-hours
+paper    2,480 trials   4,980,000 updates    1.16 core-hours
+full     6,400 trials  12,120,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Settings:
     )
     updates: int = 1500
     long_updates: int = 6000
+    shared_rates: Sequence[float] = (0.1, 0.3162, 0.5623, 1.0)
     seeds: int = 10
     checkpoints: int = 20
 
@@ -76,6 +78,7 @@ SMALL = Settings(
     rates=by_optimizer(seeds=(100,)),
     newer=by_newer_optimizer(seeds=(100,)),
     shared_optimizers=(),
+    shared_rates=(),
     updates=100,
     long_updates=300,
     seeds=3,
@@ -125,6 +128,17 @@ def study(scale: str) -> Study:
         }
         for optimizers, rates in s.newer.items()
     ]
+    if s.shared_rates:
+        # what longer training does to SGD at one and the same rate: its best one is lower there
+        blocks.append(
+            {
+                "dataset": s.dataset,
+                "model": s.models,
+                "optimizer": "sgd",
+                "learning_rate": s.shared_rates,
+                "updates": (s.updates, s.long_updates),
+            }
+        )
     # what clipping does to an optimizer that scales its own steps, at one and the same rate
     at_one_rate = about(
         *(0.000316, 0.00316),
