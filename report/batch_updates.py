@@ -52,7 +52,7 @@ def at_shared_rates(study: Evidence) -> pd.DataFrame:
     A panel is a network on a part of the data with a budget. ``batch_size`` is what an update
     takes, and ``full`` marks the full batch.
     """
-    rows = where(study.mapped, schedule="constant", batch_policy=[FIXED, "full"])
+    rows = where(study.mapped, schedule="constant", batch_policy=[FIXED, "full"], clipping="none")
     rows = rows.assign(full=rows["batch_policy"].eq("full"), batch_size=update_size(rows))
     several = rows["model"].nunique() > 1
     named = [_panel(row, several=several) for row in records(rows)]

@@ -235,7 +235,7 @@ def best_elsewhere(other: Evidence, study: Evidence) -> pd.DataFrame:
 
     Of a study of rates, the best by validation over all of its seeds.
     """
-    rows = where(other.outcomes, clipping="none")
+    rows = where(other.outcomes, clipping="none", optimizer="sgd", schedule="constant")
     best = chosen_rates(rows, SETTING).rename(columns={"best_rate": "best"})[[*SETTING, "best"]]
     here = where(study.relative, clipping="none", times=1)
     here = here.groupby(SETTING)["learning_rate"].first().rename("here").reset_index()

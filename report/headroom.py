@@ -13,6 +13,8 @@ from benchmark.statistics import good_windows, interval, mean, premiums, where
 from report.evidence import Evidence
 from report.prose import fold, name, phrase, records, spread_sizes
 
+PLAIN_SGD = {"optimizer": "sgd", "schedule": "constant"}
+"""How the remedies are compared; momentum and decays have a page's part of their own."""
 PLAIN, NORMALIZED, BOTH = "plain", "batch normalization", "batch normalization, "
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
 """Accuracies (0..1) below the best within which a rate may count as good."""
@@ -28,7 +30,7 @@ def trials(study: Evidence) -> pd.DataFrame:
 
     With ``clipped`` alone, in words, and how ``normalized`` they are: plain or normalized.
     """
-    rows = where(study.outcomes, normalization=["none", "batch"])
+    rows = where(study.outcomes, normalization=["none", "batch"], **PLAIN_SGD)
     clipped = [
         _clipped(*given) for given in zip(rows["clipping"], rows["clipping_threshold"], strict=True)
     ]

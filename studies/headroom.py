@@ -4,13 +4,15 @@ Training without either, with batch normalization, with the global norm clipped 
 the same learning rates, from those that train well to those that do not train at all. Ten times
 one's own best rate is a poor yardstick where the best rate lies anywhere on a plateau: a remedy
 may move the plateau's upper end, and only rates that all share show by how much. The norm is
-clipped at 1 and at a tenth of that, because a lower threshold alone moves the plateau, too.
+clipped at 1 and at a tenth of that, because a lower threshold alone moves the plateau, too. Where
+momentum lengthens the steps, or the rate decays and lets a fixed threshold act less and less, the
+same thresholds are tried again; rates under momentum are such that rate / (1 - momentum) is shared.
 
-smoke       16 trials         320 updates   0.000 core-hours
-quick      144 trials      18,720 updates       - core-hours
-standard   120 trials      60,000 updates       - core-hours
-paper      920 trials   1,380,000 updates    0.50 core-hours
-full     1,720 trials   8,600,000 updates    5.12 core-hours
+smoke       28 trials         560 updates   0.000 core-hours
+quick      252 trials      32,760 updates       - core-hours
+standard   300 trials     150,000 updates       - core-hours
+paper    1,820 trials   2,730,000 updates    0.59 core-hours
+full     2,980 trials  14,900,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study, rates_between
+
+MOMENTUM = 0.9
+"""Of which the steps are 1 / (1 - momentum) as long as the rate says, where gradients agree."""
 
 
 def by_model() -> dict[str, tuple[Sequence[float], int]]:
@@ -43,6 +48,9 @@ class Settings:
     tighter: Sequence[float] = (0.1,)
     # rates that the tighter threshold alone still trains at
     farther: Mapping[str, Sequence[float]] = field(default_factory=lambda: {"cnn": (5.623, 10.0)})
+    # networks that are trained without normalization under momentum and with decays, too
+    varied: Sequence[str] = ("mlp",)
+    decays: Sequence[str] = ("cosine",)
     updates: int = 1500
     checkpoints: int = 4
 
@@ -71,6 +79,15 @@ SCALES = {
 }
 
 
+def under_momentum(rates: Sequence[float]) -> tuple[float, ...]:
+    """The rates whose rate / (1 - momentum) are ``rates``, to four digits as these are.
+
+    >>> under_momentum((0.1, 0.1778))
+    (0.01, 0.01778)
+    """
+    return tuple(float(f"{rate * (1 - MOMENTUM):.4g}") for rate in rates)
+
+
 def study(scale: str) -> Study:
     """The rates at ``scale``."""
     s = SCALES[scale]
@@ -86,12 +103,28 @@ def study(scale: str) -> Study:
         for model, (rates, seeds) in s.networks.items()
     ]
     tighter = {"clipping": "global_norm", "clipping_threshold": s.tighter}
+    varied = [
+        network | {"normalization": "none"} | way
+        for network in networks
+        if network["model"] in s.varied
+        for way in (
+            {"schedule": s.decays},
+            {
+                "optimizer": "momentum",
+                "momentum": MOMENTUM,
+                "learning_rate": under_momentum(network["learning_rate"]),
+                "schedule": ("constant", *s.decays),
+            },
+        )
+    ]
     return Study(
         name="headroom",
         question="Which learning rates train, with and without batch normalization and clipping?",
         factors=[
             *(network | {"clipping": s.clippings} for network in networks),
             *(network | tighter for network in networks if s.tighter),
+            *(way | {"clipping": s.clippings} for way in varied),
+            *(way | tighter for way in varied if s.tighter),
             *(
                 network | tighter | {"learning_rate": s.farther[network["model"]]}
                 for network in networks
