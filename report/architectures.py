@@ -10,8 +10,7 @@ from benchmark.statistics import (
     theoretical_recurrent_growth,
     theoretical_residual_growth,
 )
-from benchmark.statistics.raised_rates import SETTING
-from benchmark.statistics.selection import where
+from benchmark.statistics.selection import SETTING, where
 from report.evidence import Evidence
 from report.headline import against_none
 from report.prose import name, phrase

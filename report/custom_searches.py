@@ -7,16 +7,13 @@ import functools
 import pandas as pd
 
 from benchmark.figures import words
-from benchmark.records import CONFIGURATION
 from benchmark.statistics import best_so_far, interval, mean, over_cells_and_seeds, over_seeds
 from benchmark.statistics.pairing import paired_comparison
-from benchmark.statistics.selection import varying_alone
+from benchmark.statistics.selection import CELL, varying_alone
 from report.evidence import Evidence
 from report.prose import bounds
 from report.search_against_grid import confirmed, searched
 
-SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-"""What a winner keeps on fresh seeds."""
 RANDOM = "random"
 """The sampler that others are compared with, where it is among them."""
 
@@ -44,7 +41,7 @@ def winners(study: Evidence) -> pd.DataFrame:
     keys = [*apart(study), "arm", "seed"]
     counts = rows.groupby(keys, dropna=False).size().rename("trials").reset_index()
     best = rows.sort_values("objective", kind="stable").drop_duplicates(keys)
-    best = best[[*SETTINGS, "arm", "seed", "accuracy"]].merge(counts, on=keys)
+    best = best[[*CELL, "arm", "seed", "accuracy"]].merge(counts, on=keys)
     best = best.rename(columns={"seed": "search"})
     again = _again(best, study)
     found = [
@@ -61,8 +58,8 @@ def winners(study: Evidence) -> pd.DataFrame:
 
 def _again(best: pd.DataFrame, study: Evidence) -> pd.DataFrame:
     """The outcomes of the winners on fresh seeds, with the place of the ``winner`` among them."""
-    chosen = best[[*SETTINGS, "arm", "search"]].assign(winner=range(len(best)))
-    return chosen.merge(confirmed(study), on=[*SETTINGS, "arm"])
+    chosen = best[[*CELL, "arm", "search"]].assign(winner=range(len(best)))
+    return chosen.merge(confirmed(study), on=[*CELL, "arm"])
 
 
 def columns(study: Evidence) -> dict[str, str]:

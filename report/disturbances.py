@@ -18,16 +18,12 @@ from benchmark.statistics.disturbances import (
     made_up,
     recovery,
 )
-from benchmark.statistics.selection import where
+from benchmark.statistics.selection import NETWORK, SETTING, where
 from report.evidence import Evidence
 from report.prose import between, listing, name, phrase
 
-NETWORK = ["model", "normalization"]
 UNDISTURBED = "undisturbed"
 """The column of what a guard does where nothing happens."""
-
-
-SETTING = ["dataset", *NETWORK]
 
 
 def trials(study: Evidence, optimizer: str) -> pd.DataFrame:

@@ -31,7 +31,7 @@ AT_BEST, EVERY_RATE = "each at its best rate", "over all rates"
 """At which rates levels are compared."""
 UNPAIRED = ("dataset", "learning_rate")
 """Factors that are compared within every level of theirs."""
-NETWORKS = ("model", "depth", "width")
+OF_NETWORKS = ("model", "depth", "width")
 """Factors that come last: a custom study is rarely about networks alone."""
 FEW_RATES = 12
 """Most learning rates that have a column each; of more, as a search has, each decade has one."""
@@ -62,7 +62,7 @@ def asked(study: Evidence) -> list[str]:
     blocks = factors if isinstance(factors, list) else [factors]
     named = list(dict.fromkeys(name for block in blocks for name in block))
     places = {name: place for place, name in enumerate(named)}
-    return sorted(found, key=lambda name: (name in NETWORKS, places.get(name, len(places))))
+    return sorted(found, key=lambda name: (name in OF_NETWORKS, places.get(name, len(places))))
 
 
 @functools.lru_cache(8)

@@ -15,9 +15,8 @@ from benchmark.statistics import (
     outcome_means,
     rate_ratios,
 )
-from benchmark.statistics.raised_rates import NETWORK, SETTING
 from benchmark.statistics.rates import Choice
-from benchmark.statistics.selection import where
+from benchmark.statistics.selection import NETWORK, SETTING, where
 from benchmark.statistics.tuned_thresholds import (
     at_every_threshold,
     chosen_thresholds,

@@ -6,7 +6,7 @@ import shlex
 
 import pandas as pd
 
-from benchmark.statistics.selection import SETTINGS
+from benchmark.statistics.selection import CELL
 from report import evidence, throughput
 
 REPEATED = ("published", "edge_of_stability")
@@ -30,7 +30,7 @@ def everything() -> pd.DataFrame:
 
     With ``study``.
     """
-    columns = [*SETTINGS, "seed", "steps"]
+    columns = [*CELL, "seed", "steps"]
     frames = [
         e.outcomes[columns].assign(study=e.study)
         for e in evidence.all_studies()
@@ -49,8 +49,8 @@ def counted() -> dict[str, int]:
     ``within`` counts the others that are in one study twice.
     """
     studies, trained = evidence.all_studies(), everything()
-    again = trained[trained.duplicated([*SETTINGS, "seed"])]
-    within = trained[trained.duplicated([*SETTINGS, "seed", "study"])]
+    again = trained[trained.duplicated([*CELL, "seed"])]
+    within = trained[trained.duplicated([*CELL, "seed", "study"])]
     own = [e.outcomes for e in studies if e.study in REPEATED]
     untrained = sum(int((e.outcomes["steps"] == 0).sum()) for e in studies)
     return {

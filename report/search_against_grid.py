@@ -17,7 +17,7 @@ from benchmark.statistics import (
     mean,
     over_cells_and_seeds,
 )
-from benchmark.statistics.selection import SETTINGS
+from benchmark.statistics.selection import CELL
 from report.evidence import Evidence
 
 CONFIRM = "confirm:"
@@ -32,7 +32,7 @@ def alike(study: Evidence, grid: Evidence) -> pd.DataFrame:
     """The outcomes of the grid that differ from the searches in nothing but what these varied."""
     trials = searched(study.results.trials)
     of_model = trials.groupby("model")
-    same = [c for c in SETTINGS if of_model[c].nunique(dropna=False).max() == 1]
+    same = [c for c in CELL if of_model[c].nunique(dropna=False).max() == 1]
     # a number that no trial states is of no number's type
     floats = {c: float for c in same if c in (*REAL_NUMBERS, *WHOLE_NUMBERS)}
     theirs = trials[same].drop_duplicates().astype(floats)

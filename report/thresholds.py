@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.figures.numbers import bounds, number
 from benchmark.statistics import interval, mean, percentile_rule, premiums, rates_within
-from benchmark.statistics.clipped import CELL, threshold_cells
+from benchmark.statistics.clipped import THRESHOLD_CELL, threshold_cells
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
 from report.prose import spread_sizes
@@ -53,7 +53,9 @@ def by_response(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def seeds_of(study: Evidence, cell: pd.Series) -> pd.DataFrame:
     """The mean accuracy of a row of `cells` with its interval over seeds."""
-    return interval(where(study.outcomes, **cell[CELL]), "accuracy", ["model"], statistic=mean)
+    return interval(
+        where(study.outcomes, **cell[THRESHOLD_CELL]), "accuracy", ["model"], statistic=mean
+    )
 
 
 @functools.lru_cache(8)

@@ -10,7 +10,7 @@ from benchmark.contracts.training import check_training
 from benchmark.strategies.normalization import ImpossiblePair, LinearMap, Normalization
 
 FEATURES, SIDE, BATCH = 16, 3, 8
-NETWORKS = {"mlp": 16, "cnn": 8}
+WIDTHS = {"mlp": 16, "cnn": 8}
 """Models and their widths."""
 
 
@@ -26,7 +26,7 @@ def check_normalization(subject: Subject, normalization: Normalization) -> None:
     )
     skipped = [
         reason
-        for model, width in NETWORKS.items()
+        for model, width in WIDTHS.items()
         if (
             reason := check_training(subject, normalization=normalization, model=model, width=width)
         )

@@ -46,7 +46,7 @@ RIDGE = 1e-2
 LEAST = 1e-7
 """Seconds below which nothing was measured."""
 
-NETWORK = ("dataset", "model", "depth", "width")
+EVALUATION = ("dataset", "model", "depth", "width")
 STEP = ("normalization", "batch_size", "clipping", "optimizer", "batch_policy", "loss", "precision")
 Kind = tuple[Any, ...]
 
@@ -81,13 +81,13 @@ class Group:
 def network_of(trial: Trial) -> Kind:
     """What the time of an evaluation depends on most."""
     row = trial.row()
-    return tuple(row[name] for name in NETWORK)
+    return tuple(row[name] for name in EVALUATION)
 
 
 def kind_of(trial: Trial) -> Kind:
     """What the time of a step depends on."""
     row = trial.row()
-    return tuple(row[name] for name in (*NETWORK, *STEP))
+    return tuple(row[name] for name in (*EVALUATION, *STEP))
 
 
 def groups_of(trials: Iterable[Trial], device: str = "cpu") -> dict[Kind, Group]:

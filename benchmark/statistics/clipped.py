@@ -20,7 +20,7 @@ BOUNDING = ("global_norm", "normalized")
 """Rules that give the whole gradient the norm c wherever they act."""
 SCALED = (*BOUNDING, "per_layer_norm", "value", "adaptive", "adagc")
 """Rules whose threshold bounds every step, in one way or another."""
-CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
+THRESHOLD_CELL = ["model", "clipping", "clipping_threshold", "learning_rate"]
 
 
 def clipping_facts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,10 +103,10 @@ def spike_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def threshold_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy, validation, clipped share and explosions by clipping, threshold and rate.
 
-    Columns `CELL`, ``accuracy``, ``validation``, ``clipped_fraction``, ``exploded``.
+    Columns `THRESHOLD_CELL`, ``accuracy``, ``validation``, ``clipped_fraction``, ``exploded``.
     """
     values = ["accuracy", "validation", "clipped_fraction", "exploded"]
-    return frame.groupby(CELL, sort=False, dropna=False)[values].mean().reset_index()
+    return frame.groupby(THRESHOLD_CELL, sort=False, dropna=False)[values].mean().reset_index()
 
 
 def best_thresholds(cells: pd.DataFrame) -> pd.DataFrame:

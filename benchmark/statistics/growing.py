@@ -12,7 +12,8 @@ from benchmark.statistics.selection import where
 
 KINDS = {"epochs": "equal passes", "updates": "equal updates"}
 """Ways to give sizes the same budget, by the column that has it."""
-NETWORK = ["dataset", "model", "depth", "width", "normalization", "train_fraction"]
+RATE_CHOSEN_IN = ["dataset", "model", "depth", "width", "normalization", "train_fraction"]
+"""Columns that, with the budget, have a best rate of their own."""
 
 
 def at_each_size(
@@ -25,7 +26,7 @@ def at_each_size(
     those ``tried`` (`with_edges`). A dimension that was run at equal passes and at equal updates is
     two, with the budget in its name; one with a single size is left out.
     """
-    frame = with_edges(frame, tried, [*NETWORK, *KINDS])
+    frame = with_edges(frame, tried, [*RATE_CHOSEN_IN, *KINDS])
     parts = [frame.iloc[:0].assign(dimension="", size=0.0)]
     for title, (model, column) in dimensions.items():
         chosen = _varied(where(frame, model=model), column, frame["train_fraction"].max())

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.records import CONFIGURATION
 from benchmark.records.rates import SHARED, multiple_of
 from benchmark.statistics.pairing import paired_comparison
 from benchmark.statistics.rates import best_per_arm, cross_fitted
+from benchmark.statistics.selection import CELL
 
 MULTIPLES = (1.0, 3.0, 10.0)
 """Of a configuration's own best learning rate, at which shares of explosions are stated."""
@@ -24,8 +24,7 @@ NEAR = 0.15
 
 def varying(frame: pd.DataFrame) -> list[str]:
     """Configuration columns with more than one level, the seed and the arm apart."""
-    columns = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-    return [c for c in columns if frame[c].nunique(dropna=False) > 1]
+    return [c for c in CELL if frame[c].nunique(dropna=False) > 1]
 
 
 def varying_but_rate(frame: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 A row of a table of published numbers has the ``measure`` (one of `MEASURES`), the ``value``, the
 ``rule`` and ``noise`` by which it counts as found again (`replicates`), what it is to be measured
-on (`SETTING`, an empty cell leaves a column open), and ``updates``, the fewest that it needs.
+on (`MEASURED_ON`, an empty cell leaves a column open), and ``updates``, the fewest that it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmark.statistics.replication import UNTOLD, replicates
 from benchmark.statistics.seeds import Ends, over_seeds, unanimous
 from benchmark.statistics.sharpness import sharpness_over_edge
 
-SETTING = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
+MEASURED_ON = ("dataset", "model", "optimizer", "momentum", "learning_rate", "batch_size", "epochs")
 """Columns of a table of published numbers that choose the trials."""
 NOT_RUN = "not run in this setting"
 NOTHING: Ends = (math.nan, math.nan, math.nan)
@@ -36,7 +36,7 @@ def in_setting(trials: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """
     if not pd.isna(row["updates"]):
         trials = trials[trials["steps"] >= row["updates"]]
-    for column in SETTING:
+    for column in MEASURED_ON:
         wanted = row.get(column)
         if pd.isna(wanted) or (row["measure"] == "gap" and column == "batch_size"):
             continue

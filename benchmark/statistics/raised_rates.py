@@ -16,9 +16,8 @@ from benchmark.statistics.multiples import at_own_and_same_rates
 from benchmark.statistics.outcomes import idle_in, too_late_in
 from benchmark.statistics.pairing import against_reference, copies, paired_comparison
 from benchmark.statistics.ranking import cross_chosen, mean_effects, with_ranks
+from benchmark.statistics.selection import NETWORK, SETTING
 
-NETWORK = ["model", "normalization"]
-SETTING = ["dataset", *NETWORK]
 GROUP = [*NETWORK, "times"]
 BEST = "its best rate"
 """In the place of a clipping: the network without any, at its best rate."""

@@ -8,8 +8,12 @@ import pandas as pd
 
 from benchmark.records import CONFIGURATION, OWNERS
 
-SETTINGS = [c for c in CONFIGURATION if c not in ("seed", "arm")]
-"""Configuration columns, the seed and the arm apart."""
+CELL = [c for c in CONFIGURATION if c not in ("seed", "arm")]
+"""Columns of a configuration, whatever its seed and its arm."""
+NETWORK = ["model", "normalization"]
+"""Columns by which networks are told apart where clippings are compared."""
+SETTING = ["dataset", *NETWORK]
+"""Columns of what is trained there: a network on a data set."""
 WITHIN = OWNERS | {"batch_size": "batch_policy"}
 """Factors that have a level of their own only within one of another's: the numbers that belong to
 it, and the batch size, which some policies set."""
@@ -49,7 +53,7 @@ def without_repeats(frame: pd.DataFrame) -> pd.DataFrame:
     accuracy of the other are left out.
     """
     budget = ["epochs", "updates"]
-    key = [c for c in (*SETTINGS, "seed") if c not in budget]
+    key = [c for c in (*CELL, "seed") if c not in budget]
     ordered = frame.sort_values("updates", na_position="first", kind="stable")
     once = ordered.drop_duplicates([*key, "steps", "samples"]).sort_index()
     ghosts, whole = (once[once["normalization"] == n] for n in ("ghost_batch", "batch"))
@@ -72,7 +76,7 @@ def varying_alone(frame: pd.DataFrame) -> list[str]:
     >>> varying_alone(pd.DataFrame([trial.row() for trial in made]))
     ['clipping']
     """
-    return [column for column in SETTINGS if _varies_alone(frame, column)]
+    return [column for column in CELL if _varies_alone(frame, column)]
 
 
 def _varies_alone(frame: pd.DataFrame, column: str) -> bool:
@@ -84,12 +88,12 @@ def _varies_alone(frame: pd.DataFrame, column: str) -> bool:
 
 def not_varied(frame: pd.DataFrame) -> dict[str, object]:
     """What is the same in all trials, by column; what no trial has is left out."""
-    fixed = [c for c in SETTINGS if c not in WITHIN and not _varies_alone(frame, c)]
+    fixed = [c for c in CELL if c not in WITHIN and not _varies_alone(frame, c)]
     values = {column: frame[column].iloc[0] for column in fixed}
     return {column: value for column, value in values.items() if not pd.isna(value)}
 
 
 def seeds_of_configurations(frame: pd.DataFrame) -> tuple[int, int]:
     """The fewest and the most seeds of a configuration."""
-    groups = frame.groupby([*SETTINGS, "arm"], dropna=False)["seed"].nunique()
+    groups = frame.groupby([*CELL, "arm"], dropna=False)["seed"].nunique()
     return int(groups.min()), int(groups.max())

@@ -11,12 +11,12 @@ import pandas as pd
 
 from benchmark.records.rates import SHARED, arm_of
 from benchmark.statistics.multiples import in_relative_arms
-from benchmark.statistics.raised_rates import SETTING
 from benchmark.statistics.rates import best_per_arm, cross_fitted
+from benchmark.statistics.selection import SETTING
 
 FURTHER = "threshold_"
 """Arms of thresholds besides the default, at a multiple of another configuration's best rate."""
-CELL = [*SETTING, "clipping", "times", "learning_rate"]
+CHOSEN_IN = [*SETTING, "clipping", "times", "learning_rate"]
 """In which a threshold is chosen."""
 LEVEL = ["clipping_threshold"]
 
@@ -34,7 +34,7 @@ def at_every_threshold(outcomes: pd.DataFrame) -> pd.DataFrame:
     """
     default = in_relative_arms(outcomes, SHARED).assign(published=True)
     further = in_relative_arms(outcomes, FURTHER).assign(published=False)
-    cells = further[CELL].drop_duplicates()
+    cells = further[CHOSEN_IN].drop_duplicates()
     return pd.concat([default.merge(cells), further], ignore_index=True)
 
 
@@ -45,7 +45,7 @@ def with_tuned_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
     clipping, of the same networks and data sets. Clippings without further thresholds are left out.
     """
     rows = at_every_threshold(outcomes)
-    tuned = cross_fitted(rows, CELL, LEVEL)
+    tuned = cross_fitted(rows, CHOSEN_IN, LEVEL)
     tuned = tuned.assign(arm=[arm_of(times, SHARED) for times in tuned["times"]])
     bare = in_relative_arms(outcomes[outcomes["clipping"] == "none"])
     bare = bare.merge(rows[SETTING].drop_duplicates())
@@ -60,10 +60,10 @@ def chosen_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
     ``clipped_fraction`` there.
     """
     rows = at_every_threshold(outcomes)
-    every = rows.groupby(CELL, sort=False)["clipping_threshold"]
-    default = rows[rows["published"]].groupby(CELL)["clipping_threshold"].first()
-    best = best_per_arm(rows, CELL, LEVEL).groupby(CELL, sort=False)
-    each = cross_fitted(rows, CELL, LEVEL).groupby(CELL)["clipping_threshold"]
+    every = rows.groupby(CHOSEN_IN, sort=False)["clipping_threshold"]
+    default = rows[rows["published"]].groupby(CHOSEN_IN)["clipping_threshold"].first()
+    best = best_per_arm(rows, CHOSEN_IN, LEVEL).groupby(CHOSEN_IN, sort=False)
+    each = cross_fitted(rows, CHOSEN_IN, LEVEL).groupby(CHOSEN_IN)["clipping_threshold"]
     found = pd.DataFrame(
         {
             "threshold": best["clipping_threshold"].first(),

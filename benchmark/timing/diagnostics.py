@@ -29,7 +29,7 @@ from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row, Timed, timed
 from benchmark.timing.strategies import Run, in_turns
 
-SETTINGS = {"mlp_fashion": (1, 8), "mlp_digits": (1, 16)}
+WIDTHS = {"mlp_fashion": (1, 8), "mlp_digits": (1, 16)}
 """Widths of units by workload."""
 FEW, MANY = 4, 20
 """Checkpoints; a study has 20 unless it says otherwise."""
@@ -39,7 +39,7 @@ HARDLY_EVALUATED = 8
 
 def diagnostic_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every measurement's share of the time, alone and in a unit."""
-    for name, widths in SETTINGS.items():
+    for name, widths in WIDTHS.items():
         workload = plan.workload(name)
         little = workload.with_examples(workload.piece.train, HARDLY_EVALUATED)
         for width in sorted({min(width, plan.widest) for width in widths}):

@@ -30,7 +30,7 @@ BASELINES = {
     "batch_policy": "fixed",
 }
 """What a step of each factor's other levels is compared with."""
-SETTINGS = {
+TIMED = {
     "mlp_digits": ((1, 16), ("clipping", "normalization", "optimizer", "batch_policy")),
     "cnn_digits": ((1, 8), ("normalization",)),
 }
@@ -43,7 +43,7 @@ WARM_STEPS = 3
 
 def strategy_jobs(plan: Plan, lab: Lab) -> Iterator[Job]:
     """Every level of every factor beside its baseline, alone and in a unit."""
-    for name, (widths, factors) in SETTINGS.items():
+    for name, (widths, factors) in TIMED.items():
         workload = plan.workload(name)
         for factor in factors:
             for width in sorted({min(width, plan.widest) for width in widths}):
