@@ -7,7 +7,9 @@ from collections import Counter
 
 import pandas as pd
 
-from report import evidence
+from benchmark.statistics import twins
+from benchmark.statistics.selection import SETTINGS
+from report import evidence, index
 
 SCRIPT = re.compile(r"python studies/\w+\.py (?P<options>[-\w./ ]+)")
 """The command of a study's script, with options that need no quoting."""
@@ -36,3 +38,16 @@ def reasons() -> pd.DataFrame:
     frames = [e.results.trials for e in evidence.all_studies()]
     counts = [f[f["status"].isin(unfinished)].groupby(by).size() for f in frames]
     return pd.concat(counts).rename("trials").reset_index() if counts else pd.DataFrame()
+
+
+def trained_twice() -> pd.DataFrame:
+    """`twins` among the trials of all studies but those that repeat published numbers."""
+    columns = [*SETTINGS, "seed", "steps", "device", "accuracy", "status", "learned"]
+    frames = [
+        e.outcomes[columns].assign(study=e.study)
+        for e in evidence.all_studies()
+        if e.study not in index.REPEATED
+    ]
+    rows = pd.concat(frames or [pd.DataFrame(columns=[*columns, "study"])], ignore_index=True)
+    rows = rows[rows["steps"] > 0]
+    return twins(rows.assign(device=rows["device"].astype(str)), [*SETTINGS, "seed"])

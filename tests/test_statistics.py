@@ -1170,3 +1170,24 @@ def test_a_clipping_that_acted_on_few_of_its_trials_is_idle() -> None:
         {"clipping": name, "clipped_fraction": f} for name, own in fractions.items() for f in own
     ]
     assert statistics.idle(pd.DataFrame(rows)) == ["none", "rare"]
+
+
+def test_twins_are_counted_within_a_device_and_between_two():
+    """Seed 0 ends alike everywhere, seed 1 is 6 points lower on the GPU and does not learn."""
+    rows = pd.DataFrame(
+        [
+            (0, "a", "cpu", 0.80, 1.0, "stable"),
+            (1, "a", "cpu", 0.50, 1.0, "recovered"),
+            (0, "b", "cpu", 0.80, 1.0, "stable"),
+            (0, "b", "gpu", 0.805, 1.0, "stable"),
+            (1, "b", "gpu", 0.44, 0.0, "dead"),
+            (2, "b", "gpu", 0.90, 1.0, "stable"),
+        ],
+        columns=["seed", "study", "device", "accuracy", "learned", "status"],
+    ).assign(momentum=float("nan"))
+    found = statistics.twins(rows, ["seed", "momentum"])
+    counts = ["device", "other", "pairs", "equal", "slight", "large", "flipped", "calm"]
+    assert found[counts].values.tolist() == [
+        ["cpu", "cpu", 1, 1, 0, 0, 0, 1],
+        ["cpu", "gpu", 2, 0, 1, 1, 1, 1],
+    ]

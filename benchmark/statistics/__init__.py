@@ -131,6 +131,7 @@ from benchmark.statistics.targets import (
     where_larger_batches_pay,
 )
 from benchmark.statistics.tuning import tuned, tuning_gain, tuning_path
+from benchmark.statistics.twins import twins
 from benchmark.statistics.variance import complete_grid, main_effects, variance_shares
 from benchmark.statistics.windows import good_windows, rates_within
 
@@ -255,6 +256,7 @@ __all__ = [
     "tuned",
     "tuning_gain",
     "tuning_path",
+    "twins",
     "unanimous",
     "usable_decades",
     "variance_shares",
