@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from benchmark.statistics.onset import (
     rises_before_onset,
     windows_before_onset,
 )
-from benchmark.statistics.selection import where
+from benchmark.statistics.selection import SETTINGS, where
 from benchmark.status import silently_collapsed
 from report import evidence
 from report.evidence import Evidence, share_of
@@ -33,6 +33,8 @@ STUDIES = (
 """Studies whose explosions are counted, where they were run."""
 SHALLOW = ["mlp", "cnn"]
 """Networks in which numbers stay finite although training is lost."""
+DEEP = ["mlp_deep"]
+"""The plain networks of several hidden layers beside them."""
 WARM = ("warmup", "warmup_cosine", "one_cycle")
 SCHEDULED = ("learning_rate", "deep")
 """Studies that vary the schedule at the same learning rates."""
@@ -190,20 +192,29 @@ def by_band(source: Evidence) -> pd.DataFrame:
 def missed_by_network() -> pd.DataFrame:
     """What a test for NaN misses without clipping and normalization, by study and network.
 
+    Of networks whose initial weights are not scaled (gain 1), because scaled ones overflow of
+    themselves; a trial that several studies have is counted in the first of them.
+
     Columns ``study``, ``network``, ``band``, ``diverged``, ``missed`` and ``healed`` (how many) and
     ``said``, all three in words; a row for every band of each network that explodes in a study that
     was run.
     """
-    counts = ["missed", "diverged", "healed"]
-
-    def counted(rows: pd.DataFrame) -> pd.DataFrame:
-        by = ["network", "band"]
-        found = missed_by_nan_test(rows.dropna(subset=["band"]), by).set_index(by)[counts]
-        every = pd.MultiIndex.from_product([found.index.unique("network"), IN_ORDER], names=by)
-        return found.reindex(every, fill_value=0).reset_index()
-
-    rows = _of_studies(STUDIES, counted)
-    return rows.assign(said=[_missed(*row) for row in rows.get(counts, pd.DataFrame()).values])
+    counts, by = ["missed", "diverged", "healed"], ["network", "band"]
+    seen = [rows.assign(study=name) for name, rows in _of_studies(STUDIES)]
+    if not seen:
+        return pd.DataFrame()
+    alike = [c for c in (*SETTINGS, "seed") if c != "model"] + ["network"]
+    once = where(pd.concat(seen), init_gain=1.0).drop_duplicates(alike).dropna(subset=["band"])
+    found = missed_by_nan_test(once, ["study", *by]).set_index("study")[[*by, *counts]]
+    parts = []
+    for study in [name for name in STUDIES if name in found.index]:
+        rows = found.loc[[study]].set_index(by)
+        every = pd.MultiIndex.from_product([rows.index.unique("network"), IN_ORDER], names=by)
+        parts.append(rows.reindex(every, fill_value=0).reset_index().assign(study=study))
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(said=[_missed(*row) for row in rows[counts].values])
 
 
 def with_sums(missing: pd.DataFrame) -> pd.DataFrame:
@@ -230,7 +241,11 @@ def by_schedule() -> pd.DataFrame:
 
     With ``warm``, whether the rate rises at first; those that warm up stand last.
     """
-    rows = _of_studies(SCHEDULED, lambda rows: explosions_by(rows, ["network", "schedule"]))
+    parts = [
+        explosions_by(rows, ["network", "schedule"]).assign(study=study)
+        for study, rows in _of_studies(SCHEDULED)
+    ]
+    rows = pd.concat(parts or [pd.DataFrame()], ignore_index=True)
     if rows.empty:
         return rows
     rows = rows.assign(warm=rows["schedule"].isin(WARM))
@@ -247,15 +262,11 @@ def warm_alone(scheduled: pd.DataFrame) -> pd.DataFrame:
     return alone.merge(bare, on=["study", "network"], suffixes=("", "_bare"))
 
 
-def _of_studies(
-    studies: Sequence[str], count: Callable[[pd.DataFrame], pd.DataFrame]
-) -> pd.DataFrame:
-    """A table of the networks without normalization in each of ``studies`` that was run."""
-    parts = [pd.DataFrame()]
+def _of_studies(studies: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The networks without normalization in each of ``studies`` that was run."""
     for source in filter(None, map(evidence.load, studies)):
-        rows = where(placed(source), normalization="none").rename(columns={"model": "network"})
-        parts.append(count(rows).assign(study=source.study))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+        rows = where(placed(source), normalization="none")
+        yield source.study, rows.rename(columns={"model": "network"})
 
 
 def before() -> tuple[Evidence, pd.DataFrame, pd.DataFrame] | None:

@@ -164,6 +164,16 @@ def test_what_is_missed_is_counted_for_every_band(load):
     ]
 
 
+def test_a_trial_of_two_studies_is_counted_once_and_scaled_weights_are_not(load):
+    made = grid(learning_rate=RATES, seed=range(3))
+    scaled = [row | {"init_gain": 2.0} for row in made]
+    again = trials_of("headline", made, best_at_a_tenth)
+    load(trials_of("grid", [*made, *scaled], best_at_a_tenth), again)
+    rows = explosion.missed_by_network()
+    assert rows["study"].unique().tolist() == ["headline"]
+    assert rows["diverged"].sum() == 6
+
+
 def test_normalized_networks_have_no_part_in_it(load):
     made = grid(normalization=["batch"], learning_rate=RATES, seed=[0])
     load(trials_of("grid", made, best_at_a_tenth))
