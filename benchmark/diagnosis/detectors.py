@@ -190,7 +190,7 @@ DETECTORS: dict[str, Detector] = {
     "loss_spike": Detector(
         "loss_spike",
         loss_above_mean,
-        "the loss is 7 deviations above the mean of the last 100",
+        "the loss is 7 deviations above the mean of the last 100 (the source has 1,000)",
         "OLMo et al. 2024, arXiv:2501.00656; spikes as in Chowdhery et al. 2022, arXiv:2204.02311",
     ),
     "unhealed": Detector(
