@@ -16,7 +16,7 @@ from benchmark.statistics.onset import (
     rises_before_onset,
     windows_before_onset,
 )
-from benchmark.statistics.selection import SETTINGS, where
+from benchmark.statistics.selection import CELL, where
 from benchmark.status import silently_collapsed
 from report import evidence
 from report.evidence import Evidence, share_of
@@ -203,7 +203,7 @@ def missed_by_network() -> pd.DataFrame:
     seen = [rows.assign(study=name) for name, rows in _of_studies(STUDIES)]
     if not seen:
         return pd.DataFrame()
-    alike = [c for c in (*SETTINGS, "seed") if c != "model"] + ["network"]
+    alike = [c for c in (*CELL, "seed") if c != "model"] + ["network"]
     once = where(pd.concat(seen), init_gain=1.0).drop_duplicates(alike).dropna(subset=["band"])
     found = missed_by_nan_test(once, ["study", *by]).set_index("study")[[*by, *counts]]
     parts = []

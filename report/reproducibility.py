@@ -8,7 +8,7 @@ from collections import Counter
 import pandas as pd
 
 from benchmark.statistics import twins
-from benchmark.statistics.selection import SETTINGS
+from benchmark.statistics.selection import CELL
 from report import evidence, index
 
 SCRIPT = re.compile(r"python studies/\w+\.py (?P<options>[-\w./ ]+)")
@@ -42,7 +42,7 @@ def reasons() -> pd.DataFrame:
 
 def trained_twice() -> pd.DataFrame:
     """`twins` among the trials of all studies but those that repeat published numbers."""
-    columns = [*SETTINGS, "seed", "steps", "device", "accuracy", "status", "learned"]
+    columns = [*CELL, "seed", "steps", "device", "accuracy", "status", "learned"]
     frames = [
         e.outcomes[columns].assign(study=e.study)
         for e in evidence.all_studies()
@@ -50,4 +50,4 @@ def trained_twice() -> pd.DataFrame:
     ]
     rows = pd.concat(frames or [pd.DataFrame(columns=[*columns, "study"])], ignore_index=True)
     rows = rows[rows["steps"] > 0]
-    return twins(rows.assign(device=rows["device"].astype(str)), [*SETTINGS, "seed"])
+    return twins(rows.assign(device=rows["device"].astype(str)), [*CELL, "seed"])
