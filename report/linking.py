@@ -11,6 +11,7 @@ FACTOR = "clipping"
 CLIPPINGS = (
     *("value", "global_norm", "per_layer_norm", "adaptive", "autoclip", "zclip", "zclip_capped"),
     *("adagc", "update_rms", "normalized", "skip_step", "skip_step_all"),
+    "rewind",
 )
 """Those that have a row in the methods' table."""
 HOME = "methods"

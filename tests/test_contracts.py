@@ -668,7 +668,16 @@ WRITTEN = {
     "a name with a blank": (Clipping, {"name": "my clip"}, "clipping 'my clip': `name` must be"),
     "no name": (Clipping, {"name": None}, "but got None"),
     "a threshold": (Clipping, {"threshold": 1.0}, r"a Range\(low, .*\) or None, but got 1.0"),
-    "a stage": (Clipping, {"stage": "grad"}, "one of 'gradient', 'update', 'step', but got 'grad'"),
+    "a stage": (
+        Clipping,
+        {"stage": "grad"},
+        "'gradient', 'update', 'step', 'rewind', but got 'gra",
+    ),
+    "an early return": (
+        Clipping,
+        {"stage": "rewind", "warm_up": 64},
+        "`warm_up` must be >= 200 where the stage is 'rewind', which .* but got 64",
+    ),
     "half a step": (Clipping, {"warm_up": 2.5}, "a whole number >= 0, but got 2.5"),
     "before the first": (Clipping, {"warm_up": -1}, "a whole number >= 0, but got -1"),
     "one argument": (Clipping, {"clip": math.sqrt}, r"but got sqrt\(x, /\)"),

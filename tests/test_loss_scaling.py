@@ -160,7 +160,7 @@ def test_an_overflow_is_skipped_and_leaves_no_trace(arm: dict[str, str]) -> None
     assert not clipped[1]
     assert after.loss_scale["scale"].tolist() == [2.0**8, 2.0**39, 2.0**8]
     assert after.loss_scale["good_steps"][1] == 0
-    for name in ("clipping", "optimizer"):
+    for name in ("clipping", "optimizer", "snapshots"):
         for key, value in getattr(after, name).items():
             assert torch.equal(value[1], getattr(before, name)[key][1])
             torch.testing.assert_close(value[[0, 2]], getattr(wanted, name)[key][[0, 2]])

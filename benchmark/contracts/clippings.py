@@ -19,6 +19,7 @@ from benchmark.contracts.subject import (
 from benchmark.contracts.training import check_training
 from benchmark.layout import Layout
 from benchmark.strategies.clipping import Clipped, Clipping, Context, State
+from benchmark.strategies.clipping.rule import REWIND
 
 LAYOUT = Layout(
     names=("hidden.weight", "hidden.bias", "head.weight"),
@@ -149,9 +150,10 @@ def _check_flag(subject: Subject, clipping: Clipping, clip: Callable[[Tensor], C
         clipped, _, flag = clip(gradient)
         smaller = bool((clipped.abs() < gradient.to(clipped.dtype).abs()).any())
         less = bool(clipped.norm() < gradient.to(clipped.dtype).norm())
-        if clipping.stage == "step":
+        if clipping.stage in ("step", REWIND):
             subject.demand(
-                not smaller, "must pass the gradient on as it is, since its stage is 'step'"
+                not smaller,
+                f"must pass the gradient on as it is, since its stage is {clipping.stage!r}",
             )
             continue
         subject.demand(
@@ -182,7 +184,10 @@ def _check_not_finite(subject: Subject, clip: Callable[[Tensor], Clipped], state
 
 
 def _check_warm_up(subject: Subject, clipping: Clipping) -> None:
-    """The rule acts after its declared warm-up, and not before."""
+    """The rule acts after its declared warm-up, and not before.
+
+    What rewinds may flag a step before there is anything to go back to.
+    """
     warm_up = clipping.warm_up
     values = values_of(clipping.threshold)
     acts = [_acts_after_warm_up(subject, clipping, value) for value in values]
@@ -208,7 +213,7 @@ def _acts_after_warm_up(subject: Subject, clipping: Clipping, threshold: float) 
 
     for step in range(clipping.warm_up):
         subject.demand(
-            not differs(OUTLIER),
+            clipping.stage == REWIND or not differs(OUTLIER),
             f"must do as its warm-up rule in all {clipping.warm_up} steps of its warm-up, but acts "
             f"at step {step + 1} (threshold {threshold:g})",
         )

@@ -17,7 +17,7 @@ PHRASES = {
 WHOLE = frozenset(
     (
         *("normalized", "skip_step", "skip_step_all", "autoclip", "zclip", "zclip_capped", "adagc"),
-        *("weight_norm", "weight_standardization"),
+        *("rewind", "weight_norm", "weight_standardization"),
     )
 )
 """Levels whose name says of itself what they are; the others need their factor behind it."""

@@ -81,6 +81,7 @@ STYLES: dict[str, Style] = {
     **_factor(
         *("none", "global_norm", "adaptive", "per_layer_norm", "value", "zclip", "autoclip"),
         *("adagc", "update_rms", "normalized", "skip_step", "zclip_capped", "skip_step_all"),
+        "rewind",
     ),
     **_factor("float32", "bfloat16", "float16", "float16_static", "float16_dynamic"),
     **_factor("grid", "tpe", "random", "quasi-random"),
@@ -143,7 +144,8 @@ NAMES = {
     **{"mnist-60k": "all of MNIST", "fashion-mnist-60k": "all of Fashion-MNIST"},
     **{"autoclip": "AutoClip", "zclip": "ZClip", "zclip_capped": "capped ZClip"},
     **{"per_layer_norm": "per-layer norm", "normalized": "normalized gradients"},
-    **{"skip_step_all": "full-window skip", "weight_norm": "weight normalization"},
+    **{"skip_step_all": "full-window skip", "rewind": "rewinding"},
+    **{"weight_norm": "weight normalization"},
     **{"accumulate": "accumulation", "warmup": "warm-up", "warmup_cosine": "warm-up cosine"},
     **{"adagc": "AdaGC", "update_rms": "update RMS", "rmsprop": "RMSprop"},
     **{"adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov"},

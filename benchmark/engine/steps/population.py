@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class Population:
 
     ``parameters`` (K, D), ``buffers`` (K, ...) by name, ``learning_rate``, ``threshold`` and
     ``momentum`` (K,). ``loss_scale`` has the ``scale`` (K,) of the loss, where the precision scales
-    it.
+    it, and ``snapshots`` what trials may go back to, where the clipping rewinds.
     """
 
     parameters: Tensor
@@ -55,6 +55,7 @@ class Population:
     learning_rate: Tensor
     threshold: Tensor
     momentum: Tensor
+    snapshots: State = field(default_factory=dict)
 
     def take(self, index: Sequence[int]) -> Population:
         """The trials at ``index``; a copy."""

@@ -31,6 +31,7 @@ from benchmark.engine.networks.one_by_one import (
 )
 from benchmark.engine.networks.probing import has_global_hooks, note, why_one_by_one
 from benchmark.engine.steps.population import Population, lift
+from benchmark.engine.steps.rewinding import at_the_start, rewound
 from benchmark.engine.steps.updates import at_once
 from benchmark.engine.trials.packing import largest_map
 from benchmark.engine.trials.resolve import Parts, build_model, shape_of, smallest_batch
@@ -42,6 +43,7 @@ from benchmark.norms import LARGEST_SQUARED, norm_in_double, row_norms
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import MICRO_BATCHES
 from benchmark.strategies.clipping import Context, State, in_double
+from benchmark.strategies.clipping.rule import REWIND
 from benchmark.strategies.normalization import NORMALIZATIONS
 from benchmark.strategies.optimizers import UpdateContext
 from benchmark.strategies.returned import (
@@ -174,7 +176,7 @@ class Program:
         def spread(state: State) -> State:
             return {k: torch.stack([v] * width) for k, v in state.items()}
 
-        return Population(
+        started = Population(
             parameters=parameters,
             buffers={k: torch.stack([state[k] for state in kept]) for k in kept[0]},
             clipping=spread(check_initial(f"clipping {clipping.name!r}", remembered)),
@@ -184,6 +186,9 @@ class Program:
             threshold=numbers([t.clipping_threshold or 0.0 for t in trials]),
             momentum=numbers([t.momentum or 0.0 for t in trials]),
         )
+        if clipping.stage != REWIND:
+            return started
+        return dataclasses.replace(started, snapshots=at_the_start(started))
 
     def _initialized(self, trial: Trial) -> tuple[nn.Module, Tensor]:
         """A module with the trial's first numbers, and the state of what it may draw later."""
@@ -216,7 +221,8 @@ class Program:
         The new state, and three tensors (K,) of the step: training loss before the update, norm
         of the gradient before clipping, in double precision where it needs to be, and whether it
         was clipped. Where the precision scales the loss, a trial whose norm is not finite skipped
-        the step. Nothing waits for the device.
+        the step. A trial that goes back to a snapshot counts as clipped. Nothing waits for the
+        device.
         """
         trials = population.parameters.shape[0]
         loss, gradient = self._gradient(population, images, labels)
@@ -260,6 +266,11 @@ class Program:
         moved = dataclasses.replace(
             population, parameters=parameters, clipping=clip_state, optimizer=memory
         )
+        if population.snapshots:
+            finite = torch.isfinite(norm)
+            # an overflow is no reason to go back, where the scale of the loss follows it
+            flagged = clipped & finite if population.loss_scale else clipped
+            moved, clipped = rewound(moved, flagged, finite & torch.isfinite(loss))
         if population.loss_scale:
             moved = self._unless_overflowed(torch.isfinite(norm), moved, population)
             clipped = clipped & torch.isfinite(norm)
@@ -286,6 +297,7 @@ class Program:
             parameters=either(moved.parameters, before.parameters),
             clipping=each(moved.clipping, before.clipping),
             optimizer=each(moved.optimizer, before.optimizer),
+            snapshots=each(moved.snapshots, before.snapshots),
             loss_scale=scaling.update(before.loss_scale, ~finite),
         )
 

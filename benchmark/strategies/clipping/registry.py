@@ -24,7 +24,7 @@ from benchmark.strategies.clipping.history import (
     no_norms,
     no_tensor_norms,
 )
-from benchmark.strategies.clipping.rule import Clipping, keep
+from benchmark.strategies.clipping.rule import FIRST_RETURN, REWIND, Clipping, keep
 from benchmark.strategies.clipping.skipping import (
     FIRST_STEPS,
     no_steps,
@@ -32,6 +32,7 @@ from benchmark.strategies.clipping.skipping import (
     skip_outliers_of_taken,
 )
 
+PALM = "Chowdhery et al. 2022, arXiv:2204.02311, sec. 5.1"
 OLMO = "Ai2, OLMo-core, SkipStepOptimizer: github.com/allenai/OLMo-core"
 
 CLIPPINGS: dict[str, Clipping] = {
@@ -145,11 +146,25 @@ CLIPPINGS: dict[str, Clipping] = {
         warm_up=FIRST_STEPS,
         scales=True,
     ),
+    "rewind": Clipping(
+        "rewind",
+        skip_outliers,
+        Range(2.0, 10.0, default=6.0, log=False),
+        f"{PALM} (back 100 steps, skipping the data); flagged after {OLMO}",
+        "back to the state of 100 to 199 steps before, without the step, where loss or norm "
+        "exceeds mean + k std of the last 128 steps",
+        no_steps,
+        stage=REWIND,
+        warm_up=FIRST_RETURN,
+        scales=True,
+    ),
 }
 """Clipping: what is done to a gradient that may be too large."""
 
-COMPARED = tuple(name for name in CLIPPINGS if name != "skip_step_all")
+ELSEWHERE = ("skip_step_all", "rewind")
+COMPARED = tuple(name for name in CLIPPINGS if name not in ELSEWHERE)
 """What studies compare unless they say otherwise: one of each kind of rule.
 
-A variant is compared with its rule alone, where the difference matters (`studies/disturbances`).
+A variant is compared with its rule alone, and what takes hundreds of steps to begin where trouble
+comes late (`studies/disturbances`).
 """

@@ -53,6 +53,13 @@ class Context(NamedTuple):
     layout: Layout
 
 
+REWIND: Literal["rewind"] = "rewind"
+"""The stage of a clipping that goes back to an earlier state."""
+SNAPSHOT_EVERY = 100
+"""Steps between the snapshots that a trial may go back to, of which two are kept."""
+FIRST_RETURN = 2 * SNAPSHOT_EVERY
+"""Steps until both are later than the start."""
+
 Clipped = tuple[Tensor, State, Tensor]
 Rule = Callable[[Tensor, State, Tensor, Context], Clipped]
 
@@ -82,13 +89,16 @@ class Clipping:
     stage
         ``"gradient"``: before the optimizer; ``"update"``: on the optimizer's direction;
         ``"step"``: before the optimizer, and a step that is flagged as clipped is not taken at
-        all: parameters and the optimizer's state stay as they were.
+        all: parameters and the optimizer's state stay as they were; ``"rewind"``: the same, and
+        both become what they were 100 to 199 steps before, as does what the rule remembers and
+        what the network counts for itself (`benchmark.strategies.clipping.rewinding`).
     exempts_head
         Whether the rule treats the classifier's own tensors (``layout.head``) differently.
     warm_up
         Steps from the first on in which the rule cannot act yet, because it has not seen enough: a
         trial that ends within them says nothing about the rule. A norm that is not finite ends the
-        trial, so that every step counts.
+        trial, so that every step counts. At least 200 where the stage is ``"rewind"``: before,
+        there is no snapshot to go back to.
     scales
         Whether the rule multiplies the whole gradient by one number, which follows from its norm
         (and the loss, the state and the threshold) alone. `benchmark.clip` then needs no copy of
@@ -112,7 +122,7 @@ class Clipping:
     reference: str
     summary: str
     init: Callable[[Layout, Tensor], State] = no_state
-    stage: Literal["gradient", "update", "step"] = "gradient"
+    stage: Literal["gradient", "update", "step", "rewind"] = "gradient"
     exempts_head: bool = False
     warm_up: int = 0
     warm_up_rule: Rule = keep
@@ -122,6 +132,11 @@ class Clipping:
 
     def __post_init__(self) -> None:
         check_declaration("clipping", self, RULES)
+        if self.stage == REWIND and self.warm_up < FIRST_RETURN:
+            raise ValueError(
+                f"clipping {self.name!r}: `warm_up` must be >= {FIRST_RETURN} where the stage is "
+                f"{REWIND!r}, which has no snapshot to go back to before, but got {self.warm_up}"
+            )
 
 
 _RULE = Function("(gradient, state, threshold, context) -> (gradient, state, clipped)", 4)
@@ -130,7 +145,7 @@ RULES: dict[str, FieldRule] = {
     "clip": _RULE,
     "threshold": RANGE_OR_NONE,
     "init": Function("(layout, like) -> state", 2),
-    "stage": OneOf(("gradient", "update", "step")),
+    "stage": OneOf(("gradient", "update", "step", REWIND)),
     "exempts_head": FLAG,
     "warm_up": Whole(0),
     "warm_up_rule": _RULE,
