@@ -20,10 +20,12 @@ from benchmark.records import Range
 from benchmark.strategies.clipping import CLIPPINGS, Clipping
 
 STEPS, BATCH = 130, 8
-"""More than any warm-up, so that every rule acts."""
+"""More than any warm-up but one, so that every rule acts."""
+STEPS_OF = {"rewind": 240}
+"""More where there is nothing to go back to before."""
 
 
-ACTING = {"update_rms": 0.01}
+ACTING = {"update_rms": 0.01, "rewind": 2.0}
 """Thresholds of rules that do not act at their defaults here."""
 
 
@@ -73,8 +75,9 @@ def test_a_loop_gets_the_engines_numbers(name: str) -> None:
     model.load_state_dict({k: v.clone() for k, v in weights.items()}, strict=False)
 
     norms, flags = [], []
-    images, labels = batches()
-    for k in range(STEPS):
+    steps = STEPS_OF.get(name, STEPS)
+    images, labels = batches(steps)
+    for k in range(steps):
         population, _, norm, clipped = program.step(
             population, images[k][None], labels[k][None], torch.ones((), dtype=torch.float64)
         )
@@ -83,7 +86,7 @@ def test_a_loop_gets_the_engines_numbers(name: str) -> None:
 
     made = OPTIMIZERS["momentum"](model.parameters())
     guard = clip.attach(made, name, ACTING.get(name), model=model)
-    plain_loop(model, made, guard)
+    plain_loop(model, made, guard, steps)
     own = program.layout.join(dict(model.named_parameters()))
     # rounding grows over so many steps
     torch.testing.assert_close(own.detach(), population.parameters[0], rtol=1e-6, atol=1e-7)
@@ -92,15 +95,20 @@ def test_a_loop_gets_the_engines_numbers(name: str) -> None:
     assert any(flags) or name == "none", "a rule that never acts shows nothing"
 
 
-WARM, HUGE = 64, 1e20
-"""Steps before any rule leaves one out; a gradient whose square overflows in single precision."""
+HUGE = 1e20
+"""A gradient whose square overflows in single precision."""
 
 
-def gradients_of(size: int) -> torch.Tensor:
-    """Gradients (66, D) that both types can hold: ordinary ones, a huge one, an ordinary one."""
+def warm(name: str) -> int:
+    """Steps before a rule leaves one out or goes back."""
+    return 200 if name == "rewind" else 64
+
+
+def gradients_of(size: int, first: int) -> torch.Tensor:
+    """Gradients (N, D) that both types can hold: ``first`` ordinary ones, a huge one, another."""
     generator = torch.Generator().manual_seed(5)
-    drawn = torch.randn(WARM + 2, size, generator=generator)
-    drawn[WARM] *= HUGE
+    drawn = torch.randn(first + 2, size, generator=generator)
+    drawn[first] *= HUGE
     return drawn.bfloat16().float()
 
 
@@ -116,11 +124,11 @@ def engine_meets_a_huge_gradient(name: str) -> tuple[Program, list[torch.Tensor]
     first = population.parameters[0].bfloat16().float()
     population.parameters[0] = first
     weights, flags = [first.clone()], []
-    for k, gradient in enumerate(gradients_of(program.layout.size)):
+    for k, gradient in enumerate(gradients_of(program.layout.size, warm(name))):
         program._gradient = lambda *_, gradient=gradient: (torch.ones(1), gradient[None])
-        rate = torch.tensor(float(k >= WARM))
+        rate = torch.tensor(float(k >= warm(name)))
         population, _, _, clipped = program.step(population, *[torch.empty(0)] * 2, rate)
-        weights += [population.parameters[0].clone()] * (k >= WARM)
+        weights += [population.parameters[0].clone()] * (k >= warm(name))
         flags.append(bool(clipped))
     return program, weights, flags
 
@@ -140,22 +148,24 @@ def test_a_huge_gradient_is_clipped_as_in_the_engine(
     groups = [{"params": [p for n, p in named.items() if n.endswith(end)]} for end in ("s", "t")]
     optimizer = torch.optim.SGD(groups, lr=0.0)
     guard = clip.attach(optimizer, name, model=model)
-    for k, gradient in enumerate(gradients_of(program.layout.size)):
+    before_it = warm(name)
+    for k, gradient in enumerate(gradients_of(program.layout.size, before_it)):
         for n, piece in program.layout.split(gradient).items():
             named[n].grad = piece.to(dtype)
         for group in optimizer.param_groups:
-            group["lr"] = 0.5 * (k >= WARM)
+            group["lr"] = 0.5 * (k >= before_it)
         guard.observe(1.0)
         optimizer.step()
-        if k >= WARM:
+        if k >= before_it:
             found = program.layout.join(named).detach().float()
-            torch.testing.assert_close(found, expected[k - WARM], rtol=rtol, atol=rtol)
+            torch.testing.assert_close(found, expected[k - before_it], rtol=rtol, atol=rtol)
     assert all(group["params"] for group in groups)
-    assert guard.log["norm"].iloc[WARM] > HUGE
+    assert guard.log["norm"].iloc[before_it] > HUGE
     clipped = guard.log["clipped"].tolist()
     # an update at the rate 0 is none
-    assert clipped[WARM * (name == "update_rms") :] == flags[WARM * (name == "update_rms") :]
-    assert clipped[WARM] or name == "none"
+    same = before_it * (name == "update_rms")
+    assert clipped[same:] == flags[same:]
+    assert clipped[before_it] or name == "none"
 
 
 @pytest.mark.parametrize("name", ["global_norm", "per_layer_norm", "normalized"])
@@ -364,12 +374,13 @@ def test_a_step_that_is_left_out_leaves_the_optimizers_state_alone() -> None:
     assert all((p.grad == g).all() for p, g in zip(model.parameters(), gradients, strict=True))
 
 
-@pytest.mark.parametrize("name", ["zclip", "adagc", "autoclip", "skip_step"])
+@pytest.mark.parametrize("name", ["zclip", "adagc", "autoclip", "skip_step", "rewind"])
 def test_a_checkpoint_goes_on_with_the_same_numbers(name: str) -> None:
     whole, first = network(), network()
     optimizers = [OPTIMIZERS["momentum"](m.parameters()) for m in (whole, first)]
-    guards = [clip.attach(o, name) for o in optimizers]
-    images, labels = batches()
+    guards = [clip.attach(o, name, ACTING.get(name)) for o in optimizers]
+    steps = STEPS_OF.get(name, STEPS)
+    images, labels = batches(steps)
 
     def train(model, optimizer, guard, steps):
         for k in steps:
@@ -379,17 +390,18 @@ def test_a_checkpoint_goes_on_with_the_same_numbers(name: str) -> None:
             guard.observe(loss)
             optimizer.step()
 
-    train(whole, optimizers[0], guards[0], range(STEPS))
-    train(first, optimizers[1], guards[1], range(110))
+    train(whole, optimizers[0], guards[0], range(steps))
+    train(first, optimizers[1], guards[1], range(steps - 20))
     second = network(9)
     second.load_state_dict(first.state_dict())
     optimizer = OPTIMIZERS["momentum"](second.parameters())
     optimizer.load_state_dict(optimizers[1].state_dict())
-    guard = clip.attach(optimizer, name)
+    guard = clip.attach(optimizer, name, ACTING.get(name))
     guard.load_state_dict(guards[1].state_dict())
-    train(second, optimizer, guard, range(110, STEPS))
+    train(second, optimizer, guard, range(steps - 20, steps))
     assert (weights_of(second) == weights_of(whole)).all()
-    assert guard.log["step"].tolist() == list(range(111, STEPS + 1))
+    assert guard.log["step"].tolist() == list(range(steps - 19, steps + 1))
+    assert guard.log["clipped"].any() or name not in STEPS_OF, "nothing was gone back to"
 
 
 def test_a_checkpoint_of_another_clipping_is_refused() -> None:

@@ -17,18 +17,19 @@ from torch.optim import Optimizer
 from benchmark.clip.checkpoint import checked_checkpoint, checked_state
 from benchmark.clip.log import MEASURED, Log
 from benchmark.clip.parameters import dtype_of, layout_of, rates_of, same, taken_by, whole
+from benchmark.clip.snapshots import Snapshots
 from benchmark.names import find, quoted
 from benchmark.norms import LARGEST_SQUARED, norm_of_all
 from benchmark.records.declarations import Number
 from benchmark.records.fields import Whole
 from benchmark.strategies.clipping import CLIPPINGS, Clipping, Context, State, in_double, keep
-from benchmark.strategies.clipping.rule import threshold_of
+from benchmark.strategies.clipping.rule import REWIND, threshold_of
 from benchmark.strategies.returned import check_clipped, check_initial, checked_once
 
 SKIPPING = "step"
 AFTER = "update"
 """Stages of a clipping: it leaves whole steps out, or acts on the optimizer's update."""
-IN_TURN = (SKIPPING, "gradient", AFTER)
+IN_TURN = (REWIND, SKIPPING, "gradient", AFTER)
 """Stages in the order in which guards of one optimizer act."""
 
 _ATTACHED: WeakKeyDictionary[Optimizer, WeakSet[Guard]] = WeakKeyDictionary()
@@ -50,9 +51,15 @@ def attach(
     are added or unfrozen later too. A parameter without a gradient counts as a gradient of zero
     and stays without one.
 
-    An optimizer takes one guard of each kind, in this order: one that leaves steps out
-    (``skip_step``), one that clips the gradient, one that clips the update (``update_rms``).
-    Several of one kind are made one by `benchmark.chain`.
+    An optimizer takes one guard of each kind, in this order: one that goes back to an earlier state
+    (``rewind``), one that leaves steps out (``skip_step``), one that clips the gradient, one that
+    clips the update (``update_rms``). Several of one kind are made one by `benchmark.chain`.
+
+    ``rewind`` keeps two copies of the parameters and of the optimizer's state, a hundred steps
+    apart, and puts the older one back in place; it begins after 200 steps. Where a loss or norm is
+    not finite it does so from the first step on, if need be to the start. What else a loop keeps
+    goes on: data, the schedule of the rate, random numbers, an average of the weights, and what an
+    optimizer has in its parameter groups.
 
     Parameters
     ----------
@@ -63,7 +70,8 @@ def attach(
         Its one tunable number; its published default unless given.
     model
         The module that the parameters belong to. Only a clipping that treats the classifier
-        differently (``adaptive``) needs it.
+        differently (``adaptive``) needs it; ``rewind`` then puts its buffers back too, such as the
+        running statistics of batch normalization.
     log
         How many steps, the latest, `Guard.log` has; all unless given, at 32 bytes a step.
 
@@ -131,6 +139,7 @@ class Guard:
         self._norm: Tensor = torch.zeros(())
         self._before: list[tuple[Tensor, Tensor, float]] = []
         self._withheld: list[tuple[Tensor, Tensor]] = []
+        self._past: Snapshots | None = None
         self._log = Log(log)
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -161,8 +170,8 @@ class Guard:
     def observe(self, loss: Tensor | float) -> None:
         """Tell the loss of the batch whose gradient the next step takes.
 
-        For ``skip_step``, which then watches the loss as well as the norm, and for the log. Where
-        the step is given a closure its value is taken.
+        For ``skip_step`` and ``rewind``, which then watch the loss as well as the norm, and for the
+        log. Where the step is given a closure its value is taken.
 
         Raises
         ------
@@ -178,22 +187,30 @@ class Guard:
         """Columns ``step``, ``loss``, ``norm``, ``norm_after``, ``clipped``, ``threshold``.
 
         A row a step, counted from 1: the gradient's norm as it came and as the optimizer got it
-        (zero where ``skip_step`` left the step out), and whether the gradient or the update was
-        clipped, or the step left out. The loss is NaN unless it was told: by `observe`, or by the
-        closure of the step. Reading it waits for the device.
+        (zero where ``skip_step`` left the step out, or ``rewind`` went back), and whether the
+        gradient or the update was clipped, or the step left out. The loss is NaN unless it was
+        told: by `observe`, or by the closure of the step. Reading it waits for the device.
         """
         frame = pd.DataFrame(self._log.rows(), columns=list(MEASURED))
         frame.insert(0, "step", range(self.steps - len(frame) + 1, self.steps + 1))
         return frame.assign(clipped=frame["clipped"] > 0, threshold=self.threshold)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the strategy remembers, for a checkpoint; the log is not in it."""
-        return {
+        """What the strategy remembers, for a checkpoint; the log is not in it.
+
+        Of ``rewind`` both snapshots as well, so that what is trained on goes back to the same
+        states: twice the parameters and the optimizer's state.
+        """
+        told = {
             "clipping": self.clipping.name,
             "threshold": self.threshold,
             "steps": self.steps,
             "state": {name: value.clone() for name, value in self._state.items()},
         }
+        if self.clipping.stage == REWIND:
+            past = self._past or Snapshots(self._optimizer, self._model)
+            told["snapshots"] = past.state_dict()
+        return told
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a checkpoint was taken.
@@ -208,8 +225,12 @@ class Guard:
         size = 1 if self._scales else self._layout.size
         like = self._parameters[0].new_zeros(size, dtype=self._dtype)
         form = self.clipping.init(self._layout, like)
-        self._state = checked_state(remembered, steps, form, like)
-        self.steps = steps
+        checked = checked_state(remembered, steps, form, like)
+        if self.clipping.stage == REWIND:
+            past = Snapshots(self._optimizer, self._model)
+            past.load_state_dict(state.get("snapshots"), form, like)
+            self._past = past
+        self._state, self.steps = checked, steps
         self._log.clear()
 
     def detach(self) -> None:
@@ -249,6 +270,8 @@ class Guard:
             return
         if not same(parameters, self._parameters):
             self._take(parameters)
+        if self.clipping.stage == REWIND and self._past is None:
+            self._past = Snapshots(self._optimizer, self._model)
         self._dtype = dtype_of(parameters)
         self._unscale()
         if self._scales:
@@ -263,7 +286,7 @@ class Guard:
             return
         changed, clipped = self._clip(gradient, norm, norm, self._parameters)
         after = norm_of_all([changed], self._dtype)
-        if self.clipping.stage == SKIPPING:
+        if self.clipping.stage in (REWIND, SKIPPING):
             self._skip(held, norm, after, clipped)
             return
         self._record(norm, after, clipped)
@@ -279,6 +302,8 @@ class Guard:
             )
         self._layout = layout_of(parameters, self._model, self.clipping)
         self._parameters = parameters
+        if self._past is not None:
+            self._past.include()
 
     def _scale(self, held: Sequence[Tensor]) -> None:
         """What a rule does that scales: it is shown a gradient of one number, of the same norm."""
@@ -288,7 +313,7 @@ class Guard:
         shown = norm if wide else norm.to(self._dtype)
         changed, clipped = self._clip(shown.view(1), norm, norm, self._parameters)
         after = changed[0]
-        if self.clipping.stage == SKIPPING:
+        if self.clipping.stage in (REWIND, SKIPPING):
             self._skip(held, norm, after, clipped)
             return
         self._record(norm, after, clipped)
@@ -303,7 +328,11 @@ class Guard:
             torch._foreach_mul_(gradients, factor)
 
     def _skip(self, held: Sequence[Tensor], norm: Tensor, after: Tensor, clipped: Tensor) -> None:
-        """Leave the step out where it was flagged."""
+        """Leave the step out where it was flagged, or go back where this is due."""
+        if self._past is not None:
+            earlier = self._past.go_back(clipped, norm, self._loss)
+            self._state = self._state if earlier is None else earlier
+            clipped = torch.full_like(clipped, earlier is not None)
         self._record(norm, torch.where(clipped, torch.zeros_like(after), after), clipped)
         # an optimizer passes over parameters that have no gradient, and over their state
         if bool(clipped):
@@ -321,6 +350,8 @@ class Guard:
     def _after_step(self, optimizer: Optimizer, arguments: Any, named: Any) -> None:
         if self._before:
             self._clip_update()
+        if self._past is not None:
+            self._past.after_step(self._state)
         for parameter, gradient in self._withheld:
             parameter.grad = gradient
         self._before, self._withheld, self._loss = [], [], None
