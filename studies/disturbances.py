@@ -6,22 +6,24 @@ three tenths of the rate that is best without, which five seeds choose because i
 all; some also at that rate itself, because a slow rate favours rules that leave a step alone. The
 rule that skips steps is also run as published, with the steps that it skipped in its
 window: in every network against a jump of the rate, and in the MLP without normalization against
-all disturbances. Each rule is compared with itself, on the same seed without the disturbance:
+all disturbances. A return to an earlier state, behind the data since, meets all of them in networks
+without normalization. Each rule is compared with itself, on the same seed without the disturbance:
 accuracy lost in the end, and updates until it is made up.
 
 Nearly all of this is under plain SGD, whose step is as long as the gradient. Adam divides by the
 root of a running mean of squares: the gradient's length no longer sets that of the step, and one
 enormous gradient shortens those of a thousand updates after it. So one clipping of each kind is
 disturbed under Adam as well, all at three tenths of the rate that is best under Adam without: a
-limit on elements, on the norm, by the weights, by the norms so far and on Adam's update, and
-skipped steps; in the CNN, whose trials cost seven times as much, at the scale ``full`` only. AdamW
-is left out: it differs by a decay of the weights that no disturbance touches.
+limit on elements, on the norm, by the weights, by the norms so far and on Adam's update, skipped
+steps, and a return to an earlier state; in the CNN, whose trials cost seven times as much, at the
+scale ``full`` only. AdamW is left out: it differs by a decay of the weights that no disturbance
+touches.
 
 smoke       31 trials       1,240 updates   0.000 core-hours
 quick      815 trials     244,500 updates    0.02 core-hours
 standard   790 trials   1,185,000 updates    0.39 core-hours
-paper    6,036 trials   9,054,000 updates    2.53 core-hours
-full    11,652 trials  58,260,000 updates       - core-hours
+paper    6,328 trials   9,492,000 updates    2.75 core-hours
+full    12,064 trials  60,320,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ UNCLIPPED = ("clipping", "none")
 def at_the_best_rate() -> dict[str, tuple[str, ...]]:
     """Network -> the clippings that are compared at the best rate without clipping itself."""
     return {
-        "mlp": ("none", "global_norm", "autoclip", "zclip", "skip_step_all"),
+        "mlp": ("none", "global_norm", "autoclip", "zclip", "skip_step_all", "rewind"),
         "cnn": ("none", "global_norm", "zclip"),
     }
 
@@ -52,7 +54,8 @@ def at_the_best_rate() -> dict[str, tuple[str, ...]]:
 class Settings:
     """What a scale decides; the defaults are those of ``paper``.
 
-    ``full_rate`` has networks without normalization, on the last of their data sets.
+    ``full_rate`` has networks without normalization, on the last of their data sets. ``late`` are
+    clippings that take hundreds of updates to begin, in networks without normalization too.
     """
 
     mlp_datasets: Sequence[str] = ("mnist", "fashion-mnist")
@@ -61,6 +64,7 @@ class Settings:
     cnn_clippings: Sequence[str] = ("none", "global_norm", "adaptive", "zclip", "skip_step")
     variants: Sequence[str] = ("skip_step_all",)
     variant_disturbances: Sequence[str] = ("none", "rate_bump")
+    late: Sequence[str] = ("rewind",)
     mlp_normalizations: Sequence[str] = ("none", "batch")
     cnn_normalizations: Sequence[str] = ("none",)
     disturbances: Sequence[str] = tuple(DISTURBANCES)
@@ -69,6 +73,7 @@ class Settings:
     )
     adam_mlp_clippings: Sequence[str] = (
         *("none", "value", "global_norm", "adaptive", "zclip", "update_rms", "skip_step_all"),
+        "rewind",
     )
     adam_cnn_clippings: Sequence[str] = ()
     adam_rates: RelativeRates = RelativeRates(low=0.000316, high=0.00316, multiples=(0.3,))
@@ -84,6 +89,8 @@ SMALL = Settings(
     cnn_datasets=("digits",),
     cnn_clippings=("none", "global_norm", "skip_step"),
     variants=(),
+    # the disturbance comes before they begin
+    late=(),
     cnn_normalizations=("none", "batch"),
     adam_mlp_clippings=("none", "global_norm", "skip_step_all"),
     updates=300,
@@ -121,8 +128,8 @@ SCALES = {
     "full": Settings(
         cnn_datasets=("mnist", "fashion-mnist"),
         cnn_clippings=COMPARED,
-        adam_mlp_clippings=(*COMPARED, "skip_step_all"),
-        adam_cnn_clippings=(*COMPARED, "skip_step_all"),
+        adam_mlp_clippings=(*COMPARED, "skip_step_all", "rewind"),
+        adam_cnn_clippings=(*COMPARED, "skip_step_all", "rewind"),
         cnn_normalizations=("none", "batch"),
         updates=5000,
     ),
@@ -153,6 +160,27 @@ def under_adam(s: Settings) -> list[dict[str, Any]]:
             (guarded(network)["clipping"], at_one_rate),
         )
         if network["dataset"] and network["clipping"]
+    ]
+
+
+def going_back(s: Settings) -> list[dict[str, Any]]:
+    """The factors of clippings that take long to begin, under SGD: what `at_full_rate` lacks.
+
+    At the rates of training without clipping; and in the cheapest network, on the last of its data
+    sets, at rates of their own as well.
+    """
+    if not s.late:
+        return []
+    lent = replace(s.rates, multiples=())
+    networks = [
+        {"model": "mlp", "dataset": s.mlp_datasets, "learning_rate": lent},
+        {"model": "cnn", "dataset": s.cnn_datasets, "learning_rate": lent},
+        {"model": "mlp", "dataset": s.mlp_datasets[-1:], "learning_rate": s.rates},
+    ]
+    return [
+        network | {"clipping": s.late, "disturbance": s.disturbances, "updates": s.updates}
+        for network in networks
+        if network["dataset"]
     ]
 
 
@@ -213,6 +241,7 @@ def study(scale: str) -> Study:
             *(common | network | bare for network in networks),
             *(common | guarded(network) for network in networks),
             *(common | network for network in varied if s.variants),
+            *going_back(s),
             *at_full_rate(s),
             *under_adam(s),
         ],

@@ -27,8 +27,11 @@ from report.evidence import Evidence
 NO_CLIPPING = "clipping does not vary"
 POINT = 0.01
 """Test accuracy that has to be lost without a guard for there to be something to save."""
-VARIANTS = ("skip_step",)
-"""Clippings that are this suite's own variants of a published rule: shown, but they judge none."""
+VARIANTS = ("skip_step", "rewind")
+"""Clippings that are this suite's own variants of what was published: shown, but they judge none.
+
+To return to a checkpoint is, but not the rule that says when.
+"""
 
 
 def reliable_optimizers(source: Evidence) -> Found:
