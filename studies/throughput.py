@@ -24,7 +24,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.driver.commandline import SCALES
-from benchmark.driver.executors import at_most, cores, open_pool
+from benchmark.driver.executors import at_most, open_pool
+from benchmark.driver.places import cores
 from benchmark.driver.progress import shown
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device, describe_device

@@ -105,6 +105,7 @@ def test_what_needs_no_torch_does_not_wait_for_its_import(tmp_path):
     make_study(tmp_path / "grid", ["stable"])
     commands = [["--help"], ["verify", "--help"], ["list", "study"], ["status", str(tmp_path)]]
     commands += [["run", "gird"], ["report", "nowhere"]]
+    commands += [["run", name, "--help"] for name in ("grid", "explosion")]
     program = f"""
 import contextlib, sys
 from benchmark.__main__ import main

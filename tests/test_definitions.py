@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from test_input import VALUES
 
 from benchmark import Clipping, RelativeRates, Search, Study, Trial
-from benchmark.driver import commandline, executors
+from benchmark.driver import commandline, execution, executors
 from benchmark.driver.running import resolve_all
 from benchmark.driver.search import check_space
 from benchmark.project import EXAMPLES
@@ -117,7 +117,7 @@ def test_any_level_is_accepted_or_refused_before_there_is_a_file(
     folder = tmp_path_factory.getbasetemp() / "never"
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commandline, "run_study", no_training)
+        patch.setattr(execution, "run_study", no_training)
         patch.setattr(commandline, "refuse", lambda error: lines.append(str(error)) or 2)
         try:
             status = run(lambda scale: study(factors={field: value}), folder)
@@ -304,7 +304,7 @@ def test_a_notebook_runs_a_study_with_the_defaults_and_says_how_to_choose(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(sys, "argv", [LAUNCHER, "-f", str(tmp_path / "kernel-1.json")])
-    monkeypatch.setattr(commandline, "run_study", no_training)
+    monkeypatch.setattr(execution, "run_study", no_training)
     with pytest.raises(Trained):
         commandline.run(lambda scale: study())
     assert "run(study, ['--scale', 'smoke'])" in caplog.text

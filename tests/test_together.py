@@ -13,6 +13,7 @@ from benchmark.__main__ import main
 from benchmark.driver import sharing_gpu, together
 from benchmark.driver.sharing_gpu import CONTROL, mps, serves
 from benchmark.driver.together import are_several, share
+from benchmark.engine.machine import devices
 
 COMMAND = [sys.executable, "-m", "benchmark", "run"]
 SMALL = ["--scale", "smoke", "--device", "cpu"]
@@ -134,7 +135,7 @@ def test_no_more_run_at_once_than_lanes_and_each_has_its_lanes_workers(started):
 )
 def test_unless_told_studies_share_the_cores_and_a_gpu(cores, gpus, shares, monkeypatch):
     monkeypatch.setattr(together, "cores", lambda: cores)
-    monkeypatch.setattr(together, "gpus", lambda: [f"cuda:{i}" for i in range(gpus)])
+    monkeypatch.setattr(devices, "gpus", lambda: [f"cuda:{i}" for i in range(gpus)])
     assert "".join(each for _, each in share(None, 2, "auto")) == shares
     on_cpu = [each for _, each in share(None, 2, "cpu")]
     assert on_cpu == [str(max(cores // 2, 1))] * 2

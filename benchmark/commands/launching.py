@@ -41,7 +41,6 @@ def _run(options: argparse.Namespace) -> int:
     known = scripts()
     if options.script not in known:
         raise UnknownName(unknown("study", options.script, known))
-    # torch takes seconds to import, which a study does all the same
     from benchmark.driver import together
 
     arguments = [options.script, *options.arguments]

@@ -5,24 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from benchmark.driver.dispatch import LostExecutor
-from benchmark.driver.estimating import dry_run
-from benchmark.driver.executors import EXECUTORS
-from benchmark.driver.grid import run_study
-from benchmark.driver.options import Options
-from benchmark.driver.search import run_search
-from benchmark.driver.stopping import Stopped, signals
-from benchmark.driver.table import closing_table, failed_line
+from benchmark.driver.places import EXECUTORS
+from benchmark.driver.stopping import HOW_TO_RESUME, Stopped
 from benchmark.driver.workers import end_if_starting
-from benchmark.engine import REGISTRIES
-from benchmark.names import find, quoted
+from benchmark.names import quoted
 from benchmark.provenance import command, in_notebook
-from benchmark.records import Search, Study, read_selection
+from benchmark.records import Search, Study
 from benchmark.records.fields import DEVICE, TEXT, Several, refused
-from benchmark.records.narrowing import custom_objects
 from benchmark.terminal import COUNT, Parser, folder_path, one_of, option, refuse, show_notes
 
 SCALES = {
@@ -34,8 +25,6 @@ SCALES = {
 }
 
 log = logging.getLogger(__name__)
-
-HOW_TO_RESUME = "what is finished is kept; to continue: {}"
 
 Make = Callable[[str], Study | Search] | Study | Search
 """What a study is run from: a function of the scale, or the study itself, the same at each."""
@@ -65,53 +54,15 @@ def run(make: Make, arguments: Sequence[str] | None = None) -> int:
         except SystemExit as end:
             return int(end.code or 0)
         study = defined(make, options.scale)
-        if selection := read_selection(options.only):
-            _check_names(study, selection)
-            study = study.only(selection)
-        chosen = Options(
-            results=options.results or Path("results") / options.scale,
-            device=options.device,
-            workers=options.workers,
-            storage=options.storage,
-            executor=options.executor,
-            retrain=options.retrain,
-        )
-        if options.dry_run:
-            print(dry_run(study, chosen))
-            return 0
-        with signals(chosen.stopping):
-            if isinstance(study, Study):
-                trials = run_study(study, chosen)
-            else:
-                trials = run_search(study, chosen)
+        # only here, because torch takes seconds to import: not for whoever asks for help
+        from benchmark.driver.execution import carry_out
+
+        return carry_out(study, options)
     except ValueError as error:
         return refuse(error)
-    except LostExecutor as error:
-        print(f"error: {error}\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as error:
         print(f"\ninterrupted\n{HOW_TO_RESUME.format(command(typed=True))}", file=sys.stderr)
         return error.status if isinstance(error, Stopped) else 130
-    path = chosen.results / study.name
-    print(closing_table(trials))
-    for table in ("trials", "history", "layers"):
-        if (file := path / f"{table}.parquet").exists():
-            print(file)
-    if failed := failed_line(trials):
-        print(failed)
-    return 1 if failed else 0
-
-
-def _check_names(study: Study | Search, selection: Mapping[str, Sequence[str]]) -> None:
-    """Whether each chosen name is registered or of a custom object of ``study``.
-
-    A study that was narrowed to an unknown name no longer has the custom objects that it may mean.
-    """
-    custom = custom_objects(study.blocks())
-    for factor in filter(REGISTRIES.__contains__, selection):
-        own = {name: level for (of, name), level in custom.items() if of == factor}
-        for name in selection[factor]:
-            find(name, own | REGISTRIES[factor], factor)
 
 
 def defined(make: Make, scale: str) -> Study | Search:

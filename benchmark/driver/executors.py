@@ -15,17 +15,11 @@ from typing import Any
 
 import torch
 
+from benchmark.driver.places import EXECUTORS, cores
 from benchmark.driver.units import start_gpu_worker, start_worker
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device
 from benchmark.names import UnknownName, unknown
-
-EXECUTORS = {
-    "processes": "worker processes on this machine",
-    "here": "the process of the driver, for a debugger",
-    "dask://HOST:PORT": "a Dask cluster, by the address of its scheduler",
-}
-
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +56,6 @@ class WorkerPool:
     warm: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
     kind: Callable[[str], str] = lambda device: choose_device(device).type
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 WORKER_MEMORY = 768 * 2**20

@@ -25,6 +25,9 @@ class Stopping:
     in_flight: int = 0
 
 
+HOW_TO_RESUME = "what is finished is kept; to continue: {}"
+
+
 class Stopped(KeyboardInterrupt):
     """The run was stopped from outside; what is finished is kept.
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO
 
 from benchmark.calling import program
-from benchmark.driver.commandline import HOW_TO_RESUME, make_parser
-from benchmark.driver.executors import cores
+from benchmark.driver.commandline import make_parser
+from benchmark.driver.places import cores
 from benchmark.driver.sharing_gpu import mps
-from benchmark.engine.machine.devices import gpus
+from benchmark.driver.stopping import HOW_TO_RESUME
 from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, scripts
 from benchmark.provenance import command
@@ -159,6 +159,9 @@ def share(workers: int | None, lanes: int, device: str) -> list[list[str]]:
     [['--workers', '2'], ['--workers', '2'], ['--workers', '1'], ['--workers', '1']]
     """
     if workers is None:
+        # torch takes seconds to import, and not every script that is run by name needs it
+        from benchmark.engine.machine.devices import gpus
+
         found = gpus() if device != "cpu" else []
         workers = max(min(cores(), TOGETHER_A_GPU * len(found)) if found else cores(), lanes)
     each, more = divmod(workers, lanes)
