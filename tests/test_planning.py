@@ -26,7 +26,7 @@ from benchmark.driver.estimating import (
     predicted,
     telling_order,
 )
-from benchmark.driver.planning import design, planned_updates
+from benchmark.driver.planning import design, planned_updates, too_few_seeds
 from benchmark.engine import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,7 +207,38 @@ def test_a_dry_run_trains_nothing(
     assert "on a GPU: 6 units, mean width 3.0, 24 steps of units" in text
     assert "has 0 trials" in text
     assert "2 processes" in text
+    assert "at most 2 seeds a configuration: too few for any difference" in text
     assert not list(tmp_path.iterdir())
+
+
+CLIPPED = ("none", "value", "global_norm", "adaptive")
+
+
+@pytest.mark.parametrize(
+    ("clippings", "seeds", "told"),
+    [
+        (CLIPPED[:1], 1, None),
+        (CLIPPED[:2], 5, "at most 5 seeds .* any difference to be significant, which takes 6$"),
+        (CLIPPED[:2], 6, None),
+        (CLIPPED, 1, r"at most 1 seed .* takes 6 \(7 for 3 levels of clipping against another\)$"),
+        (CLIPPED, 6, "at most 6 seeds .* of 3 levels of clipping against another, which takes 7$"),
+        (CLIPPED, 7, None),
+    ],
+)
+def test_too_few_seeds_for_a_verdict_are_told(
+    clippings: tuple[str, ...], seeds: int, told: str | None
+) -> None:
+    made = Study(name="s", question="?", factors={"clipping": clippings}, seeds=range(seeds))
+    found = too_few_seeds(list(made.trials()))
+    assert (found is None) == (told is None)
+    assert re.search(told or "", found or "")
+
+
+def test_a_search_is_not_told_that_its_seeds_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "SECONDS", -1.0)
+    assert "at most" not in estimating.dry_run(SEARCH, here(tmp_path))
 
 
 def test_a_dry_run_says_what_is_there(

@@ -146,7 +146,8 @@ def make_parser(question: str) -> Parser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="train nothing; say what would be, how long it would take here and what is there",
+        help="train nothing; say what would be, how long it would take here, what is there and "
+        "whether its seeds are too few for a difference to be significant",
     )
     parser.add_argument(
         "--only",

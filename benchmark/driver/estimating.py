@@ -21,7 +21,7 @@ import torch
 
 from benchmark.data import load, tensor_dataset
 from benchmark.driver.options import Options
-from benchmark.driver.planning import design, planned_updates
+from benchmark.driver.planning import design, planned_updates, too_few_seeds
 from benchmark.driver.units import trial_of
 from benchmark.engine import group_by_shape, impossible, train
 from benchmark.engine.machine.devices import choose_device
@@ -344,6 +344,8 @@ def predicted(features: Sequence[Sequence[Kind]], known: Mapping[int, float]) ->
 def dry_run(study: Study | Search, options: Options) -> str:
     """What ``study`` would train, how long that would take here, and what is there already.
 
+    And that its seeds are too few for a difference to be significant, where they are.
+
     Raises
     ------
     ValueError
@@ -367,9 +369,12 @@ def dry_run(study: Study | Search, options: Options) -> str:
     left = max(0.0, whole - sum(map(estimate.seconds, there)))
     processes = options.processes
     devices = dict.fromkeys([choose_device(options.device).type, "cuda"])
+    # searches are compared by the best trial of each, whatever configuration that has
+    few = too_few_seeds(planned.trials) if isinstance(study, Study) else None
     return "\n".join(
         [
             f"{study.name}: {planned}",
+            *filter(None, [few]),
             *(f"on {PLACES[d]}: {planned.packing(d, study.checkpoints)}" for d in devices),
             f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
             f"{estimate.kinds} kinds of trials",

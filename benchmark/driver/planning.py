@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.data import load
@@ -13,7 +15,7 @@ from benchmark.driver.running import resolve_all
 from benchmark.driver.search import ask_trial, open_searches
 from benchmark.driver.staged import Stages
 from benchmark.driver.units import make_units
-from benchmark.engine import impossible
+from benchmark.engine import REGISTRIES, impossible
 from benchmark.engine.trials.budget import Budget
 from benchmark.engine.trials.resolve import examples_used, parts_of
 from benchmark.records import SELECT, Search, Study, Trial
@@ -120,6 +122,36 @@ def planned_updates(trial: Trial) -> int:
     budget = Budget.of(trial, examples)
     first = parts_of(trial).batch_policy.first_size(trial.batch_size, examples)
     return budget.updates_until(budget.amount, used=0, batch_size=first)
+
+
+def too_few_seeds(trials: Sequence[Trial]) -> str | None:
+    """That no difference between configurations of ``trials`` can be significant, or not of all.
+
+    Configurations are compared with each of several levels of a factor at once, so that the factor
+    with the most levels takes the most seeds (`benchmark.statistics.pairing.seeds_needed`).
+
+    >>> print(too_few_seeds([Trial(optimizer=name) for name in ("sgd", "adam")]))
+    at most 1 seed a configuration: too few for any difference to be significant, which takes 6
+    >>> too_few_seeds([Trial(optimizer=name, seed=s) for name in ("sgd", "adam") for s in range(6)])
+    """
+    # only here, because it takes as long to import as all else together
+    from benchmark.statistics.pairing import seeds_needed
+
+    seeds = Counter(trial.cell for trial in trials)
+    if len(seeds) < 2:
+        return None
+    rows = [trial.row() for trial in trials]
+    levels = {factor: len({row[factor] for row in rows}) - 1 for factor in REGISTRIES}
+    factor, others = max(levels.items(), key=lambda item: item[1])
+    most, one, every = max(seeds.values()), seeds_needed(), seeds_needed(max(others, 1))
+    if most >= every:
+        return None
+    has = f"at most {most} seed{'s' * (most != 1)} a configuration: too few for"
+    several = f"{others} levels of {factor} against another"
+    if most >= one:
+        return f"{has} a significant difference of {several}, which takes {every}"
+    more = f" ({every} for {several})" if every > one else ""
+    return f"{has} any difference to be significant, which takes {one}{more}"
 
 
 def _searched(search: Search) -> list[list[Trial]]:
