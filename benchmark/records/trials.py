@@ -61,7 +61,9 @@ class Trial:
     Raises
     ------
     ValueError
-        If a value is not allowed, whatever the others are.
+        If a value is not allowed, whatever the others are. Names, and numbers that belong to what
+        they name, are checked before anything is trained, and not here: recorded rows have names
+        of custom objects, which only the script that defines these knows.
 
     >>> import numpy as np
     >>> Trial(learning_rate=np.float32(0.1), batch_size=32.0) == Trial()
