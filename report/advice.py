@@ -177,11 +177,12 @@ def which() -> pd.DataFrame | None:
 
     A row a ``clipping``, sorted by ``tuned``, which is what it costs, at a threshold tuned to the
     rate, to train at ten times the best unclipped rate instead of at that rate without clipping,
-    on the worst data set; ``default``, that at its default threshold, and ``same`` what the latter
-    saves against no clipping at that rate. ``late`` says that most networks are lost there before
-    it can act. ``disturbed`` is the least by which it ends above no clipping after a disturbance
-    that costs at least a point, at each rate at which that was run, and ``calm`` the same where
-    nothing happens. NaN is what a clipping was not run at. None without either kind of trouble.
+    on the worst data set; ``default``, that at its default ``threshold``, and ``same`` what the
+    latter saves against no clipping at that rate. ``late`` says that most networks are lost there
+    before it can act. ``disturbed`` is the least by which it ends above no clipping after a
+    disturbance that costs at least a point, at each rate at which that was run, and ``calm`` the
+    same where nothing happens. NaN is what a clipping was not run at. None without either kind of
+    trouble.
     """
     high, trouble = evidence.load("headline"), evidence.load("disturbances")
     network = {"model": "mlp", "normalization": "none"}
@@ -194,6 +195,7 @@ def which() -> pd.DataFrame | None:
         tuned=("cost", "min"),
         default=("default_cost", "min"),
         tied=("tied", "all"),
+        threshold=("default", "first"),
     )
     raised = headline.raised(high, same_rate=True)
     same = where(raised.saved, times=10, **network).groupby("level")["effect"].min()
