@@ -236,7 +236,7 @@ def test_warm_up_alone_stands_beside_a_constant_rate(load):
     [
         (
             late_with_warm_up,
-            "**Warm-up alone puts explosions off, but prevents few:** there are 24 instead of 24",
+            "**Warm-up alone delays explosions and prevents few:** there are 24 instead of 24",
         ),
         (half_prevented, "With warm-up alone there are 12 explosions instead of 24 in the MLP."),
     ],
