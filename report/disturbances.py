@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -167,21 +168,44 @@ def ended(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     return found.sort_values(order, ascending=[False] * 5 + [True], kind="stable")
 
 
-def window_of_all(study: Evidence) -> pd.DataFrame:
-    """The published rule for skipping steps after each disturbance, against none and ZClip.
+def rewound(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
+    """Going back to an earlier state after each disturbance that surely costs a point without.
 
-    The columns of `paired_comparison` by ``baseline``, network and disturbance, under SGD and at
-    one rate, of the networks in which the rule met all of the study's disturbances; empty without.
+    Under Adam that surely costs anything. The columns of `beside`, against no guard and against
+    leaving out the steps alone, and ``returns``, how often it goes back, in the median.
     """
-    rule = "skip_step_all"
-    rows = at_rate(study)
+    found = beside(study, "rewind", ("none", "skip_step_all", "zclip"), optimizer)
+    rows = where(at_rate(study, optimizer), clipping="rewind")
+    costly = felt(study, optimizer, LEAST if optimizer == "sgd" else 0)
+    keys = [*NETWORK, "disturbance"]
+    costly = costly[keys].drop_duplicates()
+    often = (rows["clipped_fraction"] * rows["steps"]).round().groupby([rows[k] for k in keys])
+    return found.merge(costly, on=keys).merge(
+        often.median().rename("returns").reset_index(), on=keys
+    )
+
+
+def window_of_all(study: Evidence) -> pd.DataFrame:
+    """The published rule for skipping steps after each disturbance, against none and ZClip."""
+    return beside(study, "skip_step_all", ("none", "zclip"))
+
+
+def beside(
+    study: Evidence, rule: str, others: Sequence[str], optimizer: str = "sgd"
+) -> pd.DataFrame:
+    """One guard after each disturbance, against each of ``others``.
+
+    The columns of `paired_comparison` by ``baseline``, network and disturbance, at one rate, of the
+    networks in which the rule met all of the study's disturbances; empty without.
+    """
+    rows = at_rate(study, optimizer)
     rows = rows[rows["disturbance"] != "none"]
     met = where(rows, clipping=rule).groupby(NETWORK, sort=False)["disturbance"].nunique()
     networks = met.index[met == rows["disturbance"].nunique()].to_frame(index=False)
     rows = rows.merge(networks, on=NETWORK)
     by = [*NETWORK, "disturbance"]
     parts = [pd.DataFrame(columns=["baseline", "low", *by])]
-    for other in ("none", "zclip"):
+    for other in others:
         both = where(rows, clipping=[other, rule])
         if other in both["clipping"].tolist():
             parts.append(paired_comparison(both, "clipping", other, by=by))
@@ -219,14 +243,14 @@ def by_rate(study: Evidence, model: str = "", normalization: str = "") -> pd.Dat
     Of all networks, or of one.
 
     ``at`` is the same in a sentence, and ``met`` the number of cases at all rates. Without those of
-    `no_guards`; ``star`` where the least benefit is significant. The guards that were run at most
-    rates come first, of these the one whose least benefit is the highest.
+    `no_guards`; ``star`` where the benefit is significant in every case. The guards that were run
+    at most rates come first, of these the one whose least benefit is the highest.
     """
     rows = trials(study, "sgd")
     rows = where(rows, model=model, normalization=normalization) if model else rows
     rows = guards_by_rate(rows[~rows["clipping"].isin([*no_guards(study)])], SETTING)
     each = list(zip(rows["own"], rows["times"], strict=True))
-    stars = rows["low"].gt(0).map({True: "*", False: ""})
+    stars = rows["sure"].map({True: "*", False: ""})
     rows = rows.assign(
         rate=[rate_words(*rate) for rate in each], at=[rate_phrase(*rate) for rate in each]
     )
@@ -259,7 +283,7 @@ def safe(study: Evidence) -> pd.DataFrame:
         most=("most", "max"),
         calm=("calm", "min"),
         cases=("cases", "min"),
-        sure=("low", lambda low: bool((low > 0).all())),
+        sure=("sure", "all"),
         rates=("rate", "nunique"),
     )
     most = found["cases"].max()
@@ -272,17 +296,32 @@ def safe(study: Evidence) -> pd.DataFrame:
 def partly(study: Evidence) -> pd.DataFrame:
     """The guards that do at some of the rates what those of `safe` do at each, in words.
 
-    ``only``, the rates at which they do, and their ``names``. Of guards that were run at each rate.
+    ``only``, the rates at which they do, and their ``names``; ``elsewhere``, the other rates, and
+    the least by which one of them ends above none there, where nothing happens (``calm``) and after
+    a disturbance (``effect``). Of guards that were run at each rate.
     """
     rows = by_rate(study)
     by = rows.groupby("clipping", sort=False)
-    sure = rows["low"] > 0
-    some = sure.groupby(rows["clipping"]).transform("any")
-    rows = rows[by["rate"].transform("nunique").eq(rows["rate"].nunique()) & some & sure]
+    some = by["sure"].transform("any")
+    rows = rows[by["rate"].transform("nunique").eq(rows["rate"].nunique()) & some]
     rows = rows[~rows["clipping"].isin(safe(study)["clipping"])]
-    only = rows.groupby("clipping", sort=False)["at"].agg(listing).rename("only").reset_index()
-    only = only.assign(names=[phrase("clipping", level) for level in only["clipping"]])
-    return only.groupby("only", sort=False)["names"].agg(listing).reset_index()
+    found = []
+    for clipping, part in rows.groupby("clipping", sort=False):
+        there, elsewhere = part[part["sure"]], part[~part["sure"]]
+        found.append(
+            {
+                "names": phrase("clipping", clipping),
+                "only": listing(there["at"].tolist()),
+                "elsewhere": listing(elsewhere["at"].tolist()),
+                "effect": elsewhere["effect"].min(),
+                "calm": elsewhere["calm"].min(),
+            }
+        )
+    named = pd.DataFrame(found, columns=["names", "only", "elsewhere", "effect", "calm"])
+    by = named.groupby(["only", "elsewhere"], sort=False)
+    return by.agg(
+        names=("names", listing), effect=("effect", "min"), calm=("calm", "min")
+    ).reset_index()
 
 
 def first_by_rate(study: Evidence) -> pd.DataFrame:
@@ -293,7 +332,17 @@ def first_by_rate(study: Evidence) -> pd.DataFrame:
     rows = by_rate(study)
     rows = rows[rows["cases"].eq(rows.groupby("rate")["cases"].transform("max"))]
     first = rows.loc[rows.groupby("rate", sort=False)["effect"].idxmax()]
-    return first.groupby("clipping", sort=False)["at"].agg(listing).reset_index()
+    shared = first.loc[~first["own"], "rate"].nunique()
+
+    def told(part: pd.DataFrame) -> str:
+        common = part[~part["own"]]
+        # a single rate has a name of its own
+        whole = len(common) == shared > 1
+        words = ["at a common rate"] if whole else common["at"].tolist()
+        return listing([*words, *["where each rule has its own rate"] * bool(part["own"].any())])
+
+    by = first.groupby("clipping", sort=False)
+    return pd.DataFrame([(c, told(part)) for c, part in by], columns=["clipping", "at"])
 
 
 def at_other_rates(study: Evidence) -> pd.DataFrame:

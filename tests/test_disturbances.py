@@ -309,6 +309,26 @@ def test_what_is_said_of_a_guard_is_said_at_each_rate() -> None:
     assert found["calm"].tolist() == pytest.approx([0.0] * 3)
 
 
+@pytest.mark.parametrize(
+    ("lost", "sure"),
+    [
+        # the guard loses less on every seed, and on one far less: the interval reaches zero
+        ([0.19] * 9 + [-0.6], True),
+        ([0.19] * 8 + [0.21, -0.6], True),
+        ([0.19] * 5 + [0.21] * 4 + [-0.6], False),
+    ],
+)
+def test_one_seed_that_gains_far_more_does_not_hide_the_others(
+    lost: list[float], sure: bool
+) -> None:
+    bare = guarded(0.1, "x0.3", [0.2 + 0.001 * k for k in range(10)], "none")
+    guard = guarded(0.1, "shared_x0.3", [x + 0.001 * k for k, x in enumerate(lost)])
+    frame = pd.concat([bare, guard], ignore_index=True).assign(model="mlp")
+    found = statistics.guards_by_rate(frame, ["model"]).query("clipping != 'none'").iloc[0]
+    assert found["low"] < 0 < found["effect"]
+    assert found["sure"] == sure
+
+
 def test_a_guard_that_costs_more_than_it_saves_ends_below() -> None:
     """All of a loss is saved by what has less to lose: 20 points below where nothing happens."""
     guard = guarded(0.1, "shared_x0.3", [0.0, 0.0, 0.0])

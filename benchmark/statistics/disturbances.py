@@ -16,7 +16,7 @@ from benchmark.records import CONFIGURATION
 from benchmark.records.rates import SHARED
 from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.outcomes import able
-from benchmark.statistics.pairing import paired, paired_comparison
+from benchmark.statistics.pairing import SIGNIFICANT, paired, paired_comparison
 from benchmark.statistics.seeds import Ends, left_out, over_seeds, share
 
 MADE_UP = 0.01
@@ -155,9 +155,11 @@ def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 
     Of `ends_above_none` by ``own``, ``times`` and ``clipping``: ``cases``, how many disturbances of
     how many settings (``by``) cost something there that the clipping met; ``effect``, ``low`` and
-    ``high``, the least by which it ends above none after one of them, and ``most``; ``calm``,
-    ``calm_low`` and ``calm_high``, the least where nothing happens. A ranking at one rate flatters
-    rules that suit it: what is said of a clipping has to be true at each.
+    ``high``, the least by which it ends above none after one of them, and ``most``; ``sure``,
+    whether it ends significantly above none after each of them, by the interval or by `sign_flip`,
+    which one seed that gains far more than the others does not mislead; ``calm``, ``calm_low`` and
+    ``calm_high``, the least where nothing happens. A ranking at one rate flatters rules that suit
+    it: what is said of a clipping has to be true at each.
     """
     rows = ends_above_none(frame, by).rename(columns={"level": "clipping"})
     rows, rates = at_every_rate(rows, by) if by else rows, ["own", "times"]
@@ -167,8 +169,9 @@ def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         if hit.empty or calm.empty:
             continue
         worst, dear = (of.sort_values("effect", kind="stable")[ends].iloc[0] for of in (hit, calm))
-        found.append((*key, len(hit), *worst, hit["effect"].max(), *dear))
-    columns = [*rates, "clipping", "cases", *ends, "most", "calm", "calm_low", "calm_high"]
+        above = hit["effect"].gt(0) & (hit["low"].gt(0) | hit["p"].lt(SIGNIFICANT))
+        found.append((*key, len(hit), *worst, hit["effect"].max(), bool(above.all()), *dear))
+    columns = [*rates, "clipping", "cases", *ends, "most", "sure", "calm", "calm_low", "calm_high"]
     return pd.DataFrame(found, columns=columns)
 
 
