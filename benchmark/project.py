@@ -16,6 +16,24 @@ ROOT = PACKAGE.parent if CHECKOUT else PACKAGE / "_project"
 STUDIES = ROOT / "studies"
 EXAMPLES = ROOT / "docs" / "examples"
 REPORT = ROOT / "report" / "build.py"
+WORTH = (
+    *("headline", "headroom", "explosion", "deep", "disturbances", "clipping", "batch_updates"),
+    *("critical_batch", "full_batch", "learning_rate", "initialization", "normalization"),
+    *("optimizers", "scaling", "article", "architectures", "precision", "published"),
+    *("edge_of_stability", "grid", "search"),
+)
+"""The studies that ``make studies`` runs, the most worth knowing first.
+
+The grid comes before the search, which trains the grid's best cell again beside its own.
+"""
+SCALES = {
+    "smoke": "seconds: does it run",
+    "quick": "a few minutes on two cores",
+    "standard": "at most half an hour on two cores",
+    "paper": "hours on two cores",
+    "full": "one GPU",
+}
+"""What each scale of a study is meant for."""
 
 
 def scripts() -> dict[str, Path]:

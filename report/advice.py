@@ -39,6 +39,25 @@ QUESTIONS = {
     "advice-elsewhere": "Does this hold for Adam, or for a transformer?",
 }
 """Anchor and heading of each answer."""
+STUDIES = {
+    "advice-tune": ("grid",),
+    "advice-deep": ("deep",),
+    "advice-nan": ("explosion",),
+    "advice-late": ("explosion", "disturbances"),
+    "advice-batch": ("critical_batch",),
+    "advice-batchnorm": ("headline", "headroom"),
+    "advice-which": ("headline", "disturbances"),
+    "advice-threshold": ("clipping",),
+    "advice-cost": ("throughput",),
+    "advice-elsewhere": ("optimizers", "architectures"),
+}
+"""The studies that answer each."""
+USUALLY = {
+    "advice-tune": "the learning rate",
+    "advice-nan": "restart at a tenth of the learning rate",
+    "advice-late": "look at the batch of that step",
+}
+"""The usual advice, where there is any."""
 DEPTH, RATE = 10, 0.5
 """The case that a reader asks about; the nearest that was run stands for it."""
 NEAR, FAR = "up to ten times the best rate", "farther above it"

@@ -29,7 +29,7 @@ if str(ROOT) not in sys.path:
 from benchmark.project import CHECKOUT  # noqa: E402
 from benchmark.results import ResultsError, find_study, studies_in  # noqa: E402
 from benchmark.terminal import Parser  # noqa: E402
-from report import explorer  # noqa: E402
+from report import explorer, not_run  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: E402
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
 from report.rendering import PageError, render_all  # noqa: E402
@@ -45,7 +45,8 @@ ANSWER = 25
 SPHINX = "import gc, sys; gc.disable(); from sphinx.cmd.build import main; sys.exit(main())"
 """Sphinx without looking for reference cycles, which takes it two fifths of its time: a book's
 trees of nodes stay until it ends, and take some 100 MB more."""
-MARKS = {"pages": "_toc.yml", "html": ".buildinfo"}
+TOC = "_toc.yml"
+MARKS = {"pages": TOC, "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
 
 
@@ -89,10 +90,10 @@ def clear(output: Path) -> None:
 
 
 def chapters() -> list[str]:
-    """The names of all pages, the first one first."""
-    contents = yaml.safe_load((SOURCE / "_toc.yml").read_text(encoding="utf-8"))
-    parts = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    return [contents["root"], *parts]
+    """The names of all pages that a book may have, the first one first."""
+    whole = yaml.safe_load((SOURCE / TOC).read_text(encoding="utf-8"))
+    parts = [chapter["file"] for part in whole["parts"] for chapter in part["chapters"]]
+    return [whole["root"], *parts]
 
 
 def say(step: str) -> None:
@@ -155,20 +156,31 @@ def stage(pages: Path) -> None:
         shutil.copytree(SOURCE / folder, pages / folder, ignore=shutil.ignore_patterns("__*"))
 
 
+def contents(kept: Sequence[str]) -> str:
+    """The table of contents with the pages ``kept`` alone, without parts that have none."""
+    whole = yaml.safe_load((SOURCE / TOC).read_text(encoding="utf-8"))
+    for part in whole["parts"]:
+        part["chapters"] = [page for page in part["chapters"] if page["file"] in kept]
+    whole["parts"] = [part for part in whole["parts"] if part["chapters"]]
+    return str(yaml.safe_dump(whole, sort_keys=False))
+
+
 def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     """Build the book about ``folder`` in ``output``/html; returns the exit status.
 
     With ``pdf`` also ``output``/report.pdf, of all chapters.
     """
     clear(output)
-    say(f"writing {len(chapters())} pages about {shown(folder)}")
+    say(f"writing pages about {shown(folder)}")
     pages, html = output / "pages", output / "html"
     stage(pages)
     os.environ[VARIABLE] = str(folder.resolve())
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         with rarely_collecting():
-            contradictions = list(render_all(telling(chapters()), pages, strict=strict))
+            book = render_all(chapters(), pages, strict=strict, telling=telling)
+        (pages / TOC).write_text(contents(book.pages), encoding="utf-8")
+        contradictions = book.contradictions
         if strict:
             contradictions += too_long((pages / "index.md").read_text(encoding="utf-8"))
         explorer.write(pages / "_extra" / "explorer")
@@ -180,22 +192,24 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
         return 1
     paths = [str(pages / "_ext"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     commands = [
-        [*book, "config", "sphinx", str(pages)],
+        [*jupyter_book, "config", "sphinx", str(pages)],
         [
             *[sys.executable, "-c", SPHINX, "-b", "html", "-q", "-W", "--keep-going"],
             *["-d", str(output / "doctrees"), str(pages), str(html)],
         ],
     ]
-    say("making the book of these pages")
+    say(f"making the book of {len(book.pages)} pages")
     for command in commands:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stdout + done.stderr, file=sys.stderr)
             return 1
-    page = combine(html, chapters())
-    print(html / "index.html")
+    page = combine(html, book.pages)
+    print(html / "index.html", flush=True)
+    if step := not_run.next_step():
+        print(step, file=sys.stderr)
     if pdf:
         say("printing it")
         try:

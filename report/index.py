@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 
 import pandas as pd
 
+from benchmark.project import SCALES as SCALES
 from benchmark.statistics.selection import CELL
-from report import evidence, throughput
+from report import evidence, not_run
+from report.evidence import Evidence
+from report.prose import count
 
+BRIEF = ("smoke", "quick", "standard")
+"""Scales whose trials are too short for conclusions: docs/experiments.md, on updates."""
 REPEATED = ("published", "edge_of_stability")
 """Studies that repeat what others have measured, on networks and data of theirs."""
 
 
-def not_run() -> list[str]:
-    """Studies of the suite of which the folder holds nothing."""
-    missing = [study for study in evidence.PAGES if not evidence.load(study)]
-    # its rows are timings, and no trials
-    return [study for study in missing if study != throughput.STUDY or throughput.timed() is None]
+def without_lead(links: Collection[str]) -> list[Evidence]:
+    """The studies of the suite to whose page none of the ``links`` of findings leads."""
+    studies = [study for study in map(evidence.load, not_run.of_suite()) if study]
+    return [s for s in studies if f"[]({not_run.PAGES[s.study]}.md)" not in links]
+
+
+def seeds_of_suite() -> str:
+    """How many seeds a configuration has in the studies of the suite: ``1 to 3 seeds``."""
+    studies = [study for study in map(evidence.load, evidence.PAGES) if study]
+    fewest, most = (pick(s.seeds[i] for s in studies) for i, pick in ((0, min), (1, max)))
+    return count(most, "seed") if fewest == most else f"{fewest} to {count(most, 'seed')}"
 
 
 def narrowed() -> list[str]:

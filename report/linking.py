@@ -1,9 +1,15 @@
-"""The name of each clipping, where a page has it first, leads to what the methods say of it."""
+"""Links that pages get after they are made, and those that they lose.
+
+The name of each clipping, where a page has it first, leads to what the methods say of it. In a book
+without some of the pages (`report.rendering.render_all`), what would lead there leads nowhere: the
+name of a page leads to the list of what was not run where it is listed there, other words lose
+their link, and a bracket that holds nothing but such a link is left out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from benchmark.figures.phrases import phrase
 
@@ -19,6 +25,13 @@ HOME = "methods"
 _KEPT = re.compile(r"(`+).*?\1|\[[^\]]*\]\([^)]*\)|\$[^$]*\$|<[^>]*>|\{[^}]*\}")
 """Code, links, formulas, tags and roles, in which nothing may be linked."""
 _FENCE = re.compile(r"(`{3,}|~{3,})")
+ABSENT = "not_run"
+"""The page that lists what was not run."""
+_CODE = re.compile(r"(`{3,}|~{3,})(?!\{figure\})")
+"""What opens a block in which nothing is a link; a caption has links."""
+_LINK = r"\[(?P<words>[^\]]*)\]\((?:(?P<page>[\w-]+)\.md)?(?:#(?P<anchor>[\w-]+))?\)"
+_LINK_OR_CODE = re.compile(rf"(?P<code>(?P<ticks>`+).*?(?P=ticks))|(?P<bracket> \()?{_LINK}(?(bracket)\))")
+_ANCHOR = re.compile(r"^\(([\w-]+)\)=$|^:name: ([\w-]+)$|^#+ (.*)$", re.M)
 
 
 def anchor(level: str) -> str:
@@ -72,3 +85,59 @@ def _outside(line: str, named: re.Pattern[str], link: Callable[[re.Match[str]], 
         parts += [named.sub(link, line[end : kept.start()]), kept.group()]
         end = kept.end()
     return "".join([*parts, named.sub(link, line[end:])])
+
+
+def anchors(texts: Iterable[str]) -> set[str]:
+    r"""The places of pages that a link may lead to: named ones, figures and headings.
+
+    >>> sorted(anchors(["(why)=\n## How it ends\n", ":name: fig-a\n"]))
+    ['fig-a', 'how-it-ends', 'why']
+    """
+    found = [match.groups(default="") for text in texts for match in _ANCHOR.finditer(text)]
+    headings = {re.sub(r"\W+", "-", heading.lower()).strip("-") for *_, heading in found}
+    return {name for named in found for name in named[:2] if name} | headings - {""}
+
+
+def without(
+    text: str, gone: Mapping[str, str], known: Collection[str], listed: Collection[str] = ()
+) -> str:
+    """A page's MyST without links to pages that are not in the book, or to places on them.
+
+    Parameters
+    ----------
+    text
+        The page.
+    gone
+        The pages that are left out, with their titles.
+    known
+        The `anchors` of all others.
+    listed
+        Those of the pages left out that the page `ABSENT` has a line about.
+
+    >>> said = "See [](deep.md) and [claim 1](#claim-1) ([](deep.md))."
+    >>> without(said, {"deep": "A deep network"}, {}, ["deep"])
+    'See [A deep network](not_run.md) and claim 1.'
+    """
+
+    def plain(match: re.Match[str]) -> str:
+        words, page, anchor = match["words"], match["page"], match["anchor"]
+        lost = page in gone or (page is None and anchor is not None and anchor not in known)
+        if match["code"] or not lost:
+            return match.group()
+        if match["bracket"] and not words:
+            return ""
+        said = words or gone.get(page or "", "")
+        if not words and page in listed:
+            said = f"[{said}]({ABSENT}.md)"
+        return f" ({said})" if match["bracket"] else said
+
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        if fence:
+            fence = "" if line.strip() == fence else fence
+        elif opened := _CODE.match(line):
+            fence = opened.group(1)
+        else:
+            line = _LINK_OR_CODE.sub(plain, line)
+        lines.append(line)
+    return "\n".join(lines)

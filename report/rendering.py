@@ -1,10 +1,14 @@
 """From templates to MyST: a page is one file of prose, with each number an expression in its place.
 
 Pages are Jinja templates, strict about names that are not defined. Beside Jinja's own tags they
-have three:
+have four:
 
 ``{% study "grid" %} ... {% endstudy %}``
-    What rests on a study, which is ``study`` inside. Where it was not run, the page has one note.
+    What rests on a study, which is ``study`` inside. Where it was not run, nothing stands there,
+    and a page that is left with its title is no part of the book (`render_all`).
+``{% lead %} ... {% endlead %}``
+    A finding that stands alone. The page has it where it is, and the first page of a book of an
+    incomplete folder repeats it.
 ``{% guard condition %} ... {% otherwise %} ... {% endguard %}``
     A statement that the data could contradict. On the reference results a condition that is false
     fails the build; on any others the alternative is shown, or nothing.
@@ -24,9 +28,11 @@ import json
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import jinja2
 import numpy as np
@@ -54,33 +60,69 @@ APART = "\x1d"
 """Between a caption and its description; no text from a file holds it."""
 
 
+MOST_LEADS = 2
+"""Findings of one page that the first page repeats."""
+
+
 class PageError(Exception):
     """A page that cannot be shown; the message names it and its line."""
+
+
+class Lead(NamedTuple):
+    """A finding that stands alone: a link to where it stands, and the sentence or two."""
+
+    link: Markdown
+    text: Markdown
 
 
 class Page:
     """What the tags of one page do: load studies, judge statements, save figures."""
 
-    def __init__(self, name: str, folder: Path, *, strict: bool = False) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, strict: bool = False, others: Sequence[Page] = ()
+    ) -> None:
         self.name, self.folder, self.strict = name, folder, strict
+        self.others = others
         self.contradictions: list[str] = []
-        self._noted: set[str] = set()
+        self.leads: list[Lead] = []
+        self.figures: list[Markdown] = []
         self._drawn: list[Figure] = []
 
     def load(self, study: str) -> Evidence | None:
         """A study of the results at hand, None where it was not run."""
         return evidence.load(study)
 
-    def note(self, study: str) -> Markdown:
-        """That a study was not run, with its command: once a page."""
-        if study in self._noted:
-            return Markdown("")
-        self._noted.add(study)
-        command = evidence.COMMAND.format(study=study)
-        said = Markdown("The study {} was not run. To run it: {}.").format(
-            code(study), code(command)
-        )
-        return Markdown(f":::{{note}}\n{said}\n:::\n")
+    def lead(self, link: Markdown | None = None, *, caller: Callable[[], str]) -> Markdown:
+        """What a lead tag holds, remembered for the first page; ``link`` leads to where it stands.
+
+        That is to this page unless one is given.
+        """
+        text = Markdown(caller())
+        if said := " ".join(re.sub(r"\*\*|^- ", "", text.strip()).split()):
+            self.leads.append(Lead(link or Markdown(f"[]({self.name}.md)"), Markdown(said)))
+        return text
+
+    def has(self, name: str) -> bool:
+        """Whether the book has the page ``name``; without other pages at hand it is taken to."""
+        return not self.others or name in {page.name for page in self.others}
+
+    def findings(self) -> list[Lead]:
+        """What the other pages lead with: one row a place, of at most `MOST_LEADS` of its leads."""
+        places: dict[Markdown, list[Markdown]] = {}
+        for lead in (lead for page in self.others for lead in page.leads):
+            places.setdefault(lead.link, []).append(lead.text)
+        joined = {place: " ".join(texts[:MOST_LEADS]) for place, texts in places.items()}
+        return [Lead(place, Markdown(text)) for place, text in joined.items()]
+
+    def borrowed(self, names: Sequence[str]) -> Markdown:
+        """The first figure of the first of the pages ``names`` that has one, as one of this page.
+
+        Nothing where none of them has a figure.
+        """
+        pages = {page.name: page for page in self.others}
+        drawn = [pages[name].figures[0] for name in names if name in pages and pages[name].figures]
+        named = re.sub(r"^:name: .*$", ":name: fig-first", "".join(drawn[:1]), count=1, flags=re.M)
+        return Markdown(named)
 
     def judge(self, file: str, line: int, holds: object, values: Sequence[object]) -> bool:
         """Whether a statement may stand; where it must and may not, that is remembered."""
@@ -161,7 +203,9 @@ class Page:
             "",
             legend,
         ]
-        return Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
+        made_of = Markdown(fenced(f"{{figure}} {path.as_posix()}", "\n".join(body)) + "\n")
+        self.figures.append(made_of)
+        return made_of
 
 
 def _path(label: str) -> Path:
@@ -233,7 +277,7 @@ def folded(said: Markdown) -> Markdown:
 class _Tags(Extension):
     """The tags of this module."""
 
-    tags = {"study", "guard", "figure"}  # noqa: RUF012  (Jinja's own way of declaring them)
+    tags = {"study", "guard", "lead", "figure"}  # noqa: RUF012  (Jinja's own way of declaring them)
 
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
         tag = next(parser.stream)
@@ -248,10 +292,14 @@ class _Tags(Extension):
         name = parser.parse_expression()
         body = parser.parse_statements(("name:endstudy",), drop_needle=True)
         loaded = nodes.Assign(nodes.Name("study", "store"), self._call("load", name))
-        missing = nodes.Test(nodes.Name("study", "load"), "none", [], [], None, None)
-        note = nodes.Output([self._call("note", name)])
-        branch = nodes.If(missing, [note], [], body)
+        branch = nodes.If(nodes.Name("study", "load"), body, [], [])
         return [node.set_lineno(line) for node in (loaded, branch)]
+
+    def _parse_lead(self, parser: Parser, line: int) -> nodes.Node:
+        given = parser.stream.current.type != "block_end"
+        link = [parser.parse_expression()] if given else []
+        body = parser.parse_statements(("name:endlead",), drop_needle=True)
+        return nodes.CallBlock(self._call("lead", *link), [], [], body).set_lineno(line)
 
     def _parse_guard(self, parser: Parser, line: int) -> nodes.Node:
         condition = parser.parse_expression()
@@ -385,13 +433,62 @@ def _place(error: Exception, page: Page) -> str:
     return " < ".join(reversed(lines)) or f"{page.name}.md"
 
 
-def render_all(names: Iterable[str], folder: Path, *, strict: bool) -> Iterator[str]:
-    """Write the text of every page to ``folder``; gives the statements that the data contradict."""
+@dataclass(frozen=True)
+class Book:
+    """The pages that say something of the results, in their order, and what the data contradict."""
+
+    pages: list[str]
+    contradictions: list[str]
+
+
+def render_all(
+    names: Sequence[str],
+    folder: Path,
+    *,
+    strict: bool,
+    telling: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Book:
+    """Write the text of every page to ``folder``, but of those that have nothing to say.
+
+    The first page is made last, because it repeats what the others find. ``telling`` goes through
+    the names, and may say how far that is.
+    """
     made = environment()
-    for name in names:
-        page = Page(name, folder, strict=strict)
+    first, *rest = names
+    pages: list[Page] = []
+    texts: dict[str, str] = {}
+    contradictions: list[str] = []
+    for name in telling([*rest, first]):
+        page = Page(name, folder, strict=strict, others=tuple(pages))
         text = render(page, made)
+        contradictions += page.contradictions
+        if says_something(text):
+            pages.append(page)
+            texts[name] = text
+    gone = {name: title(name) for name in names if name not in texts}
+    anchors = linking.anchors(texts.values())
+    listed = [name for name in gone if f"({name}.md)" in texts.get(linking.ABSENT, "")]
+    for name, text in texts.items():
         if name != linking.HOME:
             text = linking.link_first(text, linking.places())
+        if not strict:
+            # of the reference every link must lead somewhere, which Sphinx looks after
+            text = linking.without(text, gone, anchors, () if name == linking.ABSENT else listed)
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
-        yield from page.contradictions
+    return Book([name for name in names if name in texts], contradictions)
+
+
+def says_something(text: str) -> bool:
+    r"""Whether there is more on a page than headings and names of places.
+
+    >>> says_something("(a)=\n# The grid\n"), says_something("# The grid\n\nIt is complete.")
+    (False, True)
+    """
+    return any(not re.match(r"#|\(.*\)=$", line) for line in text.splitlines() if line.strip())
+
+
+def title(name: str) -> str:
+    """The heading of a page, as its template has it."""
+    template = (SOURCE / f"{name}.md").read_text(encoding="utf-8")
+    found = re.search(r"^# (.*)$", template, re.M)
+    return found.group(1) if found else name

@@ -16,7 +16,7 @@ import pytest
 from pages import page, words
 
 from benchmark.contracts import check
-from benchmark.driver.commandline import SCALES
+from benchmark.project import SCALES
 from benchmark.results import load_study
 from benchmark.status import FINISHED
 

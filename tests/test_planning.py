@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import TOY
 
-from benchmark import Range, RelativeRates, Search, Study, Trial
+from benchmark import Range, RelativeRates, Search, Study, Trial, project
 from benchmark.driver import (
     Options,
     commandline,
@@ -279,7 +279,7 @@ def test_a_script_states_what_it_trains_at_each_scale(
     monkeypatch.setattr(planning, "load", sized)
     names = runpy.run_path(str(script))
     make = names["search"] if script.stem == "search" else names["study"]
-    found = {scale: design(make(scale)) for scale in commandline.SCALES}
+    found = {scale: design(make(scale)) for scale in project.SCALES}
     assert stated(script) == {s: (len(d.trials), d.updates) for s, d in found.items()}
 
 

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from benchmark import __version__
+from benchmark import __version__, project
 from benchmark.__main__ import main
 from benchmark.driver import commandline
 from benchmark.records import read_selection
@@ -109,7 +109,7 @@ def test_the_readme_lists_every_option_of_a_study():
 def test_the_readme_explains_every_scale_and_status():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, flags=re.MULTILINE))
     assert {name: rows[name] for name in STATUSES} == STATUSES
-    assert all(rows[scale].startswith(text) for scale, text in commandline.SCALES.items())
+    assert all(rows[scale].startswith(text) for scale, text in project.SCALES.items())
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -11,18 +11,11 @@ from benchmark.driver.places import EXECUTORS
 from benchmark.driver.stopping import HOW_TO_RESUME, Stopped
 from benchmark.driver.workers import end_if_starting
 from benchmark.names import quoted
+from benchmark.project import SCALES
 from benchmark.provenance import command, in_notebook
 from benchmark.records import Search, Study
 from benchmark.records.fields import DEVICE, TEXT, Several, refused
 from benchmark.terminal import COUNT, Parser, folder_path, one_of, option, refuse, show_notes
-
-SCALES = {
-    "smoke": "seconds: does it run",
-    "quick": "a few minutes on two cores",
-    "standard": "at most half an hour on two cores",
-    "paper": "hours on two cores",
-    "full": "one GPU",
-}
 
 log = logging.getLogger(__name__)
 

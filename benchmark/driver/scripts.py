@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmark.driver.commandline import SCALES
 from benchmark.driver.digests import custom_digests, digest
 from benchmark.engine import REGISTRIES
+from benchmark.project import SCALES
 from benchmark.records import Search, Study
 from benchmark.records.narrowing import custom_objects
 from benchmark.results import ResultsError

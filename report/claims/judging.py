@@ -198,10 +198,15 @@ class Judged:
         return " ".join(filter(None, (enough, self.stand_in, _sides(self), *self.notes)))
 
     @property
+    def units(self) -> int:
+        """How many configurations, trials or pairs the comparisons that judge rest on."""
+        return sum(int(e.basis.split()[0].replace(",", "")) for e in self.judging)
+
+    @property
     def stand_in(self) -> str:
         """That it is judged on another study than its own, where it is."""
         own, judged_on = self.part.measurements[0].study, self.measurement.study
-        words = f"The study `{own}` was not run; judged on the study `{judged_on}` instead."
+        words = f"Judged on the study `{judged_on}`, which stands in for `{own}`."
         return words if judged_on != own else ""
 
 
@@ -228,8 +233,7 @@ def judge(part: Part, load: Load = _load) -> Judged:
 def _untested(judged: Judged) -> str:
     study = judged.measurement.study
     if judged.source is None:
-        command = evidence.COMMAND.format(study=study)
-        return f"The study `{study}` was not run; `{command}` tests it."
+        return f"`{evidence.COMMAND.format(study=study)}` tests it."
     if judged.found.effects:
         notes = " ".join(judged.notes)
         about = judged.part.beside
