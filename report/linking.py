@@ -27,8 +27,8 @@ _KEPT = re.compile(r"(`+).*?\1|\[[^\]]*\]\([^)]*\)|\$[^$]*\$|<[^>]*>|\{[^}]*\}")
 _FENCE = re.compile(r"(`{3,}|~{3,})")
 ABSENT = "not_run"
 """The page that lists what was not run."""
-_CODE = re.compile(r"(`{3,}|~{3,})(?!\{figure\})")
-"""What opens a block in which nothing is a link; a caption has links."""
+_CAPTIONED = "{figure}"
+"""What is fenced and yet has links, in its caption."""
 _LINK = r"\[(?P<words>[^\]]*)\]\((?:(?P<page>[\w-]+)\.md)?(?:#(?P<anchor>[\w-]+))?\)"
 _LINK_OR_CODE = re.compile(rf"(?P<code>(?P<ticks>`+).*?(?P=ticks))|(?P<bracket> \()?{_LINK}(?(bracket)\))")
 _ANCHOR = re.compile(r"^\(([\w-]+)\)=$|^:name: ([\w-]+)$|^#+ (.*)$", re.M)
@@ -131,13 +131,15 @@ def without(
             said = f"[{said}]({ABSENT}.md)"
         return f" ({said})" if match["bracket"] else said
 
-    lines, fence = [], ""
+    lines: list[str] = []
+    open_fences: list[tuple[str, bool]] = []
     for line in text.split("\n"):
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif opened := _CODE.match(line):
-            fence = opened.group(1)
-        else:
+        fence, of_code = open_fences[-1] if open_fences else ("", False)
+        if fence and line.strip() == fence:
+            open_fences.pop()
+        elif not of_code and (opened := _FENCE.match(line)):
+            open_fences.append((opened.group(), _CAPTIONED not in line))
+        elif not of_code:
             line = _LINK_OR_CODE.sub(plain, line)
         lines.append(line)
     return "\n".join(lines)

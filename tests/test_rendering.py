@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from docutils.core import publish_string
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from pages import evidence_of
 
 from benchmark.engine import REGISTRIES
 from report import advice, evidence, figure_code, linking, prose, rendering
-from report.build import ANSWER, telling, too_long
+from report.build import ANSWER, contents, telling, too_long
 from report.rendering import Page, PageError
 from report.text import Markdown, block, code
 
@@ -158,12 +159,94 @@ def test_on_the_reference_a_contradicted_statement_is_named(render: Render, tmp_
 # --- studies and figures --------------------------------------------------------------------------
 
 
-def test_a_study_that_was_not_run_has_one_note_a_page(render: Render) -> None:
+def test_nothing_stands_where_a_study_was_not_run(render: Render) -> None:
     section = '{% study "grid" %}\n## A heading\n{{ study.outcomes }}\n{% endstudy %}\n'
-    text = render(section + section)
-    assert text.count("The study `grid` was not run.") == 1
-    assert "python -m benchmark run grid --scale quick" in text
-    assert "heading" not in text
+    assert render(section + section).strip() == ""
+
+
+BOOK = {
+    "index": "# First\n{% for lead in page.findings() %}\n- {{ lead.link }}: {{ lead.text }}\n"
+    '{% endfor %}\n{{ page.borrowed(["lost", "full"]) }}',
+    "full": "# Full\n(here)=\n{% lead %}\n- **A finding** of {{ 2 }}.\n{% endlead %}\n"
+    '{% lead "[elsewhere](#here)"|safe %}\nAnother one.\n{% endlead %}\n'
+    "{% lead %}\n{% guard 1 > 2 %}\nNo finding.\n{% endguard %}\n{% endlead %}\n"
+    "See [](lost.md), [words](lost.md), [a place](#there), [](#here) and [this](#here) ([](lost.md)).\n"
+    "`[code](lost.md)`\n\n```text\n[](lost.md)\n```\n"
+    '{% figure "a", figures.comparison_forest(data, "points"), data, sources=[] %}\n'
+    "Of [](lost.md).\n{% alt %}\nDescription.\n{% endfigure %}\n\nAfter it [](lost.md).\n",
+    "lost": '# Lost\n(there)=\n{% study "grid" %}\n## A heading\nText.\n{% endstudy %}\n',
+    "not_run": "# What was not run\n\n[](lost.md)\n",
+}
+
+
+@pytest.fixture
+def made_book(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[rendering.Book, dict[str, str]]]:
+    """Renders the pages of `BOOK`, one of which says nothing, and reads what was written."""
+    source, folder = tmp_path / "source", tmp_path / "pages"
+    source.mkdir()
+    folder.mkdir()
+    for name, text in {**BOOK, rendering.PARTS.removesuffix(".jinja"): ""}.items():
+        end = "jinja" if f"{name}.jinja" == rendering.PARTS else "md"
+        (source / f"{name}.{end}").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(rendering, "SOURCE", source)
+    monkeypatch.setattr(evidence, "load", lambda study: None)
+    columns = ["panel", "level", "effect", "low", "high"]
+    data = pd.DataFrame([["grid", "value", 0.5, 0.4, 0.6]], columns=columns)
+    environment = rendering.environment(source)
+    environment.globals["data"] = data
+    monkeypatch.setattr(rendering, "environment", lambda: environment)
+
+    def made(*, strict: bool = False) -> tuple[rendering.Book, dict[str, str]]:
+        book = rendering.render_all(list(BOOK), folder, strict=strict)
+        return book, {path.stem: path.read_text() for path in folder.glob("*.md")}
+
+    return made
+
+
+def test_a_page_that_says_nothing_is_no_part_of_the_book(made_book) -> None:
+    book, texts = made_book()
+    assert book.pages == ["index", "full", "not_run"]
+    assert set(texts) == set(book.pages)
+
+
+def test_what_would_lead_to_a_page_left_out_leads_nowhere(made_book) -> None:
+    full = made_book()[1]["full"]
+    assert (
+        "See [Lost](not_run.md), words, a place, [](#here) and [this](#here).\n"
+        "`[code](lost.md)`\n\n```text\n[](lost.md)\n```\n"
+    ) in full
+    assert "\nOf [Lost](not_run.md).\n" in full
+    assert "\nAfter it [Lost](not_run.md).\n" in full
+    # the list itself names the page
+    assert "\nLost\n" in made_book()[1]["not_run"]
+
+
+def test_of_the_reference_no_link_is_changed(made_book) -> None:
+    assert "See [](lost.md), [words](lost.md), [a place](#there)" in made_book(strict=True)[1]["full"]
+
+
+def test_the_first_page_repeats_what_the_others_lead_with(made_book) -> None:
+    index = made_book()[1]["index"]
+    assert "- [](full.md): A finding of 2.\n- [elsewhere](#here): Another one.\n" in index
+    assert "No finding" not in index
+
+
+def test_the_first_page_borrows_the_first_figure_of_a_page(made_book) -> None:
+    _, texts = made_book()
+    assert ":name: fig-a\n" in texts["full"]
+    borrowed = texts["full"][texts["full"].index("```{figure}") :].partition("\nAfter it")[0]
+    assert borrowed.replace("fig-a", "fig-first").strip() in texts["index"]
+
+
+def test_the_contents_have_no_part_without_a_page() -> None:
+    whole = yaml.safe_load(contents(["index", "grid", "references"]))
+    assert whole["root"] == "index"
+    assert [[c["file"] for c in part["chapters"]] for part in whole["parts"]] == [
+        ["grid"],
+        ["references"],
+    ]
 
 
 def test_what_is_said_on_a_condition_is_left_out_without_it(render: Render) -> None:
