@@ -30,7 +30,9 @@ ABSENT = "not_run"
 _CAPTIONED = "{figure}"
 """What is fenced and yet has links, in its caption."""
 _LINK = r"\[(?P<words>[^\]]*)\]\((?:(?P<page>[\w-]+)\.md)?(?:#(?P<anchor>[\w-]+))?\)"
-_LINK_OR_CODE = re.compile(rf"(?P<code>(?P<ticks>`+).*?(?P=ticks))|(?P<bracket> \()?{_LINK}(?(bracket)\))")
+_LINK_OR_CODE = re.compile(
+    rf"(?P<code>(?P<ticks>`+).*?(?P=ticks))|(?P<bracket> \()?{_LINK}(?(bracket)\))"
+)
 _ANCHOR = re.compile(r"^\(([\w-]+)\)=$|^:name: ([\w-]+)$|^#+ (.*)$", re.M)
 
 

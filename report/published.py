@@ -39,13 +39,11 @@ IN_MULTIPLES = ("noise_start", "noise_average", "edge_end")
 
 
 def measured() -> pd.DataFrame:
-    """`beside_published`, each number in the trials of its study; none where that was not run."""
+    """`beside_published`, each number in the trials of its study, of those that were run."""
     parts = []
-    for name in STUDIES:
-        study = load(name)
-        tables = (study.outcomes, study.results.history) if study else (pd.DataFrame(),) * 2
-        own = published()["measure"].map(study_of).eq(name)
-        parts.append(beside_published(published()[own], *tables))
+    for study in sources():
+        own = published()["measure"].map(study_of).eq(study.study)
+        parts.append(beside_published(published()[own], study.outcomes, study.results.history))
     return pd.concat(parts).sort_index()
 
 

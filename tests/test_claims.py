@@ -549,7 +549,7 @@ def test_another_study_stands_in_and_says_so(number: int, place: int, study: str
     found = judged(number, place, AGAINST, study)
     own = part_of(number, place).measurements[0].study
     assert found.verdict == verdict_against(number, place)
-    assert f"The study `{own}` was not run; judged on the study `{study}`" in found.aside
+    assert f"Judged on the study `{study}`, which stands in for `{own}`." in found.aside
 
 
 def test_no_other_study_stands_in_where_the_own_one_was_run() -> None:

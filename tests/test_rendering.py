@@ -170,7 +170,8 @@ BOOK = {
     "full": "# Full\n(here)=\n{% lead %}\n- **A finding** of {{ 2 }}.\n{% endlead %}\n"
     '{% lead "[elsewhere](#here)"|safe %}\nAnother one.\n{% endlead %}\n'
     "{% lead %}\n{% guard 1 > 2 %}\nNo finding.\n{% endguard %}\n{% endlead %}\n"
-    "See [](lost.md), [words](lost.md), [a place](#there), [](#here) and [this](#here) ([](lost.md)).\n"
+    "See [](lost.md), [words](lost.md), [a place](#there), [](#here) and "
+    "[this](#here) ([](lost.md)).\n"
     "`[code](lost.md)`\n\n```text\n[](lost.md)\n```\n"
     '{% figure "a", figures.comparison_forest(data, "points"), data, sources=[] %}\n'
     "Of [](lost.md).\n{% alt %}\nDescription.\n{% endfigure %}\n\nAfter it [](lost.md).\n",
@@ -224,7 +225,9 @@ def test_what_would_lead_to_a_page_left_out_leads_nowhere(made_book) -> None:
 
 
 def test_of_the_reference_no_link_is_changed(made_book) -> None:
-    assert "See [](lost.md), [words](lost.md), [a place](#there)" in made_book(strict=True)[1]["full"]
+    assert (
+        "See [](lost.md), [words](lost.md), [a place](#there)" in made_book(strict=True)[1]["full"]
+    )
 
 
 def test_the_first_page_repeats_what_the_others_lead_with(made_book) -> None:

@@ -36,8 +36,23 @@ NARROWED = [
 ]
 
 
+BUILT = [
+    *("index", "explorer", "introduction", "methods", "grid"),
+    *("importance", "search_against_grid", "not_run"),
+    *("extension", "figure_code", "reproducibility", "references"),
+]
+"""Pages that a book of the grid and a search has, whatever comes out."""
+ALONE = [name for name in BUILT if name != "search_against_grid"]
+"""Those of a book of the grid alone."""
+
+
 def run(*arguments: str) -> str:
     """What the command prints; the test fails with all that it says where it fails."""
+    return told(*arguments)[0]
+
+
+def told(*arguments: str) -> tuple[str, str]:
+    """The same, and what it tells the user beside."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -47,7 +62,7 @@ def run(*arguments: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout, done.stderr
 
 
 @contextlib.contextmanager
@@ -79,13 +94,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             with ThreadPoolExecutor(2) as pool:
                 done = [
                     pool.submit(
-                        run, "report/build.py", str(folder / results), "--output", str(folder / b)
+                        told, "report/build.py", str(folder / results), "--output", str(folder / b)
                     )
                     for b, results in books.items()
                 ]
-            assert [d.result().strip() for d in done] == [
+            assert [d.result()[0].strip() for d in done] == [
                 str(folder / book / "html" / "index.html") for book in books
             ]
+            (folder / "said-alone").write_text(done[1].result()[1], encoding="utf-8")
             (folder / "done").touch()
     return folder
 
@@ -152,17 +168,22 @@ def stylesheets(path: Path, seen: set[Path]) -> set[Path]:
     return seen
 
 
-every_page = pytest.mark.parametrize("name", PAGES)
+every_page = pytest.mark.parametrize("name", BUILT)
 
 
 @pytest.mark.parametrize("which", ["book", "book-alone"])
 def test_every_page_of_the_contents_is_built(built: Path, which: str) -> None:
+    listed = set(re.findall(r"file: (\w+)", (built / which / "pages" / "_toc.yml").read_text()))
     found = {path.stem for path in (built / which / "html").glob("*.html")}
-    assert set(PAGES) <= found
+    assert set(BUILT if which == "book" else ALONE) <= {*listed, "index"}
+    assert listed | {"index"} <= found
+    assert listed <= set(PAGES)
 
 
-@pytest.mark.parametrize("which", ["book", "book-alone"])
-@every_page
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [*(("book", name) for name in BUILT), *(("book-alone", name) for name in ALONE)],
+)
 def test_no_page_shows_an_error(built: Path, which: str, name: str) -> None:
     text = (built / which / "html" / f"{name}.html").read_text(encoding="utf-8")
     body = text[text.index("<article") : text.index("</article>")]
@@ -179,9 +200,6 @@ def test_no_page_shows_an_error(built: Path, which: str, name: str) -> None:
         r"|\binf\b|\bNaT\b|−0\.0(?!\d)|interval –|\(–\)"
     )
     assert re.findall(left, html.unescape(shown)) == []
-    # one note on a page about a study that was not run
-    notes = re.findall(r'admonition note">.*?The study (.*?) was not run', body, re.S)
-    assert len(notes) == len(set(notes))
 
 
 @every_page
@@ -308,10 +326,49 @@ def test_the_list_of_pages_begins_with_a_summary(book: Path) -> None:
     assert re.sub(r"<[^>]+>|\s", "", first.group(1)) == "Summary"
 
 
-def test_a_study_that_was_not_run_is_named_with_its_command(built: Path) -> None:
-    text = (built / "book-alone" / "html" / "search_against_grid.html").read_text(encoding="utf-8")
-    plain = " ".join(re.sub(r"<[^>]+>", "", text).split())
-    assert "The study search was not run. To run it: python -m benchmark run search" in plain
+def article(book: Path, name: str) -> str:
+    """The article of a page, as it is read."""
+    text = (book / f"{name}.html").read_text(encoding="utf-8")
+    article = text[text.index("<article") : text.index("</article>")]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", article)).split())
+
+
+def test_what_was_not_run_is_listed_in_one_place_with_its_command(built: Path) -> None:
+    alone = built / "book-alone" / "html"
+    listed = article(alone, "not_run")
+    assert "python -m benchmark run headline --scale smoke --results" in listed
+    assert "search Search against grid Does a search of the joint space" in listed
+    assert "grid The grid" not in listed
+    others = [name for name in PAGES if name != "not_run" and (alone / f"{name}.html").exists()]
+    said = [name for name in others if re.search(r"study \S+ was not run", article(alone, name))]
+    assert said == []
+
+
+@pytest.mark.parametrize("which", ["book", "book-alone"])
+def test_a_page_about_what_was_not_run_is_left_out_everywhere(built: Path, which: str) -> None:
+    folder = built / which / "html"
+    gone = [name for name in PAGES if not (folder / f"{name}.html").exists()]
+    assert {"headline", "deep", "throughput", "gpu"} <= set(gone)
+    assert ("search_against_grid" in gone) is (which == "book-alone")
+    for path in folder.glob("*.html"):
+        links = {target.partition("#")[0] for target in Page(path).links}
+        assert links & {f"{name}.html" for name in gone} == set(), path.name
+    index = (folder / "searchindex.js").read_text(encoding="utf-8")
+    assert [name for name in gone if f'"{name}"' in index.partition("envversion")[0]] == []
+
+
+def test_the_first_page_has_a_finding_of_each_study_and_a_figure(book: Path) -> None:
+    text = (book / "index.html").read_text(encoding="utf-8")
+    found = text[text.index("What the studies of this folder found") : text.index("<figure")]
+    assert {"grid.html", "search_against_grid.html"} <= set(re.findall(r'href="([^"#]+)', found))
+    assert 'id="fig-first"' in text
+    assert "At the scale smoke (seconds: does it run)" in article(book, "index")
+
+
+def test_a_book_of_some_studies_ends_with_what_to_run_next(built: Path) -> None:
+    (said,) = (built / "said-alone").read_text().splitlines()[-1:]
+    assert said.startswith("This folder holds 1 of the 21 studies; next, the most worth knowing: ")
+    assert "python -m benchmark run headline --scale smoke" in said
 
 
 def test_building_leaves_the_sources_alone(built: Path) -> None:
