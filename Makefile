@@ -51,7 +51,7 @@ quickstart: $(FOR_REPORT)
 	@echo 'Building the report ...'
 	$(RUN) report/build.py results/quick
 
-# The most worth knowing first, should time run out. The grid comes before the search, which trains
+# The most worth knowing first, should time run out, as in benchmark/project.py. The grid comes before the search, which trains
 # the grid's best cell again beside its own.
 STUDIES = headline headroom explosion deep disturbances clipping batch_updates critical_batch \
     full_batch learning_rate initialization normalization optimizers scaling article architectures precision \

@@ -22,7 +22,7 @@ from benchmark.driver.mirror import Mirror
 from benchmark.driver.samplers import PresetSampler, factorial_sampler
 from benchmark.driver.search import ask_trial, best_of_grid, open_searches
 from benchmark.driver.stopping import Stopped
-from benchmark.driver.table import closing_table
+from benchmark.driver.table import closing_table, next_lines
 from benchmark.driver.units import Unit, make_units
 from benchmark.engine import resolve
 from benchmark.names import UnknownName
@@ -704,3 +704,13 @@ def test_what_does_not_vary_is_no_column_of_the_best_cells() -> None:
     made = [Trial(learning_rate=rate) for rate in (0.1, 1.0)]
     lines = closing_table(cells(made, validation_accuracy=[0.5, 0.6])).splitlines()
     assert lines[2].split() == ["learning_rate", "seeds", "validation", "accuracy"]
+
+
+def test_a_run_ends_with_the_book_and_with_what_is_most_worth_running_next(tmp_path: Path) -> None:
+    (tmp_path / "headline").mkdir()
+    (tmp_path / "headline" / "plan.parquet").touch()
+    book, following = next_lines(tmp_path, "grid", "quick")
+    assert book.endswith(f" report {tmp_path}")
+    assert following.endswith(f" run headroom --scale quick --results {tmp_path}")
+    # a study of one's own is not followed by those of the suite
+    assert next_lines(tmp_path, "mine", "quick") == [book]

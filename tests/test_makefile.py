@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.project import WORTH
+
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
 PYTHON = """#!/bin/sh
 # answers as Python {version} would
@@ -75,3 +77,9 @@ def test_a_python_that_cannot_be_used_leaves_the_environment_as_it_is(clone, pyt
     assert status == 2
     assert f"error: Python 3.11 or newer is needed; tried: {python}." in said
     assert "3.11.2" in (clone / ".venv" / "bin" / "python").read_text()
+
+
+def test_studies_run_in_the_order_of_their_worth():
+    text = MAKEFILE.read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = [line for line in text.splitlines() if line.startswith("STUDIES = ")]
+    assert tuple(line.removeprefix("STUDIES = ").split()) == WORTH

@@ -13,7 +13,7 @@ from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
 from benchmark.driver.search import run_search
 from benchmark.driver.stopping import HOW_TO_RESUME, signals
-from benchmark.driver.table import closing_table, failed_line
+from benchmark.driver.table import closing_table, failed_line, next_lines
 from benchmark.engine import REGISTRIES
 from benchmark.names import find
 from benchmark.provenance import command
@@ -59,6 +59,8 @@ def carry_out(study: Study | Search, options: argparse.Namespace) -> int:
             print(file)
     if failed := failed_line(trials):
         print(failed)
+    else:
+        print("\n".join(next_lines(chosen.results, study.name, options.scale)))
     return 1 if failed else 0
 
 

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pandas as pd
 
+from benchmark.calling import program
+from benchmark.project import WORTH
+from benchmark.results import is_study
 from benchmark.status import STATUSES, WARM_UPS, could_act
 
 BEST = 5
+
+
+def next_lines(results: Path, study: str, scale: str) -> list[str]:
+    """How the folder becomes a book and, of a study of the suite, what is most worth running next.
+
+    >>> print(*next_lines(Path("results/quick"), "mine", "quick"))  # doctest: +ELLIPSIS
+    the book of this folder: ...benchmark report results/quick
+    """
+    folder = shlex.quote(str(results))
+    lines = [f"the book of this folder: {program()} report {folder}"]
+    left = [name for name in WORTH if not is_study(results / name)]
+    if study in WORTH and left:
+        at = f"--scale {scale}"
+        where = "" if results == Path("results") / scale else f" --results {folder}"
+        lines.append(f"next, the most worth knowing: {program()} run {left[0]} {at}{where}")
+    return lines
 
 
 def closing_table(trials: pd.DataFrame) -> str:
