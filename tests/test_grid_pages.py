@@ -433,16 +433,15 @@ def test_the_first_page_counts_what_is_missing(
         evidence, "completeness_of_all", lambda by=("study",): completeness(plan, trials, by)
     )
     # what is judged is remembered for the whole process
-    verdicts = pd.DataFrame({"claim": [1, 2, 3], "verdict": ["supported", "mixed", "mixed"]})
+    verdicts = pd.DataFrame({"claim": [1, 2, 3], "verdict": ["supported", "mixed", "not tested"]})
     monkeypatch.setattr(claims, "by_claim", lambda: verdicts)
-    monkeypatch.setattr(claims.robustness, "firm", lambda: [1, 2])
     monkeypatch.setattr(claims, "part", lambda claim, place: SimpleNamespace(judging=[]))
     text = words(page("index", tmp_path))
     built = page("reproducibility", tmp_path)
     assert "All at the scale quick" in built
     assert "| `grid` | 13 of 16 | 0123456 | unknown |" in words(built)
     assert "**3 expected trials without a row**" in text
-    assert "article's 3 claims the data [support 1](claims.md), 1 by every rule tried." in text
+    assert "Of [a popular article's 3 claims](claims.md) 2 can be judged from `" in text
 
 
 def test_settings_are_read_from_the_rows(says: Says) -> None:
