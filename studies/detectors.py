@@ -29,10 +29,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.diagnosis.detectors import DETECTORS, SHARE, WAIT, Detector, unhealed
-from benchmark.driver.commandline import SCALES
 from benchmark.engine import Record, train
 from benchmark.engine.machine.devices import choose_device, describe_device
 from benchmark.parquet import read, write
+from benchmark.project import SCALES
 from benchmark.provenance import provenance
 from benchmark.records import Trial
 from benchmark.records.fields import DEVICE

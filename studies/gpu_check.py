@@ -34,7 +34,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import PROCESSES_A_GPU, at_most, open_pool
 from benchmark.driver.progress import shown
 from benchmark.driver.sharing_gpu import mps, serves
@@ -42,6 +41,7 @@ from benchmark.driver.together import launcher
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device, describe_device, gpus, libraries
 from benchmark.parquet import write
+from benchmark.project import SCALES
 from benchmark.provenance import provenance
 from benchmark.records.fields import POSITIVE
 from benchmark.schema import frame

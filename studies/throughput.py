@@ -23,13 +23,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.driver.commandline import SCALES
 from benchmark.driver.executors import at_most, open_pool
 from benchmark.driver.places import cores
 from benchmark.driver.progress import shown
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device, describe_device
 from benchmark.parquet import write
+from benchmark.project import SCALES
 from benchmark.provenance import provenance
 from benchmark.records.fields import DEVICE
 from benchmark.schema import frame
