@@ -294,15 +294,14 @@ def table(
     columns: Mapping[str, str],
     across: str = "",
     cells: Mapping[str, str] | None = None,
-    missing: str = DASH,
     group: str = "",
     keep: Collection[str] = (),
 ) -> Markdown:
     """Rows as a Markdown table: ``columns`` gives for each heading the pattern of its cells.
 
     With ``across`` each value of that column has columns of its own, whose headings and ``cells``
-    are patterns both; rows that are alike in ``columns`` make one line, with ``missing`` where
-    none has the value. Values come in the order of the rows, numbers in ascending order.
+    are patterns both; rows that are alike in ``columns`` make one line, with a dash where none
+    has the value. Values come in the order of the rows, numbers in ascending order.
 
     With ``group``, a pattern, rows that are alike in it stand together, under a line that says it.
 
@@ -325,7 +324,7 @@ def table(
     groups: dict[str, dict[object, dict[str, str]]] = {}
     for i, row in enumerate(found):
         first = {head: _cell(filled(pattern, row)) for head, pattern in columns.items()}
-        whole = dict.fromkeys([*columns, *wide], missing) | first
+        whole = dict.fromkeys([*columns, *wide], DASH) | first
         lines = groups.setdefault(_cell(filled(group, row)), {})
         line = lines.setdefault(tuple(first.values()) if across else i, whole)
         line |= {filled(h, row).unescape(): _cell(filled(p, row)) for h, p in cells.items()}

@@ -31,6 +31,7 @@ from benchmark.statistics import outcomes
 from benchmark.statistics.speed import WORKLOADS
 from benchmark.status import FINISHED
 
+EXPLODED = figures.Measure("exploded", "exploded trials (%)", factor=100)
 MODELS = ("mlp", "cnn")
 CLIPPINGS = ("none", "value", "global_norm")
 RATES = (0.01, 0.1, 1.0)
@@ -142,7 +143,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
         levels(6, DECADES), figures.RATE, figures.ACCURACY, "level", "facet"
     ),
     "interval_rows": lambda: figures.interval_lines(
-        levels(9, (1, 3, 10), "times"), figures.TIMES, figures.EXPLODED, "level", "facet"
+        levels(9, (1, 3, 10), "times"), figures.TIMES, EXPLODED, "level", "facet"
     ),
     "search_progress": lambda: figures.search_progress(PROGRESS, GRID_BEST),
     "status_map": lambda: figures.status_map(TRIALS),
@@ -509,9 +510,9 @@ def levels(count: int, xs: Sequence[float], column: str = "learning_rate") -> pd
 
 def test_levels_that_coincide_are_set_apart_and_stay_at_their_place() -> None:
     rates = [0.1 * 10 ** (k / 4) for k in range(4)]
-    axis = figures.interval_lines(
-        levels(4, rates), figures.RATE, figures.EXPLODED, "level", "facet"
-    ).axes[0]
+    axis = figures.interval_lines(levels(4, rates), figures.RATE, EXPLODED, "level", "facet").axes[
+        0
+    ]
     places = np.array([bar.lines[0].get_xdata() for bar in errorbars(axis)])
     assert places.shape == (4, 4)
     assert len(set(places[:, 0])) == 4

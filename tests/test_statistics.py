@@ -1022,22 +1022,6 @@ def test_percentile_rule() -> None:
     )
 
 
-def test_spike_scores_count_what_was_measured() -> None:
-    frame = pd.DataFrame(
-        {
-            "optimizer": ["sgd", "sgd", "sgd", "adam"],
-            "seed": [0, 1, 2, 0],
-            "spike_score": [0.0, 0.5, NAN, NAN],
-        }
-    )
-    found = statistics.spike_scores(frame, ["optimizer"])
-    assert found["trials"].tolist() == [3, 1]
-    assert found["measured"].tolist() == [2, 0]
-    assert found.loc[0, "estimate"] == 0.25
-    assert found.loc[0, "high"] == pytest.approx(0.25 + 12.7062 * 0.25, rel=1e-4)
-    assert math.isnan(found.loc[1, "estimate"])
-
-
 def test_rate_spans_say_where_the_best_rate_lies_on_an_edge() -> None:
     frame = pd.DataFrame(
         [

@@ -21,14 +21,14 @@ EXAMPLES = {"train": 50_000, "validation": 10_000, "test": 10_000}
 SEED = 1211
 
 
-def temporal_order(length: int = LENGTH) -> Splits:
-    """Splits of sequences of ``length``, the same at each call.
+def temporal_order() -> Splits:
+    """Splits of sequences of `LENGTH`, the same at each call.
 
     >>> temporal_order().train_images.shape
     torch.Size([50000, 1, 20, 6])
     """
     draw = np.random.default_rng(SEED)
-    parts = {name: sequences(count, length, draw) for name, count in EXAMPLES.items()}
+    parts = {name: sequences(count, LENGTH, draw) for name, count in EXAMPLES.items()}
     return make_splits(**parts, standardize=False)
 
 

@@ -12,7 +12,6 @@ from benchmark.figures.comparisons import comparison_forest
 from benchmark.figures.curves import (
     ACCURACY,
     BATCH_SIZE,
-    EXPLODED,
     RATE,
     SECONDS,
     TIMES,
@@ -48,7 +47,6 @@ from benchmark.figures.windows import window_panels
 __all__ = [
     "ACCURACY",
     "BATCH_SIZE",
-    "EXPLODED",
     "NARROW_WIDTH",
     "RATE",
     "SECONDS",

@@ -30,17 +30,15 @@ ARROW = 0.2
 """Of a panel's width, by which what is off scale lies beyond all that is on it."""
 
 
-def comparison_forest(
-    comparisons: pd.DataFrame, label: str, scale: float = 100.0, alike: Sequence[str] = ()
-) -> Figure:
+def comparison_forest(comparisons: pd.DataFrame, label: str, alike: Sequence[str] = ()) -> Figure:
     """Effects against a baseline as points with 95% intervals, a row each, a facet a panel.
 
     ``comparisons`` has the columns ``level``, ``effect``, ``low`` and ``high``, as
     `benchmark.statistics.paired_comparison` gives them, and may have ``panel``; without it each
-    combination of that function's ``by`` is a panel. ``scale`` turns effects into the unit of
-    ``label``, the words on the axis. Each effect is written above its point; one that lies far
-    from all others is an arrow at the edge, clear of zero. Panels that are ``alike`` have one
-    scale, each of the others its own.
+    combination of that function's ``by`` is a panel. Effects are drawn in hundredths, as
+    ``label``, the words on the axis, has to say. Each effect is written above its point; one that
+    lies far from all others is an arrow at the edge, clear of zero. Panels that are ``alike`` have
+    one scale, each of the others its own.
 
     Raises
     ------
@@ -56,7 +54,7 @@ def comparison_forest(
     for axis, panel in zip(axes[0], panels, strict=True):
         rows = comparisons[comparisons["panel"] == panel]
         same = comparisons["panel"].isin(list(alike) if panel in alike else [panel])
-        ends = scale * comparisons.loc[same, ["effect", "low", "high"]].to_numpy(float)
+        ends = 100 * comparisons.loc[same, ["effect", "low", "high"]].to_numpy(float)
         least, most = robust_limits([0.0, *ends.ravel()])
         effects, apart = ends[:, 0], ARROW * (most - least)
         left = least - apart * bool((effects < least).any())
@@ -65,7 +63,7 @@ def comparison_forest(
         axis.set_xlim(left - margin, right + margin)
         for y, level in enumerate(levels):
             for row in rows[rows["level"] == level].to_dict("records"):
-                effect, low, high = (scale * row[c] for c in ("effect", "low", "high"))
+                effect, low, high = (100 * row[c] for c in ("effect", "low", "high"))
                 _write(axis, effect, y, left, right)
                 if not least <= effect <= most:
                     edge, arrow = (left, "<") if effect < left else (right, ">")

@@ -58,7 +58,6 @@ RATE = Measure("learning_rate", "learning rate", log=True)
 TIMES = Measure("times", "rate (times the best)", log=True, title="{} × best rate")
 BATCH_SIZE = Measure("batch_size", "batch size (examples)", log=True, title="batches of {}")
 ACCURACY = Measure("accuracy", "test accuracy (%)", factor=100)
-EXPLODED = Measure("exploded", "exploded trials (%)", factor=100)
 SECONDS = Measure("seconds", "time a trial (s)", log=True)
 
 

@@ -148,24 +148,20 @@ def mark_off_scale(
     *,
     right: bool,
     colour: str,
-    beside: float = 6.0,
-    of_text: str | None = None,
 ) -> None:
     """An arrow at the ``edge`` of an axis for a ``value`` beyond it, and the number inside.
 
-    At the height ``place``; the edge is the ``right`` or the left one. The number stands so many
-    points ``beside`` the arrow, in the colour ``of_text``: that of any other text unless given.
+    At the height ``place``; the edge is the ``right`` or the left one.
     """
     axis.plot(edge, place, ">" if right else "<", color=colour, markersize=5, zorder=4)
     axis.annotate(
         signed_number(value),
         (edge, place),
-        xytext=(-beside if right else beside, 0),
+        xytext=(-6 if right else 6, 0),
         textcoords="offset points",
         ha="right" if right else "left",
         va="center",
         fontsize=7.5,
-        color=of_text,
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import paired
-from benchmark.statistics.seeds import DECIMALS, interval, mean, over_seeds
+from benchmark.statistics.seeds import DECIMALS, over_seeds
 
 AGGRESSIVE = 0.5
 """Share of clipped steps above which practice calls clipping extremely aggressive."""
@@ -83,21 +83,6 @@ def steadiest_product(rules: pd.DataFrame) -> dict[str, float]:
     middle = float(products.median())
     alike = np.isclose(products, middle, rtol=0.1).sum()
     return {"product": middle, "alike": int(alike), "rates": len(rules)}
-
-
-def spike_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Columns ``by``, ``trials``, ``measured``, ``estimate``, ``low``, ``high``: share of spikes.
-
-    The mean spike score (the share of a trial's steps that are a loss spike) of the trials that
-    had enough steps for one (``measured``), with its 95% interval; NaN where none had.
-    """
-    counts = frame.groupby(list(by), sort=False, dropna=False).size()
-    trials = counts.rename("trials").reset_index()
-    rows = frame.dropna(subset=["spike_score"])
-    found = interval(rows, "spike_score", by, statistic=mean)
-    found = found.rename(columns={"trials": "measured"})
-    joined = trials.merge(found, on=list(by), how="left")
-    return joined.assign(measured=joined["measured"].fillna(0).astype(int))
 
 
 def threshold_cells(frame: pd.DataFrame) -> pd.DataFrame:

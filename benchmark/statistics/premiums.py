@@ -23,7 +23,6 @@ def premiums(
     by: Sequence[str],
     level: str,
     baseline: object,
-    within: float = WITHIN,
 ) -> pd.DataFrame:
     """What each ``level`` changes at the rates at which the ``baseline`` trains well, and beyond.
 
@@ -58,7 +57,7 @@ def premiums(
             continue
         means = bare.groupby("learning_rate")[["validation", "learned"]].mean().sort_index()
         accuracy, run = means["validation"].to_numpy(), means.index.to_numpy(dtype=float)
-        low, high = (run[place] for place in plateau(accuracy, within))
+        low, high = (run[place] for place in plateau(accuracy, WITHIN))
         at_best = bare.xs(run[accuracy.argmax()], level="learning_rate")["accuracy"]
         lost = _lost(means["learned"])
         ends = {"good_low": low, "good_high": high, "lost": lost}

@@ -87,12 +87,11 @@ def rates_within(
     by: Sequence[str],
     level: str,
     baseline: Any,
-    within: float = WITHIN,
 ) -> pd.DataFrame:
     """The rates at which each ``level`` is as good as the ``baseline`` at its best.
 
     Columns ``by``, ``level``, ``near``, a tuple of the learning rates whose mean validation
-    accuracy is within ``within`` (0..1) of the best one of the baseline, and ``tried``, how many
+    accuracy is within `WITHIN` of the best one of the baseline, and ``tried``, how many
     the level was run at. Unlike the ends of `good_windows` these need not be neighbours, and are
     compared with one and the same accuracy.
 
@@ -106,7 +105,7 @@ def rates_within(
         means = group.groupby([level, "learning_rate"], sort=False)["validation"].mean()
         if baseline not in means.index.get_level_values(0):
             continue
-        least = means.xs(baseline, level=0).max() - within
+        least = means.xs(baseline, level=0).max() - WITHIN
         for name, some in means.groupby(level, sort=False):
             run = some.droplevel(0).sort_index()
             near = tuple(map(float, run.index[run >= least]))

@@ -17,7 +17,7 @@ from report.claims.judging import (
     part,
     verdicts,
 )
-from report.claims.records import MIXED, NO_EFFECT, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, WORDS
+from report.claims.records import MIXED, NO_EFFECT, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED
 from report.claims.remedies import lowering
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "REFUTED",
     "SUPPORTED",
     "UNDECIDED",
-    "WORDS",
     "all_judged",
     "at_spike_level",
     "by_claim",

@@ -25,7 +25,6 @@ from report.evidence import Evidence
 
 SUPPORTED, NO_EFFECT, REFUTED, MIXED = "supported", "no effect", "refuted", "mixed"
 UNDECIDED, NOT_TESTED = "undecided", "not tested"
-WORDS = (SUPPORTED, NO_EFFECT, REFUTED, MIXED, UNDECIDED, NOT_TESTED)
 """No effect: surely none that matters. Refuted: surely the other way. Mixed: some of it holds and
 some does not. Undecided: the data could not tell."""
 
