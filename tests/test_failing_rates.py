@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.statistics import failing_rates, levels_off
-from benchmark.statistics.failing_rates import decades_of
+from benchmark.statistics import failing_rates, levels_off, saturating_law, times_beside
+from benchmark.statistics.failing_rates import FOUR_LIMITS, TWO_LIMITS, decades_of
 
 RATES = (0.01, 0.1, 1.0, 10.0)
 
@@ -131,3 +131,87 @@ def test_decades_of_rates_add_up_to_how_far_they_reach():
 )
 def test_the_limit_levels_off_where_it_grows_more_slowly_than_the_square_root(rates, size):
     assert levels_off(pd.DataFrame({"batch_size": [8, 16, 32, 64], "rate": rates})) == size
+
+
+def beside(clipped: dict[int, tuple[str, ...]]) -> pd.DataFrame:
+    """`times_beside` where sizes 8 and 64 are a hundredfold apart, and as given when clipped.
+
+    Clipped trials are at ten times the rates, which the comparison need not share.
+    """
+    bare = pd.concat([trials(8, "0111", "0111", "0111"), trials(64, "0001", "0001", "0001")])
+    rates = (0.1, 1.0, 10.0, 100.0)
+    tight = pd.concat([trials(size, *words, rates=rates) for size, words in clipped.items()])
+    rows = pd.concat([bare.assign(clip="no"), tight.assign(clip="yes")])
+    return times_beside(rows, "clip", "no", "batch_size").set_index("clip")
+
+
+def test_a_remedy_that_bounds_steps_takes_away_what_the_size_does():
+    found = beside({8: ("0011",) * 3, 64: ("0011",) * 3})
+    assert found["times"].tolist() == pytest.approx([100.0, 1.0])
+    assert found["change"].tolist() == pytest.approx([1.0, 0.01])
+    ends = found.loc["yes", ["change_low", "change_high"]].astype(float)
+    assert np.log10(ends).tolist() == pytest.approx([-2 - FOUR_LIMITS, -2 + FOUR_LIMITS])
+    ends = found.loc["yes", ["times_low", "times_high"]].astype(float)
+    assert np.log10(ends).tolist() == pytest.approx([-TWO_LIMITS, TWO_LIMITS])
+    assert found.loc["no", ["change_low", "change_high"]].isna().all()
+
+
+def test_a_remedy_that_leaves_the_sizes_as_they_were_changes_nothing():
+    found = beside({8: ("0111",) * 3, 64: ("0001",) * 3})
+    assert found.loc["yes", "change"] == pytest.approx(1.0)
+    assert found.loc["yes", "change_low"] < 1 < found.loc["yes", "change_high"]
+
+
+def test_the_width_of_four_limits_is_that_of_a_sum_of_four_uniform_distributions():
+    draws = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 200_000)).sum(axis=0)
+    assert np.mean(np.abs(draws) < FOUR_LIMITS) == pytest.approx(0.95, abs=0.002)
+
+
+FINE = tuple(np.geomspace(0.01, 10, 121))
+
+
+def limited(limit: dict[int, float], seeds: int = 3) -> pd.DataFrame:
+    """Trials that fail beyond the limit of their size, which differs a little by seed."""
+    return pd.concat(
+        [
+            trials(
+                size,
+                *(
+                    "".join(str(int(rate > top * 1.1**seed)) for rate in FINE)
+                    for seed in range(seeds)
+                ),
+                rates=FINE,
+            )
+            for size, top in limit.items()
+        ]
+    )
+
+
+def test_the_law_is_found_again_in_limits_that_follow_it():
+    sizes = (8, 16, 32, 64, 128, 512)
+    (row,) = saturating_law(limited({s: 2 / (1 + 40 / s) for s in sizes}), ["model"]).to_dict(
+        "records"
+    )
+    assert row["half"] == pytest.approx(40, rel=0.05)
+    assert row["most"] == pytest.approx(2 * 1.1, rel=0.05)
+    assert row["half_low"] < 40 < row["half_high"]
+    assert row["worst"] < 1
+    assert row["error"] < 0.2 * row["power_error"]
+    assert (row["sizes"], row["seeds"]) == (6, 3)
+
+
+def test_a_power_of_the_size_is_told_from_the_law():
+    (row,) = saturating_law(
+        limited({s: 0.02 * s**0.8 for s in (8, 32, 128, 512)}), ["model"]
+    ).to_dict("records")
+    assert row["power_error"] < 0.5 * row["error"]
+    assert row["root_error"] > row["power_error"]
+    rows = saturating_law(limited({s: 0.02 * s**0.5 for s in (8, 32, 128)}), ["model"])
+    assert rows["root_error"].item() < rows["error"].item()
+
+
+def test_two_sizes_or_a_single_seed_have_no_law_or_no_interval():
+    assert saturating_law(limited({8: 0.1, 64: 0.5}), ["model"]).empty
+    alone = saturating_law(limited({8: 0.1, 64: 0.5, 512: 0.6}, seeds=1), ["model"])
+    assert alone[["most_low", "half_high"]].isna().all(axis=None)
+    assert alone["half"].notna().all()

@@ -38,10 +38,11 @@ from benchmark.statistics.explosions import (
     least_exploding_rate,
     missed_by_nan_test,
 )
-from benchmark.statistics.failing_rates import failing_rates, levels_off
+from benchmark.statistics.failing_rates import failing_rates, levels_off, times_beside
 from benchmark.statistics.gpu_check import cases_checked, disagreements, gains_of_width
 from benchmark.statistics.growing import at_each_size, gains_of_size
 from benchmark.statistics.importance import ped_anova
+from benchmark.statistics.limit_law import saturating_law
 from benchmark.statistics.multiples import (
     at_multiples,
     at_own_and_same_rates,
@@ -229,6 +230,7 @@ __all__ = [
     "restart_effect",
     "restarts",
     "rules_for_rate",
+    "saturating_law",
     "scaled_rates",
     "seeds_needed",
     "share",
@@ -249,6 +251,7 @@ __all__ = [
     "threshold_products",
     "tied_ranks",
     "tied_with_best",
+    "times_beside",
     "told_apart",
     "trade",
     "tuned",

@@ -23,6 +23,9 @@ ONE_LIMIT = CONFIDENCE / 2
 95% of its places are: of a uniform distribution, one step wide."""
 TWO_LIMITS = 1 - math.sqrt(1 - CONFIDENCE)
 """The same of a difference of two such limits: of a triangular distribution, two steps wide."""
+FOUR_LIMITS = 2 - (12 * (1 - CONFIDENCE)) ** 0.25
+"""The same of a difference of two such differences: a sum of four uniform distributions, whose
+density beyond one step from its middle is (2 - x)^3 / 6."""
 
 
 def decades_of(rates: Iterable[float]) -> pd.Series:
@@ -85,16 +88,12 @@ def failing_rates(
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        runs = {name: rows.dropna(axis="columns") for name, rows in _tables(group, level, event)}
-        shared = sorted(set.intersection(*(set(run.columns) for run in runs.values())))
-        if len(runs) < 2 or len(shared) < 2:
-            continue
-        spacing = float(np.diff(np.log10(shared)).max())
-        limits = {name: _limits(run[shared]) for name, run in runs.items()}
-        smallest = next(iter(limits.values()))
+        runs, spacing = runs_at_shared_rates(group, level, event)
+        limits = {name: _limits(failed) for name, failed in runs.items()}
         for name, own in limits.items():
+            smallest = next(iter(limits.values()))
             apart = (own - smallest).dropna() if own is not smallest else own.iloc[:0]
-            failed = runs[name][shared]
+            failed = runs[name]
             rows.append(
                 (
                     *(*key, name, *_powers(own, ONE_LIMIT * spacing)),
@@ -104,7 +103,7 @@ def failing_rates(
                         else (1.0, math.nan, math.nan)
                     ),
                     *_ends_of(failed.max(), failed.min()),
-                    *("low" if failed[shared[0]].any() else _above(failed[shared[-1]]), len(own)),
+                    *(_edge(failed), len(own)),
                 )
             )
     names = ["rate", "low", "high", "times", "times_low", "times_high", "last_safe", "first_lost"]
@@ -144,8 +143,83 @@ def _ends_of(most: pd.Series, least: pd.Series) -> tuple[float, float]:
     )
 
 
-def _above(failed: pd.Series) -> str:
-    return "" if failed.eq(1).all() else "high"
+def _edge(failed: pd.DataFrame) -> str:
+    """Where a limit may lie beyond the rates: below them, above them, or nowhere."""
+    if failed.iloc[:, 0].any():
+        return "low"
+    return "" if failed.iloc[:, -1].eq(1).all() else "high"
+
+
+def limits_by_seed(
+    frame: pd.DataFrame, level: str, event: str = "diverged"
+) -> tuple[pd.DataFrame, float]:
+    """log10 of the rate at which each seed begins to fail, by seed and ``level`` (columns).
+
+    Of one group of `failing_rates`, and the most decades between neighbours of the rates that all
+    levels share. Seeds that lack a level are left out; without two levels or rates it is empty.
+
+    >>> sizes, rates = [8] * 3 + [64] * 3, [0.1, 1.0, 10.0] * 2
+    >>> frame = pd.DataFrame({"batch_size": sizes, "learning_rate": rates})
+    >>> frame = frame.assign(seed=0, diverged=[0, 1, 1, 0, 0, 1])
+    >>> limits, spacing = limits_by_seed(frame, "batch_size")
+    >>> limits.values.tolist(), spacing
+    ([[-0.5, 0.5]], 1.0)
+    """
+    runs, spacing = runs_at_shared_rates(frame, level, event)
+    limits = pd.DataFrame({name: _limits(failed) for name, failed in runs.items()})
+    return limits.dropna(), spacing
+
+
+def runs_at_shared_rates(
+    group: pd.DataFrame, level: str, event: str
+) -> tuple[dict[object, pd.DataFrame], float]:
+    """Each ``level`` with its failures by seed and rate, at the rates that all of them share.
+
+    Levels ascend. The second is the most decades between neighbours of these rates. Empty and NaN
+    without two levels that share two rates.
+    """
+    runs = {name: rows.dropna(axis="columns") for name, rows in _tables(group, level, event)}
+    shared = sorted(set.intersection(*(set(run.columns) for run in runs.values())))
+    if len(runs) < 2 or len(shared) < 2:
+        return {}, math.nan
+    spacing = float(np.diff(np.log10(shared)).max())
+    return {name: run[shared] for name, run in runs.items()}, spacing
+
+
+def times_beside(
+    frame: pd.DataFrame, beside: str, baseline: object, level: str, event: str = "diverged"
+) -> pd.DataFrame:
+    """Whether another factor, ``beside``, takes away what the ``level`` does to the limit.
+
+    ``frame`` has `outcomes` of all levels at each level of ``beside``, each over rates of its own,
+    on the same seeds. A row for each level of ``beside``: ``times``, the limit of the largest
+    ``level`` over that of the smallest (see `failing_rates`), and ``change``, that over the
+    ``times`` of the ``baseline``, below 1 where the level matters less. Both have a 95% interval
+    over seeds, ``..._low`` and ``..._high``, that reaches at least `TWO_LIMITS` and `FOUR_LIMITS`
+    steps of the rates to either side; the baseline's own change is 1, and NaN.
+
+    >>> runs = {"no": [0, 1, 1, 0, 0, 1], "yes": [0, 0, 1, 0, 0, 1]}
+    >>> frame = pd.DataFrame({"diverged": runs["no"] + runs["yes"], "seed": 0})
+    >>> frame = frame.assign(learning_rate=[0.1, 1, 10] * 4, batch_size=([8] * 3 + [64] * 3) * 2)
+    >>> frame = frame.assign(clip=["no"] * 6 + ["yes"] * 6)
+    >>> found = times_beside(frame, "clip", "no", "batch_size")
+    >>> found[["clip", "times", "change"]].round(2).values.tolist()
+    [['no', 10.0, 1.0], ['yes', 1.0, 0.1]]
+    """
+    apart: dict[object, tuple[pd.Series, float]] = {}
+    for name, rows in frame.groupby(beside, sort=False):
+        limits, spacing = limits_by_seed(rows, level, event)
+        if len(limits):
+            apart[name] = (limits.iloc[:, -1] - limits.iloc[:, 0], spacing)
+    of_baseline, step = apart.get(baseline, (pd.Series(dtype=float), math.nan))
+    found = []
+    for name, (own, spacing) in apart.items():
+        changes = (own - of_baseline).dropna() if name != baseline else own.iloc[:0]
+        least = FOUR_LIMITS * max(spacing, step)
+        change = _powers(changes, least) if len(changes) else (1.0, math.nan, math.nan)
+        found.append((name, *_powers(own, TWO_LIMITS * spacing), *change, len(own)))
+    ends = [f"{part}{end}" for part in ("times", "change") for end in ("", "_low", "_high")]
+    return pd.DataFrame(found, columns=[beside, *ends, "seeds"])
 
 
 def levels_off(rates: pd.DataFrame, level: str = "batch_size") -> float:
