@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,8 @@ from benchmark.statistics import (
     levels_off,
     outcome_means,
     policies,
+    saturating_law,
+    times_beside,
 )
 from benchmark.statistics.budgets import planned_updates, update_size
 from benchmark.statistics.policies import FIXED
@@ -34,6 +37,7 @@ GROWING = ("doubling", "grow_instead_of_decay")
 
 MAPS = ("critical_batch", "batch_updates", "full_batch")
 """Studies that run batch sizes at the same rates, the one of the most sizes and seeds first."""
+UNCLIPPED = "no clipping"
 ERRORS = (1.5, 1.25, 1.0, 0.9, 0.85, 0.8, 0.75)
 """Validation errors of further targets, over that of the data set's own target."""
 LOOKS = 3
@@ -83,6 +87,62 @@ def failing(study: Evidence, event: str = "diverged") -> pd.DataFrame:
     by = ["model", "panel", "scarce"]
     found = failing_rates(rows, by, "batch_size", event)
     return found.merge(full, on=["panel", "batch_size"]).assign(study=study.study)
+
+
+def laws() -> pd.DataFrame:
+    """`saturating_law` of each panel of `failing`, in their order, with its ``study``."""
+    frames = [
+        saturating_law(at_shared_rates(study), ["model", "panel"]).assign(study=study.study)
+        for study in maps()
+    ]
+    known = [frame for frame in frames if len(frame)]
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=["panel"])
+
+
+@functools.lru_cache(8)
+def clipped(study: Evidence) -> pd.DataFrame:
+    """Fixed sizes on all of the data, with and without a clipped global norm: maps of both.
+
+    By ``remedy`` in words and ``limit``, the threshold (infinite without clipping); ``lost`` is 1
+    where a trial does not learn, because what is clipped may fail without a spike. Without two
+    remedies of the same network and budget there is no row.
+    """
+    rows = _map_of(study, clipping=["none", "global_norm"])
+    limit = rows["clipping_threshold"].where(rows["clipping"].ne("none"), math.inf).astype(float)
+    words = {top: f"clipped at {number(top)}" for top in limit.dropna().unique()}
+    named = limit.map(words | {math.inf: UNCLIPPED})
+    rows = rows.assign(limit=limit, remedy=named, lost=1 - rows["learned"]).dropna(subset=["limit"])
+    alike = rows.groupby(["model", "updates", "epochs"], dropna=False)
+    rows = rows[alike["limit"].transform("nunique") > 1]
+    return rows.sort_values("limit", ascending=False, kind="stable")
+
+
+def clipped_limits(study: Evidence) -> pd.DataFrame:
+    """`failing_rates` by batch size of each ``remedy`` of `clipped`, with its ``limit``.
+
+    And ``product``, the rate times the threshold, which is the length of a step that is clipped:
+    NaN without clipping.
+    """
+    rows = clipped(study)
+    if rows.empty:
+        return pd.DataFrame(columns=["model", "remedy", "limit", "batch_size"])
+    found = failing_rates(rows, ["model", "remedy", "limit"], "batch_size", "lost")
+    step = (found["rate"] * found["limit"]).where(found["limit"].map(math.isfinite))
+    return found.assign(product=step)
+
+
+def dependence(study: Evidence) -> pd.DataFrame:
+    """How many times the limit of the smallest size that of the largest is, by ``remedy``.
+
+    `times_beside` of each ``model`` of `clipped`, against no clipping, with the ``smallest`` and
+    the ``largest`` size.
+    """
+    parts = []
+    for model, rows in clipped(study).groupby("model", sort=False):
+        sizes = {"smallest": rows["batch_size"].min(), "largest": rows["batch_size"].max()}
+        found = times_beside(rows, "remedy", UNCLIPPED, "batch_size", "lost")
+        parts.append(found.assign(model=model, **sizes))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["remedy"])
 
 
 def failing_of_all(event: str = "diverged") -> pd.DataFrame:
@@ -165,7 +225,11 @@ def by_target(study: Evidence) -> pd.DataFrame:
 
 
 def _map(study: Evidence) -> pd.DataFrame:
-    frame = where(study.mapped, schedule="constant", batch_policy=FIXED)
+    return _map_of(study, clipping="none")
+
+
+def _map_of(study: Evidence, **settings: Any) -> pd.DataFrame:
+    frame = where(study.mapped, schedule="constant", batch_policy=FIXED, **settings)
     return frame[frame["train_fraction"] == frame["train_fraction"].max()]
 
 

@@ -8,12 +8,21 @@ import math
 import numpy as np
 import pandas as pd
 
-from benchmark.figures.numbers import bounds, number
-from benchmark.statistics import interval, mean, percentile_rule, premiums, rates_within
+from benchmark.figures.numbers import DASH, between, bounds, number
+from benchmark.statistics import (
+    good_windows,
+    interval,
+    mean,
+    percentile_rule,
+    premium_gaps,
+    premiums,
+    rates_within,
+)
 from benchmark.statistics.clipped import THRESHOLD_CELL, threshold_cells
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
-from report.prose import spread_sizes
+from report.headroom import STEPS
+from report.prose import name, spread_sizes
 
 SAME = 0.01
 """Accuracy within which two thresholds count as alike."""
@@ -30,6 +39,8 @@ PARTS = {
     "four fifths": 4 / 5,
 }
 """Words of a part of something."""
+PLAIN_SGD = "SGD"
+"""How `varied` calls plain SGD at a constant rate."""
 NO_CLIPPING = np.inf
 """The threshold at which training without clipping stands."""
 
@@ -105,6 +116,129 @@ def rates_at_one_threshold(study: Evidence) -> tuple[int, int, int]:
     bare = rates_within(rows.assign(threshold=NO_CLIPPING), ["model"], "threshold", NO_CLIPPING)
     most = int(priced(study)["near"].map(len).max())
     return most, int(bare["near"].map(len).max()), int(bare["tried"].max())
+
+
+@functools.lru_cache(8)
+def varied(study: Evidence) -> pd.DataFrame:
+    """Trials without normalization by the ``way`` they are trained: `PLAIN_SGD`, momentum, decays.
+
+    Of networks that were trained in several ways. ``learning_rate`` is rate / (1 - momentum), the
+    length that steps add up to where gradients agree; ``threshold`` is that of the global norm,
+    infinite without clipping; ``clipped`` says it in words.
+    """
+    rows = where(study.outcomes, normalization="none", clipping=["none", "global_norm"])
+    rows = where(rows, optimizer=["sgd", "momentum"])
+    ways = [
+        name(optimizer) + ("" if schedule == "constant" else f", {name(schedule)} decay")
+        for optimizer, schedule in zip(rows["optimizer"], rows["schedule"], strict=True)
+    ]
+    longer = rows["learning_rate"] / (1 - rows["momentum"].astype(float).fillna(0.0))
+    threshold = rows["clipping_threshold"].where(rows["clipping"] != "none", NO_CLIPPING)
+    rows = rows.assign(
+        way=ways,
+        learning_rate=[float(f"{rate:.4g}") for rate in longer],
+        threshold=threshold.astype(float),
+    )
+    rows = rows[rows.groupby("model")["way"].transform("nunique") > 1]
+    clipped = {top: f"clipped at {number(top)}" for top in rows["threshold"].unique()}
+    return rows.assign(clipped=rows["threshold"].map(clipped | {NO_CLIPPING: "no clipping"}))
+
+
+def varied_windows(study: Evidence) -> pd.DataFrame:
+    """Good rates of each ``way`` and ``threshold`` of `varied`, beside those of `PLAIN_SGD`.
+
+    `good_windows` by ``model`` and ``threshold``, at rates / (1 - momentum); ``alike`` says that
+    both ends lie within a step of those of plain SGD, and ``product``, between which products of
+    that rate and the threshold they lie (a dash without clipping), ``window`` the rates.
+    """
+    rows = varied(study)
+    if rows.empty:
+        return pd.DataFrame(columns=["model", "threshold", "way", "momentum", "alike"])
+    found = good_windows(rows, ["model", "threshold"], "way", PLAIN_SGD)
+    facts = rows.groupby("way")[["optimizer", "schedule"]].first().reset_index()
+    step = STEPS * _spacing(rows)
+    within = [found[f"{end}_times"].between(1 / step, step) for end in ("least", "good")]
+    spans = list(zip(found["least"], found["good"], found["threshold"], strict=True))
+    return found.merge(facts, on="way").assign(
+        alike=within[0] & within[1],
+        window=[between(low, high) for low, high, _ in spans],
+        product=[
+            between(*(float(f"{end * top:.2g}") for end in (low, high)))
+            if math.isfinite(top)
+            else DASH
+            for low, high, top in spans
+        ],
+    )
+
+
+def pushing(study: Evidence | None) -> pd.DataFrame:
+    """Of `varied_windows` those under momentum at a constant rate, beside plain SGD.
+
+    With the ``momentum``, the ends of plain SGD (``least_plain``, ``good_plain``) and ``clipped``.
+    """
+    found = varied_windows(study) if study else pd.DataFrame()
+    if found.empty:
+        return found
+    keys = ["model", "threshold"]
+    plain = where(found, way=PLAIN_SGD)[[*keys, "least", "good"]]
+    known = varied(study)[["way", "momentum", "threshold", "clipped"]].drop_duplicates()
+    rows = where(found, optimizer="momentum", schedule="constant")
+    rows = rows.merge(plain, on=keys, suffixes=("", "_plain"))
+    rows = rows.merge(known, on=["way", "threshold"])
+    return rows.sort_values("threshold", ascending=False, ignore_index=True)
+
+
+def _spacing(rows: pd.DataFrame) -> float:
+    """How many times as high each rate is as the one below it, at most."""
+    rates = np.sort(rows["learning_rate"].unique())
+    return float((rates[1:] / rates[:-1]).max(initial=1.0))
+
+
+def varied_prices(study: Evidence) -> pd.DataFrame:
+    """`premiums` of each threshold by ``way`` of `varied`, with intervals in words.
+
+    The rows of `varied_windows` that are clipped, with ``premium_interval``, ``payout_interval``.
+    """
+    rows = varied(study)
+    found = premiums(rows, ["model", "way"], "threshold", NO_CLIPPING)
+    if found.empty:
+        return found
+    kept = ["model", "way", "threshold", "optimizer", "schedule", "window", "product"]
+    found = found.merge(varied_windows(study)[kept])
+    for part in ("premium", "payout"):
+        ends = found[[f"{part}_low", f"{part}_high"]].to_numpy()
+        found[f"{part}_interval"] = [bounds(low, high) for low, high in ends]
+    return found
+
+
+def decayed(study: Evidence) -> pd.DataFrame:
+    """What a decaying rate changes in premium and pay-out of each threshold: `premium_gaps`.
+
+    By ``model``, ``optimizer``, ``way`` and ``threshold``, against the same optimizer at a constant
+    rate; with that one's premium and pay-out, ``..._constant``, and the decay's own, ``..._own``.
+    """
+    rows, prices = varied(study), varied_prices(study)
+    parts = []
+    for (model, optimizer), here in rows.groupby(["model", "optimizer"], sort=False):
+        constant = next(iter(here.loc[here["schedule"] == "constant", "way"]), None)
+        found = premium_gaps(here, "way", constant, "threshold", NO_CLIPPING)
+        both = where(prices, model=model)[["way", "threshold", "premium", "payout"]]
+        found = found.merge(
+            both.rename(columns={"premium": "premium_own", "payout": "payout_own"}),
+            on=["way", "threshold"],
+        ).merge(
+            where(both, way=constant).drop(columns="way"),
+            on="threshold",
+            suffixes=("", "_constant"),
+        )
+        parts.append(found.assign(model=model, optimizer=optimizer))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["way"])
+
+
+def varied_accuracies(study: Evidence) -> pd.DataFrame:
+    """Mean test accuracy by ``way``, ``clipped`` and rate of `varied`, for a figure."""
+    by = ["way", "clipped", "learning_rate"]
+    return interval(varied(study), "accuracy", by, statistic=mean)
 
 
 def part_of(ratio: float) -> str:

@@ -75,7 +75,7 @@ from benchmark.statistics.pairing import (
     sign_flip,
     verdicts,
 )
-from benchmark.statistics.premiums import premiums
+from benchmark.statistics.premiums import premium_gaps, premiums
 from benchmark.statistics.published import beside_published
 from benchmark.statistics.raised_rates import RaisedRates
 from benchmark.statistics.ranking import (
@@ -217,6 +217,7 @@ __all__ = [
     "ped_anova",
     "percentile_rule",
     "performance_profile",
+    "premium_gaps",
     "premiums",
     "probability_of_improvement",
     "product_gaps",

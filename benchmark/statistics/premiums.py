@@ -82,6 +82,60 @@ def premiums(
     return pd.DataFrame(found)
 
 
+def premium_gaps(
+    frame: pd.DataFrame, beside: str, reference: object, level: str, baseline: object
+) -> pd.DataFrame:
+    """How premium and pay-out differ between two ways of training: with and without decay, say.
+
+    ``frame`` is as that of `premiums`, at each level of the column ``beside``, whose good rates and
+    ``lost`` are each one's own. A row for each level of ``beside`` but the ``reference``, and each
+    ``level`` but the ``baseline`` that both have: ``premium`` and ``payout``, those minus the ones
+    of the reference (accuracy, 0..1), with 95% intervals over the seeds that both have.
+
+    >>> frame = pd.DataFrame({"learning_rate": [0.1, 1.0] * 4, "way": ["old"] * 4 + ["new"] * 4})
+    >>> frame = frame.assign(clip=(["no"] * 2 + ["yes"] * 2) * 2, seed=0, learned=[1, 0, 1, 1] * 2)
+    >>> frame["accuracy"] = [0.75, 0.25, 0.625, 0.5, 0.75, 0.25, 0.6875, 0.5]
+    >>> frame = frame.assign(validation=frame["accuracy"])
+    >>> found = premium_gaps(frame, "way", "old", "clip", "no")
+    >>> found[["way", "clip", "premium", "payout"]].values.tolist()
+    [['new', 'yes', 0.0625, 0.0]]
+    """
+    ends = premiums(frame, [beside], level, baseline)
+    by_seed = {
+        (row[beside], row[level]): _by_seed(frame, row, beside, level, baseline)
+        for row in ends.to_dict("records")
+    }
+    found = []
+    for (way, name), own in by_seed.items():
+        other = by_seed.get((reference, name))
+        if way == reference or other is None:
+            continue
+        row = {beside: way, level: name}
+        for part, columns in (("premium", PREMIUM), ("payout", PAYOUT)):
+            gap = (
+                (own[part] - other[part]).dropna().rename_axis("seed").reset_index(name="accuracy")
+            )
+            row |= _change(columns, gap)
+        found.append(row)
+    return pd.DataFrame(found, columns=[beside, level, *PREMIUM, *PAYOUT])
+
+
+def _by_seed(
+    frame: pd.DataFrame, row: dict[str, object], beside: str, level: str, baseline: object
+) -> pd.DataFrame:
+    """The premium and the pay-out of each seed, for a ``row`` of `premiums`."""
+    here = frame[frame[beside] == row[beside]]
+    own, bare = (
+        here[here[level] == name].set_index(KEYS)["accuracy"] for name in (row[level], baseline)
+    )
+    change = (own - bare).dropna().reset_index()
+    good = change["learning_rate"].between(row["good_low"], row["good_high"])
+    parts = {"premium": change[good], "payout": change[change["learning_rate"] == row["lost"]]}
+    return pd.DataFrame(
+        {part: rows.groupby("seed")["accuracy"].mean() for part, rows in parts.items()}
+    )
+
+
 def _lost(learned: pd.Series) -> float:
     """The least rate from which on at most half ``learned`` (rates,), NaN where none is."""
     most = learned > 0.5
