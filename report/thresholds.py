@@ -39,7 +39,7 @@ PARTS = {
     "four fifths": 4 / 5,
 }
 """Words of a part of something."""
-PLAIN_SGD = "SGD"
+PLAIN_WAY = "SGD"
 """How `varied` calls plain SGD at a constant rate."""
 NO_CLIPPING = np.inf
 """The threshold at which training without clipping stands."""
@@ -120,7 +120,7 @@ def rates_at_one_threshold(study: Evidence) -> tuple[int, int, int]:
 
 @functools.lru_cache(8)
 def varied(study: Evidence) -> pd.DataFrame:
-    """Trials without normalization by the ``way`` they are trained: `PLAIN_SGD`, momentum, decays.
+    """Trials without normalization by the ``way`` they are trained: `PLAIN_WAY`, momentum, decays.
 
     Of networks that were trained in several ways. ``learning_rate`` is rate / (1 - momentum), the
     length that steps add up to where gradients agree; ``threshold`` is that of the global norm,
@@ -145,21 +145,22 @@ def varied(study: Evidence) -> pd.DataFrame:
 
 
 def varied_windows(study: Evidence) -> pd.DataFrame:
-    """Good rates of each ``way`` and ``threshold`` of `varied`, beside those of `PLAIN_SGD`.
+    """Good rates of each ``way`` and ``threshold`` of `varied`, beside those of `PLAIN_WAY`.
 
     `good_windows` by ``model`` and ``threshold``, at rates / (1 - momentum); ``alike`` says that
     both ends lie within a step of those of plain SGD, and ``product``, between which products of
-    that rate and the threshold they lie (a dash without clipping), ``window`` the rates.
+    that rate and the threshold they lie (a dash without clipping), ``product_plain`` those of
+    plain SGD, and ``window`` the rates.
     """
     rows = varied(study)
     if rows.empty:
         return pd.DataFrame(columns=["model", "threshold", "way", "momentum", "alike"])
-    found = good_windows(rows, ["model", "threshold"], "way", PLAIN_SGD)
+    found = good_windows(rows, ["model", "threshold"], "way", PLAIN_WAY)
     facts = rows.groupby("way")[["optimizer", "schedule"]].first().reset_index()
     step = STEPS * _spacing(rows)
     within = [found[f"{end}_times"].between(1 / step, step) for end in ("least", "good")]
     spans = list(zip(found["least"], found["good"], found["threshold"], strict=True))
-    return found.merge(facts, on="way").assign(
+    found = found.merge(facts, on="way").assign(
         alike=within[0] & within[1],
         window=[between(low, high) for low, high, _ in spans],
         product=[
@@ -169,6 +170,8 @@ def varied_windows(study: Evidence) -> pd.DataFrame:
             for low, high, top in spans
         ],
     )
+    plain = where(found, way=PLAIN_WAY)[["model", "threshold", "product"]]
+    return found.merge(plain, on=["model", "threshold"], how="left", suffixes=("", "_plain"))
 
 
 def pushing(study: Evidence | None) -> pd.DataFrame:
@@ -180,11 +183,12 @@ def pushing(study: Evidence | None) -> pd.DataFrame:
     if found.empty:
         return found
     keys = ["model", "threshold"]
-    plain = where(found, way=PLAIN_SGD)[[*keys, "least", "good"]]
+    plain = where(found, way=PLAIN_WAY)[[*keys, "least", "good"]]
     known = varied(study)[["way", "momentum", "threshold", "clipped"]].drop_duplicates()
     rows = where(found, optimizer="momentum", schedule="constant")
     rows = rows.merge(plain, on=keys, suffixes=("", "_plain"))
     rows = rows.merge(known, on=["way", "threshold"])
+    rows["clipped"] = rows["clipped"].replace("no clipping", "without clipping")
     return rows.sort_values("threshold", ascending=False, ignore_index=True)
 
 
@@ -215,14 +219,15 @@ def decayed(study: Evidence) -> pd.DataFrame:
     """What a decaying rate changes in premium and pay-out of each threshold: `premium_gaps`.
 
     By ``model``, ``optimizer``, ``way`` and ``threshold``, against the same optimizer at a constant
-    rate; with that one's premium and pay-out, ``..._constant``, and the decay's own, ``..._own``.
+    rate; with that one's premium and pay-out, ``..._constant``, and the decay's own, ``..._own``;
+    and the largest good rate of each without clipping, ``good_high`` and ``good_high_constant``.
     """
     rows, prices = varied(study), varied_prices(study)
     parts = []
     for (model, optimizer), here in rows.groupby(["model", "optimizer"], sort=False):
         constant = next(iter(here.loc[here["schedule"] == "constant", "way"]), None)
         found = premium_gaps(here, "way", constant, "threshold", NO_CLIPPING)
-        both = where(prices, model=model)[["way", "threshold", "premium", "payout"]]
+        both = where(prices, model=model)[["way", "threshold", "premium", "payout", "good_high"]]
         found = found.merge(
             both.rename(columns={"premium": "premium_own", "payout": "payout_own"}),
             on=["way", "threshold"],

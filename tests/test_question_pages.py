@@ -773,16 +773,73 @@ def test_the_rate_from_which_training_fails_is_told_by_batch_size(folder: Path) 
     assert found.groupby("panel")["scarce"].first().to_dict() == {
         "25% of the images, 60 passes": "examples",
         "25% of the images, 60 updates": "updates",
+        "all images, 60 updates": "updates",
     }
+    found = found[found["panel"] != "all images, 60 updates"]
     assert found["full"].tolist() == [False, True] * 2
     assert found["rate"].tolist() == pytest.approx([10**-0.5, 10**0.5] * 2)
     assert found["times"].tolist() == pytest.approx([1.0, 10.0] * 2)
     facts = batch_updates.divergences(batch_updates.failing_of_all())
-    assert (facts["lost"], facts["early"], facts["silent"]) == (2 * 3 * 3, 2 * 3 * 3, 0)
+    assert (facts["lost"], facts["early"], facts["silent"]) == (30, 30, 0)
     page = words(page_of("batch_updates", folder))
     assert "**At the same rate, small batches diverge first.**" in page
     assert "diverges from a rate of 0.32 on at batches of 32 and of 3.2 at" in page
     assert "**The full batch diverges from no lower a rate.**" in page
+
+
+def failing_by_size(clipped: float) -> Callable[[Any, Any], str]:
+    """Small batches that diverge ten times as early, or ``clipped`` times with a clipped norm."""
+
+    def fate(trial: Any, draw: Any) -> str:
+        bare = trial.clipping == "none"
+        times = (10 if bare else clipped) if trial.batch_size > 32 else 1
+        # the rates of clipped trials are ten times as high
+        return "dead" if trial.learning_rate >= (1 if bare else 10) * times else "stable"
+
+    return fate
+
+
+def test_the_page_says_whether_clipping_takes_away_what_the_batch_size_does(folder: Path) -> None:
+    made_up(folder, real_study("full_batch", "quick"), failing_by_size(clipped=1))
+    source = evidence.load("full_batch")
+    assert source is not None
+    rows = batch_updates.dependence(source).set_index("remedy")
+    assert rows["times"].to_dict() == pytest.approx({"no clipping": 10.0, "clipped at 1": 1.0})
+    assert rows.loc["clipped at 1", "change"] == pytest.approx(0.1)
+    page = words(page_of("batch_updates", folder))
+    assert "**With a clipped global norm the batch size hardly matters for it.**" in page
+    assert "rises 10-fold without clipping, 1-fold clipped at 1" in page
+
+
+def test_a_clipping_that_leaves_sizes_as_they_are_is_not_said_to_help(folder: Path) -> None:
+    made_up(folder, real_study("full_batch", "quick"), failing_by_size(clipped=10))
+    page = words(page_of("batch_updates", folder))
+    assert "hardly matters for it" not in page
+    assert "the batch size matters less for it" not in page
+    assert "these trials do not settle" in page
+
+
+def test_limits_that_saturate_are_told_by_a_law_and_others_by_where_they_level_off(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    made_up(folder, real_study("critical_batch", "quick"), failing_from(1.0))
+    row = {"worst": 0.3, "error": 0.05, "power_error": 0.1, "root_error": 0.13, "sizes": 7}
+    row |= {"most": 1.0, "most_low": 0.9, "most_high": 1.2, "half": 29.0, "half_low": 20.0}
+    row |= {"half_high": 42.0, "model": "mlp", "study": "critical_batch"}
+
+    def says(**facts: Any) -> str:
+        source = evidence.load("critical_batch")
+        assert source is not None
+        panel = batch_updates.at_shared_rates(source)["panel"].iloc[0]
+        law = pd.DataFrame([row | facts | {"panel": panel}])
+        monkeypatch.setattr(batch_updates, "laws", lambda: law)
+        return words(page_of("batch_updates", folder))
+
+    law = "All 7 sizes follow one law to within a step of the rates"
+    assert law in says()
+    assert "29 (20 to 42)" in says()
+    assert law not in says(worst=1.4)
+    assert law not in says(error=0.2)
 
 
 def test_a_full_batch_that_diverges_first_is_not_said_to_diverge_last(folder: Path) -> None:

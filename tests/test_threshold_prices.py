@@ -1,12 +1,18 @@
 """What a threshold costs and saves, on trials of which one can see it."""
 
+import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from test_explosion_page import grid, trials_of
+from matplotlib.figure import Figure
+from pages import page, words
+from test_explosion_page import grid, lost, trials_of
 
 from benchmark.statistics import percentile_rule
-from report import thresholds
+from report import evidence, thresholds
+from report.evidence import Evidence
 
 TRAINED = {None: 0.8, 10.0: 0.8, 1.0: 0.78, 0.1: 0.7}
 """Accuracy at the rate 0.1 by threshold; at the rate 1 training without clipping is lost."""
@@ -52,3 +58,124 @@ def test_rates_near_the_best_are_those_without_clipping_within_a_point() -> None
 def test_without_a_rate_at_which_most_fail_nothing_is_priced() -> None:
     calm = trials_of("clipping", [made for made in MADE if made["learning_rate"] == 0.1], outcome)
     assert thresholds.priced(calm).empty
+
+
+STEPS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Rates / (1 - momentum) of the study that trains in several ways."""
+
+
+def in_several_ways(
+    good: Callable[[dict[str, Any]], float], premium: Callable[[dict[str, Any]], float]
+) -> Evidence:
+    """SGD and momentum, constant and decaying: good up to a rate, lost beyond three times that.
+
+    ``good`` is the largest good rate without clipping; a threshold of 1 raises it threefold and
+    costs ``premium`` there.
+    """
+
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        rate = made["learning_rate"] / (0.1 if made["optimizer"] == "momentum" else 1)
+        clipped = made["clipping"] != "none"
+        top = good(made) * (3 if clipped else 1)
+        if rate > 1.2 * top:
+            return lost()
+        # no interval without a spread: seeds differ in what either remedy does
+        apart = 1 + clipped * (2 if made["schedule"] == "cosine" else 1)
+        accuracy = 0.8 - clipped * premium(made) + 0.0001 * made["seed"] * apart
+        return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
+
+    ways = {
+        "model": ["mlp"],
+        "seed": range(4),
+        "schedule": ["constant", "cosine"],
+    }
+    remedies = {"none": [None], "global_norm": [1.0]}
+    made = [
+        row
+        for clipping, limits in remedies.items()
+        for optimizer, momentum, part in (("sgd", None, 1), ("momentum", 0.9, 10))
+        for row in grid(
+            **ways,
+            optimizer=[optimizer],
+            momentum=[momentum],
+            learning_rate=[rate / part for rate in STEPS],
+            clipping=[clipping],
+            clipping_threshold=limits,
+        )
+    ]
+    return trials_of("headroom", made, outcome)
+
+
+def twice_under_decay(made: dict[str, Any]) -> float:
+    return 1.0 if made["schedule"] == "cosine" else 0.3
+
+
+def half_under_decay(made: dict[str, Any]) -> float:
+    return 0.01 if made["schedule"] == "cosine" else 0.02
+
+
+ALIKE = in_several_ways(twice_under_decay, half_under_decay)
+
+
+def test_rates_under_momentum_are_told_by_the_length_that_steps_add_up_to() -> None:
+    assert sorted(thresholds.varied(ALIKE)["learning_rate"].unique()) == list(STEPS)
+    rows = thresholds.pushing(ALIKE)
+    assert rows["threshold"].tolist() == [math.inf, 1.0]
+    assert rows[["least", "good"]].values.tolist() == [[0.1, 0.3], [0.1, 1.0]]
+    assert rows["alike"].all()
+    assert rows["product"].tolist() == ["\N{EN DASH}", "0.1 to 1"]
+
+
+def test_momentum_whose_good_rates_are_others_is_told_from_that() -> None:
+    def further(made: dict[str, Any]) -> float:
+        return 3.0 if made["optimizer"] == "momentum" else 0.3
+
+    rows = thresholds.pushing(in_several_ways(further, half_under_decay))
+    assert not rows["alike"].any()
+    assert rows[["good", "good_plain"]].values.tolist() == [[3.0, 0.3], [10.0, 1.0]]
+
+
+def test_a_decay_is_compared_at_its_own_good_rates_and_where_it_fails_itself() -> None:
+    rows = thresholds.decayed(ALIKE)
+    assert rows["way"].tolist() == ["SGD, cosine decay", "momentum, cosine decay"]
+    assert rows["premium_constant"].tolist() == pytest.approx([-0.02] * 2, abs=1e-3)
+    assert rows["premium_own"].tolist() == pytest.approx([-0.01] * 2, abs=1e-3)
+    assert rows["premium"].tolist() == pytest.approx([0.01] * 2, abs=1e-3)
+    assert rows["payout"].tolist() == pytest.approx([0.01] * 2, abs=1e-3)
+
+
+def says(monkeypatch: pytest.MonkeyPatch, folder: Path, ways: Evidence | None) -> str:
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
+    studies = {"clipping": STUDY} | ({"headroom": ways} if ways else {})
+    monkeypatch.setattr(evidence, "load", studies.get)
+    return words(page("thresholds", folder))
+
+
+def test_the_page_says_that_a_threshold_stays_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = says(monkeypatch, tmp_path, ALIKE)
+    assert "**At momentum 0.9 a threshold is good at the rates / (1 − momentum) at which" in text
+    assert "So a threshold that was tuned together with a rate stays where it is" in text
+    assert "**With a rate that decays, a fixed threshold costs less at good rates" in text
+
+
+def test_the_page_says_that_a_threshold_does_not_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def further(made: dict[str, Any]) -> float:
+        return 3.0 if made["optimizer"] == "momentum" else 0.3
+
+    def dearer(made: dict[str, Any]) -> float:
+        return 0.04 if made["schedule"] == "cosine" else 0.02
+
+    text = says(monkeypatch, tmp_path, in_several_ways(further, dearer))
+    assert "a threshold is good are others than under plain SGD" in text
+    assert "stays where it is when momentum is added" not in text
+    assert "**A rate that decays does not make a fixed threshold cheaper at good rates**" in text
+
+
+def test_without_other_ways_the_page_has_no_part_about_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "Momentum and decay" not in says(monkeypatch, tmp_path, None)
