@@ -6,6 +6,7 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.figures.numbers import number
@@ -143,6 +144,27 @@ def dependence(study: Evidence) -> pd.DataFrame:
         found = times_beside(rows, "remedy", UNCLIPPED, "batch_size", "lost")
         parts.append(found.assign(model=model, **sizes))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["remedy"])
+
+
+def bounded() -> pd.DataFrame:
+    """The rows of `dependence` that are clipped, beside no clipping: what a bound on steps does.
+
+    With the ``bare`` times of no clipping, ``bare_low``, and ``left``, the part of its logarithm
+    that is left. Without a study of both it has no row.
+    """
+    study = evidence.load("full_batch")
+    found = dependence(study) if study else pd.DataFrame()
+    if found.empty:
+        return found
+    bare = where(found, remedy=UNCLIPPED)[["model", "times", "times_low"]]
+    bare = bare.rename(columns={"times": "bare", "times_low": "bare_low"})
+    tight = found[found["remedy"] != UNCLIPPED].merge(bare, on="model")
+    return tight.assign(left=np.log(tight["times"]) / np.log(tight["bare"]))
+
+
+def in_other_networks(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of `panels` those of another network than the first."""
+    return [panel for panel in found if panel["first"]["model"] != found[0]["first"]["model"]]
 
 
 def failing_of_all(event: str = "diverged") -> pd.DataFrame:
