@@ -21,8 +21,22 @@ FLAT = 0.005
 
 def relative(study: Evidence) -> bool:
     """Whether rates are multiples of best ones: each one's own, or that without clipping."""
+    return bool(len(_at_multiples(study)))
+
+
+def compared(study: Evidence) -> pd.DataFrame:
+    """The outcomes by which optimizers are compared: at multiples of best rates, where any are.
+
+    The others are of one optimizer at rates that budgets share, for claim 13.
+    """
+    rows = _at_multiples(study)
+    return rows if len(rows) else study.outcomes
+
+
+def _at_multiples(study: Evidence) -> pd.DataFrame:
     arms = (in_relative_arms(study.outcomes, prefix) for prefix in ("", SHARED))
-    return sum(map(len, arms)) == len(study.outcomes)
+    places = [place for rows in arms for place in rows.index]
+    return study.outcomes.loc[study.outcomes.index.isin(places)]
 
 
 def bare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +56,7 @@ def panels(rows: pd.DataFrame) -> pd.DataFrame:
 
 def shared(study: Evidence) -> pd.DataFrame:
     """`bare` at the budgets at which every optimizer was trained: they alone rank optimizers."""
-    rows = bare(study.outcomes)
+    rows = bare(compared(study))
     counts = rows.groupby("panel")["optimizer"].nunique()
     whole = counts.index[counts == rows["optimizer"].nunique()]
     return rows[rows["panel"].isin(whole)]
@@ -121,7 +135,7 @@ def with_other_schedules(study: Evidence) -> pd.DataFrame:
     rows = panels(study.relative)
     shown = list(shared(study)["panel"].unique())
     rows = where(rows[rows["times"] == 1], panel=shown)
-    ranks = ranked(study, bare(study.outcomes), ["optimizer"])
+    ranks = ranked(study, bare(compared(study)), ["optimizer"])
     changing = rows[rows["schedule"] != "constant"]
     if ranks.empty or changing.empty:
         return pd.DataFrame()
