@@ -837,6 +837,17 @@ def test_usable_decades_are_those_of_the_stable_range(accuracy: list[float]) -> 
     assert expected["edge"] == (np.argmax(accuracy) in (0, 3))
 
 
+@pytest.mark.parametrize(
+    ("reference", "decades"),
+    # 0.84 is within a point of the one, all of it of the next, and nothing of the last
+    [(0.85, 2.0), (0.9, 1.0), (0.5, 3.0), (0.95, 0.0)],
+)
+def test_rates_may_be_usable_by_the_best_of_something_else(reference, decades) -> None:
+    rates, accuracy = np.array([0.01, 0.1, 1.0, 10.0]), np.array([[0.7, 0.84, 0.9, 0.89]])
+    found = statistics.usable_decades(accuracy, rates, np.array([reference]))
+    assert found.tolist() == pytest.approx([decades])
+
+
 GROUPED = pd.DataFrame(
     {
         "model": [*"bbbbaa"],

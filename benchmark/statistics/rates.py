@@ -141,28 +141,44 @@ def stable_range(frame: pd.DataFrame, by: Sequence[str], within: float = WITHIN)
     return pd.DataFrame(rows, columns=[*by, *columns])
 
 
-def plateau(accuracy: np.ndarray, within: float = WITHIN) -> tuple[np.ndarray, np.ndarray]:
+def plateau(
+    accuracy: np.ndarray, within: float = WITHIN, reference: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """First and last place (...) of the neighbours of the best ``accuracy`` (..., R) near it.
 
-    Near is within ``within`` (0..1), and just so far counts; the first of equal bests counts.
+    Near is within ``within`` (0..1), and just so far counts; the first of equal bests counts. With
+    a ``reference`` (...), the best accuracy of something else, near is whatever is no more than
+    that below it; where the best itself is not, the last place comes before the first.
 
     >>> first, last = plateau(np.array([0.5, 0.8, 0.795, 0.1, 0.8]))
     >>> int(first), int(last)
     (1, 2)
+    >>> first, last = plateau(np.array([0.5, 0.8, 0.795, 0.1]), reference=np.array(0.5))
+    >>> int(first), int(last)
+    (0, 2)
     """
     accuracy = np.round(accuracy, DECIMALS)
     places = np.arange(accuracy.shape[-1])
     best = accuracy.argmax(axis=-1)[..., None]
-    bad = np.round(accuracy.max(axis=-1, keepdims=True) - accuracy, DECIMALS) > within
-    first = np.where(bad & (places < best), places, -1).max(axis=-1) + 1
-    last = np.where(bad & (places > best), places, len(places)).min(axis=-1) - 1
+    top = accuracy.max(axis=-1) if reference is None else np.asarray(reference)
+    bad = np.round(top[..., None] - accuracy, DECIMALS) > within
+    first = np.where(bad & (places <= best), places, -1).max(axis=-1) + 1
+    last = np.where(bad & (places >= best), places, len(places)).min(axis=-1) - 1
     return first, last
 
 
-def usable_decades(accuracy: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Decades (...) of the ``rates`` (R,) on the `plateau` of ``accuracy`` (..., R)."""
-    low, high = plateau(accuracy)
-    logs = np.log10(rates)
+def usable_decades(
+    accuracy: np.ndarray, rates: np.ndarray, reference: np.ndarray | None = None
+) -> np.ndarray:
+    """Decades (...) of the ``rates`` (R,) on the `plateau` of ``accuracy`` (..., R).
+
+    With a ``reference`` (...) those no more than a point below that accuracy; 0 where there are
+    none, as where there is one.
+    """
+    low, high = plateau(accuracy, reference=reference)
+    logs, none = np.log10(rates), high < low
+    # where none is near, ``low`` may lie beyond the last rate
+    low, high = np.where(none, 0, low), np.where(none, 0, high)
     return logs[high] - logs[low]
 
 

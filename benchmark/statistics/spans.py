@@ -73,7 +73,8 @@ def decades_gained(
 ) -> tuple[Ends, int, int] | None:
     """How many decades wider the range of usable rates is at ``level`` than at ``baseline``.
 
-    On the rates and seeds that both were run at, averaged over all other factors, each pair of
+    Usable at either are rates whose validation accuracy is no more than a point below the best of
+    the baseline: by its own best each would be the narrower for a higher one. On the rates and seeds that both were run at, averaged over all other factors, each pair of
     ranges on the seeds that it has; a seed is left out of all of them. The interval reaches at
     least one spacing of the rates to either side, because a range ends somewhere between two of
     them. Beside it the number of pairs of ranges and of seeds. None where they share no two rates.
@@ -102,9 +103,9 @@ def decades_gained(
 
 
 def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
-    """Decades that the range of ``level`` is wider by, row by row."""
-    rates = level.columns.to_numpy(dtype=float)
-    wide, narrow = (usable_decades(side.to_numpy(), rates) for side in (level, baseline))
+    """Decades that the range of ``level`` is wider by, both near the best of ``baseline``."""
+    rates, best = level.columns.to_numpy(dtype=float), baseline.to_numpy().max(axis=1)
+    wide, narrow = (usable_decades(side.to_numpy(), rates, best) for side in (level, baseline))
     return wide - narrow
 
 
