@@ -74,8 +74,9 @@ def decades_gained(
     """How many decades wider the range of usable rates is at ``level`` than at ``baseline``.
 
     Usable at either are rates whose validation accuracy is no more than a point below the best of
-    the baseline: by its own best each would be the narrower for a higher one. On the rates and seeds that both were run at, averaged over all other factors, each pair of
-    ranges on the seeds that it has; a seed is left out of all of them. The interval reaches at
+    the baseline: by its own best each would be the narrower for a higher one. On the rates and
+    seeds that both were run at, averaged over all other factors, each pair of ranges on the seeds
+    that it has; a seed is left out of all of them. The interval reaches at
     least one spacing of the rates to either side, because a range ends somewhere between two of
     them. Beside it the number of pairs of ranges and of seeds. None where they share no two rates.
     """

@@ -13,8 +13,11 @@ from report.claims.judging import (
     by_claim,
     by_part,
     claim_verdict,
+    decades,
     fewest_seeds,
     part,
+    part_on,
+    raised_by,
     verdicts,
 )
 from report.claims.records import MIXED, NO_EFFECT, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED
@@ -33,9 +36,12 @@ __all__ = [
     "by_claim",
     "by_part",
     "claim_verdict",
+    "decades",
     "fewest_seeds",
     "lowering",
     "part",
+    "part_on",
+    "raised_by",
     "robustness",
     "verdicts",
 ]

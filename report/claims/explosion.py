@@ -13,7 +13,14 @@ from benchmark.statistics.onset import CONTROL, EXPLOSION, GREW, windows_before_
 from benchmark.statistics.selection import where
 from report import prose
 from report.claims.effects import share_of, share_of_trials
-from report.claims.frames import able, at_multiples, by_setting, by_times, parts
+from report.claims.frames import (
+    able,
+    at_multiples,
+    by_normalization,
+    by_setting,
+    by_times,
+    parts,
+)
 from report.claims.records import Effect, Found, found, nothing
 from report.evidence import Evidence
 
@@ -21,6 +28,10 @@ GROWTH = 10.0
 """How many times larger a gradient norm must be to count as grown."""
 RISE, CORRELATION, CHECKPOINTS = 2.0, 0.5, 3
 """A rise through training: over so many checkpoints, by such a factor and rank correlation."""
+ALONE = "without clipping and normalization"
+SIZE = prose.FORMATS["size"]
+FAR = 0.1
+"""Test accuracy by which a network that was cured may stay far behind."""
 NAMED = ("clipping", "normalization")
 """Factors whose levels are names."""
 
@@ -49,9 +60,12 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
 
 
 def _shares(flags: pd.Series, rows: pd.DataFrame) -> list[Effect]:
-    """The shares of configurations in which most of the exploded ``rows`` are flagged."""
+    """The shares of configurations in which most of the exploded ``rows`` are flagged.
+
+    By normalization and by how far above the best rate: what an explosion does depends on both.
+    """
     effects = []
-    for about, trials in parts(rows, by_setting, by_times):
+    for about, trials in parts(rows, by_setting, by_normalization, by_times):
         most = flags[trials.index].groupby(trials["configuration"]).mean() > 0.5
         effects.append(share_of(most, "configuration", about))
     return effects
@@ -114,8 +128,8 @@ def rise(source: Evidence) -> Found:
 def rise_by_step(source: Evidence) -> Found:
     """Explosions before which the norm rose, of every step's norm, beside windows without one.
 
-    Of those that came late enough for a rise to be seen, by schedule and data set; a constant rate
-    judges.
+    Of those that came late enough for a rise to be seen, by schedule and data set. A constant rate
+    judges, where most of them did: those that come late are no sample of all.
     """
     steps = source.results.history
     if "gradient_norm" not in steps or not (steps["disturbance"] == "none").any():
@@ -125,18 +139,18 @@ def rise_by_step(source: Evidence) -> Found:
     seen = where(windows, kind=EXPLOSION).dropna(subset=["rise"])
     if seen.empty:
         return nothing("no explosion came late enough for a rise to be seen")
-    effects = []
+    effects, early = [], where(judging, kind=EXPLOSION)["rise"].isna()
+    enough = bool(len(early)) and early.mean() <= 0.5
     for (schedule, dataset), rows in seen.groupby(["schedule", "dataset"], sort=False):
         about = (prose.setting("schedule", schedule), f"networks on {prose.name(dataset)}")
         grew = rows.assign(grew=(rows["rise"] >= GREW).astype(float))
         effect = share_of_trials(grew, about, "grew")
         # where the rate rises before an explosion, so do the norms
-        effects.append(replace(effect, judges=schedule == "constant"))
+        effects.append(replace(effect, judges=enough and schedule == "constant"))
     control = where(judging, kind=CONTROL)["rise"].dropna()
-    onsets = where(judging, kind=EXPLOSION)["rise"]
     notes = [
-        f"{onsets.isna().sum():,} of the {prose.count(len(onsets), 'explosion')} at a constant "
-        "rate came too early to be observed.",
+        f"{early.sum():,} of the {prose.count(len(early), 'explosion')} at a constant rate came "
+        f"too early to be observed{'' if enough else '; the others are no sample of all'}.",
         f"Of stable trials {prose.percent(float((control >= GREW).mean()))} show such a rise over "
         "the same steps."
         if len(control)
@@ -160,7 +174,12 @@ def cured(source: Evidence) -> Found:
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
     groups = frame.groupby([*keys, "learning_rate"], sort=False, dropna=False)
-    rates = groups.agg(diverged=("diverged", "max"), learned=("learned", "min")).reset_index()
+    rates = groups.agg(
+        diverged=("diverged", "max"),
+        learned=("learned", "min"),
+        validation=("validation", "mean"),
+        accuracy=("accuracy", "mean"),
+    ).reset_index()
     bad = rates.assign(bad=rates["learning_rate"].where(rates["diverged"] > 0))
     worst = bad.groupby(keys, sort=False, dropna=False)["bad"].transform("max")
     fine = rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
@@ -168,10 +187,36 @@ def cured(source: Evidence) -> Found:
     each = each.groupby(keys, sort=False, dropna=False)["helped"].any().reset_index()
     if each.empty:
         return nothing("no configuration diverged at any rate")
-    effects = [
-        share_of(group["helped"], "configuration", (label,)) for label, group in by_setting(each)
-    ]
-    return found(effects, [_uncured(each[~each["helped"]], varying(frame)), warm])
+    effects = []
+    for label, group in by_setting(each):
+        effects.append(share_of(group["helped"], "configuration", ("", label)))
+        plain = where(group, clipping="none", normalization="none")
+        if 0 < len(plain) < len(group):
+            effect = share_of(plain["helped"], "configuration", (ALONE, label))
+            effects.append(replace(effect, judges=False))
+    lost = _price(rates[fine], rates)
+    price = (
+        f"A cure is no more than learning on every seed. Of {prose.count(len(lost), 'cured one')} "
+        f"half end {SIZE(lost.median())} or more below the best configuration of as "
+        f"many layers, and {int((lost > FAR).sum())} more than {SIZE(FAR)}."
+        if len(lost)
+        else ""
+    )
+    return found(effects, [price, _uncured(each[~each["helped"]], varying(frame)), warm])
+
+
+def _price(cures: pd.DataFrame, rates: pd.DataFrame) -> pd.Series:
+    """Test accuracy of each configuration cured, at its best rate of ``cures``, below the best.
+
+    The best is that of all configurations and ``rates`` of as many layers of the same network.
+    Validation chooses both.
+    """
+    same = ["dataset", "model", "train_fraction", "depth"]
+    best = rates.sort_values("validation").drop_duplicates(same, keep="last")
+    keys = [c for c in CONFIGURATION if c not in ("learning_rate", "seed", "arm")]
+    own = cures.sort_values("validation").drop_duplicates(keys, keep="last")
+    both = own.merge(best[[*same, "accuracy"]], on=same, suffixes=("", "_best"))
+    return both["accuracy_best"] - both["accuracy"]
 
 
 def _uncured(lost: pd.DataFrame, varied: list[str]) -> str:

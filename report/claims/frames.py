@@ -49,12 +49,19 @@ def at_best(source: Evidence) -> pd.DataFrame:
 
 
 def chosen(frame: pd.DataFrame, by: Sequence[str], over: Sequence[str]) -> pd.DataFrame:
-    """The rows at the levels of ``over`` that validation chooses, on other seeds than their own.
+    """The rows at the one choice of levels of ``over`` that validation makes within each of ``by``.
 
-    They are chosen within each level of ``by``, each at its best rate already.
+    For each seed it chooses on all other seeds, and what most of these choices agree on holds for
+    all: among equally good levels a choice for each seed jumps from one to another.
     """
     levels = [c for c in over if frame[c].nunique(dropna=False) > 1]
-    return cross_fitted(frame, list(by), levels) if levels else frame
+    if not levels:
+        return frame
+    made = cross_fitted(frame, list(by), levels)
+    keys = [*by, *levels]
+    seeds = made.groupby(keys, dropna=False)["seed"].nunique().rename("_seeds").reset_index()
+    most = seeds.sort_values("_seeds", ascending=False, kind="stable").drop_duplicates([*by])
+    return frame.merge(most[keys], on=keys)
 
 
 Split = Callable[[pd.DataFrame], Iterator[tuple[str, pd.DataFrame]]]
@@ -87,6 +94,12 @@ def by_times(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows at each multiple of the best rate, with its name in a sentence."""
     for times, rows in frame.groupby("times", sort=True):
         yield AT_BEST if times == 1 else f"at {times:g} times the best rate", rows
+
+
+def by_normalization(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows with each normalization, with its name in a sentence."""
+    for level, rows in frame.groupby("normalization", sort=False):
+        yield prose.phrase("normalization", level), rows
 
 
 def by_budget(

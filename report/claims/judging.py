@@ -12,6 +12,7 @@ from functools import cached_property
 import pandas as pd
 
 from report import evidence, prose
+from report.claims import schedules
 from report.claims.catalogue import CLAIMS
 from report.claims.frames import budgets_of, by_setting, edges
 from report.claims.records import (
@@ -93,6 +94,25 @@ class Judged:
     def but(self, names: Sequence[str]) -> Judged:
         """The same, judged on the comparisons that judge and whose first piece is no such name."""
         return self.on(effect for effect in self.judging if effect.about[0] not in names)
+
+    def but_about(self, piece: str) -> Judged:
+        """The same, judged on the comparisons that judge and that are not about ``piece``."""
+        return self.on(effect for effect in self.judging if piece not in effect.about)
+
+    def told(self, piece: int, separator: str = ",", *more: int) -> str:
+        """Every effect that judges, in words, with a piece of what it is about, or several.
+
+        ``−0.3 points (−0.4 to −0.1, doubling) and ...``, the best first.
+        """
+        unit = self.part.unit
+        ordered = sorted(self.judging, key=lambda effect: -effect.estimate)
+        return prose.listing(
+            (
+                f"{unit.words(e.estimate)} ({', '.join(e.about[p] for p in (piece, *more))})"
+                for e in ordered
+            ),
+            separator,
+        )
 
     def named(self, verdict: str) -> list[str]:
         """The first pieces of the labels of those that judge and have this verdict, once each."""
@@ -241,7 +261,7 @@ def _untested(judged: Judged) -> str:
         where = f", {about}" if about and beside.judging else ""
         beside = beside if beside.judging else judged.among("")
         return (
-            f"No comparison of the study `{study}` judges it. In "
+            f"We did not test this: no comparison of the study `{study}` judges it. In "
             f"{prose.count(len(beside.judging), 'comparison')} beside it{where}, "
             f"{judged.part.lead} is {beside.pooled_words}. {notes}".rstrip()
         )
@@ -338,6 +358,31 @@ def part(claim: int, place: int, *, failures: bool = False) -> Judged:
     """A part of a claim, judged; both count from 1. With ``failures`` by any failure to learn."""
     judged = judged_by_any_failure() if failures else all_judged()
     return {c.number: parts for c, parts in judged}[claim][place - 1]
+
+
+def part_on(claim: int, place: int, study: str) -> Judged:
+    """A part measured on another of the studies that can judge it, though its own was run."""
+    of = part(claim, place).part
+    return judge(
+        dataclasses.replace(of, measurements=tuple(m for m in of.measurements if m.study == study))
+    )
+
+
+def raised_by(schedule: str, normalization: str, *, failures: bool = False) -> Effect | None:
+    """Decades of rates without divergence that a schedule adds with one normalization.
+
+    With ``failures`` without any failure to learn. None where that was not run.
+    """
+    source = evidence.load("learning_rate")
+    if source is None:
+        return None
+    source = source.of_any_failure() if failures else source
+    return schedules.raised_with(source, schedule, normalization)
+
+
+def decades(effect: Effect) -> str:
+    """An effect in decades with its interval, in words."""
+    return f"{DECADES.words(effect.estimate)} ({DECADES.spread(effect.low, effect.high)})"
 
 
 def fewest_seeds() -> dict[str, object]:

@@ -189,8 +189,8 @@ def pooled(effects: Sequence[Effect], *, geometric: bool = False) -> Effect | No
 def middle(effects: Sequence[Effect]) -> Effect | None:
     """That of the middle estimate, of an even number the lower one; None of none.
 
-    For the rules of a list, which nobody drew from anything: one rule far off, or one more, moves
-    their mean at will, and hardly the middle one.
+    For the rules of a list, which are no sample: one rule far off, or one more, moves their mean at
+    will, and hardly the middle one.
 
     >>> named = zip("abcd", (3, -60, 2, 4))
     >>> effects = [Effect((name,), e, e - 1, e + 1, "", freedom=9) for name, e in named]
@@ -287,7 +287,8 @@ class Part:
     beside
         What the comparisons are about that are shown beside those that judge, as `About` says it.
     by_rule
-        Whether what judges are the rules of a list: then its effect is that of the `middle` one.
+        Whether it is about a list of rules, schedules, policies or optimizers: then its effect is
+        that of the `middle` one, and its verdict the one on that.
     own_rates
         Whether the sides stand at best rates of their own, which may lie on the edge of the rates.
     """
@@ -356,13 +357,15 @@ class Part:
     def verdict(self, effects: Sequence[Effect], words: Sequence[str]) -> str:
         """The verdict by the comparisons that judge, with the corrected ``words`` on each.
 
-        That on their pooled effect, unless one of them surely supports and another surely refutes.
+        That on the middle one of a list of rules. Of others that on their pooled effect, unless one
+        of them surely supports and another surely refutes or shows no effect: `combined`, as of
+        the parts of a claim.
         """
         if not effects:
             return NOT_TESTED
         if self.exists and SUPPORTED in words:
             return SUPPORTED
-        if {SUPPORTED, REFUTED} <= set(words):
+        if not self.by_rule and combined(words) == MIXED:
             return MIXED
         found = self.together(effects)
         assert found is not None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
 from benchmark.statistics.multiples import varying
 from benchmark.statistics.policies import (
+    CONSTANT,
     FIXED,
     UNCHANGING,
     lowered_rates,
@@ -30,13 +33,14 @@ from report.claims.frames import (
     sizes,
     unable,
 )
-from report.claims.prevention import gained
+from report.claims.prevention import by_rule, gained
 from report.claims.problem import budgets_in_words, few_diverge, solved, worst_against_best
-from report.claims.records import About, Case, Found, found, nothing
+from report.claims.records import POINTS, About, Case, Effect, Found, found, middle, nothing
 from report.evidence import Evidence
 
-OWN_CHOICES = ["learning_rate_scaling", "batch_size", "learning_rate"]
+OWN_CHOICES = ["learning_rate_scaling", "batch_size", "learning_rate", "schedule"]
 """What each batch policy chooses for itself, on validation."""
+UPDATES = "at equal updates"
 NO_POLICY = "no policy that changes the size was run beside a fixed size"
 
 
@@ -85,9 +89,10 @@ def normalized_divergence(source: Evidence) -> Found:
 def _policies(frame: pd.DataFrame) -> Iterator[tuple[About, str, pd.DataFrame]]:
     """Policy, budget and setting in words, the policy, and its rows beside the fixed sizes'.
 
-    All at a constant rate: a fixed size whose rate decays is another remedy, not the baseline.
+    The policies at a constant rate; the fixed sizes at any that ``frame`` has.
     """
-    frame = where(frame, clipping="none", schedule="constant")
+    frame = where(frame, clipping="none")
+    frame = frame[frame["batch_policy"].eq(FIXED) | frame["schedule"].eq(CONSTANT)]
     for about, group in parts(frame, by_setting, by_budget):
         for policy in group["batch_policy"].drop_duplicates():
             both = where(group, batch_policy=[policy, FIXED])
@@ -95,21 +100,70 @@ def _policies(frame: pd.DataFrame) -> Iterator[tuple[About, str, pd.DataFrame]]:
                 yield (prose.phrase("batch_policy", policy), *about), policy, both
 
 
-def policies_as_accurate(source: Evidence) -> Found:
+def policies_that_lower(source: Evidence) -> Found:
+    """`_as_accurate` of the policies that lower the learning rate, too."""
+    return _as_accurate(source, lowers=True)
+
+
+def policies_of_size_alone(source: Evidence) -> Found:
+    """`_as_accurate` of those that change nothing but the size."""
+    return _as_accurate(source, lowers=False)
+
+
+def _as_accurate(source: Evidence, *, lowers: bool) -> Found:
     """Each dynamic policy against the best fixed size, both as validation chooses.
 
-    Both choose among all rates that they were run at on all seeds: at its own best rate alone each
-    would rest on the few trials that looked for it. Accumulated micro-batches count as the fixed
-    size, which is the same training.
+    The fixed size may let its rate decay where that was run: it is what a growing batch is to
+    replace. Both choose among all rates that they were run at on all seeds: at its own best rate
+    alone each would rest on the few trials that looked for it. Accumulated micro-batches count as
+    the fixed size, which is the same training.
     """
-    cases, still, warm = _chosen_policies(source)
+    own, still, warm = _those(source, lowers)
     kept = f"Left out, because it kept its first size in most trials: {'; '.join(still)}."
-    return gained(cases, NO_POLICY, warm, kept if still else "", ignore=OWN_CHOICES)
+    baselines = dict.fromkeys(map(_baseline, own))
+    of = gained(own, NO_POLICY, *baselines, ignore=OWN_CHOICES)
+    at_constant = by_rule(at_constant_rate(source, lowers=lowers), UPDATES)
+    beside = middle([e for e in at_constant.effects if e.judges and UPDATES not in e.about])
+    of = replace(of, notes=(*of.notes, _beside(beside), warm, kept if still and not lowers else ""))
+    return by_rule(replace(of, notes=tuple(filter(None, of.notes))), UPDATES)
 
 
-def _chosen_policies(source: Evidence) -> tuple[list[Case], list[str], str]:
-    """Each policy beside the fixed size as validation chooses, those left out, and a note."""
+def at_constant_rate(source: Evidence, *, lowers: bool) -> Found:
+    """The same against the best fixed size whose rate is constant: shown beside."""
+    return gained(_those(source, lowers, CONSTANT)[0], NO_POLICY, ignore=OWN_CHOICES)
+
+
+def _those(source: Evidence, lowers: bool, *schedules: str) -> tuple[list[Case], list[str], str]:
+    """`_chosen_policies`, of the cases those alone that lower the rate, or that do not."""
+    cases, still, warm = _chosen_policies(source, *schedules)
+    named = lowering(source)
+    return [case for case in cases if (case.about[0] in named) is lowers], still, warm
+
+
+def _beside(effect: Effect | None) -> str:
+    """What the middle policy comes to against a fixed size at a constant rate."""
+    if effect is None:
+        return ""
+    words = f"{POINTS.words(effect.estimate)} ({POINTS.spread(effect.low, effect.high)})"
+    return f"Against the best fixed size at a constant rate the middle policy's is {words}."
+
+
+def _baseline(case: Case) -> str:
+    """The fixed size that validation chooses, with its schedule, in a sentence."""
+    rows = where(case.rows, batch_policy=FIXED)
+    size, schedule = rows[["batch_size", "schedule"]].iloc[0]
+    rate = prose.setting("schedule", schedule)
+    return f"The best fixed size is that of {size}, {case.about[1]}, with {rate}."
+
+
+@functools.lru_cache(8)
+def _chosen_policies(source: Evidence, *schedules: str) -> tuple[list[Case], list[str], str]:
+    """Each policy beside the fixed size as validation chooses, those left out, and a note.
+
+    The fixed sizes with all schedules, or with these alone.
+    """
     frame, warm = able(_at_every_rate(source), "batch_policy")
+    frame = where(frame, schedule=list(schedules)) if schedules else frame
     own = {"batch_policy", "batch_policy_parameter", *OWN_CHOICES}
     cases, still = [], []
     for about, policy, rows in _policies(frame):
@@ -122,8 +176,9 @@ def _chosen_policies(source: Evidence) -> tuple[list[Case], list[str], str]:
     return cases, still, warm
 
 
+@functools.lru_cache(8)
 def lowering(source: Evidence) -> list[str]:
-    """The policies of `policies_as_accurate`, in words, that lower the learning rate, too."""
+    """The policies that change the size, in words, that lower the learning rate, too."""
     history = source.results.history
     named = (
         case.about[0]
@@ -150,10 +205,10 @@ def policies_divergence(source: Evidence) -> Found:
     effects = []
     frame = at_multiples(source)
     lost = frame.drop(able(frame, "batch_policy")[0].index)
-    for (words, *about), policy, group in _policies(frame):
+    for (words, *about), policy, group in _policies(where(frame, schedule=CONSTANT)):
         for times, rows in by_times(group):
             treated, control = (where(rows, batch_policy=p) for p in (policy, FIXED))
             if len(treated):
                 effects.append(few_diverge(treated, control, (words, times, *about)))
     early = f"Counted as what they are: {unable(lost, 'batch_policy')}." if len(lost) else ""
-    return solved(effects, NO_POLICY, early)
+    return by_rule(solved(effects, NO_POLICY, early))

@@ -26,6 +26,7 @@ from report.claims.records import (
     SUPPORTED,
     UNDECIDED,
     Limits,
+    pooled,
 )
 
 COLUMNS = ("claim", "part", "text", "verdict", "alternative", "other")
@@ -77,6 +78,8 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
         # means of estimates and ends in place of one estimate from all rows
         apart = [dataclasses.replace(effect, rows=None, remake=None) for effect in own]
         yield "intervals averaged", judged.on(apart)
+    if len(own) > 1 and (part.by_rule or judged.verdict == MIXED):
+        yield "the mean of all", judged.on([pooled(own, geometric=part.unit is FOLD)])
     # one effect of several comparisons has no setting of its own
     single = [effect for effect in own if effect.about and effect.setting == effect.about]
     settings = list(dict.fromkeys(effect.about[-1] for effect in single))
@@ -151,24 +154,6 @@ def borderline(found: pd.DataFrame) -> pd.DataFrame:
     decided = open_[open_["other"].isin(DECIDED)]
     ways = decided.groupby(list(COLUMNS[:3]))["other"].nunique()
     return ways[ways == 2].reset_index()[list(COLUMNS[:3])]
-
-
-def firm() -> list[int]:
-    """The claims all of whose tested parts keep their verdict under every alternative."""
-    return firm_in(by_part(alternatives()))
-
-
-def firm_in(found: pd.DataFrame) -> list[int]:
-    """`firm` of a frame as of `by_part`.
-
-    >>> rows = [(1, 1, "a", "supported", "limit doubled", "supported")]
-    >>> rows += [(2, 1, "b", "supported", "limit doubled", "undecided")]
-    >>> firm_in(by_part(pd.DataFrame(rows, columns=list(COLUMNS))))
-    [1]
-    """
-    tested = found[found["verdict"] != NOT_TESTED]
-    holds = (tested["agree"] == tested["of"]).groupby(tested["claim"]).all()
-    return [int(claim) for claim in holds[holds].index]
 
 
 def counts() -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -10,8 +10,9 @@ import pandas as pd
 from benchmark.records.rates import SHARED
 from benchmark.statistics import paired, where
 from benchmark.statistics.disturbances import at_one_rate, losses
+from benchmark.statistics.multiples import varying_but_rate
 from report import prose
-from report.claims.effects import difference
+from report.claims.effects import difference, raised
 from report.claims.frames import (
     able,
     at_best,
@@ -20,8 +21,9 @@ from report.claims.frames import (
     by_times,
     parts,
 )
-from report.claims.prevention import OWN_RATES, against, divergence_prevented, gained
-from report.claims.records import About, Case, Effect, Found, found, nothing, pooled
+from report.claims.prevention import OWN_RATES, against, by_rule, divergence_prevented, gained
+from report.claims.problem import USABLE
+from report.claims.records import Case, Effect, Found, found, nothing
 from report.evidence import Evidence
 
 NO_CLIPPING = "clipping does not vary"
@@ -35,37 +37,85 @@ To return to a checkpoint is, but not the rule that says when.
 
 
 def reliable_optimizers(source: Evidence) -> Found:
-    """Divergence of plain SGD that each optimizer prevents, both as far above their best rates."""
-    cases = (
+    """What plain SGD loses above its best rate that each optimizer does not, as far above its own.
+
+    In test accuracy: that a trial did not diverge says little where it hardly learns.
+    """
+    frame = _with_lost(where(at_multiples(source), clipping="none", schedule="constant"))
+    # newer optimizers were run for the shortest budget alone
+    shortest = frame["updates"].fillna(frame["epochs"]).rank(method="dense").eq(1)
+    cases = [
         Case((prose.phrase("optimizer", level), *about), rows, "optimizer", level, "sgd")
-        for about, rows in _unguarded(source)
+        for about, rows in parts(frame[shortest], by_setting, by_times)
         for level in rows["optimizer"].drop_duplicates()
         if level != "sgd"
-    )
-    return divergence_prevented(cases, "no optimizer but SGD was run")
+    ]
+    absent = "no optimizer but SGD was run"
+    points = divergence_prevented(cases, absent, _diverging(cases), value="lost")
+    return by_rule(points)
+
+
+def _with_lost(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows with ``lost``: test accuracy at the best rate less their own, of the same seed."""
+    keys = [*varying_but_rate(frame), "seed"]
+    best = where(frame, times=1)[[*keys, "accuracy"]].rename(columns={"accuracy": "_best"})
+    rows = frame.merge(best, on=keys, how="left")
+    return rows.assign(lost=rows["_best"] - rows["accuracy"]).drop(columns="_best")
+
+
+def _diverging(cases: Iterable[Case]) -> str:
+    """How many trials of each optimizer diverge at the highest multiple, where any does."""
+    high = [case for case in cases if case.rows["times"].max() > USABLE]
+    if not high:
+        return ""
+    rows = pd.concat([case.rows for case in high]).drop_duplicates("trial")
+    told = [
+        f"{prose.phrase('optimizer', level)} ({int(trials.sum())} of {len(trials)})"
+        for level, trials in rows.groupby("optimizer", sort=False)["diverged"]
+        if trials.sum()
+    ]
+    if not told:
+        return ""
+    times = rows["times"].max()
+    return f"At {times:g} times the best rate there diverge trials of {prose.listing(told)}."
 
 
 def longer_training(source: Evidence) -> Found:
-    """Divergence in the shortest budget that the longest prevents, as far above the best rates."""
-    return divergence_prevented(_longer(source), "the budget does not vary")
+    """Decades by which rates without divergence reach farther in the longest budget.
 
-
-def _longer(source: Evidence) -> Iterator[Case]:
-    for about, rows in _unguarded(source):
+    Than in the shortest, at one and the same rate: the best rate is lower the longer one trains, so
+    that ten times the one is not ten times the other.
+    """
+    effects, told = [], []
+    for setting, rows in by_setting(where(source.mapped, clipping="none")):
         for noun in ("epochs", "updates"):
             short, long = rows[noun].min(), rows[noun].max()
-            if short < long:
-                words = f"{long:,g} against {short:,g} {noun}"
-                yield Case((words, *about), rows, noun, long, short)
+            words = f"{long:,g} against {short:,g} {noun}"
+            case = Case((words, setting), rows, noun, long, short)
+            if short < long and (effect := raised(case, "diverged")) is not None:
+                effects.append(effect)
+                told.append(_lost_by_rate(case))
+    return found(effects, told, "no two budgets were run at two rates that they share")
 
 
-def _unguarded(source: Evidence) -> Iterator[tuple[About, pd.DataFrame]]:
-    """The rows without clipping of each setting at each multiple of the best rate."""
-    return parts(where(at_multiples(source), clipping="none"), by_setting, by_times)
+def _lost_by_rate(case: Case) -> str:
+    """How many trials of the short and the long budget diverge at each rate where any does."""
+    noun, said = case.factor, []
+    for rate, rows in case.rows.groupby("learning_rate"):
+        sides = [where(rows, **{noun: budget}) for budget in (case.baseline, case.level)]
+        if all(map(len, sides)) and sum(side["diverged"].sum() for side in sides):
+            counts = [f"{int(side['diverged'].sum())} of {len(side)}" for side in sides]
+            said.append(f"{counts[0]} and {counts[1]} at the rate {rate:g}")
+    if not said:
+        return ""
+    return (
+        f"After {case.baseline:,g} and after {case.level:,g} {noun} there diverge "
+        f"{prose.listing(said, ';')}."
+    )
 
 
 def guards_prevent(source: Evidence) -> Found:
-    """Divergence without clipping that each guard prevents, over its comparisons (`_by_rule`).
+    """Divergence without clipping that each guard prevents, over its comparisons (`by_rule`).
 
     At one and the same rate, a multiple of the best without clipping, where that was run.
     """
@@ -76,7 +126,7 @@ def guards_prevent(source: Evidence) -> Found:
     else:
         rows = at_multiples(source)
     frame, warm = able(rows)
-    return _by_rule(divergence_prevented(_guarded(frame), NO_CLIPPING, warm))
+    return by_rule(divergence_prevented(_guarded(frame), NO_CLIPPING, warm))
 
 
 def _guarded(frame: pd.DataFrame) -> Iterator[Case]:
@@ -85,26 +135,10 @@ def _guarded(frame: pd.DataFrame) -> Iterator[Case]:
         yield replace(case, judges=case.judges and case.level not in VARIANTS)
 
 
-def _by_rule(of: Found) -> Found:
-    """One effect a rule, of all its comparisons that judge, which then are only shown."""
-    rules: dict[str, list[Effect]] = {}
-    for effect in of.effects:
-        if effect.judges:
-            rules.setdefault(effect.about[0], []).append(effect)
-    several = {rule: effects for rule, effects in rules.items() if len(effects) > 1}
-    made = [
-        replace(whole, about=(rule, prose.count(len(effects), "comparison")))
-        for rule, effects in several.items()
-        if (whole := pooled(effects)) is not None
-    ]
-    alone = [replace(e, judges=e.judges and e.about[0] not in several) for e in of.effects]
-    return replace(of, effects=(*made, *alone))
-
-
 def guards_save(source: Evidence) -> Found:
     """How far above no guard training with each guard ends after a disturbance, in accuracy.
 
-    Over all of its comparisons (`_by_rule`), under plain SGD, where the disturbance costs a point
+    Over all of its comparisons (`by_rule`), under plain SGD, where the disturbance costs a point
     or more without a guard, at each multiple of the best rate without one at which both were run.
     What a guard costs undisturbed counts against it, because only the ends are compared; what runs
     at another rate than without a guard does not judge.
@@ -132,7 +166,7 @@ def guards_save(source: Evidence) -> Found:
             return nothing("no disturbance costs a point of test accuracy without a guard")
         return nothing("no clipping was disturbed beside none")
     note = f"In {prose.count(small, 'more comparison')} there is less than a point to save."
-    return _by_rule(found(effects, [note if small else "", warm]))
+    return by_rule(found(effects, [note if small else "", warm]))
 
 
 def _saved(case: Case) -> Effect | None:
@@ -150,7 +184,7 @@ def _saved(case: Case) -> Effect | None:
 def guards_cost(source: Evidence) -> Found:
     """Points of test accuracy that each guard gains over none, each at its own best rate.
 
-    With each normalization by itself: what a guard costs without one is no average over both.
+    Over all of its comparisons (`by_rule`), on each network and data set, with each normalization.
     """
     frame, warm = able(at_best(source).drop(columns="times"))
     cases = (
@@ -158,7 +192,7 @@ def guards_cost(source: Evidence) -> Found:
         for case in _guarded(frame)
         for norm, rows in case.rows.groupby("normalization", sort=False)
     )
-    return gained(cases, NO_CLIPPING, warm)
+    return by_rule(gained(cases, NO_CLIPPING, warm))
 
 
 def _normalized(norm: object) -> str:
