@@ -19,6 +19,7 @@ from benchmark.statistics.disturbances import (
     made_up,
     recovery,
 )
+from benchmark.statistics.pairing import SIGNIFICANT
 from benchmark.statistics.selection import NETWORK, SETTING, where
 from report.evidence import Evidence
 from report.prose import between, listing, name, phrase
@@ -171,18 +172,23 @@ def ended(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
 def rewound(study: Evidence, optimizer: str = "sgd") -> pd.DataFrame:
     """Going back to an earlier state after each disturbance that surely costs a point without.
 
-    Under Adam that surely costs anything. The columns of `beside`, against no guard and against
-    leaving out the steps alone, and ``returns``, how often it goes back, in the median.
+    Under Adam that surely costs anything. The columns of `beside`, against no guard, against
+    leaving out the steps alone and ZClip, with what it is ``against`` in words; ``sure`` where it
+    is significantly better, by the interval or by sign flips; and ``returns``, how often it goes
+    back, in the median.
     """
     found = beside(study, "rewind", ("none", "skip_step_all", "zclip"), optimizer)
     rows = where(at_rate(study, optimizer), clipping="rewind")
     costly = felt(study, optimizer, LEAST if optimizer == "sgd" else 0)
     keys = [*NETWORK, "disturbance"]
-    costly = costly[keys].drop_duplicates()
     often = (rows["clipped_fraction"] * rows["steps"]).round().groupby([rows[k] for k in keys])
-    return found.merge(costly, on=keys).merge(
-        often.median().rename("returns").reset_index(), on=keys
-    )
+    found = found.merge(costly[keys].drop_duplicates(), on=keys)
+    found = found.merge(often.median().rename("returns").reset_index(), on=keys)
+    if found.empty:
+        return found
+    better = found["effect"].gt(0) & (found["low"].gt(0) | found["p"].lt(SIGNIFICANT))
+    against = ["no guard" if b == "none" else phrase("clipping", b) for b in found["baseline"]]
+    return found.assign(sure=better, against=against)
 
 
 def window_of_all(study: Evidence) -> pd.DataFrame:
@@ -296,9 +302,9 @@ def safe(study: Evidence) -> pd.DataFrame:
 def partly(study: Evidence) -> pd.DataFrame:
     """The guards that do at some of the rates what those of `safe` do at each, in words.
 
-    ``only``, the rates at which they do, and their ``names``; ``elsewhere``, the other rates, and
-    the least by which one of them ends above none there, where nothing happens (``calm``) and after
-    a disturbance (``effect``). Of guards that were run at each rate.
+    ``only``, the rates at which it does, and its ``name``; ``elsewhere``, the other rates, and the
+    least by which it ends above none there, where nothing happens (``calm``) and after a
+    disturbance (``effect``). Of guards that were run at each rate.
     """
     rows = by_rate(study)
     by = rows.groupby("clipping", sort=False)
@@ -310,18 +316,14 @@ def partly(study: Evidence) -> pd.DataFrame:
         there, elsewhere = part[part["sure"]], part[~part["sure"]]
         found.append(
             {
-                "names": phrase("clipping", clipping),
+                "name": phrase("clipping", clipping),
                 "only": listing(there["at"].tolist()),
                 "elsewhere": listing(elsewhere["at"].tolist()),
                 "effect": elsewhere["effect"].min(),
                 "calm": elsewhere["calm"].min(),
             }
         )
-    named = pd.DataFrame(found, columns=["names", "only", "elsewhere", "effect", "calm"])
-    by = named.groupby(["only", "elsewhere"], sort=False)
-    return by.agg(
-        names=("names", listing), effect=("effect", "min"), calm=("calm", "min")
-    ).reset_index()
+    return pd.DataFrame(found, columns=["name", "only", "elsewhere", "effect", "calm"])
 
 
 def first_by_rate(study: Evidence) -> pd.DataFrame:

@@ -344,7 +344,7 @@ def test_a_guard_is_advised_that_helps_at_each_rate():
     assert value == {
         "only": "at the best unclipped rate",
         "elsewhere": "at 0.3 times the best unclipped rate",
-        "names": "value clipping",
+        "name": "value clipping",
         "effect": pytest.approx(-0.009),
         "calm": pytest.approx(-0.05),
     }
@@ -413,7 +413,8 @@ def test_going_back_is_compared_with_leaving_steps_out_where_there_is_something_
 
     def ended(made):
         lost = (0.2 + 0.001 * made["seed"]) * (made["disturbance"] == "rate_bump")
-        gain = saved[made["clipping"]] * (made["disturbance"] == "rate_bump")
+        gain = saved[made["clipping"]] * (1 + 0.1 * made["seed"])
+        gain *= made["disturbance"] == "rate_bump"
         found = 0.7 - lost + gain
         often = {"rewind": 0.004, "skip_step_all": 0.5, "none": 0.0}[made["clipping"]]
         # two rules that did the same would be one
@@ -427,12 +428,12 @@ def test_going_back_is_compared_with_leaving_steps_out_where_there_is_something_
     )
     study = trials_of("disturbances", made, lambda row: ended(row) | {"steps": 1500})
     rows = disturbances.rewound(study)
-    columns = ["baseline", "disturbance", "returns"]
+    columns = ["against", "disturbance", "returns", "sure"]
     assert rows[columns].values.tolist() == [
-        ["none", "rate_bump", 6.0],
-        ["skip_step_all", "rate_bump", 6.0],
+        ["no guard", "rate_bump", 6.0, True],
+        ["full-window skip", "rate_bump", 6.0, True],
     ]
-    assert rows["effect"].tolist() == pytest.approx([0.1, 0.05])
+    assert rows["effect"].tolist() == pytest.approx([0.11, 0.055])
     without = [row for row in made if row["clipping"] != "rewind"]
     assert disturbances.rewound(trials_of("disturbances", without, ended)).empty
 
