@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmark.figures.numbers import between
 from benchmark.statistics.rates import least_loss_rate
 from benchmark.statistics.selection import differing_in, where, without_repeats
 from benchmark.statistics.sharpness import sharpness_over_edge
 from benchmark.statistics.spans import (
+    Window,
+    about_best,
+    common_ranges,
     gaps_from_baseline,
-    near_best,
     of_one_spacing,
     rate_spans,
     told_apart,
+    within_window,
 )
 from report.evidence import Evidence
 from report.prose import name, setting
@@ -37,52 +41,76 @@ def compared(study: Evidence, factor: str) -> pd.DataFrame:
     return frame.sort_values(factor, key=lambda c: c.ne(BASELINES[factor]), kind="stable")
 
 
-NEARBY = {f"sensitivity{end}": f"nearby{end}" for end in ("", "_low", "_high")}
-"""The sensitivity over `AROUND` decades about each best rate, with its interval."""
 AROUND = 1.0
+"""Decades to either side of the baseline's best rate, the window that is ``nearby``."""
+FIXED = (0.01, 1.0)
+"""The window that is ``fixed``: rates that are usual for plain SGD."""
+WINDOWS = ("nearby", "fixed")
+"""Windows of rates that all levels share, over which a sensitivity is a mean.
+
+Over all rates it depends on where the grid ends; over a decade about each one's own best rate it
+would depend on where the maximum of a flat curve happens to lie.
+"""
 
 
-def sensitivity_near_best(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """`NEARBY` of each group of ``by``.
+@functools.lru_cache(64)
+def windows(study: Evidence, factor: str) -> pd.DataFrame:
+    """Columns ``model``, and of each of `WINDOWS` its least and greatest rate, a tuple.
 
-    Over all rates a sensitivity depends on where the grid ends; within a decade to either side of
-    the best rate it does not, unless the grid ends before that.
+    Where a model was not run at the baseline the window is about the best rate of all.
     """
-    groups = trials.groupby(list(by), sort=False)
-    close = pd.concat([near_best(group, AROUND) for _, group in groups])
-    return rate_spans(close, by)[[*by, *NEARBY]].rename(columns=NEARBY)
+    found = []
+    for model, rows in compared(study, factor).groupby("model", sort=False):
+        base = where(rows, **{factor: BASELINES[factor]})
+        near = about_best(rows if base.empty else base, AROUND)
+        found.append({"model": model, "nearby": near, "fixed": FIXED})
+    return pd.DataFrame(found)
 
 
 @functools.lru_cache(64)
 def spans(study: Evidence, factor: str) -> pd.DataFrame:
     """`rate_spans` of every ``level`` of ``factor`` in each model, and the ``factor`` itself.
 
-    With ``mark``, a dagger where the interval is one step of the grid wide, `NEARBY`, and the
+    With ``mark``, a dagger where the interval is one step of the grid wide, the `common_ranges`,
+    in words as ``shared``, the sensitivity over each of `WINDOWS` with its interval, and the
     `gaps_from_baseline`, NaN at the baseline itself.
     """
-    trials = compared(study, factor)
+    trials, baseline = compared(study, factor), BASELINES[factor]
     if factor == "normalization":
         # at one batch size ghost batches may be the batches themselves
         trials = without_repeats(trials)
-    rows = rate_spans(trials, ["model", factor])
-    rows = rows.merge(sensitivity_near_best(trials, ["model", factor]))
-    gaps = [
-        gaps_from_baseline(group, factor, BASELINES[factor], AROUND).assign(model=model)
-        for model, group in trials.groupby("model", sort=False)
-    ]
-    rows = rows.merge(pd.concat(gaps), on=["model", factor], how="left")
+    parts = []
+    for model, *ends in windows(study, factor).itertuples(index=False):
+        here, each = where(trials, model=model), dict(zip(WINDOWS, ends, strict=True))
+        found = rate_spans(here, ["model", factor])
+        others = [common_ranges(here, factor, baseline)]
+        others += [_sensitivity(here, factor, *window) for window in each.items()]
+        others.append(gaps_from_baseline(here, factor, baseline, each))
+        for other in others:
+            found = found.merge(other, on=factor, how="left")
+        parts.append(found)
+    rows = pd.concat(parts, ignore_index=True)
+    good = zip(rows["common_least"], rows["common_most"], strict=True)
+    words = ["none" if np.isnan(least) else between(least, most) for least, most in good]
     mark = np.where(of_one_spacing(rows), "†", "")
-    return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark)
+    return rows.rename(columns={factor: "level"}).assign(factor=factor, mark=mark, shared=words)
+
+
+def _sensitivity(trials: pd.DataFrame, factor: str, name: str, window: Window) -> pd.DataFrame:
+    """The sensitivity of each level over the rates of ``window``, as ``name``, with its ends."""
+    ends = {f"sensitivity{end}": f"{name}{end}" for end in ("", "_low", "_high")}
+    return rate_spans(within_window(trials, window), [factor])[[factor, *ends]].rename(columns=ends)
 
 
 def starred(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of `spans` with a star where they differ significantly from the baseline.
 
-    ``decades_star``, ``nearby_star`` and ``sensitivity_star``: a range by more than one step of the
-    rates, a sensitivity by an interval that excludes zero (see `told_apart`).
+    ``..._star`` of ``decades`` and ``common``, ranges, by more than one step of the rates, and of
+    ``sensitivity`` and each of `WINDOWS` by an interval that excludes zero (see `told_apart`).
     """
     step, nothing = rows["spacing"] + 1e-9, 0 * rows["spacing"]
-    least = {"decades": step, "nearby": nothing, "sensitivity": nothing}
+    ranges = dict.fromkeys(("decades", "common"), step)
+    least = ranges | dict.fromkeys(("sensitivity", *WINDOWS), nothing)
     return rows.assign(
         **{
             f"{of}_star": np.where(
@@ -93,6 +121,19 @@ def starred(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def drawn(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Rows of `spans` as `benchmark.figures.span_chart` takes them: what all share, in its columns.
+
+    The range is that by the baseline's best, a level's best rate alone where it has none, and the
+    sensitivity that of the window about that rate.
+    """
+    columns = {f"decades{end}": rows[f"common{end}"] for end in ("", "_low", "_high")}
+    columns |= {f"sensitivity{end}": rows[f"nearby{end}"] for end in ("", "_low", "_high")}
+    for end, rate in (("low_rate", "common_least"), ("high_rate", "common_most")):
+        columns[end] = rows[rate].fillna(rows["best_rate"])
+    return rows.rename(columns={"level": factor}).assign(**columns)
+
+
 def repeated_ghosts(study: Evidence) -> bool:
     """Whether ghost batch normalization was left out because it trained as the whole batch does."""
     trials = compared(study, "normalization")
@@ -101,18 +142,39 @@ def repeated_ghosts(study: Evidence) -> bool:
     )
 
 
+def unresolved(found: Mapping[str, Any]) -> bool:
+    """Whether some range of a row of `resolved` may be wider by more than a step of the rates.
+
+    By its own best or by the baseline's, where none is significantly wider by both.
+    """
+    rows = found["rows"]
+    high = rows[["decades_gap_high", "common_gap_high"]].max(axis=1)
+    return found["both"].empty and bool((high > rows["spacing"] + 1e-9).any())
+
+
 def resolved(study: Evidence) -> list[dict[str, Any]]:
     """For each ``factor`` and ``model`` what differs from its baseline: `told_apart`.
 
-    ``nearby`` is the same of the sensitivities near each best rate (`sensitivity_near_best`).
+    Each of `WINDOWS` is the same of the sensitivities over it, and ``common`` of the ranges by the
+    baseline's best; ``rows`` are those of `spans`, ``both`` those whose range is wider by either
+    yardstick, and ``raised`` those of the others that by the baseline's best are more than a step
+    of the rates wider, significantly or not.
     """
-    return [
-        {"factor": factor, "model": model, **found}
-        | {"nearby": told_apart(rows, "level", baseline, "nearby")}
-        for factor, baseline in BASELINES.items()
-        for model, rows in spans(study, factor).groupby("model", sort=False)
-        if (found := told_apart(rows, "level", baseline))
-    ]
+    found = []
+    for factor, baseline in BASELINES.items():
+        for model, rows in spans(study, factor).groupby("model", sort=False):
+            facts = told_apart(rows, "level", baseline)
+            if facts is None:
+                continue
+            facts |= {name: told_apart(rows, "level", baseline, name) for name in WINDOWS}
+            common = told_apart(rows, "level", baseline, width="common")
+            wider = facts["wider"]
+            both = wider[wider["level"].isin(common["wider"]["level"])]
+            names = {"factor": factor, "model": model, "rows": rows, "common": common, "both": both}
+            more = rows["common_gap"] > rows["spacing"] + 1e-9
+            raised = rows[more & ~rows["level"].isin(both["level"])]
+            found.append(facts | names | {"raised": raised})
+    return found
 
 
 def schedules(study: Evidence) -> pd.DataFrame:

@@ -66,6 +66,22 @@ def test_the_sensitivity_near_the_best_rate_does_not_depend_on_the_grid_beyond()
     assert near["sensitivity"] < whole["sensitivity"]
 
 
+def test_all_levels_are_judged_at_the_same_rates():
+    """Batch normalization is as good everywhere; its best rate lies higher by a hair."""
+    ends = rates.windows(STUDY, "normalization")
+    assert ends["nearby"].tolist() == [pytest.approx((0.001, 0.1))]
+    rows = rates.spans(STUDY, "normalization").set_index("level")
+    # losses of 0.31 at two of the three rates from 0.01 to 0.1, and of 2 at the other
+    assert rows.loc["none", "nearby"] == pytest.approx(0.563, abs=0.01)
+    assert rows.loc["batch", "nearby"] == pytest.approx(0.0, abs=0.01)
+    (found,) = rates.resolved(STUDY)
+    assert found["both"]["level"].tolist() == ["batch"]
+    for window in rates.WINDOWS:
+        assert found[window]["steeper"].empty
+        assert found[window]["calmer"]["level"].tolist() == ["batch"]
+    assert rows["shared"].tolist() == ["0.01 to 0.03", "0.01 to 1", "0.01 to 0.03"]
+
+
 def test_levels_that_seeds_do_not_tell_apart_share_the_lead():
     def alike(made):
         return wide_with_batch(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmark.records import CONFIGURATION
-from benchmark.statistics.rates import learning_rate_sensitivity, stable_range, usable_decades
+from benchmark.statistics.rates import (
+    learning_rate_sensitivity,
+    plateau,
+    stable_range,
+    usable_decades,
+)
 from benchmark.statistics.resampling import percentiles, resample
 from benchmark.statistics.seeds import DECIMALS, Ends, left_out
 
@@ -110,22 +115,29 @@ def _gain(level: pd.DataFrame, baseline: pd.DataFrame) -> np.ndarray:
     return wide - narrow
 
 
+Window = tuple[float, float]
+"""The least and the greatest learning rate of some."""
+ROUNDING = 1.02
+"""Ratio of two rates within which they are one: rates are rounded to four digits."""
 GAP = ("", "_low", "_high")
 """What follows the name of a gap: nothing, and its 95% interval's ends."""
 
 
 def gaps_from_baseline(
-    frame: pd.DataFrame, factor: str, baseline: object, around: float = 1.0
+    frame: pd.DataFrame, factor: str, baseline: object, windows: Mapping[str, Window]
 ) -> pd.DataFrame:
     """How each level's range of good rates and sensitivities differ from those at the baseline.
 
-    Columns ``factor``; ``decades_gap``, by how many decades the range is wider; ``sensitivity_gap``
-    and ``nearby_gap`` (nats), by how much more sensitive it is, over all rates and over those
-    within ``around`` decades of each one's own best rate; each with ``..._low`` and ``..._high``,
-    95% intervals over the seeds that both have. A seed is drawn for both, or left out of both: the
-    first by a bootstrap, because a range moves by whole steps of the rates, the others by a
-    jackknife. NaN with a single seed; a level that shares none with the baseline has no row.
-    ``frame`` has the `outcomes` of one network over rates.
+    Columns ``factor``; by how many decades its range is wider, ``decades_gap``, where both are
+    measured by their own best rate, and ``common_gap``, where both are by the baseline's best (see
+    `common_ranges`); ``sensitivity_gap`` (nats), by how much more sensitive it is over all rates,
+    and one such column for each of the ``windows``, over the rates of that window alone. They are
+    the same rates for both: about each one's own best rate a flat level whose best rate happens to
+    be high would be judged at rates that no other is judged at. Each has its ``..._low`` and
+    ``..._high``, 95% intervals over the seeds that both have. A seed is drawn for both, or left out
+    of both: the first by a bootstrap, because a range moves by whole steps of the rates, the
+    sensitivities by a jackknife. NaN with a single seed; a level that shares none with the baseline
+    has no row. ``frame`` has the `outcomes` of one network over rates.
     """
     base = frame[frame[factor] == baseline]
     rows = []
@@ -136,24 +148,66 @@ def gaps_from_baseline(
         sides = [side[side["seed"].isin(seeds)] for side in (own, base)]
         row: dict[str, object] = {factor: level}
         ends = {
-            "decades": _bootstrapped_gap(*sides),
+            "decades": _bootstrapped_gap(*sides, common=False),
+            "common": _bootstrapped_gap(*sides, common=True),
             "sensitivity": _left_out_gap(*map(_excess, sides)),
-            "nearby": _left_out_gap(*(_excess(near_best(side, around)) for side in sides)),
         }
+        for name, window in windows.items():
+            ends[name] = _left_out_gap(*(_excess(within_window(side, window)) for side in sides))
         for name, found in ends.items():
             row |= {f"{name}_gap{end}": value for end, value in zip(GAP, found, strict=True)}
         rows.append(row)
-    names = [f"{c}_gap{e}" for c in ("decades", "sensitivity", "nearby") for e in GAP]
+    names = [f"{c}_gap{e}" for c in ("decades", "common", "sensitivity", *windows) for e in GAP]
     return pd.DataFrame(rows, columns=[factor, *names])
 
 
-def near_best(frame: pd.DataFrame, around: float) -> pd.DataFrame:
-    """The trials within ``around`` decades of the rate that validation chooses for them all."""
+def common_ranges(frame: pd.DataFrame, factor: str, baseline: object) -> pd.DataFrame:
+    """The range of rates at which each level is as good as the baseline at its best.
+
+    Columns ``factor``; ``common``, the decades of the run of rates about the level's best one whose
+    mean validation accuracy is no more than a point below the best of the ``baseline``, with its
+    ends ``common_least`` and ``common_most``, NaN where no rate is that good; ``common_low`` and
+    ``common_high``, a jackknife over the seeds that both have, reaching at least one spacing of the
+    rates to either side. By its own best, a level that raises the best would be the narrower for
+    it. ``frame`` has the `outcomes` of one network over rates.
+    """
+    base = frame[frame[factor] == baseline]
+    rows = []
+    for level, own in frame.groupby(factor, sort=False):
+        seeds = set(own["seed"]) & set(base["seed"])
+        if not seeds:
+            continue
+        mine, theirs = (
+            means_without(side[side["seed"].isin(seeds)], "validation") for side in (own, base)
+        )
+        rates, best = mine.columns.to_numpy(dtype=float), theirs.to_numpy().max(axis=1)
+        first, last = plateau(mine.to_numpy()[0], reference=best[0])
+        ends = (rates[first], rates[last]) if last >= first else (math.nan, math.nan)
+        wide = usable_decades(mine.to_numpy(), rates, best)
+        spacing = float(np.diff(np.log10(rates)).max(initial=0.0))
+        spread = at_least(left_out(wide[0], wide[1:]), spacing, seeds=len(seeds))
+        rows.append((level, *spread, *ends))
+    columns = [factor, "common", "common_low", "common_high", "common_least", "common_most"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def about_best(frame: pd.DataFrame, around: float) -> Window:
+    """The rates ``around`` decades below and above the one that validation chooses for them all.
+
+    >>> frame = pd.DataFrame({"learning_rate": [0.1, 1.0], "validation": [0.7, 0.8]})
+    >>> about_best(frame, 1.0)
+    (0.1, 10.0)
+    """
     means = frame.groupby("learning_rate")["validation"].mean().round(DECIMALS)
-    best = means.index.to_numpy(dtype=float)[means.to_numpy().argmax()]
-    # a rate is as good as a decade away though it was rounded
-    far = np.log10(frame["learning_rate"].to_numpy(dtype=float) / best)
-    return frame[np.abs(far) < around + 0.01]
+    best = float(means.index.to_numpy(dtype=float)[means.to_numpy().argmax()])
+    return best / 10**around, best * 10**around
+
+
+def within_window(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """The trials at the rates of ``window``, its ends included."""
+    low, high = window
+    # a rate is no less within it though it was rounded
+    return frame[frame["learning_rate"].between(low / ROUNDING, high * ROUNDING)]
 
 
 def _excess(frame: pd.DataFrame) -> np.ndarray:
@@ -167,23 +221,31 @@ def _left_out_gap(level: np.ndarray, baseline: np.ndarray) -> Ends:
     return left_out(float(gap[0]), gap[1:])
 
 
-def _bootstrapped_gap(level: pd.DataFrame, baseline: pd.DataFrame) -> Ends:
-    drawn, found = [], []
+def _bootstrapped_gap(level: pd.DataFrame, baseline: pd.DataFrame, *, common: bool) -> Ends:
+    """Decades by which the range of ``level`` is wider; ``common``, both by the baseline's best."""
+    drawn, rates = [], []
     for side in (level, baseline):
         cells = side.pivot_table("validation", "seed", "learning_rate").dropna(axis=1)
-        accuracy, rates = cells.to_numpy(), cells.columns.to_numpy(dtype=float)
+        accuracy = cells.to_numpy()
+        # of all seeds, then of seeds that are drawn alike for both
         places = resample(np.zeros(len(accuracy)))
-        drawn.append(usable_decades(accuracy[places].mean(axis=1), rates))
-        found.append(float(usable_decades(accuracy.mean(axis=0), rates)))
-    estimate = found[0] - found[1]
+        drawn.append(np.vstack([accuracy.mean(axis=0), accuracy[places].mean(axis=1)]))
+        rates.append(cells.columns.to_numpy(dtype=float))
+    best = drawn[1].max(axis=1) if common else None
+    wide, narrow = (usable_decades(*each, best) for each in zip(drawn, rates, strict=True))
+    estimate, gaps = float(wide[0] - narrow[0]), wide[1:] - narrow[1:]
     if level["seed"].nunique() < 2:
         return estimate, math.nan, math.nan
-    low, high = percentiles(drawn[0] - drawn[1])
+    low, high = percentiles(gaps)
     return estimate, float(low), float(high)
 
 
 def told_apart(
-    spans: pd.DataFrame, factor: str, baseline: object, of: str = "sensitivity"
+    spans: pd.DataFrame,
+    factor: str,
+    baseline: object,
+    of: str = "sensitivity",
+    width: str = "decades",
 ) -> dict[str, Any] | None:
     """What is significantly other than at the ``baseline`` of ``factor``, of rows of `rate_spans`.
 
@@ -192,8 +254,8 @@ def told_apart(
     whose own interval overlaps that of the lowest; ``calmest`` and ``widest``, the rows with the
     lowest sensitivity and the widest range, significantly or not; ``others``, how many there are
     besides the baseline. None without a baseline or without another. ``spans`` has one row a level,
-    with the columns of `gaps_from_baseline`; ``of`` names the sensitivity. A range is wider where
-    its interval lies beyond one step of the rates, to which ranges are known.
+    with the columns of `gaps_from_baseline`; ``of`` names the sensitivity and ``width`` the range,
+    which is wider where its interval lies beyond one step of the rates, to which ranges are known.
 
     >>> ends = {"sensitivity_low": [0.9, 0.1], "sensitivity_high": [1.1, 0.3], "spacing": 0.5}
     >>> gaps = {"sensitivity_gap_low": [None, -0.9], "sensitivity_gap_high": [None, -0.7]}
@@ -207,7 +269,7 @@ def told_apart(
     if at_baseline.all() or not at_baseline.any():
         return None
     by_sensitivity = spans[~at_baseline].sort_values(of, kind="stable")
-    descending = spans[~at_baseline].sort_values("decades", ascending=False, kind="stable")
+    descending = spans[~at_baseline].sort_values(width, ascending=False, kind="stable")
     calmer = by_sensitivity[by_sensitivity[f"{of}_gap_high"] < 0]
     lowest = calmer[f"{of}_high"].iloc[:1].max()
     return {
@@ -216,7 +278,7 @@ def told_apart(
         "calmer": calmer,
         "steeper": by_sensitivity[by_sensitivity[f"{of}_gap_low"] > 0][::-1],
         "least": calmer[calmer[f"{of}_low"] <= lowest],
-        "wider": descending[descending["decades_gap_low"] > descending["spacing"] + 1e-9],
+        "wider": descending[descending[f"{width}_gap_low"] > descending["spacing"] + 1e-9],
         "calmest": by_sensitivity.iloc[0],
         "widest": descending.iloc[0],
     }
