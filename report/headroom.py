@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures.numbers import between, bounds, fixed, number
-from benchmark.statistics import good_windows, interval, mean, premiums, where
+from benchmark.statistics import good_windows, interval, mean, payouts, premiums, where
+from report import rates
 from report.evidence import Evidence
 from report.prose import fold, name, phrase, records, spread_sizes
 
@@ -72,10 +73,14 @@ def changed(study: Evidence) -> pd.DataFrame:
     The rows of `windows` but those of the plain network, whose ends are ``..._plain``, and what of
     it is more than one step of the rates, and so in 97.5% of the draws of seeds: ``raised_least``
     and ``raised_good``, the smallest and the largest good rate; ``moved``, both of them;
-    ``wider`` and ``narrower``; and ``gap_words``, by how many decades it is wider.
+    ``wider`` and ``narrower``; ``gap_words``, by how many decades it is wider; ``window`` and
+    ``width``, the good rates and their decades in words, marked where they reach an end of those
+    that were run.
     """
     rows = windows(study)
-    of_plain = ["least", "good", "decades", "least_edge"]
+    of_plain = ["least", "good", "decades", "least_edge", "good_edge"]
+    rows = rows.assign(window=_window(rows), width=_width(rows))
+    of_plain += ["window", "width"]
     plain = rows[rows["role"] == ""][["model", *of_plain]]
     found = rows[rows["role"] != ""].merge(plain, on="model", suffixes=("", "_plain"))
     step = STEPS * spacing(study)
@@ -116,16 +121,57 @@ def insured(study: Evidence) -> pd.DataFrame:
     `premiums` by ``model`` and ``remedy``, ``against`` the plain network, and of clipping with
     batch normalization against that alone; each with the good rates that it has, of `windows`.
     """
-    rows = trials(study)
-    alone = rows[rows["normalized"].eq(PLAIN) | rows["remedy"].eq(NORMALIZED)]
-    beside = where(rows, normalized=NORMALIZED)
     ends = windows(study)[["model", "remedy", "least", "good", "least_edge", "good_edge"]]
     parts = [
         premiums(some, ["model"], "remedy", against).assign(against=against)
-        for some, against in ((alone, PLAIN), (beside, NORMALIZED))
+        for some, against in _sides(study)
     ]
     found = pd.concat([part for part in parts if len(part)] or parts[:1])
     return found.merge(ends, on=["model", "remedy"]) if len(found) else found
+
+
+def _sides(study: Evidence) -> list[tuple[pd.DataFrame, str]]:
+    """The trials of each remedy alone, and of each beside batch normalization; what against."""
+    rows = trials(study)
+    alone = rows[rows["normalized"].eq(PLAIN) | rows["remedy"].eq(NORMALIZED)]
+    return [(alone, PLAIN), (where(rows, normalized=NORMALIZED), NORMALIZED)]
+
+
+@functools.lru_cache(8)
+def beyond(study: Evidence) -> pd.DataFrame:
+    """What clipping at the loosest threshold pays at each rate at which most networks fail.
+
+    `payouts` by ``model`` and ``against``, the plain network or that with batch normalization;
+    ``said`` has the interval in words, with the sign.
+    """
+    loose = by_threshold(study, tightest=False)[["model", "remedy"]]
+    parts = [
+        payouts(some, ["model"], "remedy", against).assign(against=against)
+        for some, against in _sides(study)
+    ]
+    found = pd.concat(parts, ignore_index=True)
+    alone = found["remedy"].str.removeprefix(BOTH)
+    kept = pd.MultiIndex.from_arrays([found["model"], alone]).isin(pd.MultiIndex.from_frame(loose))
+    found = found[kept & (found["remedy"] != NORMALIZED)].reset_index(drop=True)
+    ends = found[["payout_low", "payout_high"]].itertuples(index=False)
+    return found.assign(said=[bounds(low, high) for low, high in ends])
+
+
+def half_a_decade_above(study: Evidence) -> pd.DataFrame:
+    """Of `beyond` the rows half a decade above the first rate at which most plain networks fail."""
+    rows = where(beyond(study), against=PLAIN)
+    return rows[np.isclose(rows["above"], 0.5, atol=0.02)].reset_index(drop=True)
+
+
+def uninsured(study: Evidence) -> pd.DataFrame:
+    """Of `beyond` the networks with batch normalization to which clipping pays surely less.
+
+    At the first rate at which most of them fail, than to the plain network at its first.
+    """
+    first = where(beyond(study), above=0.0)
+    plain = where(first, against=PLAIN)[["model", "payout_low"]]
+    both = where(first, against=NORMALIZED).merge(plain, on="model", suffixes=("", "_plain"))
+    return both[both["payout_high"] < both["payout_low_plain"]].reset_index(drop=True)
 
 
 def in_words(rows: pd.DataFrame) -> pd.DataFrame:
@@ -159,6 +205,34 @@ def _window(rows: pd.DataFrame) -> list[str]:
         f"{mark}{start}{space}{'≥ ' if edge else ''}{last}"
         for mark, (start, space, last), edge in zip(marks, said, rows["good_edge"], strict=True)
     ]
+
+
+def _width(rows: pd.DataFrame) -> list[str]:
+    """The decades of each row's good rates, at least these where they reach an end of the rates."""
+    at_least = np.where(rows["least_edge"] | rows["good_edge"], "≥ ", "")
+    return [f"{mark}{fixed(wide, 2)}" for mark, wide in zip(at_least, rows["decades"], strict=True)]
+
+
+def widened(study: Evidence, tried: Evidence | None) -> pd.DataFrame:
+    """Of `changed` the networks in which batch normalization widens the window, in words.
+
+    ``said`` is from how many to how many decades: as ``tried``, a study of more rates of the same
+    network, has it, where it was run, and else what was seen here; ``here`` is always the latter.
+    """
+    rows = where(changed(study), role="normalized", wider=True)
+    here = [
+        f"from {plain} to {wide} decades"
+        for plain, wide in zip(rows["width_plain"], rows["width"], strict=True)
+    ]
+    more = rates.spans(tried, "normalization") if tried and len(rows) else None
+    said = list(here)
+    if more is not None:
+        for place, model in enumerate(rows["model"]):
+            wide = where(more, model=model).set_index("level")["decades"]
+            if {"none", "batch"} <= set(wide.index):
+                ends = fixed(wide["none"], 2), fixed(wide["batch"], 2)
+                said[place] = "from {} to {} decades".format(*ends)
+    return rows.assign(here=here, said=said)
 
 
 def premium(study: Evidence) -> pd.DataFrame:

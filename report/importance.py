@@ -100,6 +100,25 @@ def divided(study: Evidence) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
+@functools.lru_cache(8)
+def by_centre(study: Evidence) -> pd.DataFrame:
+    """The share that the rate has by itself within a decade, and where the decade's centre lies.
+
+    By ``model`` and ``centre``, the best rate and its neighbours within half a decade, the
+    ``estimate``, ``low`` and ``high``; ``best`` marks the best rate itself.
+    """
+    found, width = [], min(CUTS)
+    for model, grid in grids(study).items():
+        best = float(chosen_rates(grid, ["model"])["best_rate"].iloc[0])
+        for centre in sorted(grid[RATE].unique()):
+            rows = grid[np.log10(grid[RATE] / centre).abs() <= width + SLACK]
+            if abs(math.log10(centre / best)) <= 0.5 + SLACK and rows[RATE].nunique() > 1:
+                shares = singly(variance_shares(rows, _varied(grid), "accuracy"))
+                (own,) = where(shares, factor=RATE)[ENDS].to_dict("records")
+                found.append({"model": model, "centre": centre, "best": centre == best, **own})
+    return pd.DataFrame(found, columns=["model", "centre", "best", *ENDS])
+
+
 def narrowest(study: Evidence) -> str:
     """The scope of the fewest rates about the best one; `ALL` where none could be left out."""
     scopes = divided(study)["scope"].unique().tolist()

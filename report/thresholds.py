@@ -13,6 +13,7 @@ from benchmark.statistics import (
     good_windows,
     interval,
     mean,
+    payouts,
     percentile_rule,
     premium_gaps,
     premiums,
@@ -105,6 +106,15 @@ def priced(study: Evidence) -> pd.DataFrame:
         ]
     found["near_words"] = [", ".join(map(number, rates)) for rates in found["near"]]
     return found
+
+
+def saved_beyond(study: Evidence, model: str, threshold: float) -> pd.DataFrame:
+    """`payouts` of one threshold of the global norm at rates above the first that most fail at."""
+    rows = where(study.outcomes, model=model, clipping=["none", "global_norm"])
+    bare = rows["clipping"] == "none"
+    rows = rows[bare | (rows["clipping_threshold"] == threshold)]
+    found = payouts(rows, ["model"], "clipping", "none")
+    return found[found["above"] > 0]
 
 
 def rates_at_one_threshold(study: Evidence) -> tuple[int, int, int]:
@@ -244,6 +254,18 @@ def varied_accuracies(study: Evidence) -> pd.DataFrame:
     """Mean test accuracy by ``way``, ``clipped`` and rate of `varied`, for a figure."""
     by = ["way", "clipped", "learning_rate"]
     return interval(varied(study), "accuracy", by, statistic=mean)
+
+
+def in_words(rules: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `percentile_rule` with the best threshold, and rate × threshold, in words.
+
+    Where it clips nothing there is none: all from ``idle_from`` on tie, and no product is best.
+    """
+    idle = rules["idle_from"].notna()
+    none = "none (any ≥ " + rules["idle_from"].map(number) + ")"
+    products = (rules["best_threshold"] * rules["learning_rate"]).map(number)
+    best = rules["best_threshold"].map(number)
+    return rules.assign(best_words=none.where(idle, best), product_words=products.mask(idle, DASH))
 
 
 def part_of(ratio: float) -> str:

@@ -27,6 +27,7 @@ def outcome(made):
     return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
 
 
+UNCLIPPED = {"clipping": "none"}
 LEVELS = {"normalization": ("none", "batch"), "clipping": ("none", "global_norm")}
 STUDY = trials_of(
     "headroom", grid(model=["mlp"], learning_rate=RATES, seed=range(3), **LEVELS), outcome
@@ -121,6 +122,35 @@ def test_a_remedy_is_judged_at_the_rates_that_it_is_not_needed_at_and_where_it_i
         1.0,
         "≤ 0.1 to 0.3",
     )
+
+
+def test_what_clipping_pays_is_told_at_every_rate_at_which_most_fail() -> None:
+    """Clipped at 1 a plain network trains up to 1; with batch normalization at all rates."""
+    rows = headroom.beyond(TWO).set_index(["against", "learning_rate"])
+    assert set(rows["remedy"]) == {"clipped at 1", "batch normalization, clipped at 1"}
+    plain = rows.loc["plain"]
+    assert plain["above"].to_dict() == {1.0: 0.0, 3.0: 0.48, 10.0: 1.0}
+    assert plain["payout"].tolist() == pytest.approx([0.6, 0.0, 0.0], abs=0.01)
+    normed = rows.loc["batch normalization"]
+    assert normed.index.tolist() == [3.0, 10.0]
+    assert normed["payout"].tolist() == pytest.approx([0.6, 0.6], abs=0.01)
+    assert (normed["lost"] == 3.0).all()
+
+
+def test_a_width_that_more_rates_show_is_quoted() -> None:
+    """Here 0.1 is good with and without normalization; below it, elsewhere, so is 0.03 alone."""
+    found = headroom.widened(STUDY, None)
+    assert found["said"].tolist() == ["from ≥ 0.00 to ≥ 1.00 decades"] == found["here"].tolist()
+    more = trials_of(
+        "learning_rate",
+        grid(normalization=["none", "batch"], learning_rate=(0.01, 0.03, *RATES), seed=range(3)),
+        lambda made: (
+            outcome(made | {"clipping": "none"}) if made["learning_rate"] > 0.02 else lost()
+        ),
+    )
+    found = headroom.widened(STUDY, more)
+    assert found["said"].tolist() == ["from 0.52 to 1.52 decades"]
+    assert found["here"].tolist() == ["from ≥ 0.00 to ≥ 1.00 decades"]
 
 
 def priced(changes: list[float]) -> pd.DataFrame:
@@ -239,6 +269,7 @@ def test_the_page_says_what_widens_the_window(
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_text("svg"))
     monkeypatch.setattr(evidence, "load", {"headroom": STUDY}.get)
     text = words(page("headroom", tmp_path))
-    assert "Batch normalization widens the window in the MLP from 0.00 to 1.00 decades" in text
+    # the smallest rate is good with and without it
+    assert "Batch normalization widens the window in the MLP from ≥ 0.00 to ≥ 1.00 decades" in text
     assert "MLP, global-norm clipping against plain: premium 0.0, pay-out +60.1" in text
     assert "| batch normalization, global-norm clipping | 1 | ≥ 1.00 | > 10 |" in text

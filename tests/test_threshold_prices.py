@@ -179,3 +179,29 @@ def test_without_other_ways_the_page_has_no_part_about_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert "Momentum and decay" not in says(monkeypatch, tmp_path, None)
+
+
+def test_thresholds_that_clip_nothing_tie_and_none_of_them_is_best() -> None:
+    """At the rate 0.1 all from 10 on clip nothing and train alike; at 1 only 0.1 is best."""
+
+    def some(made: dict[str, Any]) -> dict[str, Any]:
+        threshold = made.get("clipping_threshold")
+        same = made | {"clipping_threshold": 10.0 if threshold == 30.0 else threshold}
+        idle = made["learning_rate"] == 0.1 and same["clipping_threshold"] == 10.0
+        return outcome(same) | {"clipped_fraction": 0.0 if idle else 0.5}
+
+    wider = {"clipping": ["global_norm"], "clipping_threshold": [0.1, 1.0, 10.0, 30.0]}
+    made = [*grid(**COMMON, clipping=["none"]), *grid(**COMMON, **wider)]
+    rules = thresholds.in_words(percentile_rule(trials_of("clipping", made, some).outcomes))
+    rules = rules.set_index("learning_rate")
+    assert rules["best_words"].to_dict() == {0.1: "none (any ≥ 10)", 1.0: "0.1"}
+    assert rules["product_words"].to_dict() == {0.1: "–", 1.0: "0.1"}
+
+
+def test_what_a_threshold_saves_further_up_is_told() -> None:
+    rows = thresholds.saved_beyond(STUDY, "mlp", 0.1)
+    assert rows.empty
+    made = [row | {"learning_rate": 10.0} for row in MADE if row["learning_rate"] == 1.0]
+    further = trials_of("clipping", [*MADE, *made], outcome)
+    (row,) = thresholds.saved_beyond(further, "mlp", 1.0).to_dict("records")
+    assert (row["learning_rate"], row["payout"]) == (10.0, pytest.approx(0.5))

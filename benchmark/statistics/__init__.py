@@ -75,7 +75,7 @@ from benchmark.statistics.pairing import (
     sign_flip,
     verdicts,
 )
-from benchmark.statistics.premiums import premium_gaps, premiums
+from benchmark.statistics.premiums import payouts, premium_gaps, premiums
 from benchmark.statistics.published import beside_published
 from benchmark.statistics.raised_rates import RaisedRates
 from benchmark.statistics.ranking import (
@@ -214,6 +214,7 @@ __all__ = [
     "paired",
     "paired_comparison",
     "paired_ratio",
+    "payouts",
     "ped_anova",
     "percentile_rule",
     "performance_profile",

@@ -40,15 +40,16 @@ def clipping_facts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns ``model``, ``learning_rate``, ``percentile``, ``threshold``, ``at_rule``,
-    ``best_threshold``, ``at_best``, ``regret``, ``low``, ``high``: is the 90th percentile of the
-    unclipped norms a good threshold?
+    ``best_threshold``, ``idle_from``, ``at_best``, ``regret``, ``low``, ``high``: is the 90th
+    percentile of the unclipped norms a good threshold?
 
     ``percentile`` is the median over a group's finite trials without clipping of the 90th
     percentile of their gradient norms; ``threshold`` the threshold of global_norm that was run
     and is nearest to it (in ratio), ``best_threshold`` the one that validation accuracy chooses;
-    ``at_rule`` and ``at_best`` their mean test accuracies, and ``regret`` the mean paired
-    difference, best minus rule, with its 95% interval over seeds. Groups that lack either kind
-    of trial have no row.
+    ``idle_from`` is the least threshold from which on no step of any trial is clipped, where the
+    best is one of these, which are the same training and tie, and NaN elsewhere; ``at_rule`` and
+    ``at_best`` are their mean test accuracies, and ``regret`` the mean paired difference, best
+    minus rule, with its 95% interval over seeds. Groups that lack either kind of trial have no row.
     """
     by, out = ["model", "learning_rate"], []
     for key, group in frame.groupby(by, sort=False):
@@ -62,11 +63,15 @@ def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
         tried = means.index.to_numpy(dtype=float)
         rule = float(tried[np.abs(np.log(tried / percentile)).argmin()])
         best = float(tried[means["validation"].round(DECIMALS).to_numpy().argmax()])
+        acts = clipped.groupby("clipping_threshold")["clipped_fraction"].max().ne(0)
+        idle = tried[tried > max(tried[acts.to_numpy()], default=0.0)]
+        idle_from = float(idle.min()) if best in idle else np.nan
         pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
         regret = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
-        found = (percentile, rule, means["accuracy"][rule], best, means["accuracy"][best])
+        found = (percentile, rule, means["accuracy"][rule], best, idle_from)
+        found += (means["accuracy"][best],)
         out.append((*key, *found, *regret))
-    columns = ["percentile", "threshold", "at_rule", "best_threshold", "at_best"]
+    columns = ["percentile", "threshold", "at_rule", "best_threshold", "idle_from", "at_best"]
     return pd.DataFrame(out, columns=[*by, *columns, "regret", "low", "high"])
 
 

@@ -136,6 +136,39 @@ def _by_seed(
     )
 
 
+def payouts(frame: pd.DataFrame, by: Sequence[str], level: str, baseline: object) -> pd.DataFrame:
+    """What each ``level`` changes at every rate from which on most of the ``baseline`` fail.
+
+    The pay-out of `premiums` is that at the first of these rates, ``lost``; a guard may be of no
+    use further up. Columns ``by``, ``level``, ``lost``, ``learning_rate``, ``above``, by how many
+    decades that lies above ``lost``, and ``payout`` with its ``..._low`` and ``..._high``. Rates
+    that the level was not run at have no row.
+
+    >>> frame = pd.DataFrame({"learning_rate": [0.1, 1.0, 10.0] * 2, "model": "mlp", "seed": 0})
+    >>> frame = frame.assign(clip=["no"] * 3 + ["yes"] * 3, learned=[1, 0, 0, 1, 1, 0])
+    >>> frame = frame.assign(accuracy=[0.75, 0.25, 0.25, 0.75, 0.5, 0.25])
+    >>> found = payouts(frame, ["model"], "clip", "no")
+    >>> found[["learning_rate", "above", "payout"]].values.tolist()
+    [[1.0, 0.0, 0.25], [10.0, 1.0, 0.0]]
+    """
+    found = []
+    for key, here in frame.groupby(list(by), sort=False):
+        bare = here[here[level] == baseline].set_index(KEYS)
+        lost = _lost(bare.groupby("learning_rate")["learned"].mean().sort_index())
+        if bare.empty or math.isnan(lost):
+            continue
+        for name, rows in here[here[level] != baseline].groupby(level, sort=False):
+            change = (rows.set_index(KEYS)["accuracy"] - bare["accuracy"]).dropna().reset_index()
+            for rate, some in change[change["learning_rate"] >= lost].groupby("learning_rate"):
+                found.append(
+                    dict(zip(by, key, strict=True))
+                    | {level: name, "lost": lost, "learning_rate": rate}
+                    | {"above": round(math.log10(rate / lost), 2)}
+                    | _change(PAYOUT, some)
+                )
+    return pd.DataFrame(found, columns=[*by, level, "lost", "learning_rate", "above", *PAYOUT])
+
+
 def _lost(learned: pd.Series) -> float:
     """The least rate from which on at most half ``learned`` (rates,), NaN where none is."""
     most = learned > 0.5
