@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pandas as pd
 
 from benchmark.statistics import (
@@ -17,7 +18,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
-from report.prose import setting
+from report.prose import DASH, listing, setting
 
 PLAIN = {"clipping": "none", "schedule": "constant", "normalization": "none"}
 """The network without a remedy; each remedy changes one of these."""
@@ -25,6 +26,8 @@ NOTHING = "no remedy"
 MOST = 0.5
 """Share of diverged trials from which a rate counts as too high."""
 KEYS = ["factor", "level", "remedy"]
+FEW = 3
+"""Trials of which each one's step is told instead of their median."""
 
 
 @functools.lru_cache(8)
@@ -46,16 +49,36 @@ def depths(study: Evidence) -> list[float]:
     return sorted(study.outcomes["depth"].unique())
 
 
+def first_steps(began: pd.Series) -> str:
+    """Steps in words: each where there are at most `FEW`, else their median; NaN is none.
+
+    >>> first_steps(pd.Series([728.0, None])), first_steps(pd.Series([3.0, 2.0, 2.0, 2.0]))
+    ('728', '2 (median of 4)')
+    """
+    steps = sorted(int(step) for step in began.dropna())
+    if not steps:
+        return DASH
+    if len(steps) <= FEW:
+        return listing(f"{step:,}" for step in steps)
+    return f"{np.median(steps):,.0f} (median of {len(steps)})"
+
+
 @functools.lru_cache(8)
 def cells(study: Evidence, depth: float | None = None) -> pd.DataFrame:
     """`outcome_means` by remedy and rate, with ``clipping_threshold``.
 
-    And ``began``, the median first bad step of those that exploded.
+    And ``began``, the median first bad step of those that diverged, ``lost`` how many these are and
+    ``steps`` the same in words, each step where a median of so few would be none of them.
     """
     rows, by = remedies(study, depth), [*KEYS, "learning_rate"]
-    began = rows["first_bad_step"].where(rows["exploded"].eq(1)).astype(float)
+    began = rows["first_bad_step"].where(rows["diverged"].eq(1)).astype(float)
     groups = rows.assign(began=began).groupby(by, sort=False)
-    more = groups.agg(clipping_threshold=("clipping_threshold", "first"), began=("began", "median"))
+    more = groups.agg(
+        clipping_threshold=("clipping_threshold", "first"),
+        began=("began", "median"),
+        lost=("diverged", "sum"),
+        steps=("began", first_steps),
+    )
     return outcome_means(rows, by).merge(more.reset_index(), on=by)
 
 

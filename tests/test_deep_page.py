@@ -121,10 +121,28 @@ def test_a_remedy_that_was_run_later_stands_with_its_kind() -> None:
 
 def test_schedules_stand_at_rates_at_which_one_explodes() -> None:
     rows = deep.by_schedule(STUDY)
-    assert rows[["schedule", "learning_rate", "began"]].values.tolist() == [
-        ["constant", 1.0, 2.0],
-        ["warmup_cosine", 1.0, 30.0],
+    assert rows[["schedule", "learning_rate", "began", "steps"]].values.tolist() == [
+        ["constant", 1.0, 2.0, "2 (median of 4)"],
+        ["warmup_cosine", 1.0, 30.0, "30"],
     ]
+
+
+def test_a_spike_that_heals_has_no_part_in_when_training_diverged() -> None:
+    """At the rate 1 one trial spikes at once and learns, another is lost at step 728."""
+
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        found = lost_at_one(made)
+        if made["learning_rate"] < 1 or "schedule" in made or "clipping" in made:
+            return found
+        fine = {"test_accuracy": 0.8, "validation_accuracy": 0.8}
+        cases = {
+            0: fine | {"first_bad_step": 2.0, "status": "recovered"},
+            1: LOST | {"first_bad_step": 728.0},
+        }
+        return cases.get(made["seed"], fine)
+
+    row = deep.by_schedule(study_of(outcome)).query("schedule == 'constant'").iloc[0]
+    assert (row["steps"], row["lost"], row["exploded"]) == ("728", 1, 0.5)
 
 
 @pytest.fixture
@@ -169,10 +187,10 @@ def test_warm_up_alone_is_told_from_warm_up_and_decay(
     bold = "**Warm-up alone puts them off; followed by a decay it prevents most at 1.**"
     assert (bold in text) is told
     assert f"With warm-up alone {'100' if told else '0'}% diverge" in text
-    assert "with the cosine alone 100% (2)" in text
+    assert "with the cosine alone 100%, at step 2 (median of 4)." in text
     assert (
-        "At 3 warm-up only puts them off: the median first bad step is 60 with the warm-up "
-        "schedule and 60 with the warm-up cosine schedule, instead of 2." in text
+        "At 3 warm-up only puts them off: they explode at step 60 (median of 4) with the warm-up "
+        "schedule and 60 (median of 4) with the warm-up cosine schedule, instead of 2" in text
     )
 
 

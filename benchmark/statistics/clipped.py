@@ -63,8 +63,7 @@ def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
         tried = means.index.to_numpy(dtype=float)
         rule = float(tried[np.abs(np.log(tried / percentile)).argmin()])
         best = float(tried[means["validation"].round(DECIMALS).to_numpy().argmax()])
-        acts = clipped.groupby("clipping_threshold")["clipped_fraction"].max().ne(0)
-        idle = tried[tried > max(tried[acts.to_numpy()], default=0.0)]
+        idle = _idle(clipped)
         idle_from = float(idle.min()) if best in idle else np.nan
         pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
         regret = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
@@ -73,6 +72,15 @@ def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
         out.append((*key, *found, *regret))
     columns = ["percentile", "threshold", "at_rule", "best_threshold", "idle_from", "at_best"]
     return pd.DataFrame(out, columns=[*by, *columns, "regret", "low", "high"])
+
+
+def _idle(clipped: pd.DataFrame) -> np.ndarray:
+    """The thresholds from the least on from which no step is clipped; none without that column."""
+    if "clipped_fraction" not in clipped:
+        return np.empty(0)
+    most = clipped.groupby("clipping_threshold")["clipped_fraction"].max()
+    tried, acting = most.index.to_numpy(dtype=float), most.ne(0).to_numpy()
+    return tried[tried > max(tried[acting], default=0.0)]
 
 
 def steadiest_product(rules: pd.DataFrame) -> dict[str, float]:
