@@ -2093,3 +2093,17 @@ def test_verdicts_under_alternatives_are_counted_by_part() -> None:
         "supported: limit halved",
         "",
     ]
+
+
+def test_another_study_that_measures_the_same_is_an_alternative(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = made("normalization", faster_costs(False, "digits"))
+    monkeypatch.setattr(evidence, "load", {"normalization": other}.get)
+    monkeypatch.setattr(evidence, "load_steps", lambda study: None)
+    own = judged(9, 0, FOR)
+    assert own.verdict == SUPPORTED
+    assert {words: j.verdict for words, j in robustness.on_other_studies(own)} == {
+        "on the study normalization": NO_EFFECT,
+        "on the study batch_updates": NOT_TESTED,
+    }

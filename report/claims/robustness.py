@@ -1,8 +1,8 @@
 """Whether verdicts rest on rules that were chosen after results: each part judged by others.
 
 A multiverse (Steegen et al. 2016, doi:10.1177/1745691616658637) of one change at a time, from the
-rows at hand: the limit, which comparisons judge, what counts as failed, how comparisons are pooled
-and on which network and data set.
+rows at hand: the limit, which comparisons judge, what counts as failed, how comparisons are pooled,
+which study measures, and on which network and data set.
 """
 
 from __future__ import annotations
@@ -87,6 +87,15 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
         yield f"{setting} alone", judged.on(e for e in own if e.about[-1] == setting)
 
 
+def on_other_studies(judged: Judged) -> Iterator[tuple[str, Judged]]:
+    """The part measured alike on each of the other studies that could judge it and were run."""
+    part, own = judged.part, judged.measurement
+    for other in part.measurements:
+        if judged.judging and other.study != own.study and other.measure is own.measure:
+            alone = dataclasses.replace(part, measurements=(other,))
+            yield f"on the study {other.study}", judging.judge(alone)
+
+
 @functools.cache
 def alternatives() -> pd.DataFrame:
     """Columns `COLUMNS`: a row a part and alternative, with its ``verdict`` and the ``other``.
@@ -108,6 +117,7 @@ def alternatives() -> pd.DataFrame:
                 # which may change no comparison
                 if (other := world[at][1][place]).found.effects != judged.found.effects
             ]
+            others += on_other_studies(judged)
             about = (claim.number, place + 1, judged.part.text, judged.verdict)
             rows += [
                 (*about, words, other.verdict)
