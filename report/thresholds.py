@@ -174,7 +174,7 @@ def varied_windows(study: Evidence) -> pd.DataFrame:
         alike=within[0] & within[1],
         window=[between(low, high) for low, high, _ in spans],
         product=[
-            between(*(float(f"{end * top:.2g}") for end in (low, high)))
+            between(float(f"{low * top:.2g}"), float(f"{high * top:.2g}"))
             if math.isfinite(top)
             else DASH
             for low, high, top in spans
@@ -246,7 +246,7 @@ def decayed(study: Evidence) -> pd.DataFrame:
             on="threshold",
             suffixes=("", "_constant"),
         )
-        parts.append(found.assign(model=model, optimizer=optimizer))
+        parts.append(found.assign(model=str(model), optimizer=str(optimizer)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["way"])
 
 

@@ -105,7 +105,7 @@ def study(scale: str) -> Study:
         "train_fraction": s.part,
         "learning_rate": s.rates,
     }
-    on_all = [
+    on_all: list[dict[str, Any]] = [
         {
             "dataset": s.dataset,
             "model": m.model,
@@ -126,11 +126,13 @@ def study(scale: str) -> Study:
         question="At one learning rate, which batch sizes diverge: mini-batches, large ones or the "
         "full batch?",
         factors=[
-            common | budget | batch
-            for budget in ({"updates": s.updates}, {"epochs": float(s.updates)})
-            for batch in ({"batch_policy": "full"}, {"batch_size": s.batch_sizes})
-        ]
-        + on_all,
+            *(
+                common | budget | batch
+                for budget in ({"updates": s.updates}, {"epochs": float(s.updates)})
+                for batch in ({"batch_policy": "full"}, {"batch_size": s.batch_sizes})
+            ),
+            *on_all,
+        ],
         seeds=range(s.seeds),
         checkpoints=s.checkpoints,
     )

@@ -213,11 +213,11 @@ def times_beside(
             apart[name] = (limits.iloc[:, -1] - limits.iloc[:, 0], spacing)
     of_baseline, step = apart.get(baseline, (pd.Series(dtype=float), math.nan))
     found = []
-    for name, (own, spacing) in apart.items():
-        changes = (own - of_baseline).dropna() if name != baseline else own.iloc[:0]
+    for other, (own, spacing) in apart.items():
+        changes = (own - of_baseline).dropna() if other != baseline else own.iloc[:0]
         least = FOUR_LIMITS * max(spacing, step)
         change = _powers(changes, least) if len(changes) else (1.0, math.nan, math.nan)
-        found.append((name, *_powers(own, TWO_LIMITS * spacing), *change, len(own)))
+        found.append((other, *_powers(own, TWO_LIMITS * spacing), *change, len(own)))
     ends = [f"{part}{end}" for part in ("times", "change") for end in ("", "_low", "_high")]
     return pd.DataFrame(found, columns=[beside, *ends, "seeds"])
 

@@ -9,6 +9,7 @@ their noise scale for B_c.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,8 +62,8 @@ def saturating_law(
         errors = [float(np.sqrt(np.mean(left**2))) for left in (missed, power, root - root.mean())]
         worst = float(np.abs(missed).max()) / spacing
         rows.append((*key, *ends, worst, *errors, len(sizes), len(limits)))
-    ends = [f"{part}{end}" for part in ("most", "half") for end in ("", "_low", "_high")]
-    names = [*ends, "worst", "error", "power_error", "root_error", "sizes", "seeds"]
+    parts = [f"{part}{end}" for part in ("most", "half") for end in ("", "_low", "_high")]
+    names = [*parts, "worst", "error", "power_error", "root_error", "sizes", "seeds"]
     return pd.DataFrame(rows, columns=[*by, *names])
 
 
@@ -80,9 +81,9 @@ def _fit(sizes: np.ndarray, limits: np.ndarray) -> tuple[float, float]:
     def error(half: float) -> float:
         return float(residuals(half).var())
 
-    ends = np.log10([sizes.min() / BEYOND, sizes.max() * BEYOND])
+    lowest, highest = math.log10(sizes.min() / BEYOND), math.log10(sizes.max() * BEYOND)
     # the error may have a flat part at either end, where a search that goes downhill would stay
-    starts = np.linspace(*ends, 200)
+    starts = np.linspace(lowest, highest, 200)
     best = int(np.argmin([error(start) for start in starts]))
     near = starts[[max(best - 1, 0), min(best + 1, len(starts) - 1)]]
     half = float(minimize_scalar(error, bounds=tuple(near), method="bounded").x)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def premium_gaps(
 
 
 def _by_seed(
-    frame: pd.DataFrame, row: dict[str, object], beside: str, level: str, baseline: object
+    frame: pd.DataFrame, row: Mapping[Hashable, Any], beside: str, level: str, baseline: object
 ) -> pd.DataFrame:
     """The premium and the pay-out of each seed, for a ``row`` of `premiums`."""
     here = frame[frame[beside] == row[beside]]
@@ -163,7 +164,7 @@ def payouts(frame: pd.DataFrame, by: Sequence[str], level: str, baseline: object
                 found.append(
                     dict(zip(by, key, strict=True))
                     | {level: name, "lost": lost, "learning_rate": rate}
-                    | {"above": round(math.log10(rate / lost), 2)}
+                    | {"above": round(math.log10(float(some["learning_rate"].iloc[0]) / lost), 2)}
                     | _change(PAYOUT, some)
                 )
     return pd.DataFrame(found, columns=[*by, level, "lost", "learning_rate", "above", *PAYOUT])
