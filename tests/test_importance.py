@@ -289,6 +289,24 @@ def test_cuts_are_in_decades_from_the_best_rate() -> None:
     assert spreads == pytest.approx([*expected, 0.0], abs=1e-9)
 
 
+def test_the_share_of_the_rate_depends_on_where_the_decade_lies() -> None:
+    """Flat up to 0.1, its best by a hair, and falling above; value clipping costs a point."""
+    rates = tuple(10 ** (k / 2) for k in range(-6, 4))
+    made = grid(model=["mlp"], learning_rate=rates, clipping=("none", "value"), seed=range(2))
+
+    def falls_late(row: dict[str, Any]) -> dict[str, Any]:
+        beyond = math.log10(row["learning_rate"]) + 1
+        accuracy = 0.8 - 0.1 * max(beyond, 0) - 0.01 * (row["clipping"] == "value")
+        accuracy += 0.001 * (abs(beyond) < 0.1)
+        return {"validation_accuracy": accuracy, "test_accuracy": accuracy}
+
+    rows = importance.by_centre(trials_of("grid", made, falls_late))
+    assert rows["centre"].tolist() == pytest.approx([10**-1.5, 0.1, 10**-0.5])
+    assert rows["best"].tolist() == [False, True, False]
+    assert rows["estimate"].is_monotonic_increasing
+    assert rows["estimate"].iloc[0] < 0.98 < rows["estimate"].iloc[2]
+
+
 def test_a_network_whose_grid_has_a_gap_is_left_out() -> None:
     made = [row for row in grid(model=["mlp", "cnn"], **LEVELS) if row != GAP]
     rows = importance.divided(trials_of("grid", made, outcome))
