@@ -79,7 +79,8 @@ def by_other_rules(judged: Judged) -> Iterator[tuple[str, Judged]]:
         apart = [dataclasses.replace(effect, rows=None, remake=None) for effect in own]
         yield "intervals averaged", judged.on(apart)
     if len(own) > 1 and (part.by_rule or judged.verdict == MIXED):
-        yield "the mean of all", judged.on([pooled(own, geometric=part.unit is FOLD)])
+        whole = pooled(own, geometric=part.unit is FOLD)
+        yield "the mean of all", judged.on([whole] if whole is not None else [])
     # one effect of several comparisons has no setting of its own
     single = [effect for effect in own if effect.about and effect.setting == effect.about]
     settings = list(dict.fromkeys(effect.about[-1] for effect in single))

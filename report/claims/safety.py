@@ -103,7 +103,7 @@ def _lost_by_rate(case: Case) -> str:
     noun, said = case.factor, []
     for rate, rows in case.rows.groupby("learning_rate"):
         sides = [where(rows, **{noun: budget}) for budget in (case.baseline, case.level)]
-        if all(map(len, sides)) and sum(side["diverged"].sum() for side in sides):
+        if all(map(len, sides)) and any(side["diverged"].any() for side in sides):
             counts = [f"{int(side['diverged'].sum())} of {len(side)}" for side in sides]
             said.append(f"{counts[0]} and {counts[1]} at the rate {rate:g}")
     if not said:
