@@ -26,7 +26,7 @@ from benchmark.figures.layout import (
     value_ticks,
 )
 from benchmark.figures.limits import dodge, shade, signed_number, squeeze
-from benchmark.figures.style import BLACK, PATCH, in_order, label_of, styles_of, tick_text
+from benchmark.figures.style import BLACK, PATCH, Style, in_order, label_of, styles_of, tick_text
 
 MANY, FEW = 4, 4
 """Lines up to which they share a panel, and numbers along x up to which more of them are rows."""
@@ -307,6 +307,13 @@ def draw_lines(
         (rate_ticks if x.column == RATE.column else value_ticks)(axis, values)
     if y.log:
         plain_log(axis)
+
+
+def shade_between(axis: Axes, ends: pd.DataFrame, style: Style) -> None:
+    """The range from ``min`` to ``max`` along the index of ``ends``, behind its line."""
+    axis.fill_between(
+        ends.index, ends["min"], ends["max"], color=style.colour, alpha=0.2, linewidth=0
+    )
 
 
 def plain_log(axis: Axes, along: str = "y") -> None:

@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmark.figures.curves import PALE, facet_axes, leftmost, legend_of, lowest, plain_log
+from benchmark.figures.curves import (
+    PALE,
+    facet_axes,
+    leftmost,
+    legend_of,
+    lowest,
+    plain_log,
+    shade_between,
+)
 from benchmark.figures.layout import (
     canvas,
     legend_below,
@@ -145,14 +153,7 @@ def _draw_test(
         linewidth=width,
         label=label_of(level),
     )
-    axis.fill_between(
-        over_seeds.index,
-        over_seeds["min"],
-        over_seeds["max"],
-        color=style.colour,
-        alpha=0.2,
-        linewidth=0,
-    )
+    shade_between(axis, over_seeds, style)
     lost = rows.loc[loss.isna(), "learning_rate"]
     if len(lost):
         axis.plot(lost.min(), top, "^", color=style.colour, markersize=5)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
+from benchmark.figures.curves import shade_between
 from benchmark.figures.layout import canvas, legend_below, thinned
 from benchmark.figures.limits import limits_of_norms
 from benchmark.figures.style import GREY, Style, label_of, rate_text, styles_of
@@ -72,14 +73,7 @@ def _draw_level(axis: Axes, rows: pd.DataFrame, style: Style, top: float) -> Non
     # a log axis has no place for zero, infinity or NaN
     drawn = rows[np.isfinite(rows["norm"]) & (rows["norm"] > 0)]
     over_trials = drawn.groupby("samples")["norm"].agg(["min", "median", "max"])
-    axis.fill_between(
-        over_trials.index,
-        over_trials["min"],
-        over_trials["max"],
-        color=style.colour,
-        alpha=0.2,
-        linewidth=0,
-    )
+    shade_between(axis, over_trials, style)
     axis.plot(
         over_trials.index,
         over_trials["median"],

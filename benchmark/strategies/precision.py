@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from benchmark.records.declarations import DESCRIPTION, Instance, check_declaration
 from benchmark.records.fields import FLAG, Rule
@@ -43,6 +45,14 @@ class Precision:
 
     def __post_init__(self) -> None:
         check_declaration("precision", self, RULES)
+
+    def logits(self, device: torch.device, network: Callable[[], Tensor]) -> Tensor:
+        """What ``network`` gives on ``device`` in this precision, as numbers of type ``dtype``."""
+        if self.autocast is None:
+            return network()
+        with torch.autocast(device.type, self.autocast):
+            logits = network()
+        return logits.to(self.dtype)
 
 
 RULES: dict[str, Rule] = {

@@ -21,7 +21,7 @@ from benchmark.records import Trial
 from benchmark.strategies.clipping import CLIPPINGS
 from benchmark.timing.plans import Plan
 from benchmark.timing.stopwatch import Job, Lab, Row
-from benchmark.timing.strategies import RATE, WARM_STEPS, Run, enough, in_turns
+from benchmark.timing.strategies import RATE, Run, against
 
 WORKLOADS = ("mlp_digits", "mlp_fashion")
 """A network whose step is short, where a guard weighs most, and a usual one."""
@@ -46,32 +46,9 @@ def time_guards(trial: Trial, device: str, pairs: int, pair_seconds: float) -> l
 
     The arm of a loop that does not clip at all is called ``bare``.
     """
-    baseline = loop(trial, device, torchs=True)
-    baseline(WARM_STEPS)
-    steps = enough(baseline, pair_seconds)
     arms = {"bare": loop(trial, device)}
     arms |= {name: loop(trial, device, guard=name) for name in CLIPPINGS}
-    rows = []
-    for name, run in arms.items():
-        run(WARM_STEPS)
-        for repeat in range(pairs):
-            cost, base = in_turns(run, baseline, steps, repeat)
-            rows.append(
-                {
-                    "arm": name,
-                    "trials_together": 1,
-                    "processes": 1,
-                    "threads": 1,
-                    "repeat": repeat,
-                    "trials": 1,
-                    "steps": cost.value,
-                    "baseline_steps": base.value,
-                    "baseline_seconds": base.seconds,
-                    "baseline_cpu_seconds": base.cpu_seconds,
-                    **cost.costs(),
-                }
-            )
-    return rows
+    return against(loop(trial, device, torchs=True), arms, 1, pairs, pair_seconds)
 
 
 def loop(trial: Trial, device: str, *, torchs: bool = False, guard: str | None = None) -> Run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,17 +74,31 @@ def time_levels(
         if impossible(changed, len(load(trial.dataset).train_labels)) is None:
             runs[level] = make(changed, width, device)
     first = runs.pop(baseline)
-    first(WARM_STEPS)
-    steps = enough(first, pair_seconds)
+    rows = against(first, runs, width, pairs, pair_seconds)
+    return [{"factor": factor, **row} for row in rows]
+
+
+Run = Callable[[int], int]
+"""Takes about so many steps; returns how many it took."""
+
+
+def against(
+    baseline: Run, arms: Mapping[str, Run], width: int, pairs: int, pair_seconds: float
+) -> list[Row]:
+    """Every arm of ``width`` trials against the ``baseline``, ``pairs`` times in turns.
+
+    A turn of the baseline takes some ``pair_seconds`` of the processor.
+    """
+    baseline(WARM_STEPS)
+    steps = enough(baseline, pair_seconds)
     rows = []
-    for level, run in runs.items():
+    for name, run in arms.items():
         run(WARM_STEPS)
         for repeat in range(pairs):
-            cost, base = in_turns(run, first, steps, repeat)
+            cost, base = in_turns(run, baseline, steps, repeat)
             rows.append(
                 {
-                    "factor": factor,
-                    "arm": level,
+                    "arm": name,
                     "trials_together": width,
                     "processes": 1,
                     "threads": 1,
@@ -98,10 +112,6 @@ def time_levels(
                 }
             )
     return rows
-
-
-Run = Callable[[int], int]
-"""Takes about so many steps; returns how many it took."""
 
 
 def in_turns(run: Run, baseline: Run, steps: int, repeat: int) -> tuple[Timed[int], Timed[int]]:

@@ -8,6 +8,7 @@ forward and back as in any training loop, and hands them back.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -123,11 +124,7 @@ class OneByOne:
         """Logits (B, classes) of images (B, C, H, W) by the numbers that the module has."""
         # the network may change what it is given
         images = images.clone()
-        if self.precision.autocast is None:
-            return self.model(images)
-        with torch.autocast(self.device.type, self.precision.autocast):
-            logits = self.model(images)
-        return logits.to(self.precision.dtype)
+        return self.precision.logits(self.device, functools.partial(self.model, images))
 
     def gradient(
         self,

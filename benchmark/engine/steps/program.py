@@ -353,12 +353,8 @@ class Program:
     def _logits(self, weights: Tensors, buffers: Tensors, images: Tensor) -> Tensor:
         """Logits (K, B, classes) of images (K, B, C, H, W)."""
         tensors = {**weights, **buffers}
-        precision = self.parts.precision
-        if precision.autocast is None:
-            return forward(self.model, tensors, images)
-        with torch.autocast(self.device.type, precision.autocast):
-            logits = forward(self.model, tensors, images)
-        return logits.to(self.dtype)
+        network = functools.partial(forward, self.model, tensors, images)
+        return self.parts.precision.logits(self.device, network)
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of every example (K, B)."""
