@@ -58,7 +58,7 @@ def in_words(rows: pd.DataFrame) -> pd.DataFrame:
     does = (rows["low"] > 0).astype(int) - (rows["high"] < 0).astype(int)
     of_both = does.groupby([whole, rows["normalization"]]).transform("nunique") > 1
     words = whole.map(WORDS)
-    said = words.where(~of_both | kinds.isna(), words + " at " + kinds.fillna(""))
+    said = words.where(~of_both | kinds.isna(), words + " at " + kinds.astype(object).fillna(""))
     return rows.assign(said=said, does=does)
 
 
