@@ -699,7 +699,14 @@ def test_optimizers_are_ranked_at_the_budget_that_all_of_them_had() -> None:
         [("sgd", 10, 0.5), ("sgd", 90, 0.9), ("lion", 10, 0.6)],
         columns=["optimizer", "updates", "accuracy"],
     ).assign(
-        **{"model": "mlp", "epochs": np.nan, "clipping": "none", "schedule": "constant", "seed": 0},
+        **{
+            "model": "mlp",
+            "epochs": np.nan,
+            "clipping": "none",
+            "schedule": "constant",
+            "seed": 0,
+            "arm": "",
+        },
         **{"learning_rate": 0.1, "validation": 0.5, "objective": 1.0, "exploded": 0},
     )
     study: Any = SimpleNamespace(outcomes=rows)
