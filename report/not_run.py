@@ -102,11 +102,12 @@ def question(study: str) -> str:
 
 def rows(studies: Sequence[str]) -> list[dict[str, object]]:
     """A row a study: ``study``, a link to its ``page``, ``question``, ``trials``, ``minutes``."""
-    found = []
+    found: list[dict[str, object]] = []
     for study in studies:
         trials, minutes = cost(study, scale()) or (float("nan"), float("nan"))
-        named = {"study": study, "page": Markdown(f"[]({PAGES[study]}.md)")}
-        found.append(named | {"question": question(study), "trials": trials, "minutes": minutes})
+        page = Markdown(f"[]({PAGES[study]}.md)")
+        said = {"study": study, "page": page, "question": question(study)}
+        found.append({**said, "trials": trials, "minutes": minutes})
     return found
 
 

@@ -164,10 +164,10 @@ def resolved(study: Evidence) -> list[dict[str, Any]]:
     for factor, baseline in BASELINES.items():
         for model, rows in spans(study, factor).groupby("model", sort=False):
             facts = told_apart(rows, "level", baseline)
-            if facts is None:
+            common = told_apart(rows, "level", baseline, width="common")
+            if facts is None or common is None:
                 continue
             facts |= {name: told_apart(rows, "level", baseline, name) for name in WINDOWS}
-            common = told_apart(rows, "level", baseline, width="common")
             wider = facts["wider"]
             both = wider[wider["level"].isin(common["wider"]["level"])]
             names = {"factor": factor, "model": model, "rows": rows, "common": common, "both": both}

@@ -67,8 +67,8 @@ def percentile_rule(frame: pd.DataFrame) -> pd.DataFrame:
         idle_from = float(idle.min()) if best in idle else np.nan
         pairs = paired(clipped, "clipping_threshold", best, rule, "accuracy")
         regret = over_seeds(pairs["difference"].to_numpy(), pairs["seed"])
-        found = (percentile, rule, means["accuracy"][rule], best, idle_from)
-        found += (means["accuracy"][best],)
+        accuracy = means["accuracy"]
+        found = (percentile, rule, accuracy[rule], best, idle_from, accuracy[best])
         out.append((*key, *found, *regret))
     columns = ["percentile", "threshold", "at_rule", "best_threshold", "idle_from", "at_best"]
     return pd.DataFrame(out, columns=[*by, *columns, "regret", "low", "high"])
