@@ -1,7 +1,6 @@
 """The CUDA path on a pretended GPU: nothing is left on the CPU, and no step waits."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOY
+from networks import DROPPING
 from pretended_gpu import DeviceMix, Watch, pretended_gpu
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmark import Trial, module_model, train
+from benchmark import Trial, train
 from benchmark.engine import REGISTRIES
 from benchmark.engine.steps import program
 from benchmark.engine.steps.program import Program
@@ -155,30 +155,17 @@ def test_what_is_by_hand_on_a_cpu_is_by_autograd_on_a_gpu():
     assert there.change_at_once is not None
 
 
-class Dropping(nn.Module):
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(math.prod(shape), classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.dropout(self.layer(x.flatten(1)), 0.5, self.training)
-
-
-DROPPING = module_model("dropping", Dropping)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_network_that_cannot_be_lifted(count):
-    some = trials(DROPPING, count, width=None, initialization="own")
+    some = trials(count=count, **DROPPING)
     record, watch = on_the_gpu(some)
     assert record.trials["train_loss"].notna().all()
     assert not watch.scalars
 
 
-@pytest.mark.parametrize("model", ["mlp", DROPPING], ids=["mlp", "custom"])
-def test_the_generators_of_the_user_stay_as_they_are(model):
-    chosen = {} if model == "mlp" else {"width": None, "initialization": "own"}
-    some = trials(model, 2, **chosen)
+@pytest.mark.parametrize("network", [{"model": "mlp"}, DROPPING], ids=["mlp", "custom"])
+def test_the_generators_of_the_user_stay_as_they_are(network):
+    some = trials(count=2, **network)
     with pretended_gpu() as watch:
         generators = watch.generator, watch.other
         before = [generator.get_state() for generator in generators], torch.get_rng_state()

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TOY
+from networks import DROPPING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark import Trial, module_model, train
+from benchmark import Trial, train
 from benchmark.data import Dataset, load
 from benchmark.engine.runs.log import Log, Scale
 from benchmark.engine.runs.order import data_order
@@ -179,24 +180,6 @@ def strong(logits: Tensor, labels: Tensor) -> Tensor:
 
 STRONG = dataclasses.replace(LOSSES["cross_entropy"], name="strong", value=strong)
 """Whose gradient overflows at scales that single and double precision have, too."""
-
-
-class Dropping(nn.Module):
-    """A network that cannot be lifted over trials, because it draws numbers."""
-
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(math.prod(shape), classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(self.layer(x.flatten(1)), 0.5, self.training)
-
-
-DROPPING = {
-    "model": module_model("dropping", Dropping),
-    "initialization": "own",
-    "width": None,
-}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOY
+from networks import DROPPING
 from test_graphs import check_graphs
 from torch import Tensor, nn
 
-from benchmark import Trial, clip, module_model, train
+from benchmark import Trial, clip, train
 from benchmark.contracts import BrokenContract, check
 from benchmark.data import Dataset
 from benchmark.engine.networks.one_by_one import RANDOM_STATE
@@ -263,22 +264,9 @@ def test_a_row_says_how_often_and_from_when_on(toy: Dataset) -> None:
     assert row["status"] == "stable"
 
 
-class Dropping(nn.Module):
-    """A network that cannot be lifted over trials, because it draws numbers."""
-
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(math.prod(shape), classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.dropout(self.layer(x.flatten(1)), 0.5, self.training)
-
-
 def test_random_numbers_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     stretched(monkeypatch)
-    program, trial = program_of(
-        model=module_model("dropping", Dropping), initialization="own", width=None
-    )
+    program, trial = program_of(**DROPPING)
     start = program.start([trial])
     seen, flags = stepped(program, start, 21, [0])
     assert flags[-1] == [True]
