@@ -69,6 +69,14 @@ def command(*studies: str) -> str:
     return f"python -m benchmark run {' '.join(studies)} {options()}"
 
 
+def each(studies: Sequence[str]) -> str:
+    """What runs each of these studies, a line each; that of a GPU has a scale of its own."""
+    return "\n".join(
+        f"python -m benchmark run {CHECK}" if study == CHECK else command(study)
+        for study in studies
+    )
+
+
 def run_all() -> str:
     """What runs all that is `missing`."""
     folder, at = evidence.folder(), scale()

@@ -601,7 +601,8 @@ def test_guards_are_compared_by_where_they_end(
     # at worst and at best over one case, at the shared rate and at its own
     assert "| value | −35.2 | −35.2 | −5.1 to −5.1 | −5.1 to −5.1 |" in text
     assert "| global norm | 0.0 | 0.0 | +19.9 to +19.9* | +19.9 to +19.9* |" in text
-    assert "skip step by up to 30.1 points (bad batch, MLP); and value clipping by" in text
+    assert "**Some rules do damage:**" in text
+    assert "skip step ends up to 30.1 points below no guard (bad batch, MLP); and value" in text
     assert "| global norm | 0.0 (–) | +19.9 (+19.7 to +20.1) |" in text
     # all are back at what they would be
     assert "In 4 of 4 combinations of network, guard and disturbance every trial recovered" in text

@@ -210,11 +210,15 @@ def test_what_stands_in_for_other_data_is_not_compared(given: dict[str, Evidence
     assert "{figure}" not in text
 
 
-def test_without_any_study_the_page_gives_both_commands(given: dict[str, Evidence]) -> None:
-    text = page("published", Path())
-    assert text.count(evidence.COMMAND.format(study="published")) == 1
-    assert text.count(evidence.COMMAND.format(study="edge_of_stability")) == 1
-    assert "\n## " not in text
+def test_without_any_study_the_page_is_left_with_its_title(
+    given: dict[str, Evidence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert page("published", Path()).split("\n", 1)[1].isspace()
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
+    listed = page("not_run", tmp_path)
+    for study in published.STUDIES:
+        assert listed.count(f"| `{study}` | [](published.md) |") == 1
+        assert listed.count(evidence.COMMAND.format(study=study)) == 1
 
 
 def test_the_figure_has_a_point_and_a_band_for_each_number(given: dict[str, Evidence]) -> None:

@@ -241,6 +241,7 @@ class TestEveryPage:
     def test_without_its_study(self, page: str, study: str, folder: Path) -> None:
         # a page that is left with its title is left out of the book
         assert re.fullmatch(r"# [^\n]+\s*", sound(page))
+        assert f"python -m benchmark run {study} --scale quick" in sound("not_run")
 
 
 # what the sentences say
