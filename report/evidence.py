@@ -250,10 +250,13 @@ def _results(folder: Path, study: str) -> results.Results | None:
     return results.find_study(folder, study)
 
 
-@functools.cache
 def load(study: str) -> Evidence | None:
     """The study's evidence in the chosen results folder; None where it was not run."""
-    folder = default_folder()
+    return _load(default_folder(), study)
+
+
+@functools.cache
+def _load(folder: Path, study: str) -> Evidence | None:
     found = _results(folder, study)
     if found is None or found.trials.empty:
         return None
@@ -283,10 +286,14 @@ STEPS = "labelled_steps"
 """The table of a study that logged every step, and has no other rows of its trials."""
 
 
-@functools.cache
 def load_steps(study: str) -> Evidence | None:
     """A study that is a table of steps, as its evidence: its history has a row for each of them."""
-    if (table := load_table(study, STEPS)) is None:
+    return _load_steps(default_folder() / study)
+
+
+@functools.cache
+def _load_steps(folder: Path) -> Evidence | None:
+    if (table := _load_table(folder, STEPS)) is None:
         return None
     source, steps = table
     trials = steps.drop_duplicates("trial").reset_index(drop=True)

@@ -291,9 +291,7 @@ def test_the_page_does_not_claim_what_the_alarms_contradict(told):
     assert "on these the best pair is `unhealed 7 0.1`" in text
 
 
-def test_without_alarms_the_page_is_left_with_its_title_and_another_says_how_to_make_them(
-    tmp_path, monkeypatch
-):
+def test_without_alarms_the_page_is_left_with_its_title(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
     assert page("detectors", tmp_path).split("\n", 1)[1].isspace()
     assert evidence.COMMAND.format(study="detectors") in page("not_run", tmp_path)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import re
 import runpy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -182,13 +182,11 @@ def real_study(name: str, scale: str) -> Study:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty results folder that the pages read."""
     monkeypatch.setenv(evidence.VARIABLE, str(tmp_path / "results"))
     monkeypatch.chdir(tmp_path)
-    evidence.load.cache_clear()
-    yield tmp_path / "results"
-    evidence.load.cache_clear()
+    return tmp_path / "results"
 
 
 @pytest.fixture
@@ -344,7 +342,6 @@ def test_a_best_rate_on_the_edge_is_marked_on_its_page(folder: Path, name: str) 
 
 def test_which_clipping_to_use_rests_on_both_kinds_of_trouble(monkeypatch):
     monkeypatch.setenv(evidence.VARIABLE, str(ROOT / "results" / "reference"))
-    evidence.load.cache_clear()
     high, trouble = evidence.load("headline"), evidence.load("disturbances")
     assert high is not None
     assert trouble is not None
@@ -359,7 +356,6 @@ def test_which_clipping_to_use_rests_on_both_kinds_of_trouble(monkeypatch):
     assert (known <= once[known.index] + 1e-9).all()
     assert (known < once[known.index]).any()
     assert disturbances.safe(trouble)["clipping"].isin(known.index[known > 0]).all()
-    evidence.load.cache_clear()
 
 
 def test_a_custom_study_is_compared_on_its_page(folder: Path) -> None:
