@@ -331,8 +331,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.device = "cpu" if options.rehearse else "cuda"
     try:
         device = choose_device(options.device)
-    except ValueError as error:
-        return refuse(error)
+    except ValueError:
+        # there is no option for another device
+        return refuse("torch sees no GPU; --rehearse runs every stage on a CPU, tiny")
     options.scale = options.scale or ("smoke" if options.rehearse else "full")
     options.results = options.results or Path("results") / options.scale
     options.dataset = "digits" if options.rehearse else DATASET

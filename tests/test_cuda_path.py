@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmark import Trial, train
 from benchmark.engine import REGISTRIES
+from benchmark.engine.networks import unfolded_convolution
 from benchmark.engine.steps import program
 from benchmark.engine.steps.program import Program
 from benchmark.engine.training import Record
@@ -85,6 +86,41 @@ def check_the_waits(some: Callable[[int], list[Trial]]) -> None:
 @pytest.mark.parametrize(("model", "count", "field", "name"), CASES)
 def test_every_strategy_gives_the_numbers_of_the_cpu(model, count, field, name):
     check_the_numbers(trials(model, count, **{field: name}), layers=count == 1)
+
+
+@pytest.fixture
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Inputs of convolutions that are unfolded on the pretended GPU, as on a real one."""
+    met: list[Tensor] = []
+
+    def is_meant(x: Tensor) -> bool:
+        if x.device.type == "cpu":
+            return False
+        met.append(x)
+        return True
+
+    monkeypatch.setattr(unfolded_convolution, "_is_meant", is_meant)
+    return met
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"clipping": "global_norm"},
+        {"clipping": "zclip"},
+        {"normalization": "batch"},
+        {"normalization": "group"},
+        {"optimizer": "adam"},
+    ],
+    ids=str,
+)
+def test_unfolded_convolutions(unfolded, count, chosen):
+    some = trials("cnn", count, **chosen)
+    check_the_numbers(some, layers=count == 1)
+    assert unfolded
+    check_the_waits(lambda epochs: trials("cnn", count, **chosen, epochs=epochs))
 
 
 @pytest.mark.parametrize("model", sorted(set(REGISTRIES["model"]) - {"mlp", "cnn"}))

@@ -48,7 +48,7 @@ def test_without_a_gpu_it_says_so_in_a_line_and_does_nothing(tmp_path):
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr.splitlines() == [
-        "error: device 'cuda' was asked for, but torch sees no GPU; use --device cpu"
+        "error: torch sees no GPU; --rehearse runs every stage on a CPU, tiny"
     ]
     assert not list(tmp_path.iterdir())
 

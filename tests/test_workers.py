@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -284,9 +285,15 @@ def test_a_broken_device_ends_its_process_and_an_error_does_not(
 
         return train
 
-    monkeypatch.setattr(units, "train", broken(torch.AcceleratorError("illegal address")))
-    with pytest.raises(torch.AcceleratorError):
-        train_unit(unit_of(1))
+    for gone in (
+        torch.AcceleratorError("illegal address"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+    ):
+        monkeypatch.setattr(units, "train", broken(gone))
+        with pytest.raises(torch.AcceleratorError, match=re.escape(str(gone))):
+            train_unit(unit_of(1))
     monkeypatch.setattr(units, "train", broken(torch.OutOfMemoryError("out of memory")))
     rows = train_unit(unit_of(1)).record().trials
     assert rows["status_reason"].item() == "OutOfMemoryError: out of memory"

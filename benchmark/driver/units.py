@@ -17,6 +17,7 @@ import torch
 
 from benchmark.engine import Record, group_by_shape, train
 from benchmark.engine.machine.allocator import keep_freed_memory
+from benchmark.engine.machine.fitting import is_broken
 from benchmark.engine.trials.packing import expected_work, unit_size
 from benchmark.records import WHOLE_NUMBERS, Trial
 from benchmark.schema import frame, to_arrow
@@ -184,9 +185,10 @@ def train_unit(unit: Unit) -> Outcome:
                 unit=unit.id,
             )
         return Outcome.of(record)
-    except torch.AcceleratorError:
-        raise
     except Exception as error:
+        if is_broken(error):
+            # in the one form that executors know
+            raise torch.AcceleratorError(str(error)) from error
         return unit.failed(f"{type(error).__name__}: {error}".splitlines()[0])
 
 

@@ -30,6 +30,12 @@ LACKING = (
     *("canUse32BitIndexMath", "tensor is too large", "integer out of range"),
 )
 """Of the messages of errors that fewer trials or examples at once would not have met."""
+BROKEN = (
+    *("CUBLAS_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_EXECUTION_FAILED"),
+    *("illegal memory access", "illegal instruction", "misaligned address"),
+    *("device-side assert", "unspecified launch failure", "launch timed out", "ECC error"),
+)
+"""Of the messages of errors after which CUDA answers a process with nothing but errors."""
 
 
 def is_too_much(error: BaseException) -> bool:
@@ -41,6 +47,21 @@ def is_too_much(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in LACKING)
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the GPU can do nothing more for this process, which has to go.
+
+    Libraries for CUDA tell it as a plain RuntimeError.
+
+    >>> is_broken(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling ..."))
+    True
+    >>> is_broken(RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling ..."))
+    False
+    """
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in BROKEN)
 
 
 @dataclass

@@ -43,7 +43,7 @@ def unfolded_convolution(
     tensors
         ``weight`` (K, features, C, size, size) and, if any, ``bias`` (K, features).
     """
-    if not (x.device.type == "cuda" and asked() != "torch" and _fits(module, x)):
+    if not (_is_meant(x) and _fits(module)):
         return None
     weight = tensors["weight"]
     bias = tensors["bias"] if "bias" in tensors else weight.new_zeros(weight.shape[:2])
@@ -51,7 +51,12 @@ def unfolded_convolution(
     return outputs
 
 
-def _fits(module: nn.Conv2d, x: Tensor) -> bool:
+def _is_meant(x: Tensor) -> bool:
+    on_gpu = x.device.type == "cuda"
+    return on_gpu and asked() != "torch" and not torch.is_autocast_enabled("cuda")
+
+
+def _fits(module: nn.Conv2d) -> bool:
     size = module.kernel_size[0]
     return (
         module.kernel_size == (size, size)
@@ -60,7 +65,6 @@ def _fits(module: nn.Conv2d, x: Tensor) -> bool:
         and module.padding_mode == "zeros"
         and module.stride == module.dilation == (1, 1)
         and module.groups == 1
-        and not torch.is_autocast_enabled(x.device.type)
     )
 
 
