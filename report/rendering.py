@@ -441,6 +441,20 @@ class Book:
     contradictions: list[str]
 
 
+def escaped_twice(name: str, text: str) -> list[str]:
+    """The lines of a page that show a reader the name of a character in place of it.
+
+    Of texts that a template took for plain ones and escaped again.
+
+    >>> escaped_twice("grid", "It gains &#38;&#35;43;1.0 points.")
+    ['grid: escaped twice: It gains &#38;&#35;43;1.0 points.']
+    >>> escaped_twice("grid", "It gains &#43;1.0 points.")
+    []
+    """
+    lines = re.findall(r".*&#38;&#35;\d+;.*", text)
+    return [f"{name}: escaped twice: {line.strip()}" for line in lines]
+
+
 def render_all(
     names: Sequence[str],
     folder: Path,
@@ -461,7 +475,7 @@ def render_all(
     for name in telling([*rest, first]):
         page = Page(name, folder, strict=strict, others=tuple(pages))
         text = render(page, made)
-        contradictions += page.contradictions
+        contradictions += page.contradictions + (escaped_twice(name, text) if strict else [])
         if says_something(text):
             pages.append(page)
             texts[name] = text

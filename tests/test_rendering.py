@@ -230,6 +230,14 @@ def test_of_the_reference_no_link_is_changed(made_book) -> None:
     )
 
 
+def test_text_of_the_reference_that_was_escaped_twice_is_named(made_book, monkeypatch) -> None:
+    text = "# Full\n\nIt gains &#38;&#35;43;1 point.\n"
+    monkeypatch.setattr(rendering, "render", lambda page, made: text)
+    said = made_book(strict=True)[0].contradictions
+    assert "full: escaped twice: It gains &#38;&#35;43;1 point." in said
+    assert made_book()[0].contradictions == []
+
+
 def test_the_first_page_repeats_what_the_others_lead_with(made_book) -> None:
     index = made_book()[1]["index"]
     assert "- [](full.md): A finding of 2.\n- [elsewhere](#here): Another one.\n" in index
