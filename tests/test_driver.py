@@ -538,6 +538,18 @@ def test_each_seed_is_searched_by_other_draws_and_a_shared_winner_counts_once(
     assert results.metadata["expected"] == len(results.plan) == len(trials) == 14
 
 
+def test_a_generation_of_one_shape_is_one_unit(tmp_path: Path) -> None:
+    search = dataclasses.replace(SEARCH, each={"seed": (0, 1)}, confirm_seeds=())
+    assert search.parting() == ["clipping", "batch_policy"]
+    one = search.only({"clipping": ["value"], "batch_policy": ["fixed"]})
+    assert one.parting() == []
+    trials = run_search(one, here(tmp_path))
+
+    # both generations: two trials of each of two samplers on two seeds, thresholds their own
+    assert trials.groupby("unit").size().to_list() == [8, 8]
+    assert trials["clipping_threshold"].is_unique
+
+
 GRID = Study(
     name="grid",
     question="Which cell?",

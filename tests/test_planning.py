@@ -241,6 +241,17 @@ def test_a_search_is_not_told_that_its_seeds_are_few(
     assert "at most" not in estimating.dry_run(SEARCH, here(tmp_path))
 
 
+def test_a_dry_run_says_what_keeps_the_units_of_a_search_narrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "SECONDS", -1.0)
+    told = "units have one level of clipping: wide ones come of --only clipping=LEVEL"
+    assert told in estimating.dry_run(SEARCH, here(tmp_path))
+    narrowed = SEARCH.only({"clipping": ["value"]})
+    assert "wide ones" not in estimating.dry_run(narrowed, here(tmp_path))
+    assert "wide ones" not in estimating.dry_run(STUDY, here(tmp_path))
+
+
 def test_a_dry_run_says_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -376,6 +376,7 @@ def dry_run(study: Study | Search, options: Options) -> str:
             f"{study.name}: {planned}",
             *filter(None, [few]),
             *(f"on {PLACES[d]}: {planned.packing(d, study.checkpoints)}" for d in devices),
+            *filter(None, [_narrow(study)]),
             f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
             f"{estimate.kinds} kinds of trials",
             f"{folder} has {len(there):,} trials; left {core_hours(left)}, about "
@@ -383,6 +384,14 @@ def dry_run(study: Study | Search, options: Options) -> str:
             f"process{'es' if processes > 1 else ''}",
         ]
     )
+
+
+def _narrow(study: Study | Search) -> str | None:
+    """What of a search keeps its units narrow, and how they become wide; None for a study."""
+    if isinstance(study, Study) or not (names := study.parting()):
+        return None
+    one = " ".join(f"--only {name}=LEVEL" for name in names)
+    return f"units have one level of {', '.join(names)}: wide ones come of {one}"
 
 
 def minutes(seconds: float) -> str:

@@ -25,6 +25,7 @@ from benchmark.records.fields import (
 from benchmark.records.levels import Levels, checked_block, checked_levels, plain_levels
 from benchmark.records.narrowing import BUDGETS, checked_selection, custom_objects, selected
 from benchmark.records.ranges import Range
+from benchmark.records.trials import NUMERIC_FACTORS
 
 SAMPLERS = ("tpe", "random", "quasi-random", "grid-random")
 """What a search may draw its trials by."""
@@ -86,6 +87,22 @@ class Search:
         names = [*self.space, *self.each, *self.fixed]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"`{twice}` stands in two of `space`, `each` and `fixed`")
+
+    def parting(self) -> list[str]:
+        """Searched fields that keep trials apart: those of one unit have one level of each.
+
+        All of several levels but the numbers that change no tensor's shape. Where each has one
+        value, in ``fixed`` or in ``each``, a generation of all samplers and seeds is one unit.
+
+        >>> space = {"learning_rate": Range(0.1, 1.0, default=0.1), "clipping": ("none", "value")}
+        >>> Search(name="s", question="Which is best?", space=space).parting()
+        ['clipping']
+        """
+        return [
+            name
+            for name, levels in self.space.items()
+            if name not in NUMERIC_FACTORS and (isinstance(levels, Range) or len(levels) > 1)
+        ]
 
     def blocks(self) -> list[Levels]:
         """All levels that may stand in a trial of this search, in blocks as those of a `Study`."""
