@@ -22,7 +22,7 @@ from benchmark.engine.runs.order import data_order
 from benchmark.engine.steps import program as engine_program
 from benchmark.engine.steps.program import Program
 from benchmark.engine.trials import packing
-from benchmark.engine.trials.resolve import REGISTRIES, parts_of, resolve
+from benchmark.engine.trials.resolve import REGISTRIES, group_by_shape, parts_of, resolve
 from benchmark.models import INITIALIZATIONS, MODELS, initialize, module_model
 from benchmark.names import UnknownName
 from benchmark.records import NUMERIC_FACTORS, OWNERS
@@ -87,8 +87,40 @@ ARMS = [
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
 def test_a_batched_unit_equals_each_trial_alone(toy: Dataset, arm: dict[str, Any]) -> None:
-    trials = three(toy, precision="float64", **arm)
-    together = train(trials, device="cpu", checkpoints=4, together=3)
+    assert_as_alone(three(toy, precision="float64", **arm))
+
+
+@pytest.mark.parametrize("policy", ["doubling", "norm_test", "dive"])
+def test_trials_whose_policy_has_other_numbers_train_as_alone(toy: Dataset, policy: str) -> None:
+    found = BATCH_POLICIES[policy].parameter
+    assert found is not None
+    trials = [
+        dataclasses.replace(trial, batch_policy_parameter=number)
+        for trial, number in zip(
+            three(toy, precision="float64", batch_policy=policy),
+            (found.low, found.default, found.high),
+            strict=True,
+        )
+    ]
+    assert len(group_by_shape(map(resolve, trials))) == 1
+    rows = assert_as_alone(trials)
+    # they differ in what the number decides
+    assert policy == "norm_test" or rows["final_batch_size"].nunique() > 1
+
+
+def test_trials_of_one_unit_cut_a_batch_into_as_many_pieces(toy: Dataset) -> None:
+    trials = [
+        dataclasses.replace(trial, batch_policy_parameter=pieces)
+        for trial in three(toy, batch_policy="accumulate")[:2]
+        for pieces in (2, 4)
+    ]
+    assert [len(group) for group in group_by_shape(map(resolve, trials))] == [2, 2]
+
+
+def assert_as_alone(trials: list[Trial]) -> pd.DataFrame:
+    """Train ``trials`` together, and each alone to the same rows; returns them."""
+    together = train(trials, device="cpu", checkpoints=4, together=len(trials))
+    assert together.trials["trial"].to_list() == [resolve(trial).key for trial in trials]
     for i, trial in enumerate(trials):
         alone = train(trial, device="cpu", checkpoints=4)
         pd.testing.assert_frame_equal(
@@ -106,6 +138,7 @@ def test_a_batched_unit_equals_each_trial_alone(toy: Dataset, arm: dict[str, Any
         np.testing.assert_allclose(
             rows[numbers].astype(float), alone.history[numbers].astype(float), rtol=1e-8
         )
+    return together.trials
 
 
 def trial_key(record: Any) -> str:

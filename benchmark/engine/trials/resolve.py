@@ -279,8 +279,12 @@ def impossible(trial: Trial, available: int) -> str | None:
 
 
 def shape_of(trial: Trial) -> tuple[object, ...]:
-    """All of a trial's factors but the numbers that change no tensor's shape."""
-    row = trial.row()
+    """All of a resolved trial's factors but the numbers that change no tensor's shape.
+
+    Of a policy's parameter only into how many pieces it cuts a batch.
+    """
+    pieces = parts_of(trial).batch_policy.pieces(trial.batch_policy_parameter or 0)
+    row = trial.row() | {"batch_policy_parameter": pieces}
     return tuple(v for k, v in row.items() if k not in NUMERIC_FACTORS and k != "arm")
 
 
