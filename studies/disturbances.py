@@ -7,8 +7,10 @@ all; some also at that rate itself, because a slow rate favours rules that leave
 rule that skips steps is also run as published, with the steps that it skipped in its
 window: in every network against a jump of the rate, and in the MLP without normalization against
 all disturbances. A return to an earlier state, behind the data since, meets all of them in networks
-without normalization. Each rule is compared with itself, on the same seed without the disturbance:
-accuracy lost in the end, and updates until it is made up.
+without normalization. Two rules whose default threshold acts on every step here, so that they set
+the length of all steps, are also run at three and ten times that threshold, in networks without
+normalization, at the rates of training without. Each rule is compared with itself, on the same seed
+without the disturbance: accuracy lost in the end, and updates until it is made up.
 
 Nearly all of this is under plain SGD, whose step is as long as the gradient. Adam divides by the
 root of a running mean of squares: the gradient's length no longer sets that of the step, and one
@@ -22,8 +24,8 @@ touches.
 smoke       31 trials       1,240 updates   0.000 core-hours
 quick      815 trials     244,500 updates    0.02 core-hours
 standard   790 trials   1,185,000 updates    0.39 core-hours
-paper    6,328 trials   9,492,000 updates    2.75 core-hours
-full    12,064 trials  60,320,000 updates       - core-hours
+paper    6,808 trials  10,212,000 updates    3.00 core-hours
+full    12,544 trials  62,720,000 updates       - core-hours
 """
 
 from __future__ import annotations
@@ -50,12 +52,18 @@ def at_the_best_rate() -> dict[str, tuple[str, ...]]:
     }
 
 
+def looser_thresholds() -> dict[str, tuple[float, ...]]:
+    """Clipping -> three and ten times its default threshold."""
+    return {"global_norm": (3.162, 10), "adaptive": (0.03162, 0.1)}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a scale decides; the defaults are those of ``paper``.
 
-    ``full_rate`` has networks without normalization, on the last of their data sets. ``late`` are
-    clippings that take hundreds of updates to begin, in networks without normalization too.
+    ``full_rate`` has networks without normalization, on the last of their data sets, as ``looser``
+    thresholds are run in. ``late`` are clippings that take hundreds of updates to begin, in
+    networks without normalization too.
     """
 
     mlp_datasets: Sequence[str] = ("mnist", "fashion-mnist")
@@ -79,6 +87,7 @@ class Settings:
     adam_rates: RelativeRates = RelativeRates(low=0.000316, high=0.00316, multiples=(0.3,))
     unclipped_seeds: Sequence[int] = tuple(range(100, 105))
     full_rate: Mapping[str, Sequence[str]] = field(default_factory=at_the_best_rate)
+    looser: Mapping[str, Sequence[float]] = field(default_factory=looser_thresholds)
     updates: int = 1500
     seeds: int = 10
     checkpoints: int = 40
@@ -98,6 +107,7 @@ SMALL = Settings(
     adam_rates=RelativeRates(low=0.00316, high=0.0316, multiples=(0.3,), seeds=(100,)),
     unclipped_seeds=(100,),
     full_rate={},
+    looser={},
     seeds=5,
     checkpoints=20,
 )
@@ -200,6 +210,32 @@ def at_full_rate(s: Settings) -> list[dict[str, Any]]:
     ]
 
 
+def at_looser_thresholds(s: Settings) -> list[dict[str, Any]]:
+    """The factors at thresholds above the default, at each rate without clipping that it is run at.
+
+    In arms of their own: all else compares rules at their defaults.
+    """
+    datasets = {"mlp": s.mlp_datasets, "cnn": s.cnn_datasets}
+    compared = {"mlp": s.mlp_clippings, "cnn": s.cnn_clippings}
+    return [
+        {"dataset": datasets[model][-1], "model": model, "learning_rate": rates}
+        | {"clipping": clipping, "clipping_threshold": thresholds}
+        | {"disturbance": s.disturbances, "updates": s.updates}
+        for model in datasets
+        for clipping, thresholds in s.looser.items()
+        if datasets[model] and clipping in compared[model]
+        for rates in [
+            replace(
+                s.rates,
+                multiples=(),
+                baseline=UNCLIPPED,
+                baseline_multiples=(0.3, 1) if clipping in s.full_rate.get(model, ()) else (0.3,),
+                baseline_arm="threshold",
+            )
+        ]
+    ]
+
+
 def guarded(network: dict[str, Any]) -> dict[str, Any]:
     """``network`` with its clippings, but not without any."""
     factor, level = UNCLIPPED
@@ -243,6 +279,7 @@ def study(scale: str) -> Study:
             *(common | network for network in varied if s.variants),
             *going_back(s),
             *at_full_rate(s),
+            *at_looser_thresholds(s),
             *under_adam(s),
         ],
         seeds=range(s.seeds),

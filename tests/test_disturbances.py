@@ -259,6 +259,18 @@ def test_guards_are_compared_at_one_rate(guards: list[pd.DataFrame], lost: float
     assert found["pairs"].tolist() == ([] if lost is None else [3])
 
 
+def test_further_thresholds_are_no_part_of_the_comparison_at_defaults() -> None:
+    guard = guarded(0.1, "shared_x0.3", [0.05, 0.02, 0.05])
+    further = guarded(0.1, "threshold_x0.3", [0.0, 0.0, 0.0]).assign(clipping_threshold=10.0)
+    default = pd.concat([NO_GUARD, guard], ignore_index=True)
+    both = pd.concat([default, further], ignore_index=True)
+
+    pd.testing.assert_frame_equal(statistics.losses_saved(both), statistics.losses_saved(default))
+    pd.testing.assert_frame_equal(
+        statistics.ends_above_none(both), statistics.ends_above_none(default)
+    )
+
+
 def test_a_guard_is_scored_by_the_share_of_the_loss_that_it_saves() -> None:
     guard = guarded(0.1, "shared_x0.3", [0.05, 0.02, 0.05])
     found = statistics.losses_saved(pd.concat([NO_GUARD, guard], ignore_index=True)).iloc[0]

@@ -18,6 +18,7 @@ from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import SIGNIFICANT, paired, paired_comparison
 from benchmark.statistics.seeds import Ends, left_out, over_seeds, share
+from benchmark.statistics.tuned_thresholds import FURTHER
 
 MADE_UP = 0.01
 """Validation accuracy (0..1) by which a trial may lie below its undisturbed pair and have made up
@@ -36,8 +37,9 @@ def at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
     rate that this is; NaN where the rates are no such multiples.
 
     At its own best rate a guard that allows a higher one is hit harder: a bump of the rate starts
-    higher up, and so it is no comparison of guards.
+    higher up, and so it is no comparison of guards. Thresholds besides the default are left out.
     """
+    frame = published(frame)
     apart = ("arm", "seed", "disturbance", "clipping", "clipping_threshold")
     keys = [c for c in CONFIGURATION if c not in apart]
     bare = frame.loc[frame["clipping"] == "none", [*keys, "arm"]].drop_duplicates(keys)
@@ -46,6 +48,11 @@ def at_one_rate(frame: pd.DataFrame) -> pd.DataFrame:
     rows = pd.concat([frame[asked], frame[~asked]]).drop(columns="arm").merge(bare, on=keys)
     rows = rows.drop_duplicates(list(CONFIGURATION), ignore_index=True)
     return rows.assign(times=in_relative_arms(rows)["times"])
+
+
+def published(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those of further thresholds, which are run at a few rates only."""
+    return frame[~frame["arm"].fillna("").str.startswith(FURTHER)]
 
 
 def losses(frame: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +132,7 @@ def ends_above_none(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame
     whether the disturbance significantly costs at least `LEAST` there without clipping.
     """
     keys, parts = [*by, "arm", "disturbance"], []
+    frame = published(frame)
     alone = frame[~frame["arm"].fillna("").str.startswith(SHARED)]
     for own, rows in ((False, at_one_rate(frame)), (True, alone)):
         apart = ["learning_rate"] if own else []

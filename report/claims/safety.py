@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.records.rates import SHARED
 from benchmark.statistics import paired, where
-from benchmark.statistics.disturbances import at_one_rate, losses
+from benchmark.statistics.disturbances import at_one_rate, losses, published
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
 from report.claims.effects import difference, raised
@@ -143,7 +143,7 @@ def guards_save(source: Evidence) -> Found:
     What a guard costs undisturbed counts against it, because only the ends are compared; what runs
     at another rate than without a guard does not judge.
     """
-    frame, warm = able(where(source.outcomes, optimizer="sgd"))
+    frame, warm = able(published(where(source.outcomes, optimizer="sgd")))
     at_one = losses(at_one_rate(frame))
     # guards that were not run at that rate, at their own
     keys = ["dataset", "model", "normalization", "clipping"]
