@@ -16,9 +16,10 @@ from benchmark.statistics import (
     single_changes,
     tied_with_best,
 )
+from benchmark.statistics.explosions import exploding_alike
 from benchmark.statistics.selection import where
 from report.evidence import Evidence
-from report.prose import DASH, listing, setting
+from report.prose import DASH, listing, names, setting
 
 PLAIN = {"clipping": "none", "schedule": "constant", "normalization": "none"}
 """The network without a remedy; each remedy changes one of these."""
@@ -143,3 +144,15 @@ def by_schedule(study: Evidence) -> pd.DataFrame:
     rows = rows.assign(schedule=rows["level"].where(rows["factor"] != "", "constant"))
     some = rows.groupby("learning_rate")["exploded"].transform("max") > 0
     return rows[some]
+
+
+def alike_in_one_row(study: Evidence) -> pd.DataFrame:
+    """`by_schedule` with a row for all schedules under which the same trials explode.
+
+    At the same steps, at every rate; ``schedules`` names them.
+    """
+    trials = remedies(study)
+    trials = trials[trials["factor"].isin(["", "schedule"])]
+    told = exploding_alike(trials, "schedule")
+    rows = where(by_schedule(study), schedule=list(told))
+    return rows.assign(schedules=rows["schedule"].map(told).map(names))

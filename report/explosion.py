@@ -10,18 +10,22 @@ import pandas as pd
 
 from benchmark.statistics import missed_by_nan_test
 from benchmark.statistics.bands import BANDS, NO_RATE, explosions_by, in_bands
-from benchmark.statistics.explosions import least_exploding_rate
+from benchmark.statistics.explosions import (
+    exploding_alike,
+    least_exploding_rate,
+    one_of_each,
+)
 from benchmark.statistics.onset import (
     norms_before_onset,
     rises_before_onset,
     windows_before_onset,
 )
-from benchmark.statistics.selection import CELL, where
+from benchmark.statistics.selection import where
 from benchmark.status import silently_collapsed
 from report import evidence
 from report.evidence import Evidence, share_of
 from report.index import REPEATED
-from report.prose import DASH, phrase
+from report.prose import DASH, names, phrase
 
 LATE = 100
 """Steps after which an explosion counts as late."""
@@ -193,7 +197,8 @@ def missed_by_network() -> pd.DataFrame:
     """What a test for NaN misses without clipping and normalization, by study and network.
 
     Of networks whose initial weights are not scaled (gain 1), because scaled ones overflow of
-    themselves; a trial that several studies have is counted in the first of them.
+    themselves. Each network, seed and rate counts once (`one_of_each`), under whichever schedules,
+    batch policies and budgets and in however many studies it exploded.
 
     Columns ``study``, ``network``, ``band``, ``diverged``, ``missed`` and ``healed`` (how many) and
     ``said``, all three in words; a row for every band of each network that explodes in a study that
@@ -203,8 +208,8 @@ def missed_by_network() -> pd.DataFrame:
     seen = [rows.assign(study=name) for name, rows in _of_studies(STUDIES)]
     if not seen:
         return pd.DataFrame()
-    alike = [c for c in (*CELL, "seed") if c != "model"] + ["network"]
-    once = where(pd.concat(seen), init_gain=1.0).drop_duplicates(alike).dropna(subset=["band"])
+    trials = where(pd.concat(seen, ignore_index=True), init_gain=1.0).dropna(subset=["band"])
+    once = one_of_each(trials).rename(columns={"model": "network"})
     found = missed_by_nan_test(once, ["study", *by]).set_index("study")[[*by, *counts]]
     parts = []
     for study in [name for name in STUDIES if name in found.index]:
@@ -239,17 +244,34 @@ def _missed(missed: int, diverged: int, healed: int) -> str:
 def by_schedule() -> pd.DataFrame:
     """`explosions_by` ``schedule`` without clipping and normalization, by study and ``network``.
 
-    With ``warm``, whether the rate rises at first; those that warm up stand last.
+    With ``warm``, whether the rate rises at first; those that warm up stand last. Schedules under
+    which the same trials explode at the same steps have one row, of the first (the constant rate,
+    where it is among them); ``schedules`` names all of them, and ``alike`` counts them.
     """
     parts = [
-        explosions_by(rows, ["network", "schedule"]).assign(study=study)
-        for study, rows in _of_studies(SCHEDULED)
+        _by_schedule(rows).assign(study=study, network=network)
+        for study, trials in _of_studies(SCHEDULED)
+        for network, rows in trials.groupby("model", sort=False)
+        if rows["exploded"].any()
     ]
     rows = pd.concat(parts or [pd.DataFrame()], ignore_index=True)
     if rows.empty:
         return rows
-    rows = rows.assign(warm=rows["schedule"].isin(WARM))
     return rows.sort_values(["study", "warm"], kind="stable", ascending=[False, True])
+
+
+def _by_schedule(rows: pd.DataFrame) -> pd.DataFrame:
+    """`by_schedule` of one network's trials."""
+    rows = rows.sort_values(
+        "schedule", key=lambda levels: levels.ne("constant"), kind="stable", ignore_index=True
+    )
+    warm = rows["schedule"].isin(WARM)
+    alike = [exploding_alike(part, "schedule") for _, part in rows.groupby(warm)]
+    named = {first: levels for found in alike for first, levels in found.items()}
+    found = where(explosions_by(rows, ["schedule"]), schedule=list(named))
+    told = found["schedule"].map(named)
+    warm = found["schedule"].isin(WARM)
+    return found.assign(schedules=told.map(names), alike=told.map(len), warm=warm)
 
 
 def warm_alone(scheduled: pd.DataFrame) -> pd.DataFrame:
@@ -265,8 +287,7 @@ def warm_alone(scheduled: pd.DataFrame) -> pd.DataFrame:
 def _of_studies(studies: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """The networks without normalization in each of ``studies`` that was run."""
     for source in filter(None, map(evidence.load, studies)):
-        rows = where(placed(source), normalization="none")
-        yield source.study, rows.rename(columns={"model": "network"})
+        yield source.study, where(placed(source), normalization="none")
 
 
 def before() -> tuple[Evidence, pd.DataFrame, pd.DataFrame] | None:

@@ -26,7 +26,7 @@ def trials_of(study, configurations, outcome):
     for made in configurations:
         trial = Trial(**{"depth": 1, "updates": 100, **made})
         names = {"study": study, "trial": trial.key, "cell": trial.cell}
-        rows.append({**DEFAULTS, **names, **trial.row(), **outcome(made)})
+        rows.append({**DEFAULTS, "examples": 1000, **names, **trial.row(), **outcome(made)})
     return evidence_of(study, pd.DataFrame(rows))
 
 
@@ -174,6 +174,25 @@ def test_a_trial_of_two_studies_is_counted_once_and_scaled_weights_are_not(load)
     assert rows["diverged"].sum() == 6
 
 
+def test_what_acts_later_makes_no_second_divergence_of_a_network(load):
+    """Schedules, policies and budgets count once, as at a constant rate; another size counts."""
+    budgets = [{"updates": 500}, {"updates": None, "epochs": 1.0}]
+    kinds = [{"schedule": "cosine"}, {"batch_policy": "doubling"}, *budgets, {"batch_size": 16}]
+    made = grid(learning_rate=RATES, seed=range(3))
+
+    def outcome(row):
+        finite = row.get("schedule") == "cosine"
+        return best_at_a_tenth(row) | ({"status": "dead"} if finite else {})
+
+    again = [row | kind for kind in kinds for row in made]
+    load(trials_of("headline", [*made, *again], outcome), trials_of("grid", made, best_at_a_tenth))
+    rows = explosion.missed_by_network().set_index(["network", "band"])
+    # of three seeds, with batches of 32 and of 16
+    assert rows.loc[("mlp", "3.5 to 10 ×"), "said"] == "6 of 6"
+    assert rows.loc[("mlp", "beyond 10 ×"), "said"] == "0 of 6"
+    assert rows["study"].unique().tolist() == ["headline"]
+
+
 def test_normalized_networks_have_no_part_in_it(load):
     made = grid(normalization=["batch"], learning_rate=RATES, seed=[0])
     load(trials_of("grid", made, best_at_a_tenth))
@@ -207,6 +226,24 @@ def test_schedules_that_warm_up_stand_last(load):
     assert rows[["early", "began", "exploded", "trials"]].values.tolist() == [
         [1.0, 2.0, 24, 40],
         [0.0, 40.0, 24, 40],
+    ]
+
+
+def test_schedules_of_the_same_explosions_have_one_row(load):
+    """A step decays too late to matter; a cosine keeps a seed from it, and one cycle is a row."""
+
+    def outcome(made):
+        spared = made["schedule"] == "cosine" and made["seed"] == 0
+        return {"validation_accuracy": 0.75} if spared else late_with_warm_up(made)
+
+    schedules = ("step", "one_cycle", "cosine", "constant", "warmup")
+    made = grid(schedule=schedules, learning_rate=RATES, seed=range(3))
+    load(trials_of("learning_rate", made, outcome))
+    rows = explosion.by_schedule()
+    assert rows[["schedule", "schedules", "exploded", "alike"]].values.tolist() == [
+        ["constant", "constant and step", 9, 2],
+        ["cosine", "cosine", 6, 1],
+        ["one_cycle", "one cycle and warm-up", 9, 2],
     ]
 
 
@@ -324,7 +361,7 @@ def test_the_page_says_when_and_after_what(load, monkeypatch, tmp_path):
     assert "at least doubles before 100% of them" in text
     assert "die without a spike" not in text
     assert "| constant | 6 | 6 | 100% (" in text
-    assert "misses 8 of 8 deep networks that diverge, and 16 of 16 shallow ones" in text
+    assert "misses 8 of 8 deep networks that diverge, and 8 of 8 shallow ones" in text
     assert "| explosion | deep MLP | 8 healed | 8 of 8 | 0 of 8 |" in text
     assert "33% lie at more than ten times the configuration's best rate" in text
 

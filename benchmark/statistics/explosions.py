@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmark.statistics.arguments import checked
+from benchmark.statistics.budgets import update_size
 from benchmark.statistics.seeds import interval, mean
+from benchmark.statistics.selection import CELL
+
+LATER = (
+    *("schedule", "learning_rate_scaling", "batch_policy", "batch_policy_parameter"),
+    *("epochs", "updates", "disturbance"),
+)
+"""Factors that need not have acted when a trial explodes, because they act in its course."""
 
 
 @checked
@@ -65,6 +73,49 @@ def largest_safe_rate(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     calm = worst["diverged"].eq(0).groupby([worst[c] for c in by]).cummin()
     rates = worst.assign(safe=worst["learning_rate"].where(calm))
     return rates.groupby(list(by), sort=False)["safe"].max().reset_index()
+
+
+def one_of_each(frame: pd.DataFrame) -> pd.DataFrame:
+    """The exploded trials of ``frame``, each network, seed and rate once.
+
+    Trials that are alike but for what acts `LATER` may break in one and the same way: a schedule
+    has hardly begun after two steps, and of two budgets the longer one comes too late. So one
+    stands for all of them, whichever studies they are from: that at a constant rate, and otherwise
+    the first. A full batch is its size, and no policy. ``frame`` is as `outcomes` gives it.
+
+    >>> from benchmark.records import Trial
+    >>> alike = [Trial(schedule="cosine"), Trial(updates=500), Trial(), Trial(batch_size=8)]
+    >>> frame = pd.DataFrame([trial.row() for trial in alike]).assign(examples=1000, exploded=1)
+    >>> one_of_each(frame)[["schedule", "updates", "batch_size"]].values.tolist()
+    [['constant', 500.0, 32], ['constant', nan, 8]]
+    """
+    bad = frame[frame["exploded"] == 1]
+    first = bad.assign(_size=update_size(bad), _later=bad["schedule"].ne("constant"))
+    first = first.sort_values("_later", kind="stable").drop_duplicates(
+        [*(c for c in CELL if c not in (*LATER, "batch_size")), "seed", "_size"]
+    )
+    return bad.loc[bad.index.isin(first.index)]
+
+
+def exploding_alike(frame: pd.DataFrame, factor: str) -> dict[str, list[str]]:
+    """The levels of ``factor`` by the first of those under which the same trials explode.
+
+    The same are trials alike in all else and in the step at which they explode. Levels that were
+    not run on the same trials are apart. ``frame`` has the form that `outcomes` gives.
+
+    >>> from benchmark.records import Trial
+    >>> made = [Trial(schedule=name) for name in ("constant", "step", "cosine")]
+    >>> frame = pd.DataFrame([trial.row() for trial in made]).assign(exploded=1)
+    >>> exploding_alike(frame.assign(first_bad_step=[2, 2, 9]), "schedule")
+    {'constant': ['constant', 'step'], 'cosine': ['cosine']}
+    """
+    alike = frame.groupby([*(c for c in CELL if c != factor), "seed"], dropna=False).ngroup()
+    steps = frame["first_bad_step"].where(frame["exploded"].eq(1), -1).astype(int)
+    found: dict[frozenset[tuple[int, int]], list[str]] = {}
+    for level, own in frame.assign(_alike=alike, _step=steps).groupby(factor, sort=False):
+        trials = frozenset(zip(own["_alike"], own["_step"], strict=True))
+        found.setdefault(trials, []).append(str(level))
+    return {levels[0]: levels for levels in found.values()}
 
 
 def broken_beside(
