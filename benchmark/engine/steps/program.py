@@ -322,11 +322,28 @@ class Program:
         self, population: Population, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         self._set_mode(training=True)
-        count, bound = self.micro_batches, self.limit("step")
-        if bound.cuts and bound.most is not None:
-            count = max(count, math.ceil(labels.numel() / bound.most))
-        parameters, buffers = population.parameters, population.buffers
         scale = population.loss_scale.get("scale")
+        arguments = population.parameters, population.buffers, images, labels, scale
+        return self._gradient_in_passes(*arguments, least=self.micro_batches)
+
+    def _passes(self, labels: Tensor) -> int:
+        """How many passes the examples of ``labels`` (K, B) take, where they can be cut."""
+        bound = self.limit("step")
+        if not bound.cuts or bound.most is None:
+            return 1
+        return math.ceil(labels.numel() / bound.most)
+
+    def _gradient_in_passes(
+        self,
+        parameters: Tensor,
+        buffers: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        scale: Tensor | None,
+        least: int = 1,
+    ) -> tuple[Tensor, Tensor]:
+        """What `_gradient_at_once` gives, in at least so many passes, or as many as it takes."""
+        count = max(least, self._passes(labels))
         if count == 1:
             return self._gradient_at_once(parameters, buffers, images, labels, scale)
         loss = torch.zeros((), dtype=self.dtype, device=self.device)
@@ -486,6 +503,7 @@ class Program:
         kept = {k: v.clone() for k, v in population.buffers.items()}
         beside = pieces * population.parameters.numel() <= SIDE_BY_SIDE
         beside = beside and not self.convolves and self.one_by_one is None
+        beside = beside and self._passes(labels) == 1
         sample = self._sample_side_by_side if beside else self._sample_in_turn
         copy = dataclasses.replace(population, buffers=kept)
         return size, pieces * size, sample(copy, images, labels, pieces)
@@ -502,7 +520,7 @@ class Program:
         for i in range(pieces):
             some = slice(i * size, (i + 1) * size)
             arguments = parameters, buffers, images[:, some], labels[:, some]
-            losses, gradient = self._gradient_at_once(*arguments, scale)
+            losses, gradient = self._gradient_in_passes(*arguments, scale)
             small += row_norms(gradient).double().square()
             loss += losses
             total += gradient
@@ -548,6 +566,7 @@ class Program:
         total = torch.zeros_like(population.parameters)
         loss = torch.zeros_like(small)
         at_once = max(1, PER_EXAMPLE_NUMBERS // (trials * self.layout.size))
+        at_once = min(at_once, math.ceil(count / self._passes(labels)))
         for x, y in zip(images.split(at_once, 1), labels.split(at_once, 1), strict=True):
             gradients, losses = lift(each, trials)(weights, population.buffers, x, y)
             flat = self.layout.join(gradients, batch_dims=2)
