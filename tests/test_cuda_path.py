@@ -1,7 +1,15 @@
 """The CUDA path on a pretended GPU: nothing is left on the CPU, and no step waits."""
 
+import __future__
+
 import dataclasses
+import functools
+import inspect
+import re
+import textwrap
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +20,19 @@ from networks import DROPPING
 from pretended_gpu import DeviceMix, Watch, pretended_gpu
 from torch import Tensor
 
-from benchmark import Trial, train
+from benchmark import Trial, schema, train
 from benchmark.engine import REGISTRIES
 from benchmark.engine.networks import unfolded_convolution
+from benchmark.engine.runs.segment import Segment
 from benchmark.engine.steps import program
+from benchmark.engine.steps.batches import Batches
+from benchmark.engine.steps.population import Population
 from benchmark.engine.steps.program import Program
+from benchmark.engine.steps.stepping import Stepping
 from benchmark.engine.training import Record
 from benchmark.engine.trials.resolve import parts_of, resolve
 from benchmark.kernels import VARIABLE, _kernels
+from benchmark.strategies.batch_policies import BatchPolicy, Decision, Observation
 from benchmark.strategies.loss_scaling import LossScaling
 from benchmark.strategies.losses import LOSSES, cross_entropy
 from benchmark.strategies.optimizers import OPTIMIZERS
@@ -75,12 +88,13 @@ def check_the_numbers(some: list[Trial], rtol: float = 1e-6, **options: Any) -> 
         np.testing.assert_allclose(*numbers, rtol=rtol, atol=1e-9, err_msg=table)
 
 
-def check_the_waits(some: Callable[[int], list[Trial]]) -> None:
-    """Four times the steps, and not one wait more."""
-    (short, few), (long, many) = (on_the_gpu(some(epochs)) for epochs in (1, 4))
+def check_the_waits(some: Callable[[int], list[Trial]], **options: Any) -> int:
+    """Four times the steps, and not one wait more than for them, as many as are returned."""
+    (short, few), (long, many) = (on_the_gpu(some(times), **options) for times in (1, 4))
     assert (long.trials["steps"] == 4 * short.trials["steps"]).all()
     assert many.launches > 2 * few.launches
     assert many.waits == few.waits
+    return few.waits.total()
 
 
 @pytest.mark.parametrize(("model", "count", "field", "name"), CASES)
@@ -181,6 +195,94 @@ def test_steps_do_not_wait(model, count, field, name):
     check_the_waits(lambda epochs: trials(model, count, **{field: name}, epochs=epochs))
 
 
+# Between steps the host waits: at a checkpoint, for a disturbed batch or a sample of gradients.
+
+CHECKPOINTS = 4
+A_SEGMENT, A_SAMPLE, A_COPY = 5, 1, 1
+"""Waits for the steps between two checkpoints that trials of one batch size take (their examples
+and rates go to the device, and three series come back), for the gradients that a policy decides on,
+and for the numbers of trials that are copied where sizes differ."""
+
+
+def by_updates(count: int, **chosen: Any) -> Callable[[int], list[Trial]]:
+    """Trials of so many times twelve updates, however large their batches become."""
+    return lambda times: trials("mlp", count, **chosen, epochs=None, updates=12 * times)
+
+
+@functools.cache
+def plain(count: int) -> int:
+    """Waits for trials in which nothing happens between steps."""
+    return on_the_gpu(by_updates(count)(1))[1].waits.total()
+
+
+@pytest.mark.parametrize("name", REGISTRIES["schedule"])
+def test_a_schedule_waits_no_more_than_a_constant_rate(name):
+    assert check_the_waits(by_updates(3, schedule=name)) == plain(3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", REGISTRIES["disturbance"])
+def test_a_disturbed_batch_waits_once_a_trial(name, count):
+    """For its random numbers, each trial's own, which come from the host."""
+    disturbance = REGISTRIES["disturbance"][name]
+    batches = count * disturbance.updates * disturbance.changes_batch
+    assert check_the_waits(by_updates(count, disturbance=name)) == plain(count) + batches
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_layers_wait_once_a_measure_and_checkpoint(count):
+    found = check_the_waits(by_updates(count), layers=True)
+    measures = {*schema.TABLES["layers"]} - {"study", *schema.KEYS["layers"]}
+    # the start has no update
+    expected = len(measures - {"layer_index", "layer_kind"}) * (CHECKPOINTS + 1) - 1
+    assert found == plain(count) + expected
+
+
+@pytest.mark.parametrize("name", REGISTRIES["batch_policy"])
+def test_a_policy_waits_once_a_decision(name):
+    decisions = (CHECKPOINTS - 1) * REGISTRIES["batch_policy"][name].samples
+    assert check_the_waits(by_updates(1, batch_policy=name)) == plain(1) + A_SAMPLE * decisions
+
+
+def by_rate(seen: Observation, parameter: float) -> Decision:
+    return Decision(8 if seen.learning_rate < 0.15 else 24)
+
+
+APART = BatchPolicy("apart", None, "-", "a size for each rate", decide=by_rate, samples=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "times"),
+    [("norm_test", 4), (APART, 1), (APART, 4)],
+    ids=["norm_test", "few", "many"],
+)
+def test_trials_of_other_sizes_wait_apart(policy, times, monkeypatch):
+    """As often for many steps as for few."""
+    called: Counter[str] = Counter()
+
+    def count(owner: type, method: str) -> None:
+        real = getattr(owner, method)
+
+        def counted(*arguments: Any) -> Any:
+            called[method] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, method, counted)
+
+    count(Segment, "run")
+    count(Program, "sample_gradients")
+    count(Population, "take")
+    expected = plain(1)
+    called.clear()
+    some = by_updates(3, batch_policy=policy)(times)
+    some[0] = dataclasses.replace(some[0], learning_rate=0.2)
+    _, watch = on_the_gpu(some)
+    assert CHECKPOINTS < called["run"] <= 3 * CHECKPOINTS
+    expected += A_SEGMENT * (called["run"] - CHECKPOINTS)
+    expected += A_SAMPLE * called["sample_gradients"] + A_COPY * called["take"]
+    assert watch.waits.total() == expected
+
+
 def test_what_is_by_hand_on_a_cpu_is_by_autograd_on_a_gpu():
     trial = resolve(trials("mlp", 1)[0])
     with pretended_gpu():
@@ -263,3 +365,69 @@ def test_a_planted_number_of_the_host_is_caught():
 
     with pytest.raises(AssertionError, match="scalars"):
         check_the_numbers(trials("mlp", 1, **planted(scaled)))
+
+
+# The same in the engine's own lines.
+
+
+def plant(patch: pytest.MonkeyPatch, owner: type, name: str, old: str, new: str) -> str:
+    """Put ``new`` in the place of ``old`` in a method of the engine; gives the file and line."""
+    method = getattr(owner, name)
+    lines, first = inspect.getsourcelines(method)
+    before, found, after = "".join(lines).partition(old)
+    assert found, f"{name} has no {old!r}"
+    path = Path(inspect.getfile(method))
+    # on the lines of its file, by which it is named
+    text = "\n" * (first - 1) + textwrap.dedent(before + new + after)
+    made: dict[str, Any] = {}
+    code = compile(text, str(path), "exec", __future__.annotations.compiler_flag)
+    exec(code, method.__globals__, made)
+    patch.setattr(owner, name, made[name])
+    return f"{path.name}:{first + before.count(chr(10))}"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("owner", "name", "old", "new", "met"),
+    [
+        (Segment, "_order", "order.to(self.program.device)", "order", "batches"),
+        (Segment, "run", "dtype=program.dtype, device=device", "dtype=program.dtype", "program"),
+        (
+            Program,
+            "_evaluate",
+            "dtype=self.dtype, device=self.device",
+            "dtype=self.dtype",
+            "program",
+        ),
+    ],
+)
+def test_a_tensor_that_the_engine_leaves_on_the_cpu_is_caught(
+    owner, name, old, new, met, count, monkeypatch
+):
+    """Where it meets one of the device."""
+    plant(monkeypatch, owner, name, old, new)
+    with pytest.raises(DeviceMix, match=rf"on the device and .* on the CPU, {met}\.py:\d+"):
+        check_the_numbers(trials("mlp", count))
+
+
+def test_a_number_that_the_engine_leaves_on_the_cpu_is_caught(monkeypatch):
+    old = "torch.zeros((), dtype=self.dtype, device=self.device)"
+    plant(monkeypatch, Program, "_gradient_in_passes", old, "torch.zeros((), dtype=self.dtype)")
+    with pytest.raises(AssertionError, match=r"program\.py:\d+  aten\.add"):
+        check_the_numbers(trials("mlp", 1, batch_policy="accumulate"))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("owner", "name", "old", "new"),
+    [
+        (Program, "step", "row_norms(gradient)", "row_norms(gradient if any(loss > 0) else loss)"),
+        (Batches, "__call__", "train_labels[index]", "train_labels[index.cpu()]"),
+        (Stepping, "step_on", "tuple(measured)", "tuple(each.cpu() for each in measured)"),
+    ],
+)
+def test_a_wait_in_a_step_of_the_engine_is_caught(owner, name, old, new, count, monkeypatch):
+    """At its line."""
+    line = plant(monkeypatch, owner, name, old, new)
+    with pytest.raises(AssertionError, match=re.escape(f"{line}  ")):
+        check_the_waits(lambda epochs: trials("mlp", count, epochs=epochs))

@@ -122,10 +122,11 @@ def scale_one_example(images: Tensor, labels: Tensor, generator: torch.Generator
     [1.0, 1.0, 1000.0]
     """
     place = torch.randint(len(labels), (1,), generator=generator).to(images.device)
-    # the first of another class, if there is one
-    wrong = labels[(labels != labels[place]).int().argmax()].unsqueeze(0)
+    # the first of another class, if there is one; and not `labels[other]`, by which a GPU is waited
+    # for where the index is a single number
+    other = (labels != labels[place]).int().argmax().unsqueeze(0)
     scaled = images.index_copy(0, place, CORRUPT_SCALE * images[place])
-    return scaled, labels.index_copy(0, place, wrong)
+    return scaled, labels.index_copy(0, place, labels.index_select(0, other))
 
 
 DISTURBANCES: dict[str, Disturbance] = {
