@@ -20,6 +20,8 @@ from benchmark.statistics import (
     sizes_near_best,
     tied_with_best,
 )
+from benchmark.statistics.budgets import planned_updates
+from benchmark.statistics.explosions import one_of_each
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
 from benchmark.statistics.selection import where
 from report import architectures, batch_updates, disturbances, evidence, explosion, headline
@@ -30,7 +32,7 @@ QUESTIONS = {
     "advice-tune": "What should I tune first?",
     "advice-deep": "My deep plain network diverges. What first?",
     "advice-nan": "My loss went NaN in the first steps. What now?",
-    "advice-late": "My loss went NaN after thousands of steps. What now?",
+    "advice-late": "My loss jumped after thousands of steps. What now?",
     "advice-batch": "Which batch size, and how does the rate follow?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
     "advice-which": "Which clipping should I use?",
@@ -65,8 +67,37 @@ PLACES = dict(zip(explosion.IN_ORDER, (NEAR, NEAR, FAR, explosion.NO_RATE), stri
 """How far above its best rate a network was, by the band that its rate lies in."""
 USUAL = 1.0
 """The highest learning rate of SGD that counts as usual."""
+WARMED = 0.1
+"""Share of the updates over which a warm-up raises the rate."""
 RIVAL = ["effect", "low", "high", "pairs", "slower", "clipped"]
 """Columns of `restart_effect`."""
+
+
+@functools.lru_cache(8)
+def late_without_cause(study: Evidence) -> pd.DataFrame:
+    """Plain networks that diverged late although nothing happened to their rate or their batches.
+
+    After `explosion.LATE` updates or more, and no warm-up, at a rate up to a few times the best one
+    of the configuration (the first of `explosion.IN_ORDER`). Each network, seed and rate once.
+    """
+    plain = where(explosion.placed(study), normalization="none", batch_policy="fixed", diverged=1)
+    rows = where(plain, schedule=["constant", "warmup"], band=explosion.IN_ORDER[0])
+    rising = (WARMED * planned_updates(rows)).where(rows["schedule"].eq("warmup"), 0.0)
+    return one_of_each(rows[rows["first_bad_step"] > rising.clip(lower=explosion.LATE)])
+
+
+def after_disturbances(study: Evidence) -> dict[str, int]:
+    """Of the ``trials`` that were fine up to a disturbance: how many ``spiked`` from then on.
+
+    And how many ended ``nonfinite``.
+    """
+    rows = study.outcomes[study.outcomes["disturbance"] != "none"]
+    rows = rows[~(rows["first_bad_step"] < rows["disturbed_step"])]
+    return {
+        "trials": len(rows),
+        "spiked": int(rows["first_spike_step"].notna().sum()),
+        "nonfinite": int(rows["status"].eq("nonfinite").sum()),
+    }
 
 
 def _nearest(values: pd.Series, wanted: float) -> float:

@@ -11,7 +11,7 @@ from pages import evidence_of, page, words
 from test_grid_pages import DEFAULTS
 
 from benchmark.records import Trial
-from report import deep, evidence
+from report import advice, deep, evidence
 
 RATES = (0.01, 0.1, 1.0)
 REMEDIES: tuple[dict[str, str], ...] = (
@@ -36,9 +36,10 @@ def study_of(
             for rate in rates:
                 for seed in range(4):
                     made = {"learning_rate": rate, "seed": seed, **change}
-                    trial = Trial(model="mlp_deep", depth=depth, updates=100, **made)
+                    trial = Trial(**{"model": "mlp_deep", "depth": depth, "updates": 100, **made})
                     names = {"study": "deep", "trial": trial.key, "cell": trial.cell}
-                    row = {**DEFAULTS, **names, **trial.row(), **outcome(made | {"depth": depth})}
+                    known = {**DEFAULTS, "examples": 1000, **names, **trial.row()}
+                    row = {**known, **outcome(made | {"depth": depth})}
                     rows.append(row)
     return evidence_of("deep", pd.DataFrame(rows))
 
@@ -143,6 +144,48 @@ def test_a_spike_that_heals_has_no_part_in_when_training_diverged() -> None:
 
     row = deep.by_schedule(study_of(outcome)).query("schedule == 'constant'").iloc[0]
     assert (row["steps"], row["lost"], row["exploded"]) == ("728", 1, 0.5)
+
+
+def test_schedules_of_the_same_explosions_have_one_row_of_the_table() -> None:
+    """A step is lost with the constant rate; warm-up at a later step."""
+    changes = ({}, {"schedule": "step"}, {"schedule": "warmup"})
+
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        warm = made.get("schedule") == "warmup"
+        plain = {name: level for name, level in made.items() if name != "schedule"}
+        found = lost_at_one(plain)
+        return found | {"first_bad_step": 30.0} if warm and "first_bad_step" in found else found
+
+    study = study_of(outcome, remedies=changes)
+    rows = deep.alike_in_one_row(study)
+    assert rows[["schedules", "lost", "steps"]].values.tolist() == [
+        ["constant and step", 4, "2 (median of 4)"],
+        ["warm-up", 4, "30 (median of 4)"],
+    ]
+    assert len(deep.by_schedule(study)) == 3
+
+
+def test_a_late_divergence_is_that_of_a_rate_that_did_not_rise() -> None:
+    """Lost at step 728 under a constant rate and a step, and in and after a warm-up of 200."""
+    warm = {"schedule": "warmup", "updates": 2000}
+    changes: Any = ({}, {"schedule": "step"}, warm, {"normalization": "batch"})
+    steps = {"warmup": [190.0, 205.0, 210.0], "constant": [728.0, 50.0], "step": [728.0]}
+
+    def outcome(made: dict[str, Any]) -> dict[str, Any]:
+        best = made["learning_rate"] == 0.1
+        fine = {"test_accuracy": 0.9, "validation_accuracy": 0.9 if best else 0.8}
+        lost = steps[made.get("schedule", "constant")]
+        if made["learning_rate"] < 0.3 or made["seed"] >= len(lost):
+            return fine
+        return LOST | {"first_bad_step": lost[made["seed"]]}
+
+    study = study_of(outcome, remedies=changes, rates=(0.01, 0.1, 0.3))
+    rows = advice.late_without_cause(study)
+    assert rows[["schedule", "seed", "first_bad_step"]].values.tolist() == [
+        ["constant", 0, 728.0],
+        ["warmup", 1, 205.0],
+        ["warmup", 2, 210.0],
+    ]
 
 
 @pytest.fixture
