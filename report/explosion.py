@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.statistics import missed_by_nan_test
 from benchmark.statistics.bands import BANDS, NO_RATE, explosions_by, in_bands
+from benchmark.statistics.budgets import usual_budget
 from benchmark.statistics.explosions import (
     exploding_alike,
     least_exploding_rate,
@@ -48,9 +49,7 @@ LABELLED = ("detectors", "labelled_steps")
 
 def mapped(study: Evidence) -> pd.DataFrame:
     """The trials of the map: those of the budget that most have."""
-    rows = study.outcomes
-    budget = rows.groupby(["epochs", "updates"], dropna=False)["trial"].transform("size")
-    return rows[budget == budget.max()]
+    return usual_budget(study.outcomes)
 
 
 def longer(study: Evidence) -> pd.DataFrame:

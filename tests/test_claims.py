@@ -27,7 +27,7 @@ from report.claims.effects import (
     difference,
     prevented,
     ratio,
-    share_of,
+    share_of_configurations,
     share_of_trials,
 )
 from report.claims.frames import at_multiples, chosen
@@ -166,7 +166,8 @@ def above(times: float, **own: Any) -> Row:
 def grown(good: bool, dataset: str) -> Rows:
     """Configurations that explode, the norm a hundred times or twice that at the best rate."""
     out = []
-    for width in range(10, 20):
+    # two more than those of `stopped`: a page tells what all parts have alike only once
+    for width in range(10, 22):
         own = {"dataset": dataset, "width": width}
         out += on_seeds(learning_rate=0.1, **own)
         peak = 100.0 if good else 2.0
@@ -736,10 +737,54 @@ def test_divergence_within_the_updates_of_the_largest_size_is_counted() -> None:
     assert "Of 40 divergences 10 begin within 15 updates" in found.aside
 
 
-def test_a_share_of_groups_has_a_width_where_all_agree() -> None:
-    found = share_of(pd.Series([True] * 10), "cell", ())
+def on_every_seed(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby("configuration")["fine"].all()
+
+
+def configurations(count: int, bad: dict[int, int]) -> pd.DataFrame:
+    """So many configurations on ten seeds, those of ``bad`` not fine on one seed each."""
+    rows = [(k, seed, bad.get(k) != seed) for k in range(count) for seed in SEEDS]
+    return pd.DataFrame(rows, columns=["configuration", "seed", "fine"])
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_share_of_configurations_has_a_width_where_all_agree(count: int) -> None:
+    found = share_of_configurations(configurations(count, {}), (), on_every_seed)
+    # Wilson's interval of ten that agree: of ten seeds, be the configurations fewer
     assert (found.estimate, found.low, found.high) == pytest.approx((1.0, 0.7225, 1.0), abs=1e-4)
-    assert found.basis == "10 cells"
+    assert found.freedom == math.inf
+    assert found.basis == f"{prose.count(count, 'configuration')}, 10 seeds"
+
+
+def test_a_share_of_configurations_is_as_wide_as_its_seeds_disagree() -> None:
+    """Four of a hundred that each fail on a seed of their own, and four that do on the same."""
+    apart, same = (
+        share_of_configurations(configurations(100, bad), (), on_every_seed)
+        for bad in ({k: k for k in range(4)}, dict.fromkeys(range(4), 0))
+    )
+    assert apart.estimate == same.estimate == 0.96
+    assert same.low < apart.low < 0.96
+    assert apart.freedom == same.freedom == 9
+    # many configurations are no more certain than their seeds
+    assert same.low < 0.85
+
+
+def test_a_configuration_of_two_budgets_counts_once() -> None:
+    rows = cured(True, "digits")
+    again = [
+        row
+        for settings in ({"learning_rate": 10.0}, {"learning_rate": 0.1})
+        for row in on_seeds("nonfinite", width=3, epochs=9.0, dataset="digits", **settings)
+    ]
+    found = judge(part_of(2, 0), {"explosion": made("explosion", rows + again)}.get)
+    assert found.pooled is not None
+    assert (found.units, found.units_with, found.pooled.estimate) == (10, 10, 1.0)
+
+
+def test_what_counts_as_learned_is_half_way_from_chance_to_the_target() -> None:
+    assert claims.learned_from(made("explosion", on_seeds())) == "50%"
+    other = on_seeds() + on_seeds(width=5, target_accuracy=0.7)
+    assert claims.learned_from(made("explosion", other)) == "40% to 50%"
 
 
 def gained(rates: dict[str, Sequence[float]]) -> Effect | None:
@@ -1022,6 +1067,18 @@ def test_policies_meet_the_best_fixed_size_with_whatever_schedule() -> None:
         "The best fixed size is that of 32, at equal examples, with the step schedule.",
         "Against the best fixed size at a constant rate the middle policy's is +5.0 points "
         "(+5.0 to +5.0).",
+    )
+
+
+def test_a_fixed_size_that_is_best_at_both_budgets_is_named_once() -> None:
+    rows = []
+    for budget in ({}, {"epochs": None, "updates": 100}):
+        rows += on_seeds(accuracy=0.8, **budget)
+        rows += on_seeds(accuracy=0.85, batch_policy="doubling", **budget)
+    found = judge(part_of(6, 1), {"batch_updates": made("batch_updates", rows)}.get)
+    assert found.notes[0] == (
+        "The best fixed size is that of 32, at equal examples and at equal updates, with a "
+        "constant rate."
     )
 
 

@@ -340,6 +340,42 @@ def test_a_best_rate_on_the_edge_is_marked_on_its_page(folder: Path, name: str) 
     assert re.search(r"\d(?: \(|, )edge\)", words(page_of(page, folder)))
 
 
+@pytest.mark.parametrize("inner", [True, False])
+def test_an_edge_is_explained_where_an_entry_is_marked(folder: Path, inner: bool) -> None:
+    rates = real_study("normalization", "quick").only({"learning_rate": ["0.1", "1", "10"]})
+    good = 1.0 if inner else 0.1
+    made_up(folder, rates, lambda trial, _: "stable" if trial.learning_rate == good else "dead")
+    text = words(page_of("small_batches", folder))
+    assert bool(re.search(r"\d, edge\)", text)) is not inner
+    assert ("a better one may lie beyond those that were tried" in text) is not inner
+
+
+def test_what_broke_before_a_disturbance_is_not_its_doing() -> None:
+    rows = pd.DataFrame(
+        [
+            ("none", math.nan, math.nan, "stable"),
+            ("bad_batch", math.nan, math.nan, "stable"),
+            ("bad_batch", 50.0, 50.0, "recovered"),
+            ("bad_batch", 60.0, 60.0, "nonfinite"),
+            ("bad_batch", 2.0, 2.0, "nonfinite"),
+        ],
+        columns=["disturbance", "first_bad_step", "first_spike_step", "status"],
+    )
+    study: Any = SimpleNamespace(outcomes=rows.assign(disturbed_step=50.0))
+    found = advice.after_disturbances(study)
+    assert found == {"trials": 3, "spiked": 2, "nonfinite": 1}
+
+
+def test_mini_batches_that_are_ahead_cost_nothing() -> None:
+    cost: Any = rendering.environment().get_template("answers.jinja").module
+    lead = SimpleNamespace(high=-0.001, shortfall="0.2 points (0.1 to 0.3)")
+    open_ = SimpleNamespace(high=0.001, pooled_words="−0.2 points (−0.5 to 0.1)")
+    nothing = "the mini-batches cost nothing: they are 0.2 points (0.1 to 0.3) ahead"
+    assert str(cost.cost(lead)) == nothing
+    assert str(cost.cost(lead, ahead=True)) == "they are 0.2 points (0.1 to 0.3) ahead"
+    assert str(cost.cost(open_)) == "the cost of the mini-batches is −0.2 points (−0.5 to 0.1)"
+
+
 def test_which_clipping_to_use_rests_on_both_kinds_of_trouble(monkeypatch):
     monkeypatch.setenv(evidence.VARIABLE, str(ROOT / "results" / "reference"))
     high, trouble = evidence.load("headline"), evidence.load("disturbances")

@@ -94,6 +94,20 @@ T_2 = 4.302652729911275
 """Student's t of two degrees of freedom at 0.975."""
 
 
+def test_a_share_of_groups_is_that_of_its_trials_where_each_has_one_seed() -> None:
+    fine = np.array([1.0] * 8 + [0.0] * 2)
+    without = np.array([np.delete(fine, seed).mean() for seed in range(10)])
+    found = statistics.share_of_groups(0.8, without, 10)
+    assert found == pytest.approx(statistics.share(fine, np.arange(10)))
+    assert found == pytest.approx(statistics.proportion(8, 10))
+
+
+def test_a_share_of_groups_of_one_seed_has_no_interval() -> None:
+    assert np.isnan(statistics.share_of_groups(0.5, np.array([np.nan]), 4)[1:]).all()
+    # nor one that is of no group without a seed
+    assert np.isnan(statistics.share_of_groups(1.0, np.array([np.nan, 1.0]), 1)[1:]).all()
+
+
 def test_an_interval_of_a_mean_over_seeds_is_students() -> None:
     values = np.random.default_rng(5).normal(size=7)
     low, high = scipy.stats.ttest_1samp(values, 0.0).confidence_interval(0.95)

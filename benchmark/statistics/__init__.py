@@ -115,6 +115,7 @@ from benchmark.statistics.seeds import (
     performance_profile,
     proportion,
     share,
+    share_of_groups,
     smallest_detectable,
     unanimous,
 )
@@ -236,6 +237,7 @@ __all__ = [
     "scaled_rates",
     "seeds_needed",
     "share",
+    "share_of_groups",
     "sharpness_over_edge",
     "sign_flip",
     "single_changes",

@@ -9,6 +9,21 @@ ENOUGH_UPDATES = 1500
 begun to train, and a lead over it is one of their number."""
 
 
+def usual_budget(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the budget, in passes or in updates, that most trials of a network have.
+
+    So a configuration that was run for several budgets counts once. Networks are told apart with
+    the data that they are trained on.
+
+    >>> frame = pd.DataFrame({"dataset": "digits", "model": "mlp", "train_fraction": 1.0}, range(3))
+    >>> usual_budget(frame.assign(epochs=None, updates=[500, 3000, 500]))["updates"].tolist()
+    [500, 500]
+    """
+    network, budget = ["dataset", "model", "train_fraction"], ["epochs", "updates"]
+    sizes = frame.groupby([*network, *budget], dropna=False)["model"].transform("size")
+    return frame[sizes == sizes.groupby([frame[c] for c in network]).transform("max")]
+
+
 def update_size(frame: pd.DataFrame) -> pd.Series:
     """Examples in an update at its start: the batch size, or the training set of a full batch."""
     full = frame["batch_policy"].eq("full")

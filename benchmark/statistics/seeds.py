@@ -195,12 +195,33 @@ def share(events: np.ndarray | pd.Series, seeds: np.ndarray | pd.Series) -> Ends
     """
     events = np.asarray(events, dtype=float)
     found, variance, count = jackknife(events, np.asarray(seeds), mean)
-    if count < 2:
+    return _share(found, variance, len(events), count)
+
+
+def share_of_groups(found: float, without: np.ndarray, groups: int) -> Ends:
+    """The share ``found`` of ``groups`` with its 95% interval, from those ``without`` each seed.
+
+    For groups that are told by the outcomes of all of their seeds, such as configurations that
+    learn on every seed. The interval is that of `share`, over the seeds (seeds,): it says how much
+    would change with other seeds, and not with other groups, which are what they are. Groups that
+    are fewer than the seeds count as many events as these, on which each of them rests.
+
+    >>> [round(end, 2) for end in share_of_groups(0.9, np.array([0.8, 0.9, 0.9, 1.0]), 20)]
+    [0.9, 0.27, 1.0]
+    """
+    count = len(without)
+    variance = variance_of(without, found) if count else math.nan
+    return _share(found, variance, max(groups, count), count)
+
+
+def _share(found: float, variance: float, events: int, seeds: int) -> Ends:
+    """The interval of `share`, of so many events on so many seeds."""
+    if seeds < 2 or not math.isfinite(variance):
         return found, math.nan, math.nan
     if variance == 0:
-        return wilson(found, independent(len(events), count))
-    effective = min(max(found * (1 - found) / variance, count), len(events))
-    return wilson(found, effective * (t_quantile(len(events) - 1) / t_quantile(count - 1)) ** 2)
+        return wilson(found, independent(events, seeds))
+    effective = min(max(found * (1 - found) / variance, seeds), events)
+    return wilson(found, effective * (t_quantile(events - 1) / t_quantile(seeds - 1)) ** 2)
 
 
 def independent(events: int, seeds: int) -> float:

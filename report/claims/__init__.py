@@ -7,6 +7,7 @@ comparison, and `by_claim` every claim, from the results at hand. A rule looks a
 
 from report.claims import robustness
 from report.claims.catalogue import CLAIMS
+from report.claims.explosion import learned_from
 from report.claims.judging import (
     all_judged,
     at_spike_level,
@@ -38,6 +39,7 @@ __all__ = [
     "claim_verdict",
     "decades",
     "fewest_seeds",
+    "learned_from",
     "lowering",
     "part",
     "part_on",

@@ -152,7 +152,8 @@ CLAIMS = (
             "the share of diverging configurations that a lower rate cures",
             MOST,
             "Over the configurations that diverge at some rate, with each normalization and "
-            "clipping: the share that learn at some lower rate on every seed.",
+            "clipping: the share that learn at some lower rate on every seed. To learn is to come "
+            "half way from chance to the target.",
             explosion.cured,
             "explosion headline grid",
         ),

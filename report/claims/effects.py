@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,8 @@ import pandas as pd
 from benchmark.statistics import (
     over_seeds,
     paired,
-    proportion,
     share,
+    share_of_groups,
     smallest_detectable,
     spans,
     unanimous,
@@ -138,16 +139,24 @@ def _net(counts: np.ndarray) -> np.ndarray:
     )
 
 
-def share_of(groups: pd.Series, noun: str, about: About) -> Effect:
-    """Share of groups (True or False each) with Wilson's interval: each counts once.
+def share_of_configurations(
+    frame: pd.DataFrame, about: About, which: Callable[[pd.DataFrame], pd.Series]
+) -> Effect:
+    """Share of configurations that are so, by all of their seeds, with its interval over seeds.
 
-    For groups that end alike whatever the seed, so that only the choice of groups could have
-    made another share.
+    Of the rows of trials ``which`` says of each configuration whether it is, once each. It is asked
+    again without each seed in turn: an interval says nothing about other configurations, which
+    were chosen, and are no sample.
     """
-    estimate, low, high = proportion(int(groups.sum()), len(groups))
-    # Wilson's interval is one of the normal distribution
-    basis = prose.count(len(groups), noun)
-    return Effect(about, estimate, low, high, basis, freedom=math.inf)
+    whole, seeds = which(frame), frame["seed"].unique()
+    without = np.array([which(frame[frame["seed"] != seed]).mean() for seed in seeds])
+    ends = share_of_groups(float(whole.mean()), without, len(whole))
+    basis = f"{prose.count(len(whole), 'configuration')}, {prose.count(len(seeds), 'seed')}"
+    # where no seed moves the share its interval is one of the normal distribution
+    alike = bool(np.ptp(without) < RELATIVE_ZERO)
+    freedom = math.inf if alike else _freedom(len(seeds))
+    again = functools.partial(share_of_configurations, which=which)
+    return Effect(about, *ends, basis, freedom=freedom, rows=frame, remake=again)
 
 
 def share_of_trials(frame: pd.DataFrame, about: About, value: str) -> Effect:

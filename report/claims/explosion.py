@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from benchmark import status
 from benchmark.records import CONFIGURATION
+from benchmark.statistics.budgets import usual_budget
 from benchmark.statistics.multiples import varying, varying_but_rate
 from benchmark.statistics.onset import CONTROL, EXPLOSION, GREW, windows_before_onset
 from benchmark.statistics.selection import where
 from report import prose
-from report.claims.effects import share_of, share_of_trials
+from report.claims.effects import share_of_configurations, share_of_trials
 from report.claims.frames import (
     able,
-    at_multiples,
+    at_multiples_of_one_budget,
     by_normalization,
     by_setting,
     by_times,
@@ -42,7 +44,7 @@ def _exploded(source: Evidence) -> tuple[pd.DataFrame, str]:
     With the largest gradient norm of the same configuration and seed at its best rate (``calm``).
     Configurations that do not learn there, on most seeds, have no best rate to speak of.
     """
-    frame = where(at_multiples(source), clipping="none")
+    frame = where(at_multiples_of_one_budget(source), clipping="none")
     best = where(frame, times=1)
     keys = varying_but_rate(frame)
     learned = best.groupby(keys, dropna=False)["learned"].mean().rename("at_best")
@@ -64,11 +66,16 @@ def _shares(flags: pd.Series, rows: pd.DataFrame) -> list[Effect]:
 
     By normalization and by how far above the best rate: what an explosion does depends on both.
     """
-    effects = []
-    for about, trials in parts(rows, by_setting, by_normalization, by_times):
-        most = flags[trials.index].groupby(trials["configuration"]).mean() > 0.5
-        effects.append(share_of(most, "configuration", about))
-    return effects
+    flagged = rows.assign(flagged=flags)
+    return [
+        share_of_configurations(trials, about, _most)
+        for about, trials in parts(flagged, by_setting, by_normalization, by_times)
+    ]
+
+
+def _most(trials: pd.DataFrame) -> pd.Series:
+    """Of each configuration whether most of its trials are ``flagged``."""
+    return trials.groupby("configuration")["flagged"].mean() > 0.5
 
 
 NONE_EXPLODED = (
@@ -170,31 +177,25 @@ def stop(source: Evidence) -> Found:
 def cured(source: Evidence) -> Found:
     """Configurations that diverge at some rate and train, on every seed, at a lower one."""
     keys = [c for c in CONFIGURATION if c not in ("learning_rate", "seed", "arm")]
-    frame, warm = able(source.outcomes)
+    frame, warm = able(usual_budget(source.outcomes))
     if frame["learning_rate"].nunique() < 2:
         return nothing("the learning rate does not vary")
-    groups = frame.groupby([*keys, "learning_rate"], sort=False, dropna=False)
-    rates = groups.agg(
-        diverged=("diverged", "max"),
-        learned=("learned", "min"),
-        validation=("validation", "mean"),
-        accuracy=("accuracy", "mean"),
-    ).reset_index()
-    bad = rates.assign(bad=rates["learning_rate"].where(rates["diverged"] > 0))
-    worst = bad.groupby(keys, sort=False, dropna=False)["bad"].transform("max")
-    fine = rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
-    each = rates.assign(helped=fine)[worst.notna()]
-    each = each.groupby(keys, sort=False, dropna=False)["helped"].any().reset_index()
+    numbers = frame.groupby(keys, sort=False, dropna=False).ngroup()
+    frame = frame.assign(configuration=numbers)
+    rates = _by_rate(frame)
+    each = _helped(frame)
     if each.empty:
         return nothing("no configuration diverged at any rate")
     effects = []
-    for label, group in by_setting(each):
-        effects.append(share_of(group["helped"], "configuration", ("", label)))
+    for label, group in by_setting(frame[frame["configuration"].isin(each.index)]):
+        effects.append(share_of_configurations(group, ("", label), _helped))
         plain = where(group, clipping="none", normalization="none")
-        if 0 < len(plain) < len(group):
-            effect = share_of(plain["helped"], "configuration", (ALONE, label))
+        if 0 < plain["configuration"].nunique() < group["configuration"].nunique():
+            effect = share_of_configurations(plain, (ALONE, label), _helped)
             effects.append(replace(effect, judges=False))
-    lost = _price(rates[fine], rates)
+    named = frame.drop_duplicates("configuration").set_index("configuration")[keys]
+    rates = rates.join(named, on="configuration")
+    lost = _price(rates[rates["fine"]], rates)
     price = (
         f"A cure is no more than learning on every seed. Of {prose.count(len(lost), 'cured one')} "
         f"half end {SIZE(lost.median())} or more below the best configuration of as "
@@ -202,7 +203,38 @@ def cured(source: Evidence) -> Found:
         if len(lost)
         else ""
     )
-    return found(effects, [price, _uncured(each[~each["helped"]], varying(frame)), warm])
+    return found(effects, [price, _uncured(named.loc[each.index[~each]], varying(frame)), warm])
+
+
+def _by_rate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Each ``configuration`` at each rate: whether any seed ``diverged``, and all of them learned.
+
+    ``fine`` says whether they did below a rate at which one diverged, ``bad`` whether there is one.
+    """
+    groups = trials.groupby(["configuration", "learning_rate"], sort=False)
+    rates = groups.agg(
+        diverged=("diverged", "max"),
+        learned=("learned", "min"),
+        validation=("validation", "mean"),
+        accuracy=("accuracy", "mean"),
+    ).reset_index()
+    worst = rates["learning_rate"].where(rates["diverged"] > 0)
+    worst = worst.groupby(rates["configuration"]).transform("max")
+    fine = rates["learned"].eq(1) & rates["learning_rate"].lt(worst)
+    return rates.assign(fine=fine, bad=worst.notna())
+
+
+def _helped(trials: pd.DataFrame) -> pd.Series:
+    """Of each configuration that diverges at some rate whether all seeds learn at a lower one."""
+    rates = _by_rate(trials)
+    return rates[rates["bad"]].groupby("configuration")["fine"].any()
+
+
+def learned_from(source: Evidence) -> str:
+    """The validation accuracy from which a network of the study has learned, in words: ``45%``."""
+    rows = source.outcomes[["classes", "target_accuracy"]].astype(float).drop_duplicates()
+    levels = status.learned_level(rows["classes"], rows["target_accuracy"])
+    return prose.between(levels.min(), levels.max(), prose.FORMATS["percent0"])
 
 
 def _price(cures: pd.DataFrame, rates: pd.DataFrame) -> pd.Series:

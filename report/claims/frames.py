@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark import statistics
 from benchmark.records import CONFIGURATION
 from benchmark.statistics import chosen_rates, cross_fitted, multiples, tied_with_best, where
-from benchmark.statistics.budgets import planned_examples
+from benchmark.statistics.budgets import planned_examples, usual_budget
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
 from report.claims.records import About
@@ -26,6 +26,12 @@ PLAIN = {"clipping": "none", "normalization": "none"}
 def at_multiples(source: Evidence) -> pd.DataFrame:
     """`benchmark.statistics.multiples.at_multiples` of the outcomes."""
     return multiples.at_multiples(source.outcomes)
+
+
+@functools.lru_cache(8)
+def at_multiples_of_one_budget(source: Evidence) -> pd.DataFrame:
+    """`at_multiples` of the trials of the usual budget: a configuration counts once."""
+    return multiples.at_multiples(usual_budget(source.outcomes))
 
 
 def compared(frame: pd.DataFrame) -> pd.DataFrame:

@@ -223,6 +223,11 @@ class Judged:
         return sum(int(e.basis.split()[0].replace(",", "")) for e in self.judging)
 
     @property
+    def units_with(self) -> int:
+        """How many of the `units` have what a share is about."""
+        return round(self.pooled.estimate * self.units) if self.pooled else 0
+
+    @property
     def stand_in(self) -> str:
         """That it is judged on another study than its own, where it is."""
         own, judged_on = self.part.measurements[0].study, self.measurement.study

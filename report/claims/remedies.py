@@ -120,8 +120,7 @@ def _as_accurate(source: Evidence, *, lowers: bool) -> Found:
     """
     own, still, warm = _those(source, lowers)
     kept = f"Left out, because it kept its first size in most trials: {'; '.join(still)}."
-    baselines = dict.fromkeys(map(_baseline, own))
-    of = gained(own, NO_POLICY, *baselines, ignore=OWN_CHOICES)
+    of = gained(own, NO_POLICY, *_baselines(own), ignore=OWN_CHOICES)
     at_constant = by_rule(at_constant_rate(source, lowers=lowers), UPDATES)
     beside = middle([e for e in at_constant.effects if e.judges and UPDATES not in e.about])
     of = replace(of, notes=(*of.notes, _beside(beside), warm, kept if still and not lowers else ""))
@@ -148,12 +147,17 @@ def _beside(effect: Effect | None) -> str:
     return f"Against the best fixed size at a constant rate the middle policy's is {words}."
 
 
-def _baseline(case: Case) -> str:
-    """The fixed size that validation chooses, with its schedule, in a sentence."""
-    rows = where(case.rows, batch_policy=FIXED)
-    size, schedule = rows[["batch_size", "schedule"]].iloc[0]
-    rate = prose.setting("schedule", schedule)
-    return f"The best fixed size is that of {size}, {case.about[1]}, with {rate}."
+def _baselines(cases: list[Case]) -> list[str]:
+    """The fixed sizes that validation chooses, with their schedules: a sentence for each choice."""
+    budgets: dict[tuple[int, str], dict[str, None]] = {}
+    for case in cases:
+        size, schedule = where(case.rows, batch_policy=FIXED)[["batch_size", "schedule"]].iloc[0]
+        budgets.setdefault((size, schedule), {})[case.about[1]] = None
+    return [
+        f"The best fixed size is that of {size}, {prose.listing(named)}, with "
+        f"{prose.setting('schedule', schedule)}."
+        for (size, schedule), named in budgets.items()
+    ]
 
 
 @functools.lru_cache(8)
