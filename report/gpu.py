@@ -22,7 +22,7 @@ TARGETS = {
     "grid": "how long the whole grid takes",
 }
 """What is asked of a GPU first, by the stage of the check that answers it."""
-CASE = re.compile(r"(\w+) (?:(\w+)=)?(\S+) K=(\d+)(, twice)?")
+CASE = re.compile(r"(\w+) (?:(\w+)=)?(\S+) K=(\d+)(, twice(?: without graphs)?)?")
 """As `benchmark.timing.on_gpu.cases` names them."""
 PHRASED = ("clipping", "normalization", "batch_policy", "schedule")
 """Factors whose levels say what they are levels of."""
@@ -56,6 +56,8 @@ def case_in_words(case: str) -> str:
     ('MLP with group normalization, 3 together', 'CNN with precision TF32')
     >>> case_in_words("cnn ghost_batch K=33, twice")
     'CNN with ghost batch normalization, 33 together, twice'
+    >>> case_in_words("rnn model=rnn K=1"), case_in_words("rnn measurement=sharpness K=3")
+    ('RNN', 'RNN with its sharpness, 3 together')
     """
     found = CASE.fullmatch(case)
     if found is None:
@@ -63,8 +65,13 @@ def case_in_words(case: str) -> str:
     model, factor, level, count, twice = found.groups()
     # what has to repeat itself is a normalization, which the name leaves out
     factor = factor or "normalization"
-    what = setting(factor, level) if factor in PHRASED else f"{name(factor)} {name(level)}"
     together = f", {count} together" if count != "1" else ""
+    if factor == "model":
+        return f"{name(model)}{together}"
+    if factor in PHRASED:
+        what = setting(factor, level)
+    else:
+        what = f"{'its' if factor == 'measurement' else name(factor)} {name(level)}"
     return f"{name(model)} with {what}{together}{twice or ''}"
 
 

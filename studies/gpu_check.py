@@ -177,7 +177,7 @@ def is_ghost_batch(case: Case) -> bool:
 
 
 def correctness(options: argparse.Namespace, end: float) -> bool:
-    """Every strategy on the GPU and on the CPU."""
+    """Every model and strategy on the GPU and on the CPU, and what has to repeat itself."""
     chosen = [c for c in cases() if options.case in c.name]
     return compared(options, "correctness", chosen, end)
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import itertools
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
 from benchmark.engine import REGISTRIES, Record
 from benchmark.engine.machine import fitting
+from benchmark.engine.settings import VARIABLE as GRAPHS
 from benchmark.engine.steps.graphs import LEAST_STEPS
 from benchmark.kernels import VARIABLE
 from benchmark.parquet import read
@@ -30,6 +32,7 @@ from benchmark.statistics import speed
 from benchmark.timing import comparison, for_a_time, plan_on_gpu, sharing
 from benchmark.timing.on_gpu import (
     CHECKED_FIELDS,
+    NETWORKS,
     Case,
     best_width,
     cases,
@@ -53,11 +56,61 @@ def test_without_a_gpu_it_says_so_in_a_line_and_does_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_strategy_is_a_case():
-    names = [case.name for case in cases(TOY)]
-    wanted = [(field, name) for field in CHECKED_FIELDS for name in REGISTRIES[field]]
-    assert all(f"mlp {field}={name} K=3" in names for field, name in wanted)
-    assert len(names) == 4 * len(wanted) + 2 * len(REGISTRIES["normalization"])
+def test_every_member_of_every_registry_is_a_case_but_for_data_sets():
+    """Also one that is registered later, by whatever name."""
+    names = {case.name for case in cases()}
+    assert {*CHECKED_FIELDS, "model", "dataset"} == set(REGISTRIES)
+    strategies = [(field, name) for field in CHECKED_FIELDS for name in REGISTRIES[field]]
+    wanted = {
+        f"{model} {field}={name} K={count}"
+        for (field, name), model, count in itertools.product(strategies, NETWORKS, (1, 3))
+    }
+    kinds = ("model={} K=1", "model={} K=3", "measurement=sharpness K=2")
+    kinds += ("none K=33, twice", "none K=33, twice without graphs")
+    wanted |= {f"{m} {kind.format(m)}" for m, kind in itertools.product(REGISTRIES["model"], kinds)}
+    normalized = itertools.product(NETWORKS, REGISTRIES["normalization"], ("", " without graphs"))
+    wanted |= {f"{model} {name} K=33, twice{how}" for model, name, how in normalized}
+    # dense layers have no maps: skipped on both devices it would agree
+    kinds = ("normalization=instance K=1", "normalization=instance K=3")
+    kinds += ("instance K=33, twice", "instance K=33, twice without graphs")
+    assert names == wanted - {f"mlp {kind}" for kind in kinds}
+
+
+def test_cases_measure_sharpness_and_go_without_graphs_where_their_names_say_so():
+    made = list(cases(TOY))
+    assert all(case.sharpness == ("sharpness" in case.name) for case in made)
+    assert all(case.again == ("twice" in case.name) for case in made)
+    assert all(case.graphs == ("without graphs" not in case.name) for case in made)
+
+
+@pytest.mark.parametrize(
+    ("graphs", "choices"), [(True, ["always", "0"]), (False, ["0", "0"])], ids=["graphs", "eager"]
+)
+def test_what_has_to_repeat_itself_stays_on_its_device(graphs, choices):
+    asked = []
+
+    def trained(trials, **options) -> Record:
+        asked.append((options["device"], os.environ[GRAPHS]))
+        return train(trials, **options | {"device": "cpu"})
+
+    row = compare(dataclasses.replace(case(again=True), graphs=graphs), "cuda", trained)
+    assert row["agrees"]
+    assert asked == [("cuda", choice) for choice in choices]
+
+
+def test_a_sharpness_that_differs_is_found():
+    turns = iter([1.0, 1.001])
+
+    def trained(trials, **options) -> Record:
+        record = train(trials, **options | {"device": "cpu"})
+        history = record.history.assign(sharpness=record.history["sharpness"] * next(turns))
+        return dataclasses.replace(record, history=history)
+
+    plain = case()
+    assert compare(plain, "cuda", trained)["agrees"]
+    turns = iter([1.0, 1.001])
+    row = compare(dataclasses.replace(plain, sharpness=True), "cuda", trained)
+    assert row["differ"].startswith("history.sharpness: 0.001")
 
 
 def case(again: bool = False, **fields) -> Case:
@@ -147,7 +200,12 @@ def test_what_no_gpu_has_been_asked_comes_first(check):
 
 def test_ghost_batches_are_checked_where_cnns_train_together(check):
     names = [case.name for case in cases(TOY) if check.is_ghost_batch(case)]
-    assert names == ["cnn normalization=ghost_batch K=3", "cnn ghost_batch K=33, twice"]
+    repeated = "cnn ghost_batch K=33, twice"
+    assert names == [
+        "cnn normalization=ghost_batch K=3",
+        repeated,
+        f"{repeated} without graphs",
+    ]
 
 
 def noting(path: Path) -> list[str]:

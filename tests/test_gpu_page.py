@@ -18,6 +18,7 @@ CORRECT = [
     ("mlp clipping=value K=1", True, ""),
     ("mlp clipping=value K=3", True, ""),
     ("cnn batch K=33, twice", True, ""),
+    ("cnn batch K=33, twice without graphs", True, ""),
 ]
 WIDTHS = [("mlp", 1, 0.7, 700.0), ("mlp", 16, 1.6, 100.0), ("mlp", 64, 6.1, 95.0)]
 Says = Callable[..., str]
@@ -48,14 +49,24 @@ def test_without_a_check_the_page_says_nothing(says: Says) -> None:
 
 def test_cases_that_agree_are_counted_by_what_they_check(says: Says) -> None:
     text = says(correctness=correctness(*CORRECT))
-    assert "**They are**: all 3 cases agree." in text
+    assert "**They are**: all 4 cases agree." in text
+    assert "its sharpness" not in text
     assert "| clipping | 2 | 2 |" in text
     assert "| the same bits when repeated | 1 | 1 |" in text
+    assert "| the same bits when repeated, without graphs | 1 | 1 |" in text
+
+
+def test_models_by_themselves_are_said_to_be_checked(says: Says) -> None:
+    more = [("rnn model=rnn K=1", True, ""), ("rnn measurement=sharpness K=3", False, "x.loss: 1")]
+    text = says(correctness=correctness(*CORRECT, *more))
+    assert "So is every other model, also while its sharpness is measured." in text
+    assert "| model | 1 | 1 |" in text
+    assert "| loss | 1 | RNN with its sharpness, 3 together |" in text
 
 
 def test_a_case_that_differs_is_shown_with_what_differs(says: Says) -> None:
     text = says(correctness=correctness(*CORRECT, ("cnn loss=x K=1", False, "trials.loss: 0.2")))
-    assert "**1 of 4 cases differ**" in text
+    assert "**1 of 5 cases differ**" in text
     assert "| loss | 1 | CNN with loss x |" in text
 
 

@@ -11,6 +11,7 @@ GRID_MINUTES = 25
 """In which a GPU is to train the whole grid."""
 BROKE = "stopped with an error"
 TWICE = "the same bits when repeated"
+EAGER = f"{TWICE}, without graphs"
 
 
 def cases_checked(rows: pd.DataFrame) -> pd.DataFrame:
@@ -18,14 +19,20 @@ def cases_checked(rows: pd.DataFrame) -> pd.DataFrame:
 
     A kind is the factor that a case varies. ``rows`` are those of ``correctness.csv``.
 
-    >>> cases = ["mlp clipping=value K=3", "mlp clipping=none K=3", "mlp twice"]
+    >>> cases = ["mlp clipping=value K=3", "mlp clipping=none K=3", "mlp batch K=33, twice"]
     >>> cases_checked(pd.DataFrame({"case": cases, "agrees": [True, False, True]})).values.tolist()
     [['clipping', 2, 1], ['the same bits when repeated', 1, 1]]
     """
-    repeated = rows["case"].str.endswith("twice")
-    factor = rows["case"].str.extract(r" (\w+)=")[0].where(~repeated, TWICE)
-    groups = rows.assign(what=factor).groupby("what", sort=False)["agrees"]
+    groups = rows.assign(what=kinds(rows["case"])).groupby("what", sort=False)["agrees"]
     return groups.agg(cases="size", agree="sum").reset_index()
+
+
+def kinds(cases: pd.Series) -> pd.Series:
+    """What each of some cases of the check varies, or `TWICE` or `EAGER`."""
+    factor = cases.str.extract(r" (\w+)=")[0]
+    for end, repeated in ((", twice", TWICE), (", twice without graphs", EAGER)):
+        factor = factor.mask(cases.str.endswith(end), repeated)
+    return factor
 
 
 def disagreements(rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import torch
 
 from benchmark.data import load
 from benchmark.driver.units import Unit, train_unit
-from benchmark.engine import REGISTRIES, Record, resolve, train
+from benchmark.engine import REGISTRIES, Record, impossible, resolve, train
 from benchmark.engine.machine.devices import reproducible
 from benchmark.engine.settings import VARIABLE
 from benchmark.engine.steps.graphs import CAPTURED, OUTCOMES
@@ -28,10 +28,12 @@ from benchmark.records import Trial
 
 Row = dict[str, Any]
 
-CHECKED_FIELDS = (
-    *("clipping", "normalization", "optimizer", "batch_policy", "loss", "initialization"),
-    *("schedule", "precision", "disturbance"),
-)
+NETWORKS = ("mlp", "cnn")
+"""In which every strategy is trained; every other model is trained by itself."""
+LEFT_OUT = frozenset({"dataset"})
+"""Registries whose members are no cases: of a data set a device has a copy and computes nothing."""
+CHECKED_FIELDS = tuple(field for field in REGISTRIES if field not in LEFT_OUT | {"model"})
+"""Registries of strategies, of which every member is a case in each of `NETWORKS`."""
 TOLERANCE = 1e-5
 """Relative difference of a GPU's numbers in double precision from a CPU's, over a few steps.
 The largest that was seen (H200) is 4e-6, where normalizing two features leaves next to no gradient.
@@ -43,6 +45,9 @@ SMALL, SMALL_ROUNDED = 1e-2, 1.0
 and in lower precision."""
 UNTIMED = ("seconds", "trials_together")
 WIDTHS = (1, 4, 16, 64, 256, 1024)
+MODEL_RATE = 0.01
+"""Learning rate of models by themselves. Ten times as much is too much for some of the deep ones,
+and what explodes makes a difference of rounding as large as one likes."""
 STEP_SECONDS = 0.4
 """How long the steps of one width are timed."""
 
@@ -51,12 +56,15 @@ STEP_SECONDS = 0.4
 class Case:
     """Trials that are trained on a GPU, and again there (``again``) or on a CPU.
 
-    On a GPU by CUDA graphs, and again without them.
+    On a GPU by CUDA graphs, unless ``graphs`` is False, and again without them. The ``sharpness``
+    is measured where it says so.
     """
 
     name: str
     trials: tuple[Trial, ...]
     again: bool = False
+    graphs: bool = True
+    sharpness: bool = False
 
     @property
     def tolerance(self) -> float:
@@ -67,19 +75,56 @@ class Case:
 
 
 def cases(dataset: Any = "digits", width: int = 16) -> Iterator[Case]:
-    """Every strategy in both networks, alone and beside others; then what has to repeat itself."""
-    common: Row = {"dataset": dataset, "batch_size": 40, "epochs": 1, "learning_rate": 0.1}
-    common |= {"precision": "float64", "width": width, "train_fraction": 0.5}
-    for model, field, count in itertools.product(("mlp", "cnn"), CHECKED_FIELDS, (1, 3)):
+    """Every model, every strategy in both `NETWORKS`, and what has to repeat itself.
+
+    Whatever is registered is a case, alone and beside others: none can be forgotten. A strategy is
+    left out where a network cannot have it, because what is skipped on both devices always agrees.
+    ``width`` is of the models that have a choice.
+    """
+    available = len(load(dataset).train_labels)
+    made = itertools.chain(
+        _models(dataset, width), _strategies(dataset, width), _repeated(dataset, width)
+    )
+    return (case for case in made if impossible(resolve(case.trials[0]), available) is None)
+
+
+def _strategies(dataset: Any, width: int) -> Iterator[Case]:
+    for model, field, count in itertools.product(NETWORKS, CHECKED_FIELDS, (1, 3)):
         for name in REGISTRIES[field]:
-            fields = common | {"model": model, field: name}
-            trials = tuple(Trial(**fields, seed=seed) for seed in range(count))
+            trials = _trials(dataset, width, count, model=model, **{field: name})
             yield Case(f"{model} {field}={name} K={count}", trials)
-    for model, name in itertools.product(("mlp", "cnn"), REGISTRIES["normalization"]):
-        fields = common | {"model": model, "normalization": name, "precision": "float32"}
-        fields |= {"clipping": "autoclip"}
-        trials = tuple(Trial(**fields, seed=seed) for seed in range(33))
+
+
+def _models(dataset: Any, width: int) -> Iterator[Case]:
+    """Every model by itself, and its sharpness, which takes second derivatives."""
+    # few updates, as the CPU takes seconds over one of the large ones, and more over a sharpness
+    fields: Row = {"learning_rate": MODEL_RATE, "epochs": None}
+    for model in REGISTRIES["model"]:
+        for count in (1, 3):
+            trials = _trials(dataset, width, count, model=model, updates=4, **fields)
+            yield Case(f"{model} model={model} K={count}", trials)
+        trials = _trials(dataset, width, 2, model=model, updates=1, **fields)
+        yield Case(f"{model} measurement=sharpness K=2", trials, sharpness=True)
+
+
+def _repeated(dataset: Any, width: int) -> Iterator[Case]:
+    """Every normalization in both `NETWORKS`, and the other models without: the same bits twice."""
+    pairs = list(itertools.product(NETWORKS, REGISTRIES["normalization"]))
+    pairs += [(model, "none") for model in REGISTRIES["model"] if model not in NETWORKS]
+    fields: Row = {"precision": "float32", "clipping": "autoclip"}
+    for model, name in pairs:
+        trials = _trials(dataset, width, 33, model=model, normalization=name, **fields)
         yield Case(f"{model} {name} K=33, twice", trials, again=True)
+        yield Case(f"{model} {name} K=33, twice without graphs", trials, again=True, graphs=False)
+
+
+def _trials(dataset: Any, width: int, count: int, **fields: Any) -> tuple[Trial, ...]:
+    """A few updates of ``count`` seeds."""
+    common: Row = {"dataset": dataset, "batch_size": 40, "epochs": 1, "learning_rate": 0.1}
+    common |= {"precision": "float64", "train_fraction": 0.5}
+    if REGISTRIES["model"][fields["model"]].widths:
+        common["width"] = width
+    return tuple(Trial(**common | fields, seed=seed) for seed in range(count))
 
 
 @contextmanager
@@ -110,12 +155,12 @@ def compare(case: Case, device: str, trained: Callable[..., Record] = train) -> 
     """Train ``case`` twice, and say in which columns the two differ by more than rounding."""
     began = time.perf_counter()
     outcomes: Counter[str] = Counter()
+    how: Row = {"checkpoints": 4, "layers": not case.again, "sharpness": case.sharpness}
     try:
-        with graphs_asked("always") as outcomes:
-            there = trained(case.trials, device=device, checkpoints=4, layers=not case.again)
-        other = device if case.again else "cpu"
+        with graphs_asked("always" if case.graphs else "0") as outcomes:
+            there = trained(case.trials, device=device, **how)
         with graphs_asked("0"):
-            back = trained(case.trials, device=other, checkpoints=4, layers=not case.again)
+            back = trained(case.trials, device=device if case.again else "cpu", **how)
         found = differences(there, back, case.tolerance)
     except Exception as error:
         # of whatever kind: that it fails is what is to be found out
