@@ -448,5 +448,8 @@ def test_a_gpu_is_timed_with_more_together_than_a_cpu():
     assert max(plan.workload("mlp_fashion").together) > 64
     assert {w.name for w in plan.workloads} == set(speed.TIMES_TENSORS)
     steps = {w.piece.train / w.trial.batch_size for w in plan.workloads}
+    # longer than launches and clocks that rise, and yet a CPU does not wait for minutes
+    assert (plan.operations, plan.own_operations) == (1e13, 1e12)
+    assert plan_on_gpu("smoke").operations < 1e9
     # all arms take whole batches, and enough of them for a graph
     assert all(s == int(s) >= LEAST_STEPS for s in steps)

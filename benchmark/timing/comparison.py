@@ -120,10 +120,13 @@ def _warm(
 def _machine(plan: Plan, workload: Workload, lab: Lab, repeat: int) -> list[Row]:
     rows = []
     side = SQUARES[lab.device]
-    shapes = {"products": products_of(workload.trial), "square": [(side, side, side)]}
+    shapes = {
+        "products": (products_of(workload.trial), plan.own_operations),
+        "square": ([(side, side, side)], plan.operations),
+    }
     for arm, wanted in shapes.items():
         for processes in sorted({1, lab.processes}):
-            rate, cpu_rate = _rates(lab, processes, wanted, plan.operations)
+            rate, cpu_rate = _rates(lab, processes, *wanted)
             rows.append(
                 {
                     "what": "machine",
