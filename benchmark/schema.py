@@ -232,8 +232,8 @@ MEASUREMENTS = {
 """One row a timing of `studies/throughput.py`; it belongs to no study of trials.
 
 ``what`` says what was timed: ``trials`` (an arm of a workload), ``machine`` (matrix products),
-``strategies``, ``guards``, ``diagnostics``, ``driver`` or
-``start-up``. ``trials`` counts those of all
+``strategies``, ``guards``, ``diagnostics``, ``driver``, ``start-up``, or ``kernels`` (an arm with
+the engine's kernels and with torch's on a GPU). ``trials`` counts those of all
 ``processes`` together, ``steps`` those of one trial, ``operations`` the floating-point operations
 of all in products and convolutions; ``seconds`` is wall time, ``cpu_seconds`` that of all
 processors. The baseline's numbers are of what was timed in turns with it. ``accuracy`` is the mean

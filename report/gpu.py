@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmark.statistics.gpu_check import disagreements
+from benchmark.statistics.gpu_check import CONTROL, disagreements, kernels_compared
 from benchmark.statistics.selection import where
 from report import evidence
-from report.prose import listing, name, setting
+from report.evidence import Evidence
+from report.prose import count, listing, name, setting
 
 FOLDER = "gpu"
 STAGES = ("correctness", "graphs", "limits", "widths", "processes", "grid", "studies")
 NETWORKS = {"mlp_fashion": "MLP", "cnn_fashion": "CNN"}
 """Of the workloads that are timed on a GPU."""
+UNFOLDED, CUDNN, NEITHER = "products", "cuDNN", "neither"
+"""Which kernels are faster."""
 WAYS = {"yes": "with MPS", "no": "without MPS"}
 TARGETS = {
     "baseline": "what the engine is worth beside a plain loop on the same GPU",
     "processes": "how many processes should share it",
     "grid": "how long the whole grid takes",
+    "kernels": "which kernels should compute convolutions",
 }
 """What is asked of a GPU first, by the stage of the check that answers it."""
 CASE = re.compile(r"(\w+) (?:(\w+)=)?(\S+) K=(\d+)(, twice(?: without graphs)?)?")
@@ -86,10 +91,46 @@ def unit_in_words(unit: str) -> str:
     return f"{name(model)}{rest}".replace("2^31", "2³¹")
 
 
-def unmeasured(stages: dict[str, pd.DataFrame], timed: bool) -> list[str]:
-    """Which of `TARGETS` the results lack."""
-    there = {*stages, *(["baseline"] if timed else [])}
+def unmeasured(stages: Iterable[str], **timings: object) -> list[str]:
+    """Which of `TARGETS` the results lack: neither among ``stages`` nor a timing that is there."""
+    there = {*stages, *(stage for stage, found in timings.items() if found is not None)}
     return [words for stage, words in TARGETS.items() if stage not in there]
+
+
+def kernels_timed() -> tuple[Evidence, pd.DataFrame] | None:
+    """Where the timings of the stage ``kernels`` come from, and these; None without."""
+    return evidence.load_table("kernels", "measurements", FOLDER)
+
+
+def convolutions(timings: pd.DataFrame) -> pd.DataFrame:
+    """`kernels_compared` of networks that have convolutions, in words.
+
+    ``network`` is the model with its normalization, ``place`` how many train together and where,
+    ``faster`` which of the two kernels is so in every repeat, of which there have to be two.
+    """
+    found = kernels_compared(timings)
+    return _decided(found[found["workload"] != CONTROL])
+
+
+def without_convolutions(timings: pd.DataFrame) -> pd.DataFrame:
+    """The same of `CONTROL`, of which both ways are one."""
+    found = kernels_compared(timings)
+    return _decided(found[found["workload"] == CONTROL])
+
+
+def _decided(rows: pd.DataFrame) -> pd.DataFrame:
+    several = rows["repeats"] > 1
+    faster = pd.Series(NEITHER, index=rows.index)
+    faster = faster.mask(several & (rows["times_low"] > 1), UNFOLDED)
+    faster = faster.mask(several & (rows["times_high"] < 1), CUDNN)
+    pairs = zip(rows["workload"], rows["factor"], strict=True)
+    networks = [
+        name(model) + (f" with {setting('normalization', kind)}" if kind != "none" else "")
+        for model, kind in pairs
+    ]
+    ways = zip(rows["trials_together"], rows["processes"], strict=True)
+    places = [f"{k} together in {count(n, 'worker')}" for k, n in ways]
+    return rows.assign(network=networks, place=places, faster=faster)
 
 
 def device_of(stages: dict[str, pd.DataFrame]) -> str:

@@ -2,12 +2,13 @@
 
 Stages, in this order, what is least known first: `baseline` (what the engine is worth beside a loop
 of plain PyTorch on the same GPU), `processes` (how many share it best, with NVIDIA's MPS and
-without), `grid` (the whole grid at its scale: how long does it take?), `ghost_batch` (ghost batches
-in CNNs, several trials together), `correctness` (every strategy against the CPU, and again for the
-same bits), `graphs` (steps as CUDA graphs: the same bits, and how much faster?), `limits` (units
-larger than memory, or than 2^31 numbers), `widths` (time a step by how many trials train together),
-then `studies` at their scale, several at once. The same command goes on with the grid and the
-studies.
+without), `grid` (the whole grid at its scale: how long does it take?), `kernels` (convolutions
+unfolded, or by cuDNN: the switch BENCHMARK_KERNELS), `ghost_batch` (ghost batches in CNNs, several
+trials together), `correctness` (every model and strategy against the CPU, and again for the same
+bits, by CUDA graphs and without), `graphs` (steps as CUDA graphs: the same bits, and how much
+faster?), `limits` (units larger than memory, or than 2^31 numbers), `widths` (time a step by how
+many trials train together), then `studies` at their scale, several at once. The same command goes
+on with the grid and the studies.
 
 Each writes its table to RESULTS/gpu as it goes: what is cut off has lost a row. With `--minutes`
 all ends in that time. A stage that fails does not stop the next. What differs or fails ends with
@@ -45,9 +46,9 @@ from benchmark.project import SCALES
 from benchmark.provenance import provenance
 from benchmark.records.fields import POSITIVE
 from benchmark.schema import frame
-from benchmark.statistics import speed
+from benchmark.statistics import kernels_compared, speed
 from benchmark.terminal import Parser, folder_path, one_of, option, refuse
-from benchmark.timing import Lab, arm_jobs, plan_on_gpu, unprepared
+from benchmark.timing import Lab, arm_jobs, by_kernels, plan_on_gpu, unprepared
 from benchmark.timing.for_a_time import STOPPED, Progress, run_for
 from benchmark.timing.graph_steps import graphs
 from benchmark.timing.on_gpu import Case, Row, best_width, cases, compare, limits, widths
@@ -76,43 +77,70 @@ SHORTEST = 15.0
 
 def baseline(options: argparse.Namespace, end: float) -> bool:
     """The engine against a loop of plain PyTorch, on this GPU."""
-    path = options.results / "gpu" / "throughput" / "measurements.parquet"
-    made: list[Row] = []
     with sharing(options) as mps_runs:
         count = at_most(options.processes)
         pool = open_pool("processes", count, options.gpus)
         plain = Workers(count, unprepared)
-        about = provenance(device=options.about["device"], mps=mps_runs, **options.libraries)
         try:
             lab = Lab(pool.executor, plain, plain, count, options.device)
-            for job in shown(list(arm_jobs(plan_on_gpu(options.scale), lab)), "baseline", "runs"):
-                for row in job():
-                    made.append(row)
-                    tell_arm(row)
-                if made:
-                    write("measurements", frame("measurements", made), path, about)
-                if time.monotonic() > end:
-                    print("out of time")
-                    break
+            jobs = shown(list(arm_jobs(plan_on_gpu(options.scale), lab)), "baseline", "runs")
+            found = map(told_arms, (job() for job in jobs))
+            timings = measured(options, "throughput", mps_runs, found, end)
         finally:
             pool.stop()
             plain.kill()
-    timings = frame("measurements", made)
     if not (timings["what"] == "trials").any():
         return False
     show(speed.against_loop(timings))
     return bool(speed.agreement(timings)["agrees"].all())
 
 
-def tell_arm(row: Row) -> None:
-    """Say what an arm came to, at once."""
-    if row["what"] == "trials":
-        hourly = 3600 * row["trials"] / row["seconds"]
-        print(
-            f"{row['workload']} {row['arm']}, {row['trials_together']} together in "
-            f"{row['processes']} processes: {hourly:,.0f} trials an hour",
-            flush=True,
-        )
+def told_arms(rows: list[Row]) -> list[Row]:
+    """``rows``, of which those of trials are printed: what an arm came to, at once."""
+    for row in rows:
+        if row["what"] != "machine":
+            hourly = 3600 * row["trials"] / row["seconds"]
+            print(
+                f"{row['workload']} {row['arm']}, {row['trials_together']} together in "
+                f"{row['processes']} processes: {hourly:,.0f} trials an hour",
+                flush=True,
+            )
+    return rows
+
+
+def measured(
+    options: argparse.Namespace, name: str, mps_runs: str, found: Iterable[list[Row]], end: float
+) -> pd.DataFrame:
+    """The timings of a stage, written after each: a call that is cut off loses one.
+
+    None is begun after ``end``.
+    """
+    path = options.results / "gpu" / name / "measurements.parquet"
+    about = provenance(device=options.about["device"], mps=mps_runs, **options.libraries)
+    made: list[Row] = []
+    for rows in found:
+        made += rows
+        if rows:
+            write("measurements", frame("measurements", made), path, about)
+        if time.monotonic() > end:
+            print("out of time")
+            break
+    return frame("measurements", made)
+
+
+def kernels(options: argparse.Namespace, end: float) -> bool:
+    """The same trials by the engine's convolutions and by cuDNN's."""
+    with sharing(options) as mps_runs:
+        count = at_most(options.processes)
+        pool = open_pool("processes", count, options.gpus)
+        try:
+            lab = Lab(pool.executor, pool.executor, pool.executor, count, options.device)
+            found = map(told_arms, by_kernels(options.scale, lab))
+            timings = measured(options, "kernels", mps_runs, found, end)
+        finally:
+            pool.stop()
+    show(kernels_compared(timings))
+    return bool(len(timings))
 
 
 def processes(options: argparse.Namespace, end: float) -> bool:
@@ -241,6 +269,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, float], bool]] = {
     "baseline": baseline,
     "processes": processes,
     "grid": grid,
+    "kernels": kernels,
     "ghost_batch": ghost_batch,
     "correctness": correctness,
     "graphs": step_graphs,
@@ -250,7 +279,7 @@ STAGES: dict[str, Callable[[argparse.Namespace, float], bool]] = {
 }
 """In their order: what no GPU has been asked yet comes first."""
 SECONDS = {"baseline": 240.0, "processes": 160.0, "graphs": 60.0, "ghost_batch": 60.0}
-SECONDS |= {"correctness": 240.0, "limits": 120.0, "widths": 90.0}
+SECONDS |= {"kernels": 90.0, "correctness": 240.0, "limits": 120.0, "widths": 90.0}
 """Of a stage, where `--minutes` bounds all; the grid and the studies take what is left."""
 
 

@@ -28,8 +28,9 @@ from benchmark.engine.settings import VARIABLE as GRAPHS
 from benchmark.engine.steps.graphs import LEAST_STEPS
 from benchmark.kernels import VARIABLE
 from benchmark.parquet import read
-from benchmark.statistics import speed
-from benchmark.timing import comparison, for_a_time, plan_on_gpu, sharing
+from benchmark.schema import frame
+from benchmark.statistics import kernels_compared, speed
+from benchmark.timing import Lab, comparison, for_a_time, kernel_choice, plan_on_gpu, sharing
 from benchmark.timing.on_gpu import (
     CHECKED_FIELDS,
     NETWORKS,
@@ -193,7 +194,7 @@ LATE = time.monotonic() + 3600
 
 
 def test_what_no_gpu_has_been_asked_comes_first(check):
-    assert list(check.STAGES)[:4] == ["baseline", "processes", "grid", "ghost_batch"]
+    assert list(check.STAGES)[:4] == ["baseline", "processes", "grid", "kernels"]
     assert list(check.STAGES)[-1] == "studies"
     assert set(check.SECONDS) | {"grid", "studies"} == set(check.STAGES)
 
@@ -427,6 +428,51 @@ def test_numbers_of_processes_end_in_time(monkeypatch):
     monkeypatch.setattr(sharing, "open_pool", lambda *_: WorkerPool(InThisProcess(), lambda: 1))
     rows = list(sharing.by_processes("smoke", [], "cpu", until=0.0, counts=[2, 1]))
     assert [row["processes"] for row in rows] == [2, 2]
+
+
+@pytest.fixture
+def trained_ways(monkeypatch):
+    """What `by_kernels` trains in two processes: (what, seeds, together, the variable)."""
+    found = []
+
+    def trained(trial, seeds, together, device):
+        what = (trial.model, trial.normalization, trial.dataset.name)
+        found.append((what, list(seeds), together, os.environ[VARIABLE]))
+        return [0.5] * len(seeds)
+
+    monkeypatch.setattr(kernel_choice, "trained", trained)
+    monkeypatch.setattr(kernel_choice, "load", lambda _: None)
+    return found
+
+
+def test_both_kernels_train_the_same_trials_in_as_many_processes(trained_ways):
+    lab = Lab(InThisProcess(), InThisProcess(), InThisProcess(), 2, "cpu")
+    rows = frame("measurements", list(itertools.chain(*kernel_choice.by_kernels("full", lab, 2))))
+    ways = rows.groupby("arm")[["workload", "factor", "trials_together", "processes", "repeat"]]
+    engine, by_torch = ways.get_group("engine"), ways.get_group("torch_kernels")
+    assert engine.to_numpy().tolist() == by_torch.to_numpy().tolist()
+    assert (rows["trials"] == rows["trials_together"] * rows["processes"]).all()
+    # which is first takes turns
+    first = rows.iloc[::2].groupby("repeat")["arm"].unique().map(list).to_dict()
+    assert first == {0: ["engine"], 1: ["torch_kernels"]}
+    seeds = {choice: [c[:3] for c in trained_ways if c[3] == choice] for choice in ("", "torch")}
+    assert sorted(map(repr, seeds[""])) == sorted(map(repr, seeds["torch"]))
+
+
+def test_kernels_are_chosen_for_every_model_that_has_convolutions():
+    there = {condition.model for condition in kernel_choice.conditions(8)}
+    assert there == {"cnn", "cnn_2c2d", "cnn_deep", "resnet", "mlp"}
+    ways = {(c.together, c.processes) for c in kernel_choice.conditions(8)}
+    assert ways == {(16, 8), (16, 1), (1, 1)}
+
+
+def test_a_pair_that_is_cut_off_is_no_repeat():
+    way = {"what": "kernels", "workload": "cnn", "factor": "none", "trials_together": 4}
+    way |= {"processes": 1, "trials": 4, "steps": 100, "accuracy": 0.5, "seconds": 1.0}
+    arms = [("engine", 0), ("torch_kernels", 0), ("engine", 1)]
+    rows = pd.DataFrame([way | {"arm": arm, "repeat": repeat} for arm, repeat in arms])
+    assert kernels_compared(rows)["repeats"].tolist() == [1]
+    assert kernels_compared(frame("measurements", [])).empty
 
 
 @pytest.mark.parametrize("arm", ["baseline", "tensors", "engine"])

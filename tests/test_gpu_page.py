@@ -132,6 +132,51 @@ def test_timings_that_were_cut_off_are_shown_as_far_as_they_go(says: Says, tmp_p
     assert "shared the GPU" not in text
 
 
+def kernels(**times: tuple[float, ...]) -> pd.DataFrame:
+    """Two repeats of each network, in which torch's kernels take so many times as long."""
+    common = {"what": "kernels", "factor": "none", "trials_together": 16, "processes": 8}
+    common |= {"threads": 1, "trials": 128, "steps": 100, "accuracy": 0.5, "cpu_seconds": 1.0}
+    return frame(
+        "measurements",
+        [
+            common | {"workload": model, "arm": arm, "repeat": repeat, "seconds": took * longer}
+            for took, (model, ratios) in zip((1.28, 2.56, 1.28), times.items(), strict=True)
+            for repeat, ratio in enumerate(ratios)
+            for arm, longer in (("engine", 1.0), ("torch_kernels", ratio))
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("cnn", "resnet", "said"),
+    [
+        ((1.5, 1.7), (1.1, 1.3), "**Products are faster**, up to 1.6 times, in 2 of 2 rows of"),
+        ((1.5, 1.7), (0.9, 1.3), "in 1 of 2 rows of the table; in the others neither way is"),
+        ((0.9, 1.1), (0.9, 1.3), "**Neither way is faster in every repeat.**"),
+        ((1.5,), (0.5,), "**Neither way is faster in every repeat.**"),
+        (
+            (1.5, 1.7),
+            (0.7, 0.9),
+            "**cuDNN is faster for ResNet, 16 together in 8 workers (0.80 of the time of",
+        ),
+    ],
+)
+def test_kernels_are_told_by_which_is_faster(
+    cnn: tuple[float, ...], resnet: tuple[float, ...], said: str, says: Says, tmp_path: Path
+) -> None:
+    path = tmp_path / "gpu" / "kernels" / "measurements.parquet"
+    rows = kernels(cnn=cnn, resnet=resnet, mlp=(0.99, 0.99))
+    write("measurements", rows, path, provenance(device="NVIDIA X", mps="yes"))
+    text = says()
+    assert said in text
+    assert "processes, on `NVIDIA X`." in text
+    assert "(0.99 to 0.99) are what timing twice makes of no difference" in text
+    assert "which kernels should compute" not in text
+    # 1.28 s of 128 trials of 100 updates
+    assert "| CNN | 16 | 8 | 0.10 |" in text
+    assert "| ResNet | 16 | 8 | 0.20 |" in text
+
+
 def processes() -> pd.DataFrame:
     hourly = {("mlp", "yes", 1): 100, ("mlp", "yes", 8): 450, ("mlp", "no", 1): 110}
     hourly |= {("mlp", "no", 8): 300, ("cnn", "no", 1): 30, ("cnn", "no", 8): 60}
@@ -178,8 +223,8 @@ def test_what_was_measured_on_several_gpus_has_no_device(says: Says) -> None:
 def test_what_was_not_measured_is_said(says: Says) -> None:
     text = says(processes=processes())
     assert (
-        "Not measured yet: what the engine is worth beside a plain loop on the same GPU and how "
-        "long the whole grid takes."
+        "Not measured yet: what the engine is worth beside a plain loop on the same GPU, how "
+        "long the whole grid takes and which kernels should compute convolutions."
     ) in text
 
 

@@ -39,7 +39,12 @@ from benchmark.statistics.explosions import (
     missed_by_nan_test,
 )
 from benchmark.statistics.failing_rates import failing_rates, levels_off, times_beside
-from benchmark.statistics.gpu_check import cases_checked, disagreements, gains_of_width
+from benchmark.statistics.gpu_check import (
+    cases_checked,
+    disagreements,
+    gains_of_width,
+    kernels_compared,
+)
 from benchmark.statistics.growing import at_each_size, gains_of_size
 from benchmark.statistics.importance import ped_anova
 from benchmark.statistics.limit_law import saturating_law
@@ -193,6 +198,7 @@ __all__ = [
     "interquartile_mean",
     "interval",
     "jackknifed",
+    "kernels_compared",
     "largest_safe_rate",
     "largest_stable_rate",
     "learning_rate_sensitivity",

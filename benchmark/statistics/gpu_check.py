@@ -7,11 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.statistics.speed import median_interval
+
 GRID_MINUTES = 25
 """In which a GPU is to train the whole grid."""
 BROKE = "stopped with an error"
 TWICE = "the same bits when repeated"
 EAGER = f"{TWICE}, without graphs"
+CONTROL = "mlp"
+"""A model without convolutions, which kernels of convolutions do not change."""
 
 
 def cases_checked(rows: pd.DataFrame) -> pd.DataFrame:
@@ -54,6 +58,43 @@ def disagreements(rows: pd.DataFrame) -> pd.DataFrame:
     groups = bad.groupby(cause, sort=False)["case"]
     found = [(list(columns), cases.tolist()) for columns, cases in groups]
     return pd.DataFrame(found, columns=["columns", "cases"])
+
+
+def kernels_compared(timings: pd.DataFrame) -> pd.DataFrame:
+    """Torch's kernels beside the engine's own: the same trials in turns, in as many processes.
+
+    One row a ``workload``, ``factor`` (its normalization), ``trials_together`` and ``processes``:
+    ``times``, torch's seconds over the engine's, above 1 where the engine's are faster, the median
+    over ``repeats`` with ``times_low`` and ``times_high``; ``steps`` of a trial; ``milliseconds`` a
+    step and trial of the engine's; ``accuracy``, by how much torch's trials come out more accurate.
+    Repeats that have but one of the two are left out. ``timings`` is the table ``measurements``.
+
+    >>> way = {"what": "kernels", "workload": "cnn", "factor": "none", "trials_together": 4}
+    >>> way |= {"processes": 1, "trials": 4, "steps": 100, "accuracy": 0.5}
+    >>> rows = [way | {"arm": "engine", "repeat": i, "seconds": 2.0} for i in range(2)]
+    >>> rows += [way | {"arm": "torch_kernels", "repeat": i, "seconds": 3.0 + i} for i in range(2)]
+    >>> found = kernels_compared(pd.DataFrame(rows))
+    >>> found[["times", "times_low", "times_high", "milliseconds"]].values.tolist()
+    [[1.75, 1.5, 2.0, 5.0]]
+    """
+    way = ["workload", "factor", "trials_together", "processes"]
+    rows = timings[timings["what"] == "kernels"]
+    engine, torch_kernels = (rows[rows["arm"] == arm] for arm in ("engine", "torch_kernels"))
+    pairs = engine.merge(torch_kernels, on=[*way, "repeat"], suffixes=("", "_torch"))
+    pairs["times"] = pairs["seconds_torch"] / pairs["seconds"]
+    pairs["milliseconds"] = 1e3 * pairs["seconds"] / pairs["trials"] / pairs["steps"]
+    pairs["accuracy"] = pairs["accuracy_torch"] - pairs["accuracy"]
+    groups = pairs.groupby(way, sort=False)
+    found = groups.agg(
+        steps=("steps", "max"),
+        repeats=("repeat", "size"),
+        milliseconds=("milliseconds", "median"),
+        accuracy=("accuracy", "mean"),
+    )
+    ends = [median_interval(group["times"].to_numpy()) for _, group in groups]
+    columns = ["times", "times_low", "times_high"]
+    found[columns] = pd.DataFrame(ends, columns=columns, index=found.index, dtype=float)
+    return found.reset_index()
 
 
 def gains_of_width(rows: pd.DataFrame) -> pd.DataFrame:

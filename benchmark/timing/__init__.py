@@ -4,6 +4,7 @@ from benchmark.timing.comparison import arm_jobs
 from benchmark.timing.diagnostics import diagnostic_jobs
 from benchmark.timing.driving import driver_jobs
 from benchmark.timing.guards import guard_jobs
+from benchmark.timing.kernel_choice import by_kernels
 from benchmark.timing.peers import NO_JAX, jax_is_installed
 from benchmark.timing.plans import Plan, plan_of, plan_on_gpu
 from benchmark.timing.stopwatch import Job, Lab, Row, unprepared
@@ -16,6 +17,7 @@ __all__ = [
     "Plan",
     "Row",
     "arm_jobs",
+    "by_kernels",
     "diagnostic_jobs",
     "driver_jobs",
     "guard_jobs",
