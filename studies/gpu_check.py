@@ -47,6 +47,7 @@ from benchmark.provenance import provenance
 from benchmark.records.fields import POSITIVE
 from benchmark.schema import frame
 from benchmark.statistics import kernels_compared, speed
+from benchmark.statistics.gpu_check import kinds
 from benchmark.terminal import Parser, folder_path, one_of, option, refuse
 from benchmark.timing import Lab, arm_jobs, by_kernels, plan_on_gpu, unprepared
 from benchmark.timing.for_a_time import STOPPED, Progress, run_for
@@ -71,6 +72,8 @@ RESERVE = 30.0
 """Seconds that are left of `--minutes` when the last stage is told to end."""
 GRACE = 15.0
 """Seconds that a process has to end once its time is over."""
+REHEARSED = 4.0
+"""Seconds after which a rehearsal begins no further units by graphs: there are none on a CPU."""
 SHORTEST = 15.0
 """Seconds below which no stage begins."""
 
@@ -210,8 +213,16 @@ def correctness(options: argparse.Namespace, end: float) -> bool:
     return compared(options, "correctness", chosen, end)
 
 
+def one_of_each(chosen: Sequence[Case]) -> list[Case]:
+    """The first case of each kind."""
+    names = pd.Series([case.name for case in chosen])
+    return [chosen[i] for i in names.index[~kinds(names).duplicated()]]
+
+
 def compared(options: argparse.Namespace, stage: str, chosen: Sequence[Case], end: float) -> bool:
     """The cases of a stage on the GPU and on the CPU; whether all agree."""
+    if options.rehearse and not options.case:
+        chosen = one_of_each(chosen)
     found = (compare(case, options.device) for case in shown(chosen, stage, "cases"))
     rows = keep(options, stage, found, end)
     wrong = rows[~rows["agrees"]]
@@ -223,7 +234,9 @@ def compared(options: argparse.Namespace, stage: str, chosen: Sequence[Case], en
 
 def step_graphs(options: argparse.Namespace, end: float) -> bool:
     """The same units by CUDA graphs and without."""
-    rows = keep(options, "graphs", map(told, graphs(options.dataset, options.device)), end)
+    seconds = {"seconds": REHEARSED} if options.rehearse else {}
+    found = graphs(options.dataset, options.device, **seconds)
+    rows = keep(options, "graphs", map(told, found), end)
     show(rows)
     return bool(rows["equal"].all() and (options.rehearse or rows["graphs"].all()))
 
@@ -366,7 +379,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.scale = options.scale or ("smoke" if options.rehearse else "full")
     options.results = options.results or Path("results") / options.scale
     options.dataset = "digits" if options.rehearse else DATASET
-    options.case = options.case or ("clipping=value" if options.rehearse else "")
     # one GPU, which the loop has to itself, too
     options.gpus = [] if options.rehearse else gpus()[:1]
     options.processes = 2 if options.rehearse else PROCESSES_A_GPU

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TOY
+from pages import page, words
 from pretended_gpu import pretended_gpu
 
 from benchmark import Study, Trial, train
@@ -41,6 +43,7 @@ from benchmark.timing.on_gpu import (
     limits,
     widths,
 )
+from report import evidence
 
 SCRIPT = Path(__file__).parents[1] / "studies" / "gpu_check.py"
 
@@ -197,6 +200,46 @@ def test_what_no_gpu_has_been_asked_comes_first(check):
     assert list(check.STAGES)[:4] == ["baseline", "processes", "grid", "kernels"]
     assert list(check.STAGES)[-1] == "studies"
     assert set(check.SECONDS) | {"grid", "studies"} == set(check.STAGES)
+
+
+@pytest.fixture
+def here(check, monkeypatch):
+    """Workers are this process: to start others takes longer than what they do."""
+    for module in (check, sharing):
+        monkeypatch.setattr(module, "open_pool", lambda *_: WorkerPool(InThisProcess(), lambda: 1))
+        monkeypatch.setattr(module, "at_most", lambda _: 1)
+    monkeypatch.setattr(
+        check,
+        "Workers",
+        lambda *_: SimpleNamespace(submit=InThisProcess().submit, kill=lambda: None),
+    )
+
+
+def test_a_rehearsal_takes_every_stage_to_the_page(check, here, tmp_path, monkeypatch, capsys):
+    """But for the two that begin commands, whose commands are tested as such."""
+    monkeypatch.setattr(check, "REHEARSED", 0.5)
+    monkeypatch.setattr("benchmark.timing.on_gpu.STEP_SECONDS", 0.01)
+    stages = [name for name in check.STAGES if name not in ("grid", "studies")]
+    status = check.main(["--rehearse", "--results", str(tmp_path), *stages])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert re.findall(r"^(\w+), at \d+ s$", said, flags=re.MULTILINE) == stages
+    monkeypatch.setenv(evidence.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(evidence, "all_studies", list)
+    text = page("gpu", tmp_path)
+    assert re.findall("^## (.*)$", text, flags=re.MULTILINE) == [
+        "Against a plain loop",
+        "How many processes",
+        "Which convolutions",
+        "Are its numbers right?",
+        "Steps as CUDA graphs",
+        "Large groups",
+        "How many networks together",
+        "Limits",
+    ]
+    said = words(text)
+    assert f"**They are**: all {len(check.one_of_each(list(cases())))} cases agree." in said
+    assert "- Not measured yet: how long the whole grid takes." in said
 
 
 def test_ghost_batches_are_checked_where_cnns_train_together(check):
