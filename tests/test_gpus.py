@@ -1,10 +1,13 @@
 """Processes and GPUs: how many, which of them, and what becomes of a GPU that failed."""
 
+import asyncio
 import functools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -216,6 +219,57 @@ def test_units_are_packed_for_what_the_workers_of_a_cluster_have(kinds, kind):
     # here is no GPU, and none is asked for
     assert {unit.device for unit in made} == {"cuda"}
     assert (len(made) == 2) == (kind == "cuda")
+
+
+class OneWorker:
+    """A client of Dask's with one worker, this process, which has a pretended GPU or none."""
+
+    status = "running"
+
+    def __init__(self, gpu: bool) -> None:
+        self.gpu, self.loop = gpu, self
+
+    def _call(self, function: Callable[..., Any], arguments: Any) -> Any:
+        with pretended_gpu() if self.gpu else nullcontext():
+            return function(*arguments)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        return {"tcp://there:1": self._call(function, arguments)}
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://there:1": 1}
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, pure: bool) -> Any:
+        return SimpleNamespace(found=self._call(function, arguments), done=lambda: True)
+
+    async def gather(self, remote: Any, *, asynchronous: bool) -> Any:
+        return remote.found
+
+    def add_callback(self, deliver: Callable[..., Any], *arguments: Any) -> None:
+        asyncio.run(deliver(*arguments))
+
+    def close(self, timeout: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "count"), [("cuda", True, 2), ("auto", True, 2), ("auto", False, 1)]
+)
+def test_a_study_is_packed_for_a_gpu_that_only_a_worker_has(
+    device, gpu, count, tmp_path, monkeypatch
+):
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: OneWorker(gpu))
+    # the driver has none
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(packing, "GPU_UNIT", 3)
+    factors = {"dataset": TOY, "batch_size": 16, "epochs": 1, "width": 4}
+    study = Study(name="tiny", question="?", factors=factors, seeds=range(4), checkpoints=4)
+    options = Options(tmp_path, device=device, progress=False, executor="dask://there:8786")
+    trials = run_study(study, options)
+    assert "failed" not in set(trials["status"])
+    assert trials["unit"].nunique() == count
+    assert {name == "pretended GPU" for name in trials["device"]} == {gpu}
 
 
 def test_memory_is_not_filled_while_training_on_a_gpu():
