@@ -15,6 +15,7 @@ from benchmark.statistics.disturbances import (
     at_one_rate,
     ends_above_none,
     guards_by_rate,
+    guards_by_threshold,
     losses_saved,
     made_up,
     recovery,
@@ -22,7 +23,7 @@ from benchmark.statistics.disturbances import (
 from benchmark.statistics.pairing import SIGNIFICANT
 from benchmark.statistics.selection import NETWORK, SETTING, where
 from report.evidence import Evidence
-from report.prose import between, listing, name, phrase
+from report.prose import FORMATS, between, listing, name, phrase
 
 UNDISTURBED = "undisturbed"
 """The column of what a guard does where nothing happens."""
@@ -196,6 +197,15 @@ def window_of_all(study: Evidence) -> pd.DataFrame:
     return beside(study, "skip_step_all", ("none", "zclip"))
 
 
+def from_no_guard(points: float) -> str:
+    """How far, and on which side of training without a guard, a rule ends.
+
+    >>> from_no_guard(0.026), from_no_guard(-0.0131)
+    ('2.6 points above', '1.3 points below')
+    """
+    return f"{FORMATS['size'](points)} {'above' if points >= 0 else 'below'}"
+
+
 def beside(
     study: Evidence, rule: str, others: Sequence[str], optimizer: str = "sgd"
 ) -> pd.DataFrame:
@@ -218,6 +228,20 @@ def beside(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
+def outlying(study: Evidence) -> dict[str, float] | None:
+    """How large the norm of the gradient gets under a disturbance, as a multiple of its median.
+
+    ``low`` and ``high``: nine of ten trials without a guard and normalization are above the one,
+    and nine of ten below the other. None without such trials.
+    """
+    rows = where(at_rate(study), clipping="none", normalization="none")
+    rows = rows[rows["disturbance"] != "none"]
+    times = (rows["gradient_norm_max"] / rows["gradient_norm_median"]).dropna()
+    if times.empty:
+        return None
+    return {"low": float(times.quantile(0.1)), "high": float(times.quantile(0.9))}
+
+
 def rate_words(own: bool, times: float) -> str:
     """At which rate guards are compared, as a column of a table names it.
 
@@ -233,10 +257,10 @@ def rate_phrase(own: bool, times: float) -> str:
     """The same, as a sentence has it.
 
     >>> rate_phrase(False, 0.3), rate_phrase(True, float("nan"))
-    ('at 0.3 times the best unclipped rate', 'at rates of their own')
+    ('at 0.3 times the best unclipped rate', 'where each rule has its own rate')
     """
     if own:
-        return "at rates of their own"
+        return "where each rule has its own rate"
     if times != times:
         return "at the rate without a guard"
     return f"at {f'{times:g} times ' if times != 1 else ''}the best unclipped rate"
@@ -267,6 +291,56 @@ def by_rate(study: Evidence, model: str = "", normalization: str = "") -> pd.Dat
     order = ["_rates", "_least", "clipping"]
     rows = rows.sort_values(order, ascending=[False, False, True], kind="stable")
     return rows.drop(columns=order[:2])
+
+
+@functools.lru_cache(8)
+def by_threshold(study: Evidence) -> pd.DataFrame:
+    """`guards_by_threshold` under SGD, by data set and network, with the ``rate`` in words.
+
+    ``at`` is the same in a sentence; ``star`` where the benefit is significant in every case. A
+    clipping's thresholds in their order.
+    """
+    rows = guards_by_threshold(trials(study, "sgd"), SETTING)
+    rows = rows.assign(
+        rate=[rate_words(False, times) for times in rows["times"]],
+        at=[rate_phrase(False, times) for times in rows["times"]],
+        star=rows["sure"].map({True: "*", False: ""}),
+    )
+    order = ["clipping", "times", "clipping_threshold"]
+    return rows.sort_values(order, ascending=[False, True, True], kind="stable")
+
+
+def thresholds(study: Evidence) -> pd.DataFrame:
+    """Of each clipping and threshold of `by_threshold`, what is true at each of its rates.
+
+    ``sure`` whether it ends significantly above none after every costly disturbance; the least
+    ``effect`` and the ``most``; ``calm``, the least where nothing happens; ``acted``, on what share
+    of the steps of undisturbed training it acts at most.
+    """
+    by = by_threshold(study).groupby(["clipping", "clipping_threshold", "published"], sort=False)
+    found = by.agg(
+        sure=("sure", "all"),
+        effect=("effect", "min"),
+        most=("most", "max"),
+        calm=("calm", "min"),
+        acted=("clipped_fraction", "max"),
+    )
+    return found.reset_index()
+
+
+def loosened(study: Evidence | None) -> list[str]:
+    """Clippings with the thresholds besides the default that help after each disturbance, in words.
+
+    Of those that do not at their default (`safe`).
+    """
+    if study is None:
+        return []
+    found = thresholds(study).query("sure and not published")
+    found = found[~found["clipping"].isin(safe(study)["clipping"])]
+    return [
+        f"{phrase('clipping', clipping)} at {' or '.join(f'{t:.3g}' for t in rows)}"
+        for clipping, rows in found.groupby("clipping", sort=False)["clipping_threshold"]
+    ]
 
 
 def compared_in(study: Evidence) -> pd.DataFrame:
@@ -316,6 +390,7 @@ def partly(study: Evidence) -> pd.DataFrame:
         there, elsewhere = part[part["sure"]], part[~part["sure"]]
         found.append(
             {
+                "clipping": clipping,
                 "name": phrase("clipping", clipping),
                 "only": listing(there["at"].tolist()),
                 "elsewhere": listing(elsewhere["at"].tolist()),
@@ -323,7 +398,7 @@ def partly(study: Evidence) -> pd.DataFrame:
                 "calm": elsewhere["calm"].min(),
             }
         )
-    return pd.DataFrame(found, columns=["name", "only", "elsewhere", "effect", "calm"])
+    return pd.DataFrame(found, columns=["clipping", "name", "only", "elsewhere", "effect", "calm"])
 
 
 def first_by_rate(study: Evidence) -> pd.DataFrame:

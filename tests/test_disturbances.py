@@ -321,6 +321,27 @@ def test_what_is_said_of_a_guard_is_said_at_each_rate() -> None:
     assert found["calm"].tolist() == pytest.approx([0.0] * 3)
 
 
+def test_each_threshold_is_a_comparison_of_its_own() -> None:
+    """Ten points above none at the default; at a looser one 20, and one more where it is calm."""
+    bare = guarded(0.1, "x0.3", [0.19, 0.2, 0.21], "none")
+    default = guarded(0.1, "shared_x0.3", [0.09, 0.1, 0.11]).assign(clipping_threshold=0.1)
+    looser = guarded(0.1, "threshold_x0.3", [-0.01, 0.0, 0.01]).assign(clipping_threshold=1.0)
+    looser.loc[looser["disturbance"] == "none", "accuracy"] += 0.01
+    # at this rate there are none
+    alone = guarded(0.3, "shared_x1", [0.5] * 3).assign(clipping_threshold=0.1)
+    frame = pd.concat([bare, default, looser, alone], ignore_index=True)
+    found = statistics.guards_by_threshold(frame.assign(clipped_fraction=0.5))
+
+    assert found[["times", "clipping_threshold", "published"]].values.tolist() == [
+        [0.3, 0.1, True],
+        [0.3, 1.0, False],
+    ]
+    assert found["effect"].tolist() == pytest.approx([0.1, 0.2])
+    assert found["calm"].tolist() == pytest.approx([0.0, 0.01])
+    assert found["cases"].tolist() == [1, 1]
+    assert statistics.guards_by_threshold(bare.assign(clipped_fraction=0.0)).empty
+
+
 @pytest.mark.parametrize(
     ("lost", "sure"),
     [

@@ -18,7 +18,7 @@ from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.outcomes import able
 from benchmark.statistics.pairing import SIGNIFICANT, paired, paired_comparison
 from benchmark.statistics.seeds import Ends, left_out, over_seeds, share
-from benchmark.statistics.tuned_thresholds import FURTHER
+from benchmark.statistics.tuned_thresholds import FURTHER, at_every_threshold
 
 MADE_UP = 0.01
 """Validation accuracy (0..1) by which a trial may lie below its undisturbed pair and have made up
@@ -170,16 +170,47 @@ def guards_by_rate(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     it: what is said of a clipping has to be true at each.
     """
     rows = ends_above_none(frame, by).rename(columns={"level": "clipping"})
-    rows, rates = at_every_rate(rows, by) if by else rows, ["own", "times"]
+    rows = at_every_rate(rows, by) if by else rows
+    return _over_cases(rows, ["own", "times", "clipping"])
+
+
+def guards_by_threshold(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """What each clipping that has further thresholds costs and saves with each of them.
+
+    At each multiple (``times``) of the best rate without clipping at which further ones were run;
+    the columns of `guards_by_rate` by ``clipping``, ``times`` and ``clipping_threshold``, with
+    ``published``, whether that is the default, and ``clipped_fraction``, the share of steps that
+    were clipped in undisturbed training, in the median.
+    """
+    each, parts = ["clipping", "times", "clipping_threshold", "published"], []
+    rows = at_every_threshold(frame)
+    bare = in_relative_arms(frame[frame["clipping"] == "none"])
+    costs = accuracy_lost(bare, by)
+    costly = costs.loc[costs["lost"].ge(LEAST) & costs["low"].gt(0), [*by, "arm", "disturbance"]]
+    costly = in_relative_arms(costly).drop(columns="arm").assign(felt=True)
+    for key, part in rows.groupby(each, sort=False):
+        both = pd.concat([bare[bare["times"] == part["times"].iloc[0]], part], ignore_index=True)
+        keys = [*by, "times", "disturbance"]
+        found = paired_comparison(both, "clipping", "none", by=keys, ignore=["arm"])
+        found = found.merge(costly, "left", keys)
+        acted = part.loc[part["disturbance"] == "none", "clipped_fraction"].median()
+        found = found.assign(felt=found["felt"].eq(True), clipped_fraction=acted)
+        parts.append(found.assign(**dict(zip(each, key, strict=True))))
+    found = pd.concat(parts) if parts else pd.DataFrame(columns=[*each, "clipped_fraction"])
+    return _over_cases(found, [*each, "clipped_fraction"])
+
+
+def _over_cases(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """What `guards_by_rate` says of the cases in each group of ``keys``."""
     found, ends = [], ["effect", "low", "high"]
-    for key, part in rows.groupby([*rates, "clipping"], sort=False, dropna=False):
+    for key, part in rows.groupby(keys, sort=False, dropna=False):
         hit, calm = part[part["felt"]], part[part["disturbance"] == "none"]
         if hit.empty or calm.empty:
             continue
         worst, dear = (of.sort_values("effect", kind="stable")[ends].iloc[0] for of in (hit, calm))
         above = hit["effect"].gt(0) & (hit["low"].gt(0) | hit["p"].lt(SIGNIFICANT))
         found.append((*key, len(hit), *worst, hit["effect"].max(), bool(above.all()), *dear))
-    columns = [*rates, "clipping", "cases", *ends, "most", "sure", "calm", "calm_low", "calm_high"]
+    columns = [*keys, "cases", *ends, "most", "sure", "calm", "calm_low", "calm_high"]
     return pd.DataFrame(found, columns=columns)
 
 
