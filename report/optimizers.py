@@ -10,6 +10,7 @@ from benchmark.records.rates import SHARED
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
 from benchmark.statistics.selection import where
+from report.claims.safety import sgd_at_rates_as_good
 from report.evidence import Evidence
 from report.prose import DASH, name, percent
 
@@ -207,6 +208,18 @@ def plateaus(study: Evidence) -> pd.DataFrame:
     )
     best = best.rename(columns={"learning_rate": "best"})[["optimizer", "best"]]
     return found.reset_index().merge(best, on="optimizer")
+
+
+def sgd_as_good(study: Evidence) -> pd.DataFrame:
+    """What SGD loses at the largest multiple of each ``rate`` that is as good as its best one.
+
+    Columns ``rate``, ``times`` and ``lost``, in accuracy (0..1): `sgd_at_rates_as_good`.
+    """
+    found = []
+    for rate, rows in sgd_at_rates_as_good(study).items():
+        times = rows["times"].max()
+        found.append((rate, times, where(rows, times=times)["lost"].mean()))
+    return pd.DataFrame(found, columns=["rate", "times", "lost"])
 
 
 def guards(study: Evidence) -> pd.DataFrame:

@@ -1280,6 +1280,22 @@ def test_optimizers_are_judged_above_their_own_best_rates() -> None:
     assert effect.about == ("Adam", "at 3 times the best rate", "MLP on digits")
 
 
+@pytest.mark.parametrize(("validation", "low"), [(0.896, 0.0), (0.894, 1.0)])
+def test_a_verdict_on_optimizers_holds_for_each_rate_as_good_as_the_best(
+    validation: float, low: float
+) -> None:
+    """At three times a third of the best rate, SGD loses no more than Adam: half a point counts."""
+    best = {"learning_rate": 0.3, "accuracy": 0.9, "seed": 100, "arm": "select"}
+    as_good = {**best, "learning_rate": 0.1, "validation_accuracy": validation}
+    rows = optimizers(True, "digits") + on_seeds(accuracy=0.9, learning_rate=0.3)
+    rows += [trial(**best), trial(**as_good)]
+    found = judge(part_of(13, 0), {"optimizers": made("optimizers", rows)}.get).found
+    (effect,) = found.effects
+    assert effect.estimate == pytest.approx(1.0, abs=1e-3)
+    assert effect.low == pytest.approx(low, abs=0.02) if low else effect.low <= 0
+    assert any("within half a point" in note for note in found.notes) == (low == 0)
+
+
 def test_what_a_guard_saves_is_how_far_above_none_it_ends() -> None:
     rows = on_seeds(accuracy=0.9) + on_seeds(accuracy=0.7, disturbance="bad_batch")
     own = {"clipping": "zclip"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -12,7 +12,7 @@ from benchmark.statistics import paired, where
 from benchmark.statistics.disturbances import at_one_rate, losses, published
 from benchmark.statistics.multiples import varying_but_rate
 from report import prose
-from report.claims.effects import difference, raised
+from report.claims.effects import difference, prevented, raised
 from report.claims.frames import (
     able,
     at_best,
@@ -29,6 +29,9 @@ from report.evidence import Evidence
 NO_CLIPPING = "clipping does not vary"
 POINT = 0.01
 """Test accuracy that has to be lost without a guard for there to be something to save."""
+FLAT = 0.005
+"""Validation accuracy (0..1) below the best rate's, up to which a rate is as good: half a point, as
+in `report.optimizers`."""
 VARIANTS = ("skip_step", "rewind")
 """Clippings that are this suite's own variants of what was published: shown, but they judge none.
 
@@ -41,18 +44,80 @@ def reliable_optimizers(source: Evidence) -> Found:
 
     In test accuracy: that a trial did not diverge says little where it hardly learns.
     """
-    frame = _with_lost(where(at_multiples(source), clipping="none", schedule="constant"))
-    # newer optimizers were run for the shortest budget alone
-    shortest = frame["updates"].fillna(frame["epochs"]).rank(method="dense").eq(1)
+    frame = _above_best(source)
     cases = [
         Case((prose.phrase("optimizer", level), *about), rows, "optimizer", level, "sgd")
-        for about, rows in parts(frame[shortest], by_setting, by_times)
+        for about, rows in parts(frame, by_setting, by_times)
         for level in rows["optimizer"].drop_duplicates()
         if level != "sgd"
     ]
     absent = "no optimizer but SGD was run"
     points = divergence_prevented(cases, absent, _diverging(cases), value="lost")
-    return by_rule(points)
+    return by_rule(_over_rates_as_good(points, cases, sgd_at_rates_as_good(source)))
+
+
+def _above_best(source: Evidence) -> pd.DataFrame:
+    """Optimizers at multiples of their best rates, with ``lost``, at a constant rate, unclipped."""
+    frame = _with_lost(where(at_multiples(source), clipping="none", schedule="constant"))
+    # newer optimizers were run for the shortest budget alone
+    return frame[frame["updates"].fillna(frame["epochs"]).rank(method="dense").eq(1)]
+
+
+def sgd_at_rates_as_good(source: Evidence) -> dict[float, pd.DataFrame]:
+    """Rate -> SGD's trials as if that were its best one, at multiples ``times`` of it.
+
+    With ``lost``, test accuracy at its best rate less their own, of the same seed. Of the other
+    rates that validation has within `FLAT` of the best, where such multiples were run: an optimum
+    is flat, and ten times one of two rates that are as good is not ten times the other.
+    """
+    factors = {"optimizer": "sgd", "clipping": "none", "schedule": "constant"}
+    sgd, tried = where(_above_best(source), optimizer="sgd"), where(source.looked, **factors)
+    tried = tried[tried["updates"].isin(sgd["updates"])]
+    means = tried.groupby("learning_rate")["validation"].mean()
+    if means.empty or sgd.empty:
+        return {}
+    best = where(sgd, times=1).set_index("seed")["accuracy"]
+    run = where(source.outcomes, **factors)
+    run = run[run["updates"].isin(sgd["updates"]) & run["seed"].isin(best.index)]
+    found = {}
+    for rate in means.index[means >= means.max() - FLAT].drop(means.idxmax()):
+        times = (run["learning_rate"] / rate).round(2)
+        rows = run.assign(times=times)[times.isin(sgd["times"]) & (times > 1)]
+        rows = rows.drop_duplicates(["seed", "times"])
+        if len(rows):
+            found[float(rate)] = rows.assign(lost=rows["seed"].map(best) - rows["accuracy"])
+    return found
+
+
+def _over_rates_as_good(
+    points: Found, cases: Sequence[Case], others: Mapping[float, pd.DataFrame]
+) -> Found:
+    """``points`` with intervals that hold whichever of SGD's rates is taken for its best one."""
+    ends, told = {e.about: [(e.low, e.high)] for e in points.effects}, []
+    for rate, sgd in others.items():
+        for case in cases:
+            times = case.rows["times"].iloc[0]
+            control = where(sgd, times=times)
+            treated = where(case.rows, optimizer=case.level)
+            rows = pd.concat([treated, control[treated.columns]], ignore_index=True)
+            pairs = paired(rows, "optimizer", case.level, "sgd", "lost", OWN_RATES)
+            if len(pairs) and case.about in ends:
+                effect = prevented(pairs, case.about)
+                ends[case.about].append((effect.low, effect.high))
+        lost = sgd.groupby("times")["lost"].mean()
+        told += [
+            f"Validation has SGD's rate {rate:.3g} within half a point of the best; at {times:g} "
+            f"times that SGD loses {100 * mean:.1f} points. The intervals hold for either rate."
+            for times, mean in lost.items()
+        ]
+    effects = [
+        replace(e, low=min(low), high=max(high), rows=None, remake=None)
+        if len(ends[e.about]) > 1
+        else e
+        for e in points.effects
+        for low, high in [zip(*ends[e.about], strict=True)]
+    ]
+    return replace(points, effects=tuple(effects), notes=(*points.notes, *told))
 
 
 def _with_lost(frame: pd.DataFrame) -> pd.DataFrame:
