@@ -26,6 +26,8 @@ from report.evidence import Evidence
 from report.prose import listing, name, number, phrase, rate
 
 MULTIPLES = (1, 3, 10)
+FLAT = 0.005
+"""Validation accuracy (0..1) below that of the best rate, up to which a rate is as good."""
 NEAR = 0.25
 """Accuracy (0..1) below that at the best rate, within which a network is nearly as good."""
 CLUSTERS = 0.2
@@ -249,6 +251,23 @@ def _chosen_alone(study: Evidence) -> pd.DataFrame:
         return pd.DataFrame(columns=[*SETTING, "alone"])
     rates = pd.concat(each).groupby(SETTING)["best_rate"]
     return rates.agg(alone=lambda r: listing(map(number, sorted(set(r))))).reset_index()
+
+
+@functools.lru_cache(8)
+def as_good(study: Evidence) -> pd.DataFrame:
+    """By setting, without clipping, the rates as good as the best: ``low_rate`` to ``high_rate``.
+
+    Within `FLAT` of it on the seeds that chose it; ``best`` is the one that was taken, and
+    ``wide`` how many times the lowest the highest is. The widest first.
+    """
+    rows = where(study.looked, clipping="none")
+    means = rows.groupby([*SETTING, "learning_rate"])["validation"].mean().reset_index()
+    top = means.groupby(SETTING)["validation"].transform("max")
+    by = means[means["validation"] >= top - FLAT].groupby(SETTING, sort=False)["learning_rate"]
+    found = by.agg(low_rate="min", high_rate="max")
+    best = means[means["validation"] == top].groupby(SETTING)["learning_rate"].min()
+    found = found.assign(best=best, wide=found["high_rate"] / found["low_rate"]).reset_index()
+    return found.sort_values("wide", ascending=False, kind="stable", ignore_index=True)
 
 
 def room(study: Evidence, normalization: str, model: str) -> pd.DataFrame:
