@@ -6,6 +6,7 @@ import datetime
 import functools
 import hashlib
 import importlib.metadata
+import json
 import platform
 import shlex
 import subprocess
@@ -29,6 +30,9 @@ DECISIVE = ("code", *VERSIONS, "platform")
 LIBRARIES = ("cuda", "cudnn", "driver", "convolutions", "graphs")
 """Where rows are from a GPU, these are equal too where it gives the same bits."""
 
+SURROUNDINGS = ("code", "python", *VERSIONS, "platform")
+"""What a process that trains says of itself, besides its device."""
+
 MAKER = ("package", "commit", "dirty", "python", *DECISIVE, *LIBRARIES, "device")
 """What tells one maker of rows from another."""
 
@@ -50,13 +54,25 @@ def provenance(**more: Any) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "package": VERSION,
         **_commit(Path(__file__).resolve().parent),
-        "code": _code(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in ("torch", "optuna", "numpy", "pandas", "pyarrow")},
-        "kernels": kernels(),
-        "platform": platform.platform(),
+        **surroundings(),
+        **{name: _version(name) for name in ("optuna", "pandas", "pyarrow")},
         "command": command(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **more,
+    }
+
+
+def surroundings(**more: Any) -> dict[str, Any]:
+    """By what this process trains, and on what: `SURROUNDINGS`; a cluster's workers may differ.
+
+    Keyword arguments (the device and its libraries) are added as they are.
+    """
+    return {
+        "code": _code(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "numpy")},
+        "kernels": kernels(),
+        "platform": platform.platform(),
         **more,
     }
 
@@ -64,6 +80,22 @@ def provenance(**more: Any) -> dict[str, Any]:
 def maker(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The part of ``metadata`` that says by what its rows were made."""
     return {name: made_with(metadata, name) for name in MAKER}
+
+
+def maker_id(metadata: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits for the `maker` in ``metadata``, by which a row names its own."""
+    text = json.dumps(maker(metadata), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def with_maker(metadata: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    """``metadata`` of rows of which ``made`` says by what they were made.
+
+    >>> with_maker({"commit": "a", "driver": "580.1", "torch": "2"}, {"torch": "3"})
+    {'commit': 'a', 'torch': '3'}
+    """
+    theirs = {*SURROUNDINGS, *LIBRARIES, "device"}
+    return {name: value for name, value in metadata.items() if name not in theirs} | dict(made)
 
 
 def made_with(metadata: Mapping[str, Any], name: str) -> Any:

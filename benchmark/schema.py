@@ -91,6 +91,8 @@ TRIALS = {
     "target_accuracy": REAL,
     "skipped_fraction": REAL,
     "loss_scale": REAL,
+    "maker": TEXT,
+    "worker": TEXT,
 }
 """One row a trial. Losses in nats, accuracies in 0..1, first_bad_step counted from 1.
 
@@ -103,8 +105,10 @@ whose batch or rate was disturbed; ``warm_up_steps`` those in which the clipping
 ``policy_warm_up_steps`` those before the batch policy may first change anything;
 ``target_accuracy`` is the data set's. ``skipped_fraction`` is the share of steps that were skipped,
 because the scaled gradient overflowed, which is no explosion; ``loss_scale`` the scale after the
-last; both are missing where the precision does not scale the loss. One of ``epochs`` and
-``updates`` is missing: the budget is stated in the other."""
+last; both are missing where the precision does not scale the loss. ``maker`` says which of the
+makers in the file's metadata the row is of (`benchmark.provenance.maker_id`), and ``worker`` the
+address of the cluster's worker that trained it, missing where it was this machine. One of
+``epochs`` and ``updates`` is missing: the budget is stated in the other."""
 
 HISTORY = {
     "study": TEXT,
@@ -255,7 +259,10 @@ LATER: dict[str, frozenset[str]] = {name: frozenset() for name in TABLES}
 LATER |= {
     "plan": frozenset({"momentum"}),
     "trials": frozenset(
-        {"momentum", "policy_warm_up_steps", "skipped_fraction", "loss_scale"},
+        {
+            *("momentum", "policy_warm_up_steps", "skipped_fraction", "loss_scale"),
+            *("maker", "worker"),
+        },
     ),
     "history": frozenset(
         {"skipped_fraction", "loss_scale", "gradient_variance", "gradient_squared"}

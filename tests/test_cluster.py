@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import pickle
 import re
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from asyncio import CancelledError as TaskCancelled
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ import pytest
 from tiny import study
 from torture import differences, parts
 
+from benchmark import Study
+from benchmark.__main__ import main
 from benchmark.driver import Options, cluster, run_study
 from benchmark.driver.cluster import (
     ClusterMismatch,
@@ -30,6 +33,7 @@ from benchmark.driver.cluster import (
     versions,
 )
 from benchmark.driver.dispatch import LostExecutor
+from benchmark.driver.verifying import verify
 from benchmark.results import load_study
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -51,9 +55,13 @@ def listens(port: int) -> bool:
 
 
 class Cluster:
-    """A scheduler and two workers of one thread each, processes of their own."""
+    """A scheduler and workers of one thread each, processes of their own.
 
-    def __init__(self, folder: Path) -> None:
+    Each of ``gpus`` is a worker with a pretended GPU and that version of CUDA; without, there are
+    two without a GPU.
+    """
+
+    def __init__(self, folder: Path, gpus: Sequence[str] = ()) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -62,13 +70,24 @@ class Cluster:
         self.processes = [self._start("scheduler", *address)]
         wait_until(lambda: listens(self.port))
         worker = ["worker", f"tcp://127.0.0.1:{self.port}", "--nthreads", "1", "--no-dashboard"]
-        self.processes += [self._start(*worker, "--no-nanny") for _ in range(2)]
+        worker += ["--no-nanny"]
+        if not gpus:
+            self.processes += [self._start(*worker) for _ in range(2)]
+        for cuda in gpus:
+            preload = ["--preload", str(TESTS / "gpu_worker.py")]
+            self.processes.append(self._start(*worker, *preload, PRETENDED_CUDA=cuda))
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    @property
+    def executor(self) -> str:
+        return f"dask://127.0.0.1:{self.port}"
+
+    def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
         log = (self.folder / f"{arguments[0]}.log").open("ab")
         with log:
-            return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+            return subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env={**os.environ, **environment}
+            )
 
     def kill(self, number: int) -> None:
         """Kill the scheduler (0) or a worker."""
@@ -96,7 +115,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(running: Cluster, results: Path) -> subprocess.Popen[str]:
     command = [sys.executable, str(TESTS / "tiny.py"), "--results", str(results), "--device", "cpu"]
-    command += ["--executor", f"dask://127.0.0.1:{running.port}"]
+    command += ["--executor", running.executor]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -366,3 +385,79 @@ def test_a_worker_that_comes_late_with_other_versions_leaves_the_cluster(running
 
     wait_until(gone)
     pool.close()
+
+
+# GPUs that only the workers have
+
+
+@pytest.fixture
+def with_gpus(tmp_path: Path) -> Iterator[Cluster]:
+    started = Cluster(tmp_path, gpus=("13.0", "12.8"))
+    yield started
+    started.end()
+
+
+SMALL = Study(
+    name="small",
+    question="Where was it trained?",
+    factors={
+        "dataset": "digits",
+        "clipping": ("none", "value", "global_norm", "adaptive"),
+        "batch_size": 16,
+        "updates": 8,
+    },
+    seeds=(0, 1),
+    checkpoints=4,
+)
+
+
+def ready(running: Cluster, workers: int = 2) -> None:
+    pool = connect(f"127.0.0.1:{running.port}")
+    wait_until(lambda: pool.slots() == workers)
+    pool.close()
+
+
+def test_a_row_says_which_worker_trained_it_and_by_what(with_gpus: Cluster, tmp_path: Path) -> None:
+    ready(with_gpus)
+    results = tmp_path / "results"
+    options = Options(results, device="cuda", progress=False, executor=with_gpus.executor)
+    trials = run_study(SMALL, options)
+
+    found = load_study(results, "small")
+    assert found is not None
+    assert set(trials["status"]) == {"stable"}
+    assert set(trials["device"]) == {"pretended GPU"}
+    of_worker = trials.groupby("worker")["maker"].agg(set)
+    assert len(of_worker) == 2, "one worker trained all"
+    made = {w: found.makers_of(trials[trials["worker"] == w]) for w in of_worker.index}
+    assert sorted(m["cuda"] for (m,) in made.values()) == ["12.8", "13.0"]
+    # all that made rows, and nothing that did not
+    assert sorted(m["cuda"] for m in found.makers) == ["12.8", "13.0"]
+    assert {m["device"] for m in found.makers} == {"pretended GPU"}
+    assert {len(m["driver"]) > 0 for m in found.makers} == {True}
+    # the plan says where the study was to be trained, by which it is packed when it goes on
+    assert found.plan_metadata["device"] == "a Dask cluster"
+
+
+def test_equal_bits_are_asked_for_only_where_what_trained_agrees(
+    with_gpus: Cluster, tmp_path: Path
+) -> None:
+    ready(with_gpus)
+    results = tmp_path / "results"
+    options = Options(results, device="cuda", progress=False, executor=with_gpus.executor)
+    trials = run_study(SMALL, options)
+    with_gpus.kill(2)
+    ready(with_gpus, workers=1)
+    found = load_study(results, "small")
+    assert found is not None
+    rows = {key: row.to_frame().T for key, row in trials.set_index("trial", drop=False).iterrows()}
+    cuda = {key: found.makers_of(row)[0]["cuda"] for key, row in rows.items()}
+    checked = list(verify(options, sample=len(trials)))
+
+    assert {c.trial: c.exact for c in checked} == {k: v == "13.0" for k, v in cuda.items()}
+    assert set(cuda.values()) == {"13.0", "12.8"}
+    assert not any(c.differences for c in checked)
+    # the driver here has no such GPU, and says so in one line
+    options = ["--device", "cuda", "--trials", "1", "--executor"]
+    assert main(["verify", str(results), *options, with_gpus.executor]) == 0
+    assert main(["verify", str(results), *options, "here"]) == 2

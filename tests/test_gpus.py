@@ -23,13 +23,13 @@ from benchmark.driver.cluster import DaskCluster
 from benchmark.driver.dispatch import LostExecutor
 from benchmark.driver.executors import preparations
 from benchmark.driver.units import make_units, start_gpu_worker
-from benchmark.driver.verifying import made_here
+from benchmark.driver.verifying import agree
 from benchmark.driver.workers import WorkerDied, Workers
 from benchmark.engine import resolve
 from benchmark.engine.machine.devices import choose_device, libraries, reproducible
 from benchmark.engine.trials import packing
 from benchmark.engine.trials.packing import GPU_UNIT
-from benchmark.provenance import LIBRARIES, provenance
+from benchmark.provenance import LIBRARIES, surroundings
 from benchmark.records import Trial
 
 HERE = Path("results")
@@ -308,8 +308,8 @@ def test_what_a_gpu_s_numbers_depend_on_is_kept():
 
 
 @pytest.mark.parametrize(("driver", "same"), [("580.1", True), ("580.2", False), (None, False)])
-def test_equal_bits_are_asked_for_by_the_same_driver_alone(driver, same, monkeypatch):
-    here = {"cuda": "13.0", "cudnn": "91200", "driver": "580.1"}
-    monkeypatch.setattr("benchmark.driver.verifying.libraries", lambda device: here)
-    before = provenance(**here | {"driver": driver})
-    assert made_here(before, ("torch",), "cpu") == same
+def test_equal_bits_are_asked_for_by_the_same_driver_alone(driver, same):
+    there = {"device": "NVIDIA X", "cuda": "13.0", "cudnn": "91200", "driver": "580.1"}
+    before = surroundings(**there | {"driver": driver})
+    assert agree([before], surroundings(**there), ("torch",)) == same
+    assert not agree([before], surroundings(**there | {"device": "NVIDIA Y"}), ("torch",))

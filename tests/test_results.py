@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from benchmark import provenance as sources
 from benchmark.parquet import DamagedFile, checksum
 from benchmark.parquet import write as write_file
-from benchmark.provenance import _commit, provenance
+from benchmark.provenance import _commit, maker_id, provenance, with_maker
 from benchmark.records import Study, Trial
 from benchmark.results import (
     ResultsError,
@@ -489,6 +489,31 @@ def test_rows_of_several_makers_say_so(tmp_path: Path) -> None:
 
     assert metadata["torch"] == "3"
     assert [made["torch"] for made in metadata["earlier_makers"]] == ["1", "2"]
+
+
+def test_what_trained_elsewhere_stands_in_the_place_of_a_driver_that_trained_nothing(
+    tmp_path: Path,
+) -> None:
+    folder = folder_with(tmp_path, "a", "b")
+    driver = METADATA | {"device": "a cluster", "driver": "1", "note": "the run's own"}
+    for unit, trial, device in (("1", "a", "GPU X"), ("2", "b", "GPU Y")):
+        made = {"device": device, "torch": "2"}
+        metadata = with_maker(driver, made)
+        rows = tables(trial)
+        rows["trials"] = rows["trials"].assign(maker=maker_id(metadata))
+        folder.append(unit * 12, rows, metadata)
+    folder.compact(driver)
+    found = folder.load()
+
+    assert [made.get("device") for made in found.makers] == ["GPU X", "GPU Y"]
+    assert [made.get("driver") for made in found.makers] == [None, None]
+    assert found.metadata["note"] == "the run's own"
+    assert found.plan_metadata["device"] == "a cluster"
+    for trial, device in (("a", "GPU X"), ("b", "GPU Y")):
+        rows_of = found.trials[found.trials["trial"] == trial]
+        assert [made["device"] for made in found.makers_of(rows_of)] == [device]
+    # who does not say, is of any of them
+    assert found.makers_of(found.trials.assign(maker=None)) == found.makers
 
 
 # Damage, and what comes of it

@@ -85,6 +85,7 @@ def _end(ended: subprocess.CompletedProcess[str]):
         (["grid", "explosion", "--only", "model"], "--only"),
         (["grid", "explosion", "--mps", "--device", "cpu"], "--mps shares a GPU"),
         (["grid", "--mps", "--device", "cpu"], "--mps shares a GPU"),
+        (["grid", "--mps", "--executor", "dask://h:1"], "--mps shares a GPU of this machine, but"),
         (["grid", "explosion", "--mps"], f"--mps needs the program {CONTROL}"),
     ],
 )

@@ -20,6 +20,7 @@ from benchmark.driver import Options, run_study, verifying
 from benchmark.driver.executors import InThisProcess, WorkerPool
 from benchmark.driver.verifying import verify
 from benchmark.engine import resolve
+from benchmark.provenance import maker, maker_id
 from benchmark.results import StudyFolder, write
 from benchmark.results.differences import exact_differences, rough_differences
 from benchmark.schema import rounded
@@ -204,8 +205,27 @@ def test_a_data_set_that_is_not_to_be_had_is_said_and_is_no_difference(
 
 
 def test_rows_that_an_earlier_maker_made_count_as_such(copied: StudyFolder) -> None:
-    earlier = [{"torch": "1"}]
-    rewrite(copied, "trials", earlier_makers=earlier)
+    earlier = {**maker(copied.load().metadata), "torch": "1"}
+    name = maker_id(earlier)
+    rewrite(
+        copied,
+        "trials",
+        lambda rows: rows.assign(maker=rows["maker"].where(rows["seed"] == 0, name)),
+        earlier_makers=[earlier],
+    )
+    found = list(verify(Options(copied.path), sample=99))
+
+    # a unit has trials of both seeds: none can come out as it was
+    assert not any(c.exact for c in found)
+    rewrite(copied, "trials", lambda rows: rows.assign(maker=maker_id(copied.load().metadata)))
+    assert all(c.exact for c in verify(Options(copied.path), sample=2))
+
+
+def test_rows_that_do_not_say_who_made_them_are_of_any_maker_of_the_file(
+    copied: StudyFolder,
+) -> None:
+    earlier = {**maker(copied.load().metadata), "torch": "1"}
+    rewrite(copied, "trials", lambda rows: rows.assign(maker=None), earlier_makers=[earlier])
 
     assert not any(c.exact for c in verify(Options(copied.path), sample=2))
 

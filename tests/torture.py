@@ -89,14 +89,14 @@ def parts(folder: Path) -> int:
 
 
 def differences(reference: Path, folder: Path) -> Iterator[str]:
-    """What two folders of one study differ in, timings aside."""
+    """What two folders of one study differ in, timings aside, and which worker trained a row."""
     names = [sorted(str(p.relative_to(f)) for p in f.rglob("*")) for f in (reference, folder)]
     if names[0] != names[1]:
         yield f"files {names[1]}, expected {names[0]}"
     one, other = StudyFolder(reference).load(), StudyFolder(folder).load()
     for table in TABLES:
         rows, found = (
-            frame.drop(columns=[c for c in frame if c.endswith("seconds")])
+            frame.drop(columns=[c for c in frame if c.endswith(("seconds", "worker"))])
             for frame in (getattr(one, table), getattr(other, table))
         )
         try:

@@ -10,7 +10,7 @@ from benchmark.results.differences import (
     INITIAL_LOSS_TOLERANCE,
     REDUCED_PRECISION_TOLERANCE,
 )
-from benchmark.terminal import COUNT, Commands, folder_path, option
+from benchmark.terminal import COUNT, Commands, folder_path, option, refuse
 
 SAMPLE = 5
 SHOWN = 5
@@ -19,6 +19,8 @@ SHOWN = 5
 
 def add_verify(commands: Commands) -> None:
     """``verify DIR``: train a sample again."""
+    from benchmark.driver.places import EXECUTORS
+
     about = "train a random sample of finished trials again and compare"
     parser = commands.add_parser(
         "verify",
@@ -42,6 +44,12 @@ def add_verify(commands: Commands) -> None:
     )
     parser.add_argument("--device", type=option(DEVICE), default="auto")
     parser.add_argument(
+        "--executor",
+        default="processes",
+        metavar="{" + ",".join(EXECUTORS) + "}",
+        help="where the sample is trained, as of a study (default: processes)",
+    )
+    parser.add_argument(
         "--script",
         type=folder_path,
         metavar="FILE",
@@ -51,24 +59,27 @@ def add_verify(commands: Commands) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from benchmark.driver.dispatch import LostExecutor
     from benchmark.driver.options import Options
     from benchmark.driver.scripts import parts_of
     from benchmark.driver.verifying import NO_PARTS, verify
 
     counts = {True: 0, False: 0}
     differing = 0
-    where = Options(options.results, device=options.device)
+    where = Options(options.results, device=options.device, executor=options.executor)
     # never what a folder of results names: it may be another's
     parts = parts_of(options.script) if options.script else NO_PARTS
     checked = verify(where, sample=options.trials, seed=options.seed, parts=parts)
-    for task, trial, exact, found in checked:
-        counts[exact] += 1
-        differing += bool(found)
-        if found:
-            more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-            print(
-                f"{task.unit.study} {trial} differs: {'; '.join(found[:SHOWN])}{more}", flush=True
-            )
+    try:
+        for task, trial, exact, found in checked:
+            counts[exact] += 1
+            differing += bool(found)
+            if found:
+                more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+                shown = f"{'; '.join(found[:SHOWN])}{more}"
+                print(f"{task.unit.study} {trial} differs: {shown}", flush=True)
+    except LostExecutor as error:
+        return refuse(error)
     print(
         f"{sum(counts.values())} trials trained again, {counts[True]} compared bit for bit and "
         f"{counts[False]} within tolerances: "

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import pickle
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -14,9 +13,10 @@ from typing import Any
 
 import torch
 
+from benchmark.driver.makers import made_here, worker_address
 from benchmark.driver.workers import CannotStart
 from benchmark.engine.machine.devices import choose_device
-from benchmark.provenance import provenance
+from benchmark.provenance import surroundings
 
 PATIENCE = 20.0
 """Seconds that a scheduler has to answer."""
@@ -29,6 +29,10 @@ NO_WORKER = "that is none"
 LOST = "the connection to the Dask scheduler is lost"
 
 log = logging.getLogger(__name__)
+
+
+class NoCluster(ValueError):
+    """None answers, or nothing here can speak with it."""
 
 
 class ClusterMismatch(CannotStart):
@@ -97,20 +101,31 @@ class DaskCluster(Executor):
         return self._workers
 
     def kind(self, device: str) -> str:
-        """What the workers make of ``device``; a CPU where one of them does, or there are none.
+        """What the workers make of ``device``; a CPU where one of them does.
+
+        Where there are none, a GPU if that is asked for by its name.
 
         Raises
         ------
         ValueError
             If they have no such device, or the connection to them is lost.
         """
-        try:
-            kinds = set(self._client.run(device_kind, device).values())
-        except OSError as error:
-            raise ValueError(f"{LOST}: {error}") from error
+        kinds = set(self._asked(device_kind, device))
         if len(kinds) > 1:
             log.warning("some workers of the cluster have a GPU and some have none")
+        if not kinds and device.startswith("cuda"):
+            return "cuda"
         return kinds.pop() if len(kinds) == 1 else "cpu"
+
+    def made(self, device: str) -> list[dict[str, Any]]:
+        """What each worker says of itself (`made_here`); raises what `kind` does."""
+        return self._asked(made_here, device)
+
+    def _asked(self, what: Callable[[str], Any], device: str) -> list[Any]:
+        try:
+            return list(self._client.run(what, device).values())
+        except OSError as error:
+            raise ValueError(f"{LOST}: {error}") from error
 
     def close(self) -> None:
         """Drop what is not finished, and leave the cluster running."""
@@ -181,13 +196,15 @@ def connect(address: str) -> DaskCluster:
 
     Raises
     ------
+    NoCluster
+        If Dask is not installed, or none answers.
     ValueError
-        If Dask is not installed, none answers, or its workers have other versions.
+        If its workers have other versions.
     """
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise NoCluster(
             f"the executor dask://{address} needs the extra 'cluster': "
             "pip install 'gradient-stability-benchmark[cluster]'"
         ) from error
@@ -195,7 +212,7 @@ def connect(address: str) -> DaskCluster:
     try:
         client = Client(f"tcp://{address}", timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise NoCluster(
             f"no Dask scheduler answers at {address!r}; allowed: dask://HOST:PORT of one that runs "
             f"(dask scheduler --port 8786): {error}"
         ) from error
@@ -240,7 +257,7 @@ def _is_no_lost_connection(record: logging.LogRecord) -> bool:
 
 def versions() -> dict[str, Any]:
     """What this process would train with."""
-    here = provenance()
+    here = surroundings()
     return {name: here[name] for name in SHARED}
 
 
@@ -263,7 +280,7 @@ def call_if_same(driver: Mapping[str, Any], sent: bytes) -> Any:
     ClusterMismatch
         If this process has other versions than the driver, or lacks a module of the call's.
     """
-    here = _address()
+    here = worker_address() or NO_WORKER
     check_same(driver, versions(), here)
     try:
         fn, args, kwargs = pickle.loads(sent)
@@ -277,15 +294,6 @@ def call_if_same(driver: Mapping[str, Any], sent: bytes) -> Any:
         # every later call would fail here; Dask does this one again elsewhere
         log.error("this worker ends, because its GPU failed: %s", str(error).partition("\n")[0])
         os._exit(1)
-
-
-def _address() -> str:
-    """That of the worker that this process is."""
-    dask = sys.modules.get("distributed")
-    try:
-        return str(dask.get_worker().address) if dask else NO_WORKER
-    except ValueError:
-        return NO_WORKER
 
 
 def device_kind(device: str) -> str:

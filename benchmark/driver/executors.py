@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from benchmark.driver.places import EXECUTORS, cores
+from benchmark.driver.makers import made_here
+from benchmark.driver.places import CLUSTER, EXECUTORS, cores
 from benchmark.driver.units import start_gpu_worker, start_worker
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device
@@ -48,7 +49,7 @@ class WorkerPool:
 
     ``warm`` starts it ahead of the first call, and ``stop`` ends it at once; a custom executor is
     left alone. ``kind`` says what a device of this name is where the calls run: ``"cpu"`` or
-    ``"cuda"``.
+    ``"cuda"``; ``made`` by what rows are made there, once or once for each worker.
     """
 
     executor: Executor
@@ -56,6 +57,7 @@ class WorkerPool:
     warm: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
     kind: Callable[[str], str] = lambda device: choose_device(device).type
+    made: Callable[[str], list[dict[str, Any]]] = lambda device: [made_here(device)]
 
 
 WORKER_MEMORY = 768 * 2**20
@@ -133,10 +135,12 @@ def open_pool(choice: str | Executor, workers: int, gpus: Sequence[str] = ()) ->
         count = at_most(workers)
         pool = Workers(count, preparations(count, gpus))
         return WorkerPool(pool, lambda: count, pool.warm, pool.kill)
-    if choice.startswith("dask://"):
+    if choice.startswith(CLUSTER):
         # the extra `cluster` is needed only here
         from benchmark.driver.cluster import connect
 
-        cluster = connect(choice.removeprefix("dask://"))
-        return WorkerPool(cluster, cluster.slots, stop=cluster.close, kind=cluster.kind)
+        cluster = connect(choice.removeprefix(CLUSTER))
+        return WorkerPool(
+            cluster, cluster.slots, stop=cluster.close, kind=cluster.kind, made=cluster.made
+        )
     raise UnknownName(unknown("executor", choice, EXECUTORS))

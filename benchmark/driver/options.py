@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.driver.executors import processes_for
+from benchmark.driver.places import CLUSTER
 from benchmark.driver.stopping import Stopping
 from benchmark.engine.machine.devices import choose_device, describe_device, gpus, libraries
 
@@ -53,7 +54,7 @@ class Options:
     @property
     def gpus(self) -> list[str]:
         """The GPUs of this machine that train, which are none for a CPU or on a cluster."""
-        if self._elsewhere:
+        if self.elsewhere:
             return []
         device = choose_device(self.device)
         if device.type != "cuda":
@@ -63,15 +64,16 @@ class Options:
     @property
     def libraries(self) -> dict[str, Any]:
         """What a GPU's numbers depend on besides torch; nothing for a CPU or a cluster."""
-        return {} if self._elsewhere else libraries(choose_device(self.device))
+        return {} if self.elsewhere else libraries(choose_device(self.device))
 
     @property
-    def _elsewhere(self) -> bool:
-        return isinstance(self.executor, str) and self.executor.startswith("dask://")
+    def elsewhere(self) -> bool:
+        """Whether other machines train than this one, which then needs no device of theirs."""
+        return isinstance(self.executor, str) and self.executor.startswith(CLUSTER)
 
     @property
     def where(self) -> str:
         """What the files say about the device; each row says it for itself."""
-        if self._elsewhere:
+        if self.elsewhere:
             return "a Dask cluster"
         return describe_device(choose_device(self.device))

@@ -8,6 +8,9 @@ EXECUTORS = {
     "dask://HOST:PORT": "a Dask cluster, by the address of its scheduler",
 }
 
+CLUSTER = "dask://"
+"""How an executor's name begins that is a cluster: other machines train, with other devices."""
+
 
 def cores() -> int:
     """Processor cores that this process may use."""

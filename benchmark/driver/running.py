@@ -22,7 +22,7 @@ from benchmark.driver.options import Options
 from benchmark.driver.progress import Progress, show_progress
 from benchmark.driver.units import Outcome, Unit, make_units
 from benchmark.engine import resolve
-from benchmark.provenance import provenance
+from benchmark.provenance import maker_id, provenance, with_maker
 from benchmark.records import Search, Study, Trial
 from benchmark.results import Results, ResultsError, StudyFolder, earlier_studies, write
 from benchmark.schema import frame, to_arrow
@@ -216,8 +216,12 @@ class StudyRun:
         )
 
     def _store(self, unit: Unit, outcome: Outcome) -> None:
+        metadata = with_maker(self.metadata, outcome.made) if outcome.made else self.metadata
         trials = with_digests(outcome.tables["trials"], self._digests)
-        self.folder.append(unit.id, {**outcome.tables, "trials": trials}, self.metadata)
+        for name, text in (("maker", maker_id(metadata)), ("worker", outcome.worker)):
+            texts = pa.array([text] * len(trials), pa.string())
+            trials = trials.set_column(trials.column_names.index(name), name, texts)
+        self.folder.append(unit.id, {**outcome.tables, "trials": trials}, metadata)
         self._add_rows(outcome.tables["trials"])
         if self._progress is not None:
             self._progress.add(len(unit.trials))

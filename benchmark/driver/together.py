@@ -22,7 +22,7 @@ from typing import IO
 
 from benchmark.calling import program
 from benchmark.driver.commandline import make_parser
-from benchmark.driver.places import cores
+from benchmark.driver.places import CLUSTER, cores
 from benchmark.driver.sharing_gpu import mps
 from benchmark.driver.stopping import HOW_TO_RESUME
 from benchmark.names import UnknownName, unknown
@@ -146,7 +146,13 @@ def _read(
         )
     if options.mps and theirs.device == "cpu":
         raise ValueError("--mps shares a GPU, but the device is 'cpu'")
-    options.device = theirs.device
+    elsewhere = theirs.executor.startswith(CLUSTER)
+    if options.mps and elsewhere:
+        raise ValueError(
+            f"--mps shares a GPU of this machine, but {theirs.executor} trains elsewhere"
+        )
+    # a cluster has as many workers as it has, whatever GPUs are here
+    options.device = "cpu" if elsewhere else theirs.device
     return names, options, rest
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from benchmark.driver.makers import made_here, worker_address
 from benchmark.engine import Record, group_by_shape, train
 from benchmark.engine.machine.allocator import keep_freed_memory
 from benchmark.engine.machine.fitting import is_broken
@@ -69,9 +70,19 @@ class Outcome:
 
     It is made where the unit was trained, because the driver, of which there is one, has to be
     quick.
+
+    Attributes
+    ----------
+    made
+        What the process that trained says of itself (`benchmark.driver.makers.made_here`); empty
+        where it said nothing, because it died.
+    worker
+        The address of the cluster's worker that it was, if it was one.
     """
 
     tables: dict[str, pa.Table]
+    made: dict[str, Any] = dataclasses.field(default_factory=dict)
+    worker: str | None = None
 
     @classmethod
     def of(cls, record: Record) -> Outcome:
@@ -173,7 +184,9 @@ def train_unit(unit: Unit) -> Outcome:
 
     A broken device is no error of the program: its process must go, so that another can try.
     """
+    made: dict[str, Any] = {}
     try:
+        made = made_here(unit.device)
         with _one_at_a_time:
             record = train(
                 unit.trials,
@@ -184,12 +197,13 @@ def train_unit(unit: Unit) -> Outcome:
                 study=unit.study,
                 unit=unit.id,
             )
-        return Outcome.of(record)
+        outcome = Outcome.of(record)
     except Exception as error:
         if is_broken(error):
             # in the one form that executors know
             raise torch.AcceleratorError(str(error)) from error
-        return unit.failed(f"{type(error).__name__}: {error}".splitlines()[0])
+        outcome = unit.failed(f"{type(error).__name__}: {error}".splitlines()[0])
+    return dataclasses.replace(outcome, made=made, worker=worker_address())
 
 
 def trial_of(row: Mapping[Any, Any]) -> Trial:

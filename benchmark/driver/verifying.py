@@ -3,7 +3,8 @@
 On the same device and versions a whole unit is trained as it was, and every number must be the
 same, bit for bit, timings aside. Otherwise each trial is trained alone and compared within
 tolerances: rounding differs, and training magnifies it. Where the sources of this package or the
-system are others, numbers that are not the same are held to the tolerances too.
+system are others, numbers that are not the same are held to the tolerances too. What counts is the
+process that trained a row, and the one that trains it again, on whatever machine they were.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from benchmark.driver.scripts import Parts, objects_of
 from benchmark.driver.stopping import Stopping
 from benchmark.driver.units import Unit, trial_of
 from benchmark.engine import REGISTRIES, Record, resolve
-from benchmark.engine.machine.devices import choose_device, describe_device, libraries
-from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with, provenance
+from benchmark.provenance import DECISIVE, LIBRARIES, VERSIONS, made_with
 from benchmark.results import Results, ResultsError, StudyFolder, is_study, studies_in
 from benchmark.results.differences import exact_differences, rough_differences
 
@@ -42,16 +42,16 @@ class Task:
     Parameters
     ----------
     whole
-        Whether it holds all that stood in the unit, on the same device and versions: it may come
-        out bit for bit.
-    same_maker
-        Whether sources and system are the same too, so that it has to.
+        Whether it holds all that stood in the unit, and there is a process that has the same device
+        and versions: it may come out bit for bit.
+    makers
+        What made its rows before.
     """
 
     unit: Unit
     before: Record
     whole: bool
-    same_maker: bool
+    makers: Sequence[Mapping[str, Any]]
 
 
 class Checked(NamedTuple):
@@ -94,16 +94,16 @@ def verify(
     if not finished:
         raise ResultsError(f"{str(results)!r} holds no finished trial that can be trained again")
     drawn = np.random.default_rng(seed).permutation(len(finished))[:sample]
-    tasks: dict[str, Task] = {}
-    for i in sorted(drawn):
-        name, trial = finished[i]
-        task = task_of(name, loaded[name], trial, options.device, parts)
-        # a data set that is not to be had is no difference of the trials
-        load(task.unit.trials[0].dataset)
-        tasks.setdefault(f"{name}/{task.unit.id}", task)
-    count = min(options.processes, len(tasks))
-    pool = open_pool(options.executor, count, options.gpus)
+    pool = open_pool(options.executor, min(options.processes, sample), options.gpus)
     try:
+        made = pool.made(options.device)
+        tasks: dict[str, Task] = {}
+        for i in sorted(drawn):
+            name, trial = finished[i]
+            task = task_of(name, loaded[name], trial, options.device, made, parts)
+            # a data set that is not to be had is no difference of the trials
+            load(task.unit.trials[0].dataset)
+            tasks.setdefault(f"{name}/{task.unit.id}", task)
         # studies may have units of the same trials, and so of the same id
         by_unit = {(task.unit.study, task.unit.id): task for task in tasks.values()}
         units = [task.unit for task in tasks.values()]
@@ -116,7 +116,7 @@ def verify(
                 if study == unit.study and set(unit.trials) <= set(task.unit.trials)
             )
             for trial in unit.trials:
-                yield check(task, now, trial.key)
+                yield check(task, now, trial.key, outcome.made)
     finally:
         pool.stop()
 
@@ -137,18 +137,26 @@ def repeatable(results: Results, parts: Parts = NO_PARTS) -> list[str]:
     return keys
 
 
-def task_of(study: str, results: Results, trial: str, device: str, parts: Parts = NO_PARTS) -> Task:
-    """How to train ``trial`` again: in its unit where that can give the same bits, or alone."""
+def task_of(
+    study: str,
+    results: Results,
+    trial: str,
+    device: str,
+    made: Sequence[Mapping[str, Any]],
+    parts: Parts = NO_PARTS,
+) -> Task:
+    """How to train ``trial`` again: in its unit where that can give the same bits, or alone.
+
+    ``made`` has what each process says of itself that may train it.
+    """
     rows = results.trials.set_index("trial", drop=False)
-    here = describe_device(choose_device(device))
     order = {key: i for i, key in enumerate(results.plan["trial"])}
     beside = rows[rows["unit"] == rows.loc[trial, "unit"]]
     beside = beside.loc[sorted(beside.index, key=lambda key: order.get(key, len(order)))]
     whole = _unit(study, results, beside, device, parts)
-    as_it_was = (
-        whole.id == rows.loc[trial, "unit"]
-        and made_here(results.metadata, VERSIONS, device)
-        and bool(rows.loc[trial, "device"] == here)
+    before = makers_of(results, beside)
+    as_it_was = whole.id == rows.loc[trial, "unit"] and any(
+        agree(before, process, VERSIONS) for process in made
     )
     unit = whole if as_it_was else _unit(study, results, rows.loc[[trial]], device, parts)
     keys = {t.key for t in unit.trials}
@@ -156,7 +164,7 @@ def task_of(study: str, results: Results, trial: str, device: str, parts: Parts 
         name: getattr(results, name)[getattr(results, name)["trial"].isin(keys)]
         for name in ("trials", "history", "layers")
     }
-    return Task(unit, Record(**tables), as_it_was, made_here(results.metadata, DECISIVE, device))
+    return Task(unit, Record(**tables), as_it_was, makers_of(results, rows.loc[sorted(keys)]))
 
 
 def _unit(study: str, results: Results, rows: pd.DataFrame, device: str, parts: Parts) -> Unit:
@@ -182,19 +190,30 @@ def _unit(study: str, results: Results, rows: pd.DataFrame, device: str, parts: 
     )
 
 
-def made_here(metadata: Mapping[str, Any], names: Sequence[str], device: str) -> bool:
-    """Whether all that made these rows agree with this process in ``names`` of the provenance.
+def makers_of(results: Results, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What made the ``rows`` that are no failures, each with the device that its rows name."""
+    trained = rows[rows["status"] != "failed"]
+    makers = results.makers_of(trained)
+    return [{**made, "device": on} for made in makers for on in dict.fromkeys(trained["device"])]
 
-    On a GPU also in its libraries and driver.
+
+def agree(
+    makers: Sequence[Mapping[str, Any]], process: Mapping[str, Any], names: Sequence[str]
+) -> bool:
+    """Whether all ``makers`` of rows agree with a ``process`` in ``names`` of the provenance.
+
+    And in its device, on a GPU also in its libraries and driver.
     """
-    here = provenance(**libraries(choose_device(device)))
-    makers = [metadata, *metadata.get("earlier_makers", ())]
-    return all(made_with(made, n) == here.get(n) for made in makers for n in (*names, *LIBRARIES))
+    compared = (*names, *LIBRARIES, "device")
+    return all(made_with(made, n) == process.get(n) for made in makers for n in compared)
 
 
-def check(task: Task, now: Record, trial: str) -> Checked:
-    """Compare a trial that was trained again with what it was."""
-    if task.whole:
+def check(task: Task, now: Record, trial: str, made: Mapping[str, Any]) -> Checked:
+    """Compare a trial that was trained again with what it was.
+
+    ``made`` is what the process that trained it says of itself.
+    """
+    if task.whole and agree(task.makers, made, VERSIONS):
         found = []
         for table in ("trials", "history", "layers"):
             before, again = (
@@ -202,7 +221,7 @@ def check(task: Task, now: Record, trial: str) -> Checked:
                 for frame in (getattr(task.before, table), getattr(now, table))
             )
             found += exact_differences(table, before, again)
-        if task.same_maker or not found:
+        if not found or agree(task.makers, made, DECISIVE):
             return Checked(task, trial, True, found)
     rows = (r.trials.set_index("trial").loc[trial].to_dict() for r in (task.before, now))
     return Checked(task, trial, False, rough_differences(*rows))

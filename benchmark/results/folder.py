@@ -42,10 +42,11 @@ from benchmark.results.spilling import Spill
 from benchmark.results.tables import (
     Pile,
     Results,
-    earlier_makers,
     in_order,
     latest,
     merged_metadata,
+    metadata_of_rows,
+    with_earlier_makers,
     with_every_row,
 )
 from benchmark.schema import frame, to_arrow
@@ -374,8 +375,9 @@ class StudyFolder:
         metadata: Mapping[str, Any],
     ) -> None:
         """Every table as one file, the trials last."""
-        metadata = {**metadata, "earlier_makers": earlier_makers(results.metadata, metadata)}
-        write("plan", results.plan, self.file("plan"), metadata)
+        planned = with_earlier_makers(results.metadata, metadata)
+        write("plan", results.plan, self.file("plan"), planned)
+        metadata = metadata_of_rows(results.metadata, metadata)
         order = {trial: i for i, trial in enumerate(results.plan["trial"])}
         beside: dict[str, str] = {}
         for table, spill in spills.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmark.provenance import maker
+from benchmark.provenance import MAKER, maker, maker_id
 from benchmark.schema import KEYS, TABLES
 
 
@@ -34,6 +34,15 @@ class Results:
     def makers(self) -> list[dict[str, Any]]:
         """What made the rows: the latest run first, then those that it went on from."""
         return [self.metadata, *reversed(self.metadata.get("earlier_makers", []))]
+
+    def makers_of(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        """What made these ``rows`` of the trials: all that it may have been where they do not say.
+
+        Rows do not say that were written before they did, or whose metadata was changed since.
+        """
+        known = {maker_id(made): made for made in self.makers}
+        named = list(dict.fromkeys(rows["maker"]))
+        return [known[n] for n in named] if all(n in known for n in named) else self.makers
 
 
 MOST_PIECES = 256
@@ -128,9 +137,22 @@ def merged_metadata(files: list[dict[str, Any]]) -> dict[str, Any]:
     return {**newest, "earlier_makers": _distinct(makers, maker(newest))}
 
 
-def earlier_makers(found: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every maker of the rows ``found`` other than ``now``."""
-    return _distinct([*found.get("earlier_makers", ()), maker(found)], maker(now))
+def with_earlier_makers(found: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """``now``, and every other maker of the rows ``found`` under ``earlier_makers``."""
+    made = [*found.get("earlier_makers", ()), maker(found)]
+    return {**now, "earlier_makers": _distinct(made, maker(now))}
+
+
+def metadata_of_rows(found: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of the rows ``found`` in a file that is written ``now``.
+
+    Where none of them was made by what writes them, as on a cluster, what made the latest stands
+    in its place.
+    """
+    if maker(now) not in [maker(found), *found.get("earlier_makers", ())]:
+        kept = {name: value for name, value in now.items() if name not in MAKER}
+        now = kept | {name: found[name] for name in MAKER if name in found}
+    return with_earlier_makers(found, now)
 
 
 def _distinct(makers: list[dict[str, Any]], but: dict[str, Any]) -> list[dict[str, Any]]:
