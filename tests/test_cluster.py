@@ -23,7 +23,7 @@ from torture import differences, parts
 
 from benchmark import Study
 from benchmark.__main__ import main
-from benchmark.driver import Options, cluster, run_study
+from benchmark.driver import Options, cluster, estimating, run_study
 from benchmark.driver.cluster import (
     ClusterMismatch,
     DaskCluster,
@@ -33,6 +33,7 @@ from benchmark.driver.cluster import (
     versions,
 )
 from benchmark.driver.dispatch import LostExecutor
+from benchmark.driver.dry_runs import dry_run
 from benchmark.driver.verifying import verify
 from benchmark.results import load_study
 
@@ -461,3 +462,43 @@ def test_equal_bits_are_asked_for_only_where_what_trained_agrees(
     options = ["--device", "cuda", "--trials", "1", "--executor"]
     assert main(["verify", str(results), *options, with_gpus.executor]) == 0
     assert main(["verify", str(results), *options, "here"]) == 2
+
+
+def test_a_dry_run_times_a_worker_and_asks_nothing_of_this_machine(
+    with_gpus: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "SECONDS", -1.0)
+    ready(with_gpus)
+    told = dry_run(SMALL, Options(tmp_path, device="cuda", executor=with_gpus.executor))
+
+    assert "on a GPU: 4 units" in told
+    assert "on a CPU" not in told
+    assert "core-seconds) on pretended GPU, by the time of 1 of 4 kinds" in told
+    assert told.endswith("with 2 workers")
+    assert "assumed" not in told
+
+
+@pytest.mark.parametrize(("device", "kinds"), [("cuda", ["a GPU"]), ("auto", ["a CPU", "a GPU"])])
+def test_a_dry_run_without_its_cluster_says_what_it_assumed(
+    device: str, kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(estimating, "SECONDS", -1.0)
+    told = dry_run(
+        SMALL, Options(tmp_path, device=device, workers=3, executor="dask://127.0.0.1:9")
+    )
+
+    (line,) = [line for line in told.splitlines() if "assumed" in line]
+    assert line.startswith("no Dask scheduler answers at '127.0.0.1:9'")
+    assert re.search(r"; assumed: 3 workers as fast as cpu \(.+\) here$", line)
+    assert re.findall(r"^on (a .PU)", told, re.M) == kinds
+    assert told.endswith("with 3 workers")
+
+
+def test_workers_without_the_device_end_a_dry_run_as_they_end_the_run(
+    running: Cluster, tmp_path: Path
+) -> None:
+    ready(running)
+    options = Options(tmp_path, device="cuda", executor=running.executor)
+    with pytest.raises(ValueError, match="'cuda' was asked for, but torch sees no GPU"):
+        dry_run(SMALL, options)

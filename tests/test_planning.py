@@ -13,6 +13,7 @@ from benchmark import Range, RelativeRates, Search, Study, Trial, project
 from benchmark.driver import (
     Options,
     commandline,
+    dry_runs,
     estimating,
     planning,
     run_search,
@@ -238,7 +239,7 @@ def test_a_search_is_not_told_that_its_seeds_are_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimating, "SECONDS", -1.0)
-    assert "at most" not in estimating.dry_run(SEARCH, here(tmp_path))
+    assert "at most" not in dry_runs.dry_run(SEARCH, here(tmp_path))
 
 
 def test_a_dry_run_says_what_keeps_the_units_of_a_search_narrow(
@@ -246,10 +247,10 @@ def test_a_dry_run_says_what_keeps_the_units_of_a_search_narrow(
 ) -> None:
     monkeypatch.setattr(estimating, "SECONDS", -1.0)
     told = "units have one level of clipping: wide ones come of --only clipping=LEVEL"
-    assert told in estimating.dry_run(SEARCH, here(tmp_path))
+    assert told in dry_runs.dry_run(SEARCH, here(tmp_path))
     narrowed = SEARCH.only({"clipping": ["value"]})
-    assert "wide ones" not in estimating.dry_run(narrowed, here(tmp_path))
-    assert "wide ones" not in estimating.dry_run(STUDY, here(tmp_path))
+    assert "wide ones" not in dry_runs.dry_run(narrowed, here(tmp_path))
+    assert "wide ones" not in dry_runs.dry_run(STUDY, here(tmp_path))
 
 
 def test_a_dry_run_says_what_is_there(

@@ -139,8 +139,8 @@ def make_parser(question: str) -> Parser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="train nothing; say what would be, how long it would take here, what is there and "
-        "whether its seeds are too few for a difference to be significant",
+        help="train nothing; say what would be, how long it would take where it trains, what is "
+        "there and whether its seeds are too few for a difference to be significant",
     )
     parser.add_argument(
         "--only",

@@ -20,16 +20,13 @@ import numpy as np
 import torch
 
 from benchmark.data import load, tensor_dataset
-from benchmark.driver.options import Options
-from benchmark.driver.planning import design, planned_updates, too_few_seeds
-from benchmark.driver.units import trial_of
+from benchmark.driver.planning import planned_updates
 from benchmark.engine import group_by_shape, impossible, train
-from benchmark.engine.machine.devices import choose_device
+from benchmark.engine.machine.devices import choose_device, describe_device
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.engine.trials.packing import expected_examples, trained_together
 from benchmark.engine.trials.resolve import examples_used, parts_of
-from benchmark.records import Search, Study, Trial
-from benchmark.results import StudyFolder
+from benchmark.records import Trial
 
 SECONDS = 30.0
 """How long kinds of trials are timed."""
@@ -37,7 +34,6 @@ HELD_OUT = (64, 1088)
 """Validation and test examples of the data that is timed on: their difference tells what the
 evaluation of one costs."""
 CHECKPOINTS = QUARTERS = 4
-PLACES = {"cpu": "a CPU", "cuda": "a GPU"}
 MOST_UPDATES = 44
 """Updates of a timed run, among them a sample of the noise scale."""
 LONG = 1.0
@@ -131,7 +127,7 @@ def moments(checkpoints: int, layers: bool, trained: bool = True) -> int:
 
 
 class Estimate:
-    """Core-seconds of trials on this machine.
+    """Core-seconds of trials on this machine, whose device ``where`` names.
 
     Parameters
     ----------
@@ -155,6 +151,7 @@ class Estimate:
     ) -> None:
         self._checkpoints, self._device = checkpoints, device
         self._layers, self._sharpness = layers, sharpness
+        self.where = describe_device(choose_device(device))
         groups = groups_of(trials, device)
         kinds, members = list(groups), list(groups.values())
         self.kinds = len(kinds)
@@ -339,59 +336,6 @@ def predicted(features: Sequence[Sequence[Kind]], known: Mapping[int, float]) ->
     values = np.exp(mean + table @ weights)
     values[rows] = [known[row] for row in rows]
     return values.tolist()
-
-
-def dry_run(study: Study | Search, options: Options) -> str:
-    """What ``study`` would train, how long that would take here, and what is there already.
-
-    And that its seeds are too few for a difference to be significant, where they are.
-
-    Raises
-    ------
-    ValueError
-        On an unknown name or a number out of range.
-    ResultsError
-        If the folder holds files that cannot be read.
-    """
-    planned = design(study)
-    estimate = Estimate(
-        planned.trials,
-        checkpoints=study.checkpoints,
-        device=options.device,
-        layers=isinstance(study, Study) and study.layers,
-        sharpness=isinstance(study, Study) and study.sharpness,
-    )
-    whole = sum(map(estimate.seconds, planned.trials))
-    folder = options.results / study.name
-    found = StudyFolder(folder).load(trials_only=True).trials
-    finished = found[found["status"] != "failed"]
-    there = [trial_of(row) for row in finished.to_dict("records")]
-    left = max(0.0, whole - sum(map(estimate.seconds, there)))
-    processes = options.processes
-    devices = dict.fromkeys([choose_device(options.device).type, "cuda"])
-    # searches are compared by the best trial of each, whatever configuration that has
-    few = too_few_seeds(planned.trials) if isinstance(study, Study) else None
-    return "\n".join(
-        [
-            f"{study.name}: {planned}",
-            *filter(None, [few]),
-            *(f"on {PLACES[d]}: {planned.packing(d, study.checkpoints)}" for d in devices),
-            *filter(None, [_narrow(study)]),
-            f"in all {core_hours(whole)} on {options.where}, by the time of {estimate.timed} of "
-            f"{estimate.kinds} kinds of trials",
-            f"{folder} has {len(there):,} trials; left {core_hours(left)}, about "
-            f"{minutes(left / processes)} with {processes} "
-            f"process{'es' if processes > 1 else ''}",
-        ]
-    )
-
-
-def _narrow(study: Study | Search) -> str | None:
-    """What of a search keeps its units narrow, and how they become wide; None for a study."""
-    if isinstance(study, Study) or not (names := study.parting()):
-        return None
-    one = " ".join(f"--only {name}=LEVEL" for name in names)
-    return f"units have one level of {', '.join(names)}: wide ones come of {one}"
 
 
 def minutes(seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.driver.dispatch import LostExecutor
-from benchmark.driver.estimating import dry_run
+from benchmark.driver.dry_runs import dry_run
 from benchmark.driver.grid import run_study
 from benchmark.driver.options import Options
 from benchmark.driver.search import run_search
