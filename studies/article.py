@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study
-from benchmark.strategies.clipping import COMPARED
+from benchmark.strategies.declared import COMPARED
 
 STEPS, BATCH_SIZE = 100, 128
 

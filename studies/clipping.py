@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Range, Study, rates_between
-from benchmark.strategies.clipping import CLIPPINGS, COMPARED
+from benchmark.strategies.declared import COMPARED, range_of
 
 CONTRASTED = ("none", "global_norm")
 """Of which the report states differences; the other clippings are a map."""
@@ -100,7 +100,7 @@ def study(scale: str) -> Study:
         common
         | {
             "clipping": name,
-            "clipping_threshold": thresholds(CLIPPINGS[name].threshold, s.thresholds),
+            "clipping_threshold": thresholds(range_of("clipping", name), s.thresholds),
             "seed": range(s.seeds if name in CONTRASTED else s.map_seeds),
         }
         for name in s.clippings

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study
-from benchmark.strategies.clipping import COMPARED
+from benchmark.strategies.declared import COMPARED
 
 
 def one_at_a_time() -> dict[str, tuple[str, ...]]:

@@ -37,8 +37,7 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import RelativeRates, Study
-from benchmark.strategies.clipping import COMPARED
-from benchmark.strategies.disturbances import DISTURBANCES
+from benchmark.strategies.declared import COMPARED, names_of
 
 UNCLIPPED = ("clipping", "none")
 """Whose rate all guards are compared at besides their own."""
@@ -75,7 +74,7 @@ class Settings:
     late: Sequence[str] = ("rewind",)
     mlp_normalizations: Sequence[str] = ("none", "batch")
     cnn_normalizations: Sequence[str] = ("none",)
-    disturbances: Sequence[str] = tuple(DISTURBANCES)
+    disturbances: Sequence[str] = names_of("disturbance")
     rates: RelativeRates = RelativeRates(
         low=0.0316, high=1.0, multiples=(0.3,), baseline=UNCLIPPED, baseline_multiples=(0.3,)
     )

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.driver.commandline import run
 from benchmark.records import RelativeRates, Study, rates_between
-from benchmark.strategies.clipping import COMPARED
+from benchmark.strategies.declared import COMPARED
 
 UNCLIPPED = ("clipping", "none")
 """Whose rates all clippings are compared at besides their own."""

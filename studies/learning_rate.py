@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.driver.commandline import run
 from benchmark.records import Study, rates_between
-from benchmark.strategies.clipping import COMPARED
-from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.declared import COMPARED, names_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Settings:
         *("constant", "step", "cosine", "warmup", "warmup_cosine", "one_cycle", "plateau"),
     )
     clippings: Sequence[str] = COMPARED
-    normalizations: Sequence[str] = tuple(NORMALIZATIONS)
+    normalizations: Sequence[str] = names_of("normalization")
     seeds: int = 10
     checkpoints: int = 20
     sharpness: bool = True

@@ -21,7 +21,9 @@ from typing import Any
 
 from benchmark.driver.commandline import run
 from benchmark.records import RelativeRates, Study
-from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.declared import names_of
+
+NAMES = names_of("normalization")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Settings:
     """What a scale decides; the defaults are those of ``paper``."""
 
     dataset: str = "fashion-mnist"
-    mlp_normalizations: Sequence[str] = tuple(n for n in NORMALIZATIONS if n != "instance")
+    mlp_normalizations: Sequence[str] = tuple(n for n in NAMES if n != "instance")
     cnn_normalizations: Sequence[str] = ("none", "batch", "layer", "group")
     mlp_batch_sizes: Sequence[int] = (4, 32, 256)
     cnn_batch_sizes: Sequence[int] = (4, 32)
@@ -42,8 +44,8 @@ class Settings:
 
 SMALL = Settings(
     dataset="digits",
-    mlp_normalizations=tuple(NORMALIZATIONS),
-    cnn_normalizations=tuple(NORMALIZATIONS),
+    mlp_normalizations=NAMES,
+    cnn_normalizations=NAMES,
     mlp_batch_sizes=(2, 8, 32, 128),
     cnn_batch_sizes=(2, 32),
     epochs=2,
@@ -75,7 +77,7 @@ SCALES = {
     ),
     "paper": Settings(),
     "full": Settings(
-        cnn_normalizations=tuple(NORMALIZATIONS),
+        cnn_normalizations=NAMES,
         mlp_batch_sizes=(1, 2, 4, 8, 16, 32, 128, 512, 2048),
         cnn_batch_sizes=(1, 2, 4, 8, 16, 32, 128, 512),
     ),

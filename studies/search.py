@@ -22,8 +22,7 @@ from dataclasses import dataclass, replace
 from benchmark.driver.commandline import run
 from benchmark.records import Range, Search
 from benchmark.strategies.batch_policies import BATCH_POLICIES
-from benchmark.strategies.clipping import COMPARED
-from benchmark.strategies.normalization import NORMALIZATIONS
+from benchmark.strategies.declared import COMPARED, names_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def search(scale: str) -> Search:
         space={
             "learning_rate": Range(1e-3, 1e2, default=0.1),
             "clipping": COMPARED,
-            "normalization": tuple(NORMALIZATIONS),
+            "normalization": names_of("normalization"),
             # the whole set in every update would leave a handful of updates to the budget
             "batch_policy": tuple(name for name in BATCH_POLICIES if name != "full"),
         },

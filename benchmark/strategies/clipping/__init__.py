@@ -1,7 +1,7 @@
 """Clipping: what is done to a gradient that may be too large."""
 
 from benchmark.strategies.clipping.chain import chain
-from benchmark.strategies.clipping.registry import CLIPPINGS, COMPARED
+from benchmark.strategies.clipping.registry import CLIPPINGS
 from benchmark.strategies.clipping.rule import (
     Clipped,
     Clipping,
@@ -15,6 +15,7 @@ from benchmark.strategies.clipping.rule import (
     scale_tensors,
     scale_to,
 )
+from benchmark.strategies.declared import COMPARED
 
 __all__ = [
     "CLIPPINGS",

@@ -160,11 +160,3 @@ CLIPPINGS: dict[str, Clipping] = {
     ),
 }
 """Clipping: what is done to a gradient that may be too large."""
-
-ELSEWHERE = ("skip_step_all", "rewind")
-COMPARED = tuple(name for name in CLIPPINGS if name not in ELSEWHERE)
-"""What studies compare unless they say otherwise: one of each kind of rule.
-
-A variant is compared with its rule alone, and what takes hundreds of steps to begin where trouble
-comes late (`studies/disturbances`).
-"""
