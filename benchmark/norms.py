@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from benchmark.gpus import is_gpu
 from benchmark.records.fields import refused
 
 SMALLEST_SQUARED, LARGEST_SQUARED = 1e-14, 1e17
@@ -65,11 +66,11 @@ def norm_of_all(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     5.0
     """
     try:
-        device = tensors[0].device.type
-        norm = _norm_of_all(tensors, torch.float64 if device == "cuda" else dtype)
+        device = tensors[0].device
+        norm = _norm_of_all(tensors, torch.float64 if is_gpu(device) else dtype)
     except (AttributeError, TypeError, LookupError) as error:
         raise refused("tensors", tensors, "a sequence of tensors") from error
-    if device != "cpu" or SMALLEST_SQUARED < norm.item() < LARGEST_SQUARED:
+    if device.type != "cpu" or SMALLEST_SQUARED < norm.item() < LARGEST_SQUARED:
         return norm
     return _norm_of_all(tensors, torch.float64)
 

@@ -38,7 +38,8 @@ MAKER = ("package", "commit", "dirty", "python", *DECISIVE, *LIBRARIES, "device"
 
 TRAINING = (
     *("data", "engine", "models", "records", "strategies"),
-    *("kernels.py", "layout.py", "measurements.py", "spikes.py", "status.py"),
+    *("gpus.py", "kernels.py", "layout.py", "measurements.py", "norms.py", "spikes.py"),
+    "status.py",
 )
 """Sources on which a trained row depends, within the package."""
 

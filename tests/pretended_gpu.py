@@ -29,6 +29,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmark
+from benchmark import gpus
 from benchmark.engine import training
 
 aten = torch.ops.aten
@@ -264,7 +265,8 @@ def pretended_gpu() -> Iterator[Watch]:
     training._on_device.cache_clear()
     Watch.active = watch
     try:
-        with patch.multiple(torch.cuda, **stand_ins), watch:
+        gpu_types = patch.object(gpus, "TYPES", gpus.TYPES | {torch.device(PLACE).type})
+        with patch.multiple(torch.cuda, **stand_ins), gpu_types, watch:
             yield watch
     finally:
         Watch.active = None

@@ -29,8 +29,10 @@ from benchmark.engine import resolve
 from benchmark.engine.machine.devices import choose_device, libraries, reproducible
 from benchmark.engine.trials import packing
 from benchmark.engine.trials.packing import GPU_UNIT
+from benchmark.norms import norm_of_all
 from benchmark.provenance import LIBRARIES, surroundings
 from benchmark.records import Trial
+from benchmark.strategies.clipping import norm_of
 
 HERE = Path("results")
 
@@ -313,3 +315,13 @@ def test_equal_bits_are_asked_for_by_the_same_driver_alone(driver, same):
     before = surroundings(**there | {"driver": driver})
     assert agree([before], surroundings(**there), ("torch",)) == same
     assert not agree([before], surroundings(**there | {"device": "NVIDIA Y"}), ("torch",))
+
+
+@pytest.mark.parametrize("norm", [norm_of, lambda x: norm_of_all([x], torch.float32)])
+def test_squares_that_do_not_fit_are_added_in_double_on_a_gpu_without_a_look(norm):
+    with pretended_gpu() as watch:
+        numbers = torch.tensor([3e30, 4e30]).to("cuda:0")
+        watch.set_sync_debug_mode("error")
+        found = norm(numbers)
+        watch.set_sync_debug_mode(0)
+        assert found.item() == pytest.approx(5e30)

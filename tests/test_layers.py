@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.provenance import TRAINING
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmark", "studies", "report")
 
@@ -16,6 +18,7 @@ LAYERS = (
         (
             *("benchmark.data", "benchmark.models", "benchmark.strategies"),
             *("benchmark.layout", "benchmark.measurements", "benchmark.clip", "benchmark.norms"),
+            "benchmark.gpus",
         ),
     ),
     ("engine", ("benchmark.engine",)),
@@ -110,6 +113,13 @@ def test_the_rooms_of_the_engine_import_as_drawn():
     assert found == ROOMS
     # no two rooms are of each other
     assert list(TopologicalSorter(found).static_order())
+
+
+def test_a_row_s_code_is_that_of_all_tensors_that_training_may_meet():
+    (tensors,) = (modules for name, modules in LAYERS if name == "tensors")
+    hashed = {f"benchmark.{name.removesuffix('.py')}" for name in TRAINING}
+    # guards are for other loops than this package's
+    assert set(tensors) - hashed == {"benchmark.clip"}
 
 
 @pytest.mark.parametrize("module", [m for m in of_folder("benchmark") if layer_of(m) == 0])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from benchmark.gpus import is_gpu
+
 CHECKED_EXAMPLES = 1000
 """Validation examples looked at in a checkpoint; the final evaluation takes all."""
 VARIABLE = "BENCHMARK_GRAPHS"
@@ -51,4 +53,4 @@ class Settings:
         On a CPU as many as keep a convolution's outputs in its caches (small CNN, 28x28 pixels:
         73 ms for 1,000 examples by 256, 107 ms at once; dense networks do not mind).
         """
-        return max(1, 65_536 // trials) if self.device.type == "cuda" else 256
+        return max(1, 65_536 // trials) if is_gpu(self.device) else 256

@@ -19,6 +19,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 
 from benchmark.engine.networks.pooled_convolution import gradients_by_torch
+from benchmark.gpus import is_gpu
 from benchmark.kernels import asked
 
 UNFOLDED = 2**28
@@ -52,8 +53,7 @@ def unfolded_convolution(
 
 
 def _is_meant(x: Tensor) -> bool:
-    on_gpu = x.device.type == "cuda"
-    return on_gpu and asked() != "torch" and not torch.is_autocast_enabled("cuda")
+    return is_gpu(x.device) and asked() != "torch" and not torch.is_autocast_enabled("cuda")
 
 
 def _fits(module: nn.Conv2d) -> bool:

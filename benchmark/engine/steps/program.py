@@ -35,6 +35,7 @@ from benchmark.engine.steps.rewinding import at_the_start, rewound
 from benchmark.engine.steps.updates import at_once
 from benchmark.engine.trials.packing import largest_map
 from benchmark.engine.trials.resolve import Parts, build_model, shape_of, smallest_batch
+from benchmark.gpus import is_gpu
 from benchmark.layout import Layout
 from benchmark.measurements import Arrays, Pass, measure_layers, measure_module
 from benchmark.models import MODELS, initialize
@@ -113,7 +114,7 @@ class Program:
         self.micro_batches = parts.batch_policy.pieces(trial.batch_policy_parameter or 0)
         self.smallest_batch = smallest_batch(parts, trial)
         # of a custom part it is not known whether examples meet in it
-        self.cuts_examples = device.type == "cuda" and (self.smallest_batch == 1 and not custom)
+        self.cuts_examples = is_gpu(device) and (self.smallest_batch == 1 and not custom)
         self._shape = shape_of(trial)
         self._largest_map = largest_map(trial)
 

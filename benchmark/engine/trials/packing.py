@@ -16,6 +16,7 @@ from benchmark.engine.machine.fitting import CPU_BATCHES
 from benchmark.engine.settings import CHECKED_EXAMPLES
 from benchmark.engine.trials.budget import Budget
 from benchmark.engine.trials.resolve import build_model, examples_used, impossible, parts_of
+from benchmark.gpus import is_gpu
 from benchmark.models.transformer import Attention
 from benchmark.records import Trial
 from benchmark.strategies.batch_policies import Observation
@@ -175,7 +176,7 @@ def trained_together(trial: Trial, device: torch.device) -> int:
     On a GPU the whole unit. On a CPU, trials that train together share the overhead of a step, as
     long as what they all have to keep is small; convolutions of much work are as fast alone.
     """
-    if device.type == "cuda":
+    if is_gpu(device):
         return GPU_UNIT
     size = _size(trial)
     work = size.multiply_adds * trial.batch_size / size.maps

@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from benchmark.gpus import is_gpu
 from benchmark.layout import Layout
 from benchmark.names import quoted
 from benchmark.records import Range
@@ -180,7 +181,7 @@ def norm_of(tensor: Tensor, dim: int | None = None) -> Tensor:
 
     On a GPU the squares are added in double precision, which takes no longer there.
     """
-    dtype = torch.float64 if tensor.is_cuda else None
+    dtype = torch.float64 if is_gpu(tensor.device) else None
     return torch.linalg.vector_norm(tensor, dim=dim, dtype=dtype).to(tensor.dtype)
 
 
