@@ -25,8 +25,9 @@ REGISTRIES = {
 def _entries(factor: str) -> dict[str, ast.expr]:
     file, name = REGISTRIES[factor]
     for node in ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8")).body:
-        registry = isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name
-        if registry and isinstance(node.value, ast.Dict):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        if ast.unparse(node.target) == name:
             keys = [ast.literal_eval(key) for key in node.value.keys if key is not None]
             return dict(zip(keys, node.value.values, strict=True))
     raise AssertionError(f"{file} has no dict literal {name}")
