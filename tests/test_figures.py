@@ -1242,6 +1242,9 @@ def test_lines_are_squeezed_beyond_their_focus() -> None:
     assert axis.get_ylim() == (-10, 60)
     heights = axis.transData.transform([(1, -10), (1, 10), (1, 60)])[:, 1]
     assert (heights[2] - heights[1]) / (heights[1] - heights[0]) == pytest.approx(0.25)
+    # one interval ends at 90, above the panel, and none below it
+    (arrow,) = [line for line in axis.lines if not line.get_clip_on()]
+    assert (arrow.get_marker(), list(arrow.get_ydata())) == ("^", [60])
 
 
 def test_every_function_is_drawn_for_a_phone() -> None:

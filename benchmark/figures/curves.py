@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -118,13 +119,27 @@ def interval_lines(
 def _squeeze_all(axes: Sequence[Axes], focus: tuple[float, float], estimates: pd.Series) -> None:
     """Squeeze axes that share their limits beyond the ``focus``, as far as tens of the estimates.
 
-    An interval may reach farther, and ends at the frame.
+    An interval that reaches farther ends at the frame, in an arrow.
     """
     least, most = (10 * np.floor(estimates.min() / 10), 10 * np.ceil(estimates.max() / 10))
     ends = min(float(least), focus[0]), max(float(most), focus[1])
     squeeze(axes[0], *focus, ends)
     for axis in axes[1:]:
         shade(axis, *focus, ends)
+    for axis in axes:
+        _arrows(axis, ends)
+
+
+def _arrows(axis: Axes, ends: tuple[float, float]) -> None:
+    """An arrow at either end of the axis for each interval that leaves it there."""
+    drawn = [bars for bars in axis.containers if isinstance(bars, ErrorbarContainer)]
+    for lines in (lines for bars in drawn for lines in bars[2]):
+        colour = lines.get_color()[0]
+        # a mean without an interval has an empty one
+        for (place, low), (_, high) in (part for part in lines.get_segments() if len(part)):
+            arrows = ((low < ends[0], ends[0], "v"), (high > ends[1], ends[1], "^"))
+            for edge, mark in ((edge, mark) for beyond, edge, mark in arrows if beyond):
+                axis.plot(place, edge, mark, color=colour, markersize=6, clip_on=False)
 
 
 def interval_rows(
