@@ -90,10 +90,7 @@ def divided(study: Evidence) -> pd.DataFrame:
         for scope, (rows, factors) in _scopes(grid).items():
             shares = variance_shares(rows, factors, "accuracy")
             pairs = zip(shares["factor"], shares["other"], strict=True)
-            parts = [
-                NAMES.get(factor) or " × ".join(map(words, filter(None, (factor, other))))
-                for factor, other in pairs
-            ]
+            parts = [_part(factor, other) for factor, other in pairs]
             spread = rows["accuracy"].std(ddof=0)
             found.append(shares.assign(model=model, scope=scope, spread=spread, part=parts))
     columns = ["model", "scope", "spread", "part", "factor", "other", *ENDS]
@@ -105,7 +102,9 @@ def by_centre(study: Evidence) -> pd.DataFrame:
     """The share that the rate has by itself within a decade, and where the decade's centre lies.
 
     By ``model`` and ``centre``, the best rate and its neighbours within half a decade, the
-    ``estimate``, ``low`` and ``high``; ``best`` marks the best rate itself.
+    ``estimate``, ``low`` and ``high``; ``best`` marks the best rate itself. ``top`` is the largest
+    term there in words, of one factor or of several together, ``top_share`` its part, and
+    ``leads`` says whether it is the rate by itself.
     """
     found, width = [], min(CUTS)
     for model, grid in grids(study).items():
@@ -113,10 +112,21 @@ def by_centre(study: Evidence) -> pd.DataFrame:
         for centre in sorted(grid[RATE].unique()):
             rows = grid[np.log10(grid[RATE] / centre).abs() <= width + SLACK]
             if abs(math.log10(centre / best)) <= 0.5 + SLACK and rows[RATE].nunique() > 1:
-                shares = singly(variance_shares(rows, _varied(grid), "accuracy"))
-                (own,) = where(shares, factor=RATE)[ENDS].to_dict("records")
-                found.append({"model": model, "centre": centre, "best": centre == best, **own})
-    return pd.DataFrame(found, columns=["model", "centre", "best", *ENDS])
+                shares = variance_shares(rows, _varied(grid), "accuracy")
+                (own,) = where(singly(shares), factor=RATE)[ENDS].to_dict("records")
+                terms = shares[~shares["factor"].isin(NAMES)]
+                top = terms.loc[terms["estimate"].idxmax()]
+                said = {"top": _part(top["factor"], top["other"]), "top_share": top["estimate"]}
+                said["leads"] = bool(top["factor"] == RATE and not top["other"])
+                at = {"model": model, "centre": centre, "best": centre == best}
+                found.append({**at, **own, **said})
+    columns = ["model", "centre", "best", *ENDS, "top", "top_share", "leads"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _part(factor: str, other: str) -> str:
+    """A factor, or two together, in words."""
+    return NAMES.get(factor) or " × ".join(map(words, filter(None, (factor, other))))
 
 
 def narrowest(study: Evidence) -> str:

@@ -305,6 +305,9 @@ def test_the_share_of_the_rate_depends_on_where_the_decade_lies() -> None:
     assert rows["best"].tolist() == [False, True, False]
     assert rows["estimate"].is_monotonic_increasing
     assert rows["estimate"].iloc[0] < 0.98 < rows["estimate"].iloc[2]
+    assert rows["leads"].all()
+    assert rows["top"].unique().tolist() == ["learning rate"]
+    assert rows["top_share"].tolist() == pytest.approx(list(rows["estimate"]))
 
 
 def test_a_network_whose_grid_has_a_gap_is_left_out() -> None:
