@@ -21,7 +21,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.budgets import planned_updates, update_size
 from benchmark.statistics.policies import FIXED
-from benchmark.statistics.rates import with_edges
+from benchmark.statistics.rates import chosen_rates, with_edges
 from benchmark.statistics.selection import where
 from benchmark.statistics.targets import (
     rules_for_rate,
@@ -59,21 +59,20 @@ def at_shared_rates(study: Evidence) -> pd.DataFrame:
     """
     rows = where(study.mapped, schedule="constant", batch_policy=[FIXED, "full"], clipping="none")
     rows = rows.assign(full=rows["batch_policy"].eq("full"), batch_size=update_size(rows))
-    several = rows["model"].nunique() > 1
-    named = [_panel(row, several=several) for row in records(rows)]
+    named = [_panel(row) for row in records(rows)]
     rows = rows.assign(
         panel=named, scarce=rows["epochs"].isna().map({True: "updates", False: "examples"})
     )
     return rows.drop_duplicates(["panel", "batch_size", "learning_rate", "seed"])
 
 
-def _panel(row: Row, *, several: bool) -> str:
+def _panel(row: Row) -> str:
     many = "passes" if row["epochs"] != 1 else "pass"
     in_passes, in_updates = f"{number(row['epochs'])} {many}", f"{row['updates']:,.0f} updates"
     budget: str = in_passes if pd.notna(row["epochs"]) else in_updates
     part = row["train_fraction"]
     images = f"{percent(part, 0)} of the images" if part < 1 else "all images"
-    return f"{name(row['model'])}, " * several + f"{images}, {budget}"
+    return f"{name(row['model'])}, {images}, {budget}"
 
 
 @functools.lru_cache(16)
@@ -185,9 +184,10 @@ def failing_cells() -> pd.DataFrame:
 def panels(limits: pd.DataFrame) -> list[dict[str, Any]]:
     """What a sentence says of each panel of `failing_of_all`, in their order.
 
-    Its name (``panel``), its ``rows``; the ``first`` and the ``last`` of them, and the one at which
-    the limit `levels_off` (``knee``). ``whole``, whether it has the full batch beside others, and
-    ``whole_times``, the limit of that over the highest of the others (NaN without it).
+    Its name (``panel``), ``said``, the same without its network, its ``rows``; the ``first`` and
+    the ``last`` of them, and the one at which the limit `levels_off` (``knee``). ``whole``, whether
+    it has the full batch beside others, and ``whole_times``, the limit of that over the highest of
+    the others (NaN without it).
     """
     found = []
     for panel, rows in limits.groupby("panel", sort=False):
@@ -196,7 +196,8 @@ def panels(limits: pd.DataFrame) -> list[dict[str, Any]]:
         of_rows = records(rows)
         full, parts = rows.loc[rows["full"], "rate"], rows.loc[~rows["full"].astype(bool), "rate"]
         both = {"whole": len(full) > 0 < len(parts), "whole_times": full.max() / parts.max()}
-        named = {"panel": panel, "rows": rows} | both
+        said = str(panel).removeprefix(f"{name(rows['model'].iloc[0])}, ")
+        named = {"panel": panel, "said": said, "rows": rows} | both
         found.append(named | {k: of_rows[v] for k, v in ends.items()})
     return found
 
@@ -225,7 +226,8 @@ def headroom(study: Evidence) -> pd.DataFrame:
     """How far the best rate of each size lies below the one from which half of the seeds diverge.
 
     The rows of `failing` at equal examples, with ``best_rate`` and its ``edge`` of `rules`,
-    ``spikes``, the rate from which half of them spike, and ``room``, the limit over the best rate.
+    ``spikes``, the rate from which half of them spike, ``room``, the limit over the best rate, and
+    the ``updates`` of a trial.
     """
     limits = where(failing(study), scarce="examples", full=False)
     spikes = failing(study, "exploded")[["panel", "batch_size", "rate"]]
@@ -233,7 +235,33 @@ def headroom(study: Evidence) -> pd.DataFrame:
     best = rules(study)[["model", "batch_size", "best_rate", "edge"]]
     found = limits.drop(columns="edge").merge(spikes, on=["panel", "batch_size"])
     found = found.merge(best, on=["model", "batch_size"])
+    rows = at_shared_rates(study)
+    counts = rows.assign(updates=planned_updates(rows)).groupby(["panel", "batch_size"])["updates"]
+    found = found.merge(counts.max().reset_index(), on=["panel", "batch_size"])
     return found.assign(room=found["rate"] / found["best_rate"])
+
+
+def rooms_at_equal_updates(model: str) -> pd.DataFrame:
+    """As `headroom` at equal updates, of the panel of ``model`` with the most sizes.
+
+    On the whole training set; ``batch_size``, ``updates``, ``best_rate`` and ``room``, the rate
+    from which half of the seeds diverge over it. Without such a panel it has no row.
+    """
+    found = []
+    for study in maps():
+        limits = where(failing(study), scarce="updates", full=False, model=model)
+        rows = where(at_shared_rates(study), full=False, train_fraction=1.0)
+        rows = rows[rows["panel"].isin(limits["panel"])]
+        if len(rows):
+            by = ["panel", "batch_size"]
+            counts = rows.assign(updates=planned_updates(rows)).groupby(by)["updates"].max()
+            rates = chosen_rates(rows, by)[[*by, "best_rate"]].merge(counts.reset_index(), on=by)
+            both = limits[[*by, "rate"]].merge(rates, on=by)
+            found += [part for _, part in both.groupby("panel", sort=False)]
+    if not found:
+        return pd.DataFrame(columns=["batch_size", "updates", "best_rate", "room"])
+    most = max(found, key=len).reset_index(drop=True)
+    return most.assign(room=most["rate"] / most["best_rate"])
 
 
 @functools.lru_cache(8)
