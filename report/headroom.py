@@ -12,13 +12,15 @@ from benchmark.figures.numbers import between, bounds, fixed, number
 from benchmark.statistics import good_windows, interval, mean, payouts, premiums, where
 from report import rates
 from report.evidence import Evidence
-from report.prose import fold, name, phrase, records, spread_sizes
+from report.prose import fold, listing, name, phrase, records, spread_sizes
 
 PLAIN_SGD = {"optimizer": "sgd", "schedule": "constant"}
 """How the remedies are compared; momentum and decays have a page's part of their own."""
 PLAIN, NORMALIZED, BOTH = "plain", "batch normalization", "batch normalization, "
 TOLERANCES = (0.005, 0.01, 0.015, 0.02)
 """Accuracies (0..1) below the best within which a rate may count as good."""
+CRITERIA = (0.005, 0.0075, 0.01)
+"""Those at which a sentence about widths has to hold: all of a point or less."""
 STEPS = 1.1
 """Steps of the rates by which a window must move to count: more than one, whatever the digits."""
 FIRST = (PLAIN, "clipped at 0.1", NORMALIZED)
@@ -163,15 +165,46 @@ def half_a_decade_above(study: Evidence) -> pd.DataFrame:
     return rows[np.isclose(rows["above"], 0.5, atol=0.02)].reset_index(drop=True)
 
 
+def failing_from(study: Evidence) -> pd.DataFrame:
+    """From which rate on most networks fail, a row a ``model``: with and without the remedies.
+
+    ``lost`` without any, ``lost_normalized`` with batch normalization (NaN where not run), and, of
+    the tightest threshold that was run, in words the ``remedy``, and whether most networks learn
+    at every rate with it, up to the ``largest``: ``never``, and the same with batch normalization
+    besides (``..._normalized``).
+    """
+    rows = windows(study)
+    plain = where(rows, role="")[["model", "lost"]]
+    tight = by_threshold(study)[["model", "remedy", "never_lost", "largest"]]
+    found = plain.merge(tight.rename(columns={"never_lost": "never"}), on="model")
+    normal = where(rows, role="normalized")[["model", "lost"]]
+    both = where(rows, role="both")[["model", "remedy", "never_lost", "largest"]]
+    both = both.assign(remedy=both["remedy"].str.removeprefix(BOTH))
+    found = found.merge(normal, on="model", how="left", suffixes=("", "_normalized"))
+    both = both.rename(columns={"never_lost": "never_normalized"})
+    found = found.merge(both, "left", on=["model", "remedy"], suffixes=("", "_normalized"))
+    return found.assign(never_normalized=found["never_normalized"].eq(True))
+
+
 def uninsured(study: Evidence) -> pd.DataFrame:
     """Of `beyond` the networks with batch normalization to which clipping pays surely less.
 
-    At the first rate at which most of them fail, than to the plain network at its first.
+    At the first rate at which most of them fail, than to the plain network at its first. ``tight``
+    is what the tightest threshold pays there (NaN where it was not run); ``loosest`` and
+    ``tightest`` are the two thresholds.
     """
     first = where(beyond(study), above=0.0)
     plain = where(first, against=PLAIN)[["model", "payout_low"]]
     both = where(first, against=NORMALIZED).merge(plain, on="model", suffixes=("", "_plain"))
-    return both[both["payout_high"] < both["payout_low_plain"]].reset_index(drop=True)
+    both = both[both["payout_high"] < both["payout_low_plain"]].reset_index(drop=True)
+    if both.empty:
+        return both
+    loose = by_threshold(study, tightest=False)[["model", "threshold"]]
+    tight = by_threshold(study)[["model", "threshold", "remedy"]]
+    paid = insured(study)[["model", "remedy", "payout"]].rename(columns={"payout": "tight"})
+    tight = tight.assign(remedy=BOTH + tight["remedy"]).merge(paid, "left").drop(columns="remedy")
+    both = both.merge(loose.rename(columns={"threshold": "loosest"}), on="model")
+    return both.merge(tight.rename(columns={"threshold": "tightest"}), on="model")
 
 
 def in_words(rows: pd.DataFrame) -> pd.DataFrame:
@@ -296,6 +329,32 @@ def _span(estimate: float, low: float, high: float, most: float = np.inf) -> str
         for x in (estimate, low, high)
     )
     return first if np.isnan(low) or least == last else f"{first} ({least} to {last})"
+
+
+@functools.lru_cache(8)
+def by_criterion(study: Evidence) -> pd.DataFrame:
+    """The windows of clipped networks beside the plain one, at each of `CRITERIA`.
+
+    By ``model``, ``remedy`` and ``points``, that many below the best: ``decades`` and
+    ``decades_plain``, and ``raised``, whether both ends lie higher than those of the plain network.
+    """
+    ends = ["least", "good", "decades"]
+    parts = []
+    for within in CRITERIA:
+        rows = windows(study, within)
+        plain = where(rows, role="")[["model", *ends]]
+        found = where(rows, role="clipped")[["model", "remedy", *ends]]
+        found = found.merge(plain, on="model", suffixes=("", "_plain"))
+        raised = found["least"].gt(found["least_plain"]) & found["good"].gt(found["good_plain"])
+        parts.append(found.assign(points=100 * within, raised=raised))
+    return pd.concat(parts, ignore_index=True)
+
+
+def criteria_in_words(study: Evidence) -> pd.DataFrame:
+    """`by_criterion`, a row a ``model`` and ``remedy``: the ``gaps`` in width at each of them."""
+    rows = by_criterion(study)
+    rows = rows.assign(gaps=(rows["decades"] - rows["decades_plain"]).map(_more))
+    return rows.groupby(["model", "remedy"], sort=False)["gaps"].agg(listing).reset_index()
 
 
 def by_tolerance(study: Evidence) -> pd.DataFrame:

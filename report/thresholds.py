@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.figures.numbers import DASH, between, bounds, number
 from benchmark.statistics import (
+    best_per_arm,
     good_windows,
     interval,
     mean,
@@ -21,6 +22,7 @@ from benchmark.statistics import (
 )
 from benchmark.statistics.clipped import THRESHOLD_CELL, threshold_cells
 from benchmark.statistics.selection import where
+from report import headroom
 from report.evidence import Evidence
 from report.headroom import STEPS
 from report.prose import name, spread_sizes
@@ -182,6 +184,50 @@ def varied_windows(study: Evidence) -> pd.DataFrame:
     )
     plain = where(found, way=PLAIN_WAY)[["model", "threshold", "product"]]
     return found.merge(plain, on=["model", "threshold"], how="left", suffixes=("", "_plain"))
+
+
+def widths_under_decay(study: Evidence) -> pd.DataFrame:
+    """How wide the window of good rates is with clipping, where the rate of plain SGD decays.
+
+    By ``model``, ``way`` and ``threshold``: ``decades``, those without clipping (``plain``), and
+    whether they are ``wider``.
+    """
+    rows = varied(study)
+    rows = rows[rows["optimizer"].eq("sgd") & rows["schedule"].ne("constant")]
+    if rows.empty:
+        return pd.DataFrame(columns=["model", "way", "threshold", "decades", "plain", "wider"])
+    found = good_windows(rows, ["model", "way"], "threshold", NO_CLIPPING)
+    bare = where(found, threshold=NO_CLIPPING)[["model", "way", "decades"]]
+    found = found[found["threshold"] != NO_CLIPPING][["model", "way", "threshold", "decades"]]
+    found = found.merge(bare.rename(columns={"decades": "plain"}), on=["model", "way"])
+    return found.assign(wider=found["decades"] > found["plain"] + SAME)
+
+
+def strained(clipping: Evidence, study: Evidence | None) -> pd.DataFrame:
+    """What the threshold of `priced` costs in other networks, and what its rule gives there.
+
+    By ``model`` of ``study`` (that of the chapter on batch normalization): ``norm``, the median
+    90th percentile of the norms without clipping at its best rate; ``ruled``, the part of it that
+    the ``loosest`` threshold of `priced` is of its own; that ``threshold``, its ``premium`` and
+    ``most``, the worst at one rate, as losses (0..1). Networks whose premium is no more than that
+    of `priced` are left out.
+    """
+    prices = priced(clipping)
+    loose = where(prices, rule="loosest") if len(prices) else prices
+    if loose.empty or study is None:
+        return pd.DataFrame(columns=["model", "premium"])
+    own = loose.iloc[0]
+    costs = headroom.premium(study)
+    costs = costs[costs["threshold"].eq(own["threshold"]) & ~costs["model"].isin(loose["model"])]
+    costs = costs[costs["premium"] < own["premium"]]
+    rows = where(headroom.trials(study), remedy=headroom.PLAIN)
+    rows = best_per_arm(rows, ["model"])
+    norms = rows.groupby("model")["gradient_norm_p90"].median().rename("norm").reset_index()
+    found = costs.merge(norms, on="model")
+    ruled = found["norm"] * own["threshold"] / own["norm"]
+    return found.assign(
+        ruled=ruled, premium=-found["premium"], most=-found["premium_least"]
+    ).reset_index(drop=True)
 
 
 def pushing(study: Evidence | None) -> pd.DataFrame:

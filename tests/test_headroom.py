@@ -137,6 +137,46 @@ def test_what_clipping_pays_is_told_at_every_rate_at_which_most_fail() -> None:
     assert (normed["lost"] == 3.0).all()
 
 
+def test_from_which_rates_most_fail_is_told_with_each_remedy() -> None:
+    """Clipped at 0.1 none is lost; without normalization plain networks are from 1 on."""
+    (row,) = headroom.failing_from(TWO).to_dict("records")
+    assert (row["lost"], row["lost_normalized"]) == (1.0, 3.0)
+    assert (row["remedy"], row["never"], row["never_normalized"]) == ("clipped at 0.1", True, True)
+    assert (row["largest"], row["largest_normalized"]) == (10.0, 10.0)
+
+
+def test_networks_that_a_loose_threshold_hardly_insures_have_what_a_tight_one_saves() -> None:
+    """With batch normalization and clipped at 1 all but a twentieth is lost at 3 and beyond."""
+
+    def hardly(trial):
+        key = trial["normalization"], trial.get("clipping_threshold")
+        if key == ("batch", 1.0) and trial["learning_rate"] > 1:
+            return lost() | {"test_accuracy": 0.15 + 0.001 * trial["seed"]}
+        return two_thresholds(trial)
+
+    made = [*grid(**COMMON, **BOTH_WAYS, clipping=["none"])]
+    made += grid(**COMMON, **BOTH_WAYS, **LIMITED)
+    (row,) = headroom.uninsured(trials_of("headroom", made, hardly)).to_dict("records")
+    assert (row["loosest"], row["tightest"]) == (1.0, 0.1)
+    assert row["payout"] == pytest.approx(0.05, abs=0.01)
+    assert row["tight"] == pytest.approx(0.8, abs=0.01)
+    # clipped at 1 trains everywhere with it, as it does without
+    assert headroom.uninsured(TWO).empty
+
+
+def test_widths_are_told_at_each_criterion() -> None:
+    rows = headroom.by_criterion(TWO)
+    assert rows["points"].unique().tolist() == pytest.approx([0.5, 0.75, 1.0])
+    tight = rows[rows["remedy"] == "clipped at 0.1"]
+    assert tight["decades"].tolist() == pytest.approx([1.0] * 3)
+    assert tight["decades_plain"].tolist() == pytest.approx([0.0] * 3)
+    assert tight["raised"].all()
+    # clipped at 1 the smallest good rate is that of the plain network
+    assert not rows.loc[rows["remedy"] == "clipped at 1", "raised"].any()
+    said = headroom.criteria_in_words(TWO).set_index("remedy")["gaps"]
+    assert said["clipped at 0.1"] == "+1.00, +1.00 and +1.00"
+
+
 def test_a_width_that_more_rates_show_is_quoted() -> None:
     """Here 0.1 is good with and without normalization; below it, elsewhere, so is 0.03 alone."""
     found = headroom.widened(STUDY, None)

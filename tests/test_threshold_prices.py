@@ -55,6 +55,31 @@ def test_rates_near_the_best_are_those_without_clipping_within_a_point() -> None
     assert thresholds.rates_at_one_threshold(STUDY) == (1, 1, 2)
 
 
+def test_a_network_that_strains_the_rule_has_what_it_gives_there() -> None:
+    """In the CNN the threshold of 0.1 costs 20 points, in the MLP 10; its norms are a third."""
+
+    def dearer(made: dict[str, Any]) -> dict[str, Any]:
+        lost = 0.1 if made["clipping"] != "none" and made["learning_rate"] == 0.1 else 0.0
+        known = outcome(made)
+        accuracy = known["test_accuracy"] - lost
+        return known | {
+            "test_accuracy": accuracy,
+            "validation_accuracy": accuracy,
+            "gradient_norm_p90": 3.0,
+        }
+
+    common = COMMON | {"model": ["cnn"], "normalization": ["none"]}
+    limited = {"clipping": ["global_norm"], "clipping_threshold": [0.1]}
+    made = [*grid(**common, clipping=["none"]), *grid(**common, **limited)]
+    (row,) = thresholds.strained(STUDY, trials_of("headroom", made, dearer)).to_dict("records")
+    assert (row["model"], row["threshold"], row["norm"]) == ("cnn", 0.1, 3.0)
+    assert row["ruled"] == pytest.approx(3 * 0.1 / 9)
+    assert (row["premium"], row["most"]) == pytest.approx((0.2, 0.2))
+    cheaper = trials_of("headroom", made, outcome)
+    assert thresholds.strained(STUDY, cheaper).empty
+    assert thresholds.strained(STUDY, None).empty
+
+
 def test_without_a_rate_at_which_most_fail_nothing_is_priced() -> None:
     calm = trials_of("clipping", [made for made in MADE if made["learning_rate"] == 0.1], outcome)
     assert thresholds.priced(calm).empty
