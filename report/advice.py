@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.figures import words
-from benchmark.figures.numbers import number
+from benchmark.figures.numbers import between, number
 from benchmark.figures.phrases import kept
 from benchmark.statistics import (
     against_reference,
@@ -23,7 +23,7 @@ from benchmark.statistics import (
 from benchmark.statistics.budgets import planned_updates
 from benchmark.statistics.explosions import one_of_each
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
-from benchmark.statistics.selection import where
+from benchmark.statistics.selection import SETTING, where
 from report import architectures, batch_updates, disturbances, evidence, explosion, headline
 from report.evidence import Evidence
 from report.prose import records
@@ -206,7 +206,8 @@ def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
 
     The rows of `headline.elsewhere`, one a ``model`` and ``dataset`` with the clipping (``level``)
     chosen on the other: ``bare`` of ``bare_trials`` learn without clipping and ``clipped`` of
-    ``clipped_trials`` with it.
+    ``clipped_trials`` with it; ``rate``, in words, that of both, and ``tenfold``, what it might
+    as well have been (`headline.as_good`).
     """
     far = where(headline.elsewhere(study), normalization=normalization)
     keys = ["model", "dataset"]
@@ -218,8 +219,26 @@ def rescued(study: Evidence, normalization: str) -> pd.DataFrame:
     for name, rows, by in (("bare", bare, keys), ("clipped", clipped, [*keys, "level"])):
         of = rows.groupby(by)["learned"].agg(["sum", "size"]).astype(int).reset_index()
         of = of.rename(columns={"sum": name, "size": f"{name}_trials"})
-        counts = counts.merge(of, on=by)
-    return counts
+        rates = rows.groupby(by)["learning_rate"].max().rename(f"{name}_rate").reset_index()
+        counts = counts.merge(of, on=by).merge(rates, on=by)
+    both = zip(counts["bare_rate"], counts["clipped_rate"], strict=True)
+    said = [f"{number(a)}" if a == b else f"{number(a)}, clipped {number(b)}" for a, b in both]
+    flat = _tenfold(headline.as_good(study))[[*SETTING, "tenfold"]]
+    return counts.assign(rate=said).merge(flat, "left")
+
+
+def _tenfold(flat: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `headline.as_good` with ``tenfold``, between which rates ten times one of them is."""
+    ends = [(10 * flat[end]).map(lambda r: float(f"{r:.3g}")) for end in ("low_rate", "high_rate")]
+    return flat.assign(tenfold=list(map(between, *ends)))
+
+
+def tenfold_rates(model: str, normalization: str) -> str:
+    """Ten times the best unclipped rate of a network of the headline study, over its data sets."""
+    high = evidence.load("headline")
+    at = {"times": 10, "clipping": "none", "model": model, "normalization": normalization}
+    rates = where(high.relative, **at)["learning_rate"] if high else pd.Series(dtype=float)
+    return between(rates.min(), rates.max())
 
 
 def which() -> pd.DataFrame | None:
@@ -319,6 +338,16 @@ def guarded(trouble: Evidence) -> pd.DataFrame:
     found = plain.merge(adam, left_on="clipping", right_on="adam_clipping", how="outer")
     found = found.assign(clipping=found["clipping"].fillna(found["adam_clipping"]))
     return found.sort_values("effect", ascending=False, kind="stable", ignore_index=True)
+
+
+def flat_optima(study: Evidence) -> pd.DataFrame:
+    """`headline.as_good` of networks with more than one such rate, in words.
+
+    With the ``network`` and ``tenfold``, between which rates ten times one of them lies.
+    """
+    found = headline.as_good(study)
+    found = found[found["wide"] > 1]
+    return _tenfold(found).assign(network=architectures.spoken(found)) if len(found) else found
 
 
 def transformers(study: Evidence) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from report.prose import name, phrase
 STEPS = 28
 """Rows of an image, which the recurrence takes one after another."""
 GAINS = (0.5, 1.0, 1.5, 2.0)
+DENSE = ("mlp", "cnn")
+"""Networks that the headline study compares, which others are held against."""
 FAR = ("3 × best rate", "10 × best rate")
 """Panels of a figure with one scale: far above the best rate effects are of another size."""
 
@@ -80,6 +82,22 @@ def misplaced(study: Evidence) -> pd.DataFrame:
         found.loc[found.groupby([*SETTING, "clipping"])["effect"].idxmax()] if len(found) else found
     )
     return found.assign(network=spoken(found))
+
+
+def costly(study: Evidence) -> pd.DataFrame:
+    """What clippings significantly cost at each one's own best rate, the most first.
+
+    The rows of `compared` without those whose best rate is `misplaced`, of networks other than
+    those of the headline study.
+    """
+    rows = where(against_none(study), times=1)
+    rows = rows[~rows["model"].isin(DENSE) & rows["high"].lt(0)]
+    rows = rows.assign(network=spoken(rows))
+    wrong = misplaced(study)
+    if len(wrong):
+        keys = set(zip(wrong["network"], wrong["clipping"], strict=True))
+        rows = rows[[k not in keys for k in zip(rows["network"], rows["level"], strict=True)]]
+    return rows.sort_values("effect", kind="stable", ignore_index=True)
 
 
 def learners(study: Evidence, clipping: str, times: int) -> pd.DataFrame:

@@ -667,13 +667,19 @@ def test_networks_that_the_best_clipping_rescues_are_counted(monkeypatch) -> Non
     same = {"model": "mlp", "dataset": "digits", "normalization": "none", "times": 10}
     chosen = pd.DataFrame([{**same, "level": "value"}])
     monkeypatch.setattr(headline, "elsewhere", lambda study: chosen)
+    same |= {"learning_rate": 5.0}
     bare = pd.DataFrame([{**same, "clipping": "none", "learned": k} for k in (0, 0, 1)])
     other = pd.DataFrame([{**same, "clipping": "zclip", "learned": 0}])
     clipped = pd.DataFrame([{**same, "clipping": "value", "learned": 1}] * 2)
-    study = Mock(relative=bare, shared=pd.concat([clipped, other]))
+    # 0.5 is best, and 0.2 half a point worse; 2 is far worse
+    looked = pd.DataFrame({"learning_rate": [0.2, 0.5, 2.0], "validation": [0.895, 0.9, 0.7]})
+    setting = {key: same[key] for key in ("model", "dataset", "normalization")}
+    looked = looked.assign(clipping="none", seed=0, learned=1, **setting)
+    study = Mock(relative=bare, shared=pd.concat([clipped, other]), looked=looked)
     (row,) = advice.rescued(study, "none").to_dict("records")
     assert (row["bare"], row["bare_trials"]) == (1, 3)
     assert (row["clipped"], row["clipped_trials"]) == (2, 2)
+    assert (row["rate"], row["tenfold"]) == ("5", "2 to 5")
 
 
 def test_the_cost_of_a_clipping_is_that_in_a_loop_whose_step_is_long() -> None:
@@ -808,11 +814,11 @@ def test_the_rate_from_which_training_fails_is_told_by_batch_size(folder: Path) 
     assert source is not None
     found = batch_updates.failing(source)
     assert found.groupby("panel")["scarce"].first().to_dict() == {
-        "25% of the images, 60 passes": "examples",
-        "25% of the images, 60 updates": "updates",
-        "all images, 60 updates": "updates",
+        "MLP, 25% of the images, 60 passes": "examples",
+        "MLP, 25% of the images, 60 updates": "updates",
+        "MLP, all images, 60 updates": "updates",
     }
-    found = found[found["panel"] != "all images, 60 updates"]
+    found = found[found["panel"] != "MLP, all images, 60 updates"]
     assert found["full"].tolist() == [False, True] * 2
     assert found["rate"].tolist() == pytest.approx([10**-0.5, 10**0.5] * 2)
     assert found["times"].tolist() == pytest.approx([1.0, 10.0] * 2)

@@ -169,6 +169,22 @@ def test_a_best_rate_that_was_chosen_too_low_is_named():
     assert rows["effect"].tolist() == [pytest.approx(0.05025)]
 
 
+def test_what_clippings_cost_leaves_out_best_rates_that_were_chosen_too_low():
+    """Value clipping costs two points in the RNN; the global norm ten, at too low a rate."""
+    cost = {"none": 0.0, "value": 0.02, "global_norm": 0.1}
+
+    def ended(made):
+        gain = 0.05 * (made["clipping"] == "global_norm" and made["arm"] == "x3")
+        noise = 0.001 * (made["seed"] == 1) * ((made["clipping"] != "none") + (made["arm"] == "x3"))
+        found = 0.7 - cost[made["clipping"]] + gain + noise
+        return {"test_accuracy": found, "train_loss": found}
+
+    made = grid(model=["rnn", "mlp"], clipping=list(cost), arm=["x1", "x3"], seed=range(4))
+    rows = architectures.costly(trials_of("architectures", made, ended))
+    assert rows[["network", "level"]].values.tolist() == [["RNN", "value"]]
+    assert rows["effect"].tolist() == [pytest.approx(-0.01975)]
+
+
 def test_spikes_that_heal_stand_beside_divergence():
     rows = optimizers.plainly(OPTIMIZERS).set_index(["optimizer", "times"])
     assert set(rows["clipping"]) == {"none"}
