@@ -564,7 +564,8 @@ def deep_trials(
     ]
     whole = {"depth": 10.0, "normalization": "none", "init_gain": 1.0, "schedule": "constant"}
     whole |= {"epochs": np.nan, "updates": 500.0, "steps": 500, "clipping_threshold": 1.0}
-    found = pd.DataFrame(rows).assign(**whole, **changed)
+    whole |= {"dataset": "fashion-mnist", "model": "mlp_deep", "train_fraction": 1.0}
+    found = pd.DataFrame(rows).assign(**{**whole, **changed})
     same = {"validation": found["accuracy"], "objective": 1 - found["accuracy"]}
     return found.assign(
         **same, trial=np.arange(len(found)), exploded=0.0, diverged=0.0, could_act=1.0

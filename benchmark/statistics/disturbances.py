@@ -188,14 +188,14 @@ def guards_by_threshold(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataF
     costs = accuracy_lost(bare, by)
     costly = costs.loc[costs["lost"].ge(LEAST) & costs["low"].gt(0), [*by, "arm", "disturbance"]]
     costly = in_relative_arms(costly).drop(columns="arm").assign(felt=True)
-    for key, part in rows.groupby(each, sort=False):
+    for _, part in rows.groupby(each, sort=False):
         both = pd.concat([bare[bare["times"] == part["times"].iloc[0]], part], ignore_index=True)
         keys = [*by, "times", "disturbance"]
         found = paired_comparison(both, "clipping", "none", by=keys, ignore=["arm"])
         found = found.merge(costly, "left", keys)
         acted = part.loc[part["disturbance"] == "none", "clipped_fraction"].median()
         found = found.assign(felt=found["felt"].eq(True), clipped_fraction=acted)
-        parts.append(found.assign(**dict(zip(each, key, strict=True))))
+        parts.append(found.merge(part[each].head(1), on="times"))
     found = pd.concat(parts) if parts else pd.DataFrame(columns=[*each, "clipped_fraction"])
     return _over_cases(found, [*each, "clipped_fraction"])
 
