@@ -115,11 +115,14 @@ def by_centre(study: Evidence) -> pd.DataFrame:
                 shares = variance_shares(rows, _varied(grid), "accuracy")
                 (own,) = where(singly(shares), factor=RATE)[ENDS].to_dict("records")
                 terms = shares[~shares["factor"].isin(NAMES)]
-                top = terms.loc[terms["estimate"].idxmax()]
-                said = {"top": _part(top["factor"], top["other"]), "top_share": top["estimate"]}
-                said["leads"] = bool(top["factor"] == RATE and not top["other"])
+                top = terms.sort_values("estimate").to_dict("records")[-1]
                 at = {"model": model, "centre": centre, "best": centre == best}
-                found.append({**at, **own, **said})
+                said = {
+                    "top": _part(top["factor"], top["other"]),
+                    "top_share": top["estimate"],
+                    "leads": bool(top["factor"] == RATE and not top["other"]),
+                }
+                found.append(at | dict(own) | said)
     columns = ["model", "centre", "best", *ENDS, "top", "top_share", "leads"]
     return pd.DataFrame(found, columns=columns)
 
