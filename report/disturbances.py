@@ -206,6 +206,16 @@ def from_no_guard(points: float) -> str:
     return f"{FORMATS['size'](points)} {'above' if points >= 0 else 'below'}"
 
 
+def spans_no_guard(rows: pd.DataFrame) -> list[str]:
+    """From where to where each row ends, of its ``effect`` at worst and at best (``most``).
+
+    >>> spans_no_guard(pd.DataFrame({"effect": [-0.013, 0.02], "most": [0.13, 0.02]}))
+    ['between 1.3 points below and 13.0 points above', '2.0 points above']
+    """
+    ends = [map(from_no_guard, pair) for pair in zip(rows["effect"], rows["most"], strict=True)]
+    return [low if low == high else f"between {low} and {high}" for low, high in ends]
+
+
 def beside(
     study: Evidence, rule: str, others: Sequence[str], optimizer: str = "sgd"
 ) -> pd.DataFrame:

@@ -38,6 +38,8 @@ DEFAULTS = {
     "gradient_norm_max": 4.0,
     "steps": 100,
     "samples": 3200,
+    "examples": 1000,
+    "gradient_norm_median": 1.0,
     "seconds": 1.0,
     "device": "cpu",
 }
@@ -596,12 +598,13 @@ def test_guards_are_compared_by_where_they_end(
     assert "**This helps against trouble midway: global-norm clipping.**" in text
     assert "by 19.9 to 19.9 points, at each of the rates at which they are compared" in text
     assert (
-        "value clipping saves at least 100% of each loss, and ends −5.1 to −5.1 points from"
+        "value clipping saves at least 100% of each loss, and ends 5.1 points below no guard"
     ) in text
     # at worst and at best over one case, at the shared rate and at its own
     assert "| value | −35.2 | −35.2 | −5.1 to −5.1 | −5.1 to −5.1 |" in text
     assert "| global norm | 0.0 | 0.0 | +19.9 to +19.9* | +19.9 to +19.9* |" in text
-    assert "**Some rules do damage:**" in text
+    assert "**Some rules do damage at their defaults:**" in text
+    assert "which without a guard and without normalization peaks at 4 times its median" in text
     assert "skip step ends up to 30.1 points below no guard (bad batch, MLP); and value" in text
     assert "| global norm | 0.0 (–) | +19.9 (+19.7 to +20.1) |" in text
     # all are back at what they would be

@@ -207,7 +207,7 @@ def share_of_groups(found: float, without: np.ndarray, groups: int) -> Ends:
     are fewer than the seeds count as many events as these, on which each of them rests.
 
     >>> [round(end, 2) for end in share_of_groups(0.9, np.array([0.8, 0.9, 0.9, 1.0]), 20)]
-    [0.9, 0.27, 1.0]
+    [0.9, 0.33, 0.99]
     """
     count = len(without)
     variance = variance_of(without, found) if count else math.nan
