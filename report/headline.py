@@ -15,7 +15,7 @@ from benchmark.statistics import (
     outcome_means,
     rate_ratios,
 )
-from benchmark.statistics.rates import Choice
+from benchmark.statistics.rates import Choice, rates_as_good
 from benchmark.statistics.selection import NETWORK, SETTING, where
 from benchmark.statistics.tuned_thresholds import (
     at_every_threshold,
@@ -26,8 +26,6 @@ from report.evidence import Evidence
 from report.prose import listing, name, number, phrase, rate
 
 MULTIPLES = (1, 3, 10)
-FLAT = 0.005
-"""Validation accuracy (0..1) below that of the best rate, up to which a rate is as good."""
 NEAR = 0.25
 """Accuracy (0..1) below that at the best rate, within which a network is nearly as good."""
 CLUSTERS = 0.2
@@ -257,16 +255,16 @@ def _chosen_alone(study: Evidence) -> pd.DataFrame:
 def as_good(study: Evidence) -> pd.DataFrame:
     """By setting, without clipping, the rates as good as the best: ``low_rate`` to ``high_rate``.
 
-    Within `FLAT` of it on the seeds that chose it; ``best`` is the one that was taken, and
-    ``wide`` how many times the lowest the highest is. The widest first.
+    On the seeds that chose it (`rates_as_good`); ``best`` is the one that was taken, and ``wide``
+    how many times the lowest the highest is. The widest first.
     """
-    rows = where(study.looked, clipping="none")
-    means = rows.groupby([*SETTING, "learning_rate"])["validation"].mean().reset_index()
-    top = means.groupby(SETTING)["validation"].transform("max")
-    by = means[means["validation"] >= top - FLAT].groupby(SETTING, sort=False)["learning_rate"]
-    found = by.agg(low_rate="min", high_rate="max")
-    best = means[means["validation"] == top].groupby(SETTING)["learning_rate"].min()
-    found = found.assign(best=best, wide=found["high_rate"] / found["low_rate"]).reset_index()
+    good = rates_as_good(where(study.looked, clipping="none"), SETTING)
+    found = good.groupby(SETTING, sort=False).agg(
+        low_rate=("learning_rate", "min"),
+        high_rate=("learning_rate", "max"),
+        best=("best_rate", "first"),
+    )
+    found = found.assign(wide=found["high_rate"] / found["low_rate"]).reset_index()
     return found.sort_values("wide", ascending=False, kind="stable", ignore_index=True)
 
 

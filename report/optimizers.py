@@ -9,6 +9,7 @@ import pandas as pd
 from benchmark.records.rates import SHARED
 from benchmark.statistics import best_per_arm, interval, mean, paired_comparison
 from benchmark.statistics.multiples import MULTIPLES, in_relative_arms
+from benchmark.statistics.rates import rates_as_good
 from benchmark.statistics.selection import where
 from report.claims.safety import sgd_at_rates_as_good
 from report.evidence import Evidence
@@ -16,8 +17,6 @@ from report.prose import DASH, name, percent
 
 LITTLE = 0.05
 """Accuracy (0..1) up to which a loss counts as little."""
-FLAT = 0.005
-"""Validation accuracy (0..1) below the best within which rates are as good as it."""
 
 
 def relative(study: Evidence) -> bool:
@@ -196,18 +195,13 @@ def plateaus(study: Evidence) -> pd.DataFrame:
     if tried.empty:
         return pd.DataFrame()
     tried = tried[tried["updates"] == tried["updates"].min()]
-    scores = tried.groupby(["optimizer", "learning_rate"])["validation"]
-    means = scores.agg(["mean", "size"]).reset_index()
-    means["top"] = means.groupby("optimizer")["mean"].transform("max")
-    flat = means[means["mean"] >= means["top"] - FLAT].groupby("optimizer", sort=False)
-    best = means.loc[means.groupby("optimizer", sort=False)["mean"].idxmax()]
-    found = flat.agg(
+    good = rates_as_good(tried, ["optimizer"])
+    found = good.groupby("optimizer", sort=False).agg(
         low_rate=("learning_rate", "min"),
         high_rate=("learning_rate", "max"),
-        seeds=("size", "max"),
+        best=("best_rate", "first"),
     )
-    best = best.rename(columns={"learning_rate": "best"})[["optimizer", "best"]]
-    return found.reset_index().merge(best, on="optimizer")
+    return found.assign(seeds=tried.groupby("optimizer")["seed"].nunique()).reset_index()
 
 
 def sgd_as_good(study: Evidence) -> pd.DataFrame:

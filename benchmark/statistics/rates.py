@@ -13,6 +13,8 @@ from benchmark.statistics.seeds import DECIMALS
 
 WITHIN = 0.01
 """Accuracy (0..1) within which a learning rate counts as good as the best: one point."""
+AS_GOOD = 0.005
+"""Validation accuracy (0..1) below the best rate's, up to which another is as good."""
 
 
 def rate_scores(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -53,6 +55,24 @@ def chosen_rates(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     out = pd.DataFrame(columns).reset_index()
     low, high = (out["best_rate"] == out[f"{end}_rate"] for end in ("low", "high"))
     return out.assign(edge=np.select([low, high], ["low", "high"], default=""))
+
+
+@checked
+def rates_as_good(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Columns ``by``, ``learning_rate``, ``best_rate``: the rates of each group that are as good.
+
+    Within `AS_GOOD` of the best in mean validation accuracy, itself among them. Optima are flat,
+    and a multiple of one of two rates that are as good is not that of the other.
+
+    >>> frame = pd.DataFrame({"clipping": "none", "learning_rate": [0.1, 0.3, 1.0]})
+    >>> frame = frame.assign(validation=[0.848, 0.85, 0.5], objective=[0.5, 0.4, 2.3])
+    >>> rates_as_good(frame, ["clipping"])[["learning_rate", "best_rate"]].values.tolist()
+    [[0.1, 0.3], [0.3, 0.3]]
+    """
+    levels = rate_scores(frame, by)
+    top = levels.groupby(list(by), dropna=False)["validation"].transform("max")
+    good = levels.loc[levels["validation"] >= top - AS_GOOD, [*by, "learning_rate"]]
+    return good.merge(chosen_rates(frame, by)[[*by, "best_rate"]], on=list(by))
 
 
 def _ranked(levels: pd.DataFrame, over: Sequence[str]) -> pd.DataFrame:

@@ -424,7 +424,9 @@ CLAIMS = (
             PREVENTED,
             "Each optimizer against plain SGD, without clipping, at the lowest multiple of each "
             "one's own best rate at which a trial of either diverges: the net share of the test "
-            "accuracy that SGD loses against its best rate and the optimizer does not.",
+            "accuracy that SGD loses against its best rate and the optimizer does not. The "
+            "interval holds for each rate of SGD that validation has within half a point of its "
+            "best.",
             safety.reliable_optimizers,
             "optimizers",
             by_rule=True,

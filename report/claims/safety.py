@@ -11,6 +11,7 @@ from benchmark.records.rates import SHARED
 from benchmark.statistics import paired, where
 from benchmark.statistics.disturbances import at_one_rate, losses, published
 from benchmark.statistics.multiples import varying_but_rate
+from benchmark.statistics.rates import rates_as_good
 from report import prose
 from report.claims.effects import difference, prevented, raised
 from report.claims.frames import (
@@ -29,9 +30,6 @@ from report.evidence import Evidence
 NO_CLIPPING = "clipping does not vary"
 POINT = 0.01
 """Test accuracy that has to be lost without a guard for there to be something to save."""
-FLAT = 0.005
-"""Validation accuracy (0..1) below the best rate's, up to which a rate is as good: half a point, as
-in `report.optimizers`."""
 VARIANTS = ("skip_step", "rewind")
 """Clippings that are this suite's own variants of what was published: shown, but they judge none.
 
@@ -67,20 +65,18 @@ def sgd_at_rates_as_good(source: Evidence) -> dict[float, pd.DataFrame]:
     """Rate -> SGD's trials as if that were its best one, at multiples ``times`` of it.
 
     With ``lost``, test accuracy at its best rate less their own, of the same seed. Of the other
-    rates that validation has within `FLAT` of the best, where such multiples were run: an optimum
-    is flat, and ten times one of two rates that are as good is not ten times the other.
+    rates that are as good by validation (`rates_as_good`), where such multiples were run.
     """
     factors = {"optimizer": "sgd", "clipping": "none", "schedule": "constant"}
     sgd, tried = where(_above_best(source), optimizer="sgd"), where(source.looked, **factors)
     tried = tried[tried["updates"].isin(sgd["updates"])]
-    means = tried.groupby("learning_rate")["validation"].mean()
-    if means.empty or sgd.empty:
+    if tried.empty:
         return {}
     best = where(sgd, times=1).set_index("seed")["accuracy"]
     run = where(source.outcomes, **factors)
     run = run[run["updates"].isin(sgd["updates"]) & run["seed"].isin(best.index)]
-    found = {}
-    for rate in means.index[means >= means.max() - FLAT].drop(means.idxmax()):
+    good, found = rates_as_good(tried, ["optimizer"]), {}
+    for rate in good.loc[good["learning_rate"] != good["best_rate"], "learning_rate"]:
         times = (run["learning_rate"] / rate).round(2)
         rows = run.assign(times=times)[times.isin(sgd["times"]) & (times > 1)]
         rows = rows.drop_duplicates(["seed", "times"])
@@ -93,31 +89,35 @@ def _over_rates_as_good(
     points: Found, cases: Sequence[Case], others: Mapping[float, pd.DataFrame]
 ) -> Found:
     """``points`` with intervals that hold whichever of SGD's rates is taken for its best one."""
-    ends, told = {e.about: [(e.low, e.high)] for e in points.effects}, []
-    for rate, sgd in others.items():
-        for case in cases:
-            times = case.rows["times"].iloc[0]
-            control = where(sgd, times=times)
-            treated = where(case.rows, optimizer=case.level)
-            rows = pd.concat([treated, control[treated.columns]], ignore_index=True)
-            pairs = paired(rows, "optimizer", case.level, "sgd", "lost", OWN_RATES)
-            if len(pairs) and case.about in ends:
-                effect = prevented(pairs, case.about)
-                ends[case.about].append((effect.low, effect.high))
-        lost = sgd.groupby("times")["lost"].mean()
-        told += [
-            f"Validation has SGD's rate {rate:.3g} within half a point of the best; at {times:g} "
-            f"times that SGD loses {100 * mean:.1f} points. The intervals hold for either rate."
-            for times, mean in lost.items()
-        ]
-    effects = [
-        replace(e, low=min(low), high=max(high), rows=None, remake=None)
-        if len(ends[e.about]) > 1
-        else e
-        for e in points.effects
-        for low, high in [zip(*ends[e.about], strict=True)]
+    judged = {case.about: case for case in cases}
+    effects = []
+    for effect in points.effects:
+        again = [_against(judged[effect.about], sgd) for sgd in others.values()]
+        known = [other for other in again if other is not None and other.known]
+        if known:
+            low = min(effect.low, *(other.low for other in known))
+            high = max(effect.high, *(other.high for other in known))
+            effect = replace(effect, low=low, high=high, rows=None, remake=None)
+        effects.append(effect)
+    told = [
+        f"{rate:.3g} loses {100 * mean:.1f} points at {times:g} times"
+        for rate, sgd in others.items()
+        for times, mean in sgd.groupby("times")["lost"].mean().items()
     ]
-    return replace(points, effects=tuple(effects), notes=(*points.notes, *told))
+    note = (
+        f"Of SGD's other rates that validation has within half a point of its best one, "
+        f"{prose.listing(told)}; the intervals hold for each of them."
+    )
+    return replace(points, effects=tuple(effects), notes=(*points.notes, *([note] if told else [])))
+
+
+def _against(case: Case, sgd: pd.DataFrame) -> Effect | None:
+    """The effect of ``case`` against other trials of SGD, at the same multiple; None without."""
+    control = where(sgd, times=case.rows["times"].iloc[0])
+    treated = where(case.rows, optimizer=case.level)
+    rows = pd.concat([treated, control[treated.columns]], ignore_index=True)
+    pairs = paired(rows, "optimizer", case.level, "sgd", "lost", OWN_RATES)
+    return prevented(pairs, case.about) if len(pairs) else None
 
 
 def _with_lost(frame: pd.DataFrame) -> pd.DataFrame:
