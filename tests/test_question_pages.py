@@ -675,7 +675,7 @@ def test_networks_that_the_best_clipping_rescues_are_counted(monkeypatch) -> Non
     # 0.5 is best, and 0.2 half a point worse; 2 is far worse
     looked = pd.DataFrame({"learning_rate": [0.2, 0.5, 2.0], "validation": [0.895, 0.9, 0.7]})
     setting = {key: same[key] for key in ("model", "dataset", "normalization")}
-    looked = looked.assign(clipping="none", seed=0, learned=1, **setting)
+    looked = looked.assign(clipping="none", objective=1.0, seed=0, learned=1, **setting)
     study = Mock(relative=bare, shared=pd.concat([clipped, other]), looked=looked)
     (row,) = advice.rescued(study, "none").to_dict("records")
     assert (row["bare"], row["bare_trials"]) == (1, 3)
