@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,9 +91,17 @@ def probability_of_improvement(pairs: pd.DataFrame) -> float:
 
     ``pairs`` has the columns ``stratum``, ``treated`` and ``control``; equals count one half.
     """
+    strata = pd.factorize(pairs["stratum"], use_na_sentinel=False)[0]
+    return _improvement(strata, pairs["treated"].to_numpy(), pairs["control"].to_numpy())
+
+
+def _improvement(strata: np.ndarray, treated: np.ndarray, control: np.ndarray) -> float:
+    """`probability_of_improvement` of pairs (n,), their ``strata`` numbered from 0."""
+    order = np.argsort(strata, kind="stable")
+    ends = np.bincount(strata).cumsum()[:-1]
     each = []
-    for _, group in pairs.groupby("stratum", sort=False):
-        gap = group["treated"].to_numpy()[:, None] - group["control"].to_numpy()[None, :]
+    for some in np.split(order, ends):
+        gap = treated[some][:, None] - control[some][None, :]
         each.append(((gap > 0) + 0.5 * (gap == 0)).mean())
     return float(np.mean(each))
 
@@ -114,31 +121,87 @@ def paired(
     those in ``ignore`` (the learning rate, where each arm has its own). A stratum is a pair's
     configuration without its seed. What could not act is left out (`benchmark.statistics.able`).
     """
-    return _Pairing(frame, factor, value, ignore).pairs(level, baseline)
+    return pd.DataFrame(_Pairing(frame, factor, value, ignore).pairs(level, baseline)._asdict())
+
+
+class _Pairs(NamedTuple):
+    """The columns of `paired`, each (n,)."""
+
+    treated: np.ndarray
+    control: np.ndarray
+    difference: np.ndarray
+    stratum: np.ndarray
+    seed: np.ndarray
 
 
 class _Pairing:
     """The rows of a frame that could act, each with a number of its stratum and of its seed.
 
-    Made once for all levels that are compared: rows pair where both numbers are equal.
+    Made once for all groups of ``by`` and all levels that are compared: rows pair where both
+    numbers are equal, and rows of two groups never are.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, factor: str, value: str, ignore: Sequence[str] = ()
+        self,
+        frame: pd.DataFrame,
+        factor: str,
+        value: str,
+        ignore: Sequence[str] = (),
+        by: Sequence[str] = (),
     ) -> None:
-        out = {factor, *numbers_of(factor), *ignore, "seed"}
+        out = {factor, *numbers_of(factor), *ignore, *by, "seed"}
         (rows,) = np.nonzero(is_able(frame, factor))
-        strata = [c for c in CONFIGURATION if c not in out and c in frame]
-        self._levels = frame[factor].take(rows)
-        self._values = frame[value].to_numpy()[rows]
-        self._seeds = frame["seed"].to_numpy()[rows]
-        self._strata = _numbered([frame[c].take(rows) for c in strata], len(rows))
-        self._places = _numbered([pd.Series(self._strata), pd.Series(self._seeds)], len(rows))
+        strata = [*by, *(c for c in CONFIGURATION if c not in out and c in frame)]
+        self._frame, self._factor, self._by = frame, factor, list(by)
+        _, groups = np.unique(_numbered([frame[c] for c in by], len(frame)), return_inverse=True)
+        levels, self._names = pd.factorize(frame[factor])
+        # by which the rows of a level within a group lie side by side, in their order
+        self._cells = groups * (len(self._names) + 1) + levels + 1
+        self._order = rows[np.argsort(self._cells[rows], kind="stable")]
+        self._sorted = self._cells[self._order]
+        self._values, self._seeds = frame[value].to_numpy(), frame["seed"].to_numpy()
+        self._strata = _numbered([frame[c] for c in strata], len(frame))
+        self._places = _numbered([pd.Series(self._strata), frame["seed"]], len(frame))
 
-    def pairs(self, level: object, baseline: object) -> pd.DataFrame:
-        """What `paired` returns, in the order of the level's rows."""
-        sides = (self._levels == level, self._levels == baseline)
-        left, right = (np.flatnonzero(side.to_numpy(dtype=bool, na_value=False)) for side in sides)
+    def pairs(self, level: object, baseline: object) -> _Pairs:
+        """What `paired` returns, of a frame without groups, in the order of the level's rows."""
+        sides = (self._number(level), self._number(baseline))
+        return self._paired(*(self._rows(side) if side else self._order[:0] for side in sides))
+
+    def each(self, baseline: object) -> Iterator[tuple[int, object, _Pairs]]:
+        """The pairs of each level of each group with the group's ``baseline``, where it has any.
+
+        With the place of a row that has the group's columns; groups and levels in the order of the
+        frame's rows.
+        """
+        width, own = len(self._names) + 1, self._number(baseline)
+        _, first = np.unique(self._cells, return_index=True)
+        cells = self._cells[np.sort(first)]
+        _, starts, place = np.unique(cells // width, return_index=True, return_inverse=True)
+        # the groups in turn, of each of which the first cell says when it begins
+        for cell in cells[np.argsort(starts[place], kind="stable")] if own else ():
+            group, number = divmod(int(cell), width)
+            if number in (0, own):
+                continue
+            rows = self._rows(cell)
+            found = self._paired(rows, self._rows(group * width + own))
+            if len(found.seed):
+                yield int(rows[0]), self._names[number - 1], found
+
+    def groups(self, places: Sequence[int]) -> pd.DataFrame:
+        """The columns of the groups, a row for each of the places that `each` gave."""
+        return self._frame[self._by].iloc[list(places)].reset_index(drop=True)
+
+    def _number(self, level: object) -> int:
+        """That of a level, from 1; 0 where no row has it."""
+        (found,) = np.nonzero(np.asarray(self._names == level, dtype=bool))
+        return int(found[0]) + 1 if len(found) else 0
+
+    def _rows(self, cell: int) -> np.ndarray:
+        start, end = (np.searchsorted(self._sorted, cell, side) for side in SIDES)
+        return self._order[start:end]
+
+    def _paired(self, left: np.ndarray, right: np.ndarray) -> _Pairs:
         right = right[np.argsort(self._places[right], kind="stable")]
         ends = [np.searchsorted(self._places[right], self._places[left], s) for s in SIDES]
         # every row of the baseline at the same place, of which there may be several
@@ -146,15 +209,8 @@ class _Pairing:
         within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         left, right = np.repeat(left, counts), right[np.repeat(ends[0], counts) + within]
         treated, control = self._values[left], self._values[right]
-        return pd.DataFrame(
-            {
-                "treated": treated,
-                "control": control,
-                "difference": treated - control,
-                "stratum": pd.factorize(self._strata[left])[0],
-                "seed": self._seeds[left],
-            }
-        )
+        strata = pd.factorize(self._strata[left])[0]
+        return _Pairs(treated, control, treated - control, strata, self._seeds[left])
 
 
 def _numbered(columns: Sequence[pd.Series], rows: int) -> np.ndarray:
@@ -212,31 +268,26 @@ def paired_comparison(
         suite's own, as ``none``, may be missing: then there are no rows).
     """
     check_baseline(frame, factor, baseline)
-    if by:
-        each = functools.partial(_compared, ignore=ignore)
-        return _in_each(by, frame, each, factor, baseline, value)
-    return _compared(frame, factor, baseline, value, ignore=ignore)
-
-
-def _compared(
-    frame: pd.DataFrame, factor: str, baseline: object, value: str, *, ignore: Sequence[str]
-) -> pd.DataFrame:
-    """`paired_comparison` without groups, of a frame that may lack the baseline."""
-    rows, pairing = [], _Pairing(frame, factor, value, ignore)
-    for level in frame[factor].drop_duplicates():
-        pairs = pairing.pairs(level, baseline)
-        if level == baseline or pairs.empty:
-            continue
-        difference, seeds = pairs["difference"].to_numpy(), pairs["seed"].to_numpy()
-        of_seed = pairs.groupby("seed", sort=False)["difference"].mean().to_numpy()
+    rows, places, pairing = [], [], _Pairing(frame, factor, value, ignore, by)
+    for place, level, pairs in pairing.each(baseline):
+        difference, seeds = pairs.difference, pairs.seed
+        names, seed = np.unique(seeds, return_inverse=True)
+        of_seed = np.bincount(seed, difference) / np.bincount(seed)
         found = over_seeds(difference, seeds)
-        last = (probability_of_improvement(pairs), smallest_detectable(difference, seeds))
-        rows.append((level, baseline, len(pairs), len(of_seed), *found, sign_flip(of_seed), *last))
+        better = _improvement(pairs.stratum, pairs.treated, pairs.control)
+        last = (sign_flip(of_seed), better, smallest_detectable(difference, seeds))
+        rows.append((level, baseline, len(seeds), len(names), *found, *last))
+        places.append(place)
     columns = ["level", "baseline", "pairs", "seeds", "effect", "low", "high", "p"]
     out = pd.DataFrame(rows, columns=[*columns, "improvement", "detectable"])
-    out.insert(8, "p_holm", holm(out["p"].to_numpy(dtype=float)))
+    groups = pairing.groups(places)
+    within = _numbered([groups[c] for c in by], len(out))
+    # corrected within each group
+    adjusted = out.groupby(within, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    out.insert(8, "p_holm", adjusted.astype(float))
     above, below = _sides(out)
-    return out.assign(agree=(above | below) == (out["p_holm"] < SIGNIFICANT))
+    out = out.assign(agree=(above | below) == (out["p_holm"] < SIGNIFICANT))
+    return pd.concat([out, groups], axis="columns")
 
 
 def _sides(compared: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -265,24 +316,6 @@ def verdicts(compared: pd.DataFrame) -> pd.Series:
     better, worse = sure & above, sure & below
     found = np.select([better, worse], ["better", "worse"], default="")
     return pd.Series(found, compared.index)
-
-
-def _in_each(
-    by: Sequence[str],
-    frame: pd.DataFrame,
-    comparison: Callable[..., pd.DataFrame],
-    *args: Any,
-    **kw: Any,
-) -> pd.DataFrame:
-    """A ``comparison`` within each group of ``by`` in turn, these columns behind its own."""
-    groups = frame.groupby(list(by), sort=False, dropna=False)
-    parts = []
-    for key, group in groups:
-        of_group: dict[str, Any] = dict(zip(by, key, strict=True))
-        parts.append(comparison(group, *args, **kw).assign(**of_group))
-    if not parts:
-        return comparison(frame, *args, **kw).assign(**dict.fromkeys(by, np.nan))
-    return pd.concat(parts, ignore_index=True)
 
 
 @checked
@@ -338,7 +371,7 @@ def copies(frame: pd.DataFrame, factor: str, baseline: object) -> dict[object, o
     for level in frame[factor].drop_duplicates():
         if level == baseline:
             continue
-        pairs = (pairing.pairs(level, original)["difference"] for original in originals)
+        pairs = (pairing.pairs(level, original).difference for original in originals)
         same = [len(gaps) > 0 and (gaps == 0).mean() >= COPY for gaps in pairs]
         if any(same):
             found[level] = originals[same.index(True)]
@@ -363,18 +396,15 @@ def paired_ratio(
     strata: trials that train together share their time, so that the seeds of a cell say nothing
     about how it varies.
     """
-    if by:
-        return _in_each(by, frame, paired_ratio, factor, baseline, value)
     logs = frame.assign(_log=np.log(frame[value].to_numpy(dtype=float)))
-    rows, pairing = [], _Pairing(logs, factor, "_log")
-    for level in frame[factor].drop_duplicates():
-        pairs = pairing.pairs(level, baseline)
-        if level == baseline or pairs.empty:
-            continue
-        strata = pairs.groupby("stratum", sort=False)["difference"].mean()
-        found = bootstrap(strata.to_numpy(), strata.index.to_numpy(), mean)
-        rows.append((level, baseline, len(pairs), *np.exp(found)))
-    return pd.DataFrame(rows, columns=["level", "baseline", "pairs", "ratio", "low", "high"])
+    rows, places, pairing = [], [], _Pairing(logs, factor, "_log", by=by)
+    for place, level, pairs in pairing.each(baseline):
+        strata = np.bincount(pairs.stratum, pairs.difference) / np.bincount(pairs.stratum)
+        found = bootstrap(strata, np.arange(len(strata)), mean)
+        rows.append((level, baseline, len(pairs.seed), *np.exp(found)))
+        places.append(place)
+    out = pd.DataFrame(rows, columns=["level", "baseline", "pairs", "ratio", "low", "high"])
+    return pd.concat([out, pairing.groups(places)], axis="columns")
 
 
 def every_factor_compared(

@@ -19,6 +19,7 @@ ends are NaN), and a share has Wilson's, which has a width then.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -60,13 +61,14 @@ def mean(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, dtype=float).mean(axis=-1)
 
 
-def t_quantile(freedom: float) -> float:
-    """Of Student's t distribution at 1 - (1 - 0.95) / 2.
+@functools.lru_cache
+def t_quantile(freedom: float, share: float = (1 + CONFIDENCE) / 2) -> float:
+    """Of Student's t distribution at ``share``, that of both sides' 95% intervals unless given.
 
     >>> round(t_quantile(2), 3)
     4.303
     """
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(stats.t.ppf(share, freedom))
 
 
 def over_seeds(
@@ -365,5 +367,5 @@ def smallest_detectable(differences: np.ndarray, seeds: np.ndarray | pd.Series) 
     _, variance, count = jackknife(np.asarray(differences, float), np.asarray(seeds), mean)
     if not (count > 1 and math.isfinite(variance) and variance > 0):
         return math.nan
-    found = t_quantile(count - 1) + float(stats.t.ppf(POWER, count - 1))
+    found = t_quantile(count - 1) + t_quantile(count - 1, POWER)
     return found * math.sqrt(variance)
