@@ -7,7 +7,6 @@ study, else results/quick. Exit status: 0 built, 1 a page or the printing failed
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shutil
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -26,18 +24,21 @@ if str(ROOT) not in sys.path:
     # the script's own folder comes first otherwise, and `report` is the folder itself
     sys.path.insert(0, str(ROOT))
 
+from benchmark.driver.places import cores  # noqa: E402
 from benchmark.project import CHECKOUT  # noqa: E402
 from benchmark.results import ResultsError, find_study, studies_in  # noqa: E402
 from benchmark.terminal import Parser  # noqa: E402
 from report import explorer, not_run  # noqa: E402
 from report.evidence import REFERENCE, VARIABLE, default_folder, shown  # noqa: E402
 from report.printing import PrintError, combine, to_pdf  # noqa: E402
-from report.rendering import PageError, render_all  # noqa: E402
+from report.rendering import PageError, rarely_collecting, render_all  # noqa: E402
 
 TELL_SECONDS = 3.0
 """How often it is said which page is being written."""
 OUTPUT = SOURCE / "_build" if CHECKOUT else Path("report")
 """Where the book goes unless another place is named."""
+PROCESSES = 4
+"""Most that make pages at once: with more of them, each reads the studies for a few pages alone."""
 ABSTRACT = 200
 """Words that the abstract may have; on the reference results a longer one is an error."""
 ANSWER = 25
@@ -48,17 +49,6 @@ trees of nodes stay until it ends, and take some 100 MB more."""
 TOC = "_toc.yml"
 MARKS = {"pages": TOC, "html": ".buildinfo"}
 """What lies in each folder of a book, and tells it from a folder of someone else's."""
-
-
-@contextmanager
-def rarely_collecting() -> Iterator[None]:
-    """Within it, reference cycles (figures are full of them) are seldom looked for."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def check(folder: Path) -> None:
@@ -178,7 +168,8 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         with rarely_collecting():
-            book = render_all(chapters(), pages, strict=strict, telling=telling)
+            many = min(cores(), PROCESSES)
+            book = render_all(chapters(), pages, strict=strict, telling=telling, processes=many)
         (pages / TOC).write_text(contents(book.pages), encoding="utf-8")
         contradictions = book.contradictions
         if strict:

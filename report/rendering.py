@@ -21,14 +21,20 @@ A page has the names of its own module, and every other page's module by that pa
 
 from __future__ import annotations
 
+import functools
+import gc
 import html
 import importlib
 import importlib.util
 import json
+import multiprocessing
 import re
+import signal
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -433,6 +439,17 @@ def _place(error: Exception, page: Page) -> str:
     return " < ".join(reversed(lines)) or f"{page.name}.md"
 
 
+@contextmanager
+def rarely_collecting() -> Iterator[None]:
+    """Within it, reference cycles (figures are full of them) are seldom looked for."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 @dataclass(frozen=True)
 class Book:
     """The pages that say something of the results, in their order, and what the data contradict."""
@@ -461,24 +478,25 @@ def render_all(
     *,
     strict: bool,
     telling: Callable[[Sequence[str]], Iterable[str]] = iter,
+    processes: int = 1,
 ) -> Book:
     """Write the text of every page to ``folder``, but of those that have nothing to say.
 
     The first page is made last, because it repeats what the others find. ``telling`` goes through
-    the names, and may say how far that is.
+    the names, and may say how far that is. With several ``processes`` this one is the first of
+    them; the book is the same.
     """
-    made = environment()
     first, *rest = names
     pages: list[Page] = []
     texts: dict[str, str] = {}
     contradictions: list[str] = []
-    for name in telling([*rest, first]):
-        page = Page(name, folder, strict=strict, others=tuple(pages))
-        text = render(page, made)
-        contradictions += page.contradictions + (escaped_twice(name, text) if strict else [])
-        if says_something(text):
-            pages.append(page)
-            texts[name] = text
+    with _Hands(folder, strict, rest, processes) as hands:
+        for name in telling([*rest, first]):
+            page, text = hands.made(name) if name != first else hands.make(name, pages)
+            contradictions += page.contradictions + (escaped_twice(name, text) if strict else [])
+            if says_something(text):
+                pages.append(page)
+                texts[name] = text
     gone = {name: title(name) for name in names if name not in texts}
     anchors = linking.anchors(texts.values())
     listed = [name for name in gone if f"({name}.md)" in texts.get(linking.ABSENT, "")]
@@ -490,6 +508,63 @@ def render_all(
             text = linking.without(text, gone, anchors, () if name == linking.ABSENT else listed)
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
     return Book([name for name in names if name in texts], contradictions)
+
+
+class _Hands:
+    """Makes pages, several at a time: this process from the first on, others from the last on.
+
+    This one has then at hand what the first pages of a book, which sum it up, rest on, and so does
+    the very first.
+    """
+
+    def __init__(self, folder: Path, strict: bool, names: Sequence[str], processes: int) -> None:
+        self._folder, self._strict, self._made = folder, strict, environment()
+        self._pool: ProcessPoolExecutor | None = None
+        self._started: dict[str, Future[tuple[Page, str]]] = {}
+        others = min(processes, len(names)) - 1
+        if others > 0:
+            # a copy of this process would have its locks, but not the threads that hold them
+            context = multiprocessing.get_context("spawn")
+            # an interruption reaches them too, and is this process's to tell
+            ignoring = (signal.SIGINT, signal.SIG_IGN)
+            self._pool = ProcessPoolExecutor(others, context, signal.signal, ignoring)
+            for name in reversed(names):
+                self._started[name] = self._pool.submit(_make_elsewhere, name, folder, strict)
+
+    def __enter__(self) -> _Hands:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:
+            # whose pages nobody reads any more
+            for child in multiprocessing.active_children():
+                child.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+    def made(self, name: str) -> tuple[Page, str]:
+        """A page and its text; raises what `render` does."""
+        started = self._started.get(name)
+        if started is None or started.cancel():
+            return self.make(name)
+        return started.result()
+
+    def make(self, name: str, others: Sequence[Page] = ()) -> tuple[Page, str]:
+        """The same, made by this process; ``others`` are the pages that it may repeat."""
+        page = Page(name, self._folder, strict=self._strict, others=tuple(others))
+        return page, render(page, self._made)
+
+
+def _make_elsewhere(name: str, folder: Path, strict: bool) -> tuple[Page, str]:
+    page = Page(name, folder, strict=strict)
+    with rarely_collecting():
+        return page, render(page, _environment_of_process())
+
+
+@functools.cache
+def _environment_of_process() -> jinja2.Environment:
+    return environment()
 
 
 def says_something(text: str) -> bool:

@@ -3,7 +3,9 @@
 import html
 import json
 import math
+import multiprocessing
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +251,37 @@ def test_the_first_page_borrows_the_first_figure_of_a_page(made_book) -> None:
     assert ":name: fig-a\n" in texts["full"]
     borrowed = texts["full"][texts["full"].index("```{figure}") :].partition("\nAfter it")[0]
     assert borrowed.replace("fig-a", "fig-first").strip() in texts["index"]
+
+
+@pytest.fixture
+def one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Writes pages about a folder of results that holds one study, and returns their texts."""
+    study = Path(__file__).parents[1] / "results" / "reference" / "precision"
+    shutil.copytree(study, tmp_path / "results" / study.name)
+    monkeypatch.setenv(evidence.VARIABLE, str(tmp_path / "results"))
+
+    def made(*names: str, processes: int) -> list[str]:
+        folder = tmp_path / f"pages-{processes}"
+        folder.mkdir()
+        book = rendering.render_all(names, folder, strict=False, processes=processes)
+        return [(folder / f"{name}.md").read_text(encoding="utf-8") for name in book.pages]
+
+    return made
+
+
+def test_several_processes_make_the_same_book(one_study) -> None:
+    names = ("introduction", "precision", "figure_code", "references")
+    alone, together = (one_study(*names, processes=count) for count in (1, 3))
+    assert len(alone) == len(names)
+    assert together == alone
+
+
+def test_an_error_in_another_process_is_told_as_one_in_this(one_study) -> None:
+    with pytest.raises(PageError, match="no_such_page") as failed:
+        one_study("index", "introduction", "methods", "no_such_page", processes=2)
+    # the last page is the other's first
+    assert "_make_elsewhere" in str(failed.value.__cause__)
+    assert not multiprocessing.active_children()
 
 
 def test_the_contents_have_no_part_without_a_page() -> None:
