@@ -2168,6 +2168,25 @@ def test_verdicts_under_alternatives_are_counted_by_part() -> None:
     ]
 
 
+def test_what_a_larger_batch_costs_has_beside_it_one_that_makes_many_updates() -> None:
+    """At equal examples 512 makes few updates and costs five points; 32 makes enough, and none."""
+    own: Any = {"dataset": "digits", "epochs": 50.0}
+    sizes_run = {8: 0.9, 32: 0.9, 512: 0.85}
+    rows = [on_seeds(accuracy=found, batch_size=size, **own) for size, found in sizes_run.items()]
+    part = part_of(9, 0)
+    source = made(part.measurements[0].study, [row for some in rows for row in some])
+    found = judge(part, {source.study: source}.get)
+    (judging,), (beside,) = found.judging, found.not_judging.judging
+    assert [e.about[0] for e in (judging, beside)] == [
+        "batches of 512 against 8",
+        "batches of 32 against 8",
+    ]
+    assert [judging.estimate, beside.estimate] == pytest.approx([0.05, 0.0], abs=0.001)
+    for effect, size in ((judging, 512), (beside, 32)):
+        many, most = effect.about[1].replace(",", "").split(" updates in place of ")
+        assert int(most) / int(many) == pytest.approx(size / 8, rel=0.1)
+
+
 def test_another_study_that_measures_the_same_is_an_alternative(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

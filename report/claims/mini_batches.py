@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -194,17 +195,24 @@ def faster_costs(source: Evidence) -> Found:
     """Points of test accuracy that the largest size costs against the smallest.
 
     Faster is what passes over the same examples in fewer updates. By the clock it is as much faster
-    as the machine allows, and trials that share a processor tell little of that.
+    as the machine allows, and trials that share a processor tell little of that. That the largest
+    makes few updates is what it costs, and no reason against it; the largest that makes
+    `ENOUGH_UPDATES` is shown beside it.
     """
     effects = []
     for about, rows in _by_budget(at_best(source)):
         mini = where(rows, full=False)
+        makes = planned_updates(mini).groupby(mini["batch_size"]).max()
         smallest, *rest = sizes(mini) or [0]
-        if rest:
-            sides = ("batch_size", rest[-1], smallest)
-            pairs = paired(mini, *sides, "accuracy", ["learning_rate"])
-            words = f"batches of {rest[-1]} against {smallest}"
-            effects += [difference(pairs, (words, *about), -1)] if len(pairs) else []
+        enough = [size for size in rest if makes[size] >= ENOUGH_UPDATES]
+        for size in dict.fromkeys([*rest[-1:], *enough[-1:]]):
+            pairs = paired(mini, "batch_size", size, smallest, "accuracy", ["learning_rate"])
+            many, most = int(makes[size]), int(makes[smallest])
+            updates = f"{many:,} updates in place of {most:,}" if many < most else ""
+            words = f"batches of {size} against {smallest}", updates
+            if len(pairs):
+                effect = difference(pairs, (*words, *about), -1)
+                effects.append(replace(effect, judges=size == rest[-1]))
     return found(effects, [], NO_SIZES)
 
 
