@@ -23,7 +23,7 @@ from benchmark.statistics import (
 from benchmark.statistics.budgets import planned_updates
 from benchmark.statistics.explosions import one_of_each
 from benchmark.statistics.restarts import SOON  # noqa: F401  (for the page)
-from benchmark.statistics.selection import SETTING, where
+from benchmark.statistics.selection import CELL, SETTING, where
 from report import architectures, batch_updates, disturbances, evidence, explosion, headline
 from report.evidence import Evidence
 from report.prose import records
@@ -32,8 +32,8 @@ QUESTIONS = {
     "advice-tune": "What should I tune first?",
     "advice-deep": "My deep plain network diverges. What first?",
     "advice-nan": "My loss went NaN in the first steps. What now?",
-    "advice-late": "My loss jumped after thousands of steps. What now?",
-    "advice-batch": "Which batch size, and how does the rate follow?",
+    "advice-late": "My loss jumped late in training. What now?",
+    "advice-batch": "Which batch size, and how should the rate scale with it?",
     "advice-batchnorm": "Does batch normalization make clipping unnecessary?",
     "advice-which": "Which clipping should I use?",
     "advice-threshold": "Which threshold for the global norm?",
@@ -67,6 +67,8 @@ PLACES = dict(zip(explosion.IN_ORDER, (NEAR, NEAR, FAR, explosion.NO_RATE), stri
 """How far above its best rate a network was, by the band that its rate lies in."""
 USUAL = 1.0
 """The highest learning rate of SGD that counts as usual."""
+LONG = 1000
+"""Updates after which a run that has not exploded has gone well for long."""
 WARMED = 0.1
 """Share of the updates over which a warm-up raises the rate."""
 RIVAL = ["effect", "low", "high", "pairs", "slower", "clipped"]
@@ -84,6 +86,23 @@ def late_without_cause(study: Evidence) -> pd.DataFrame:
     rows = where(plain, schedule=["constant", "warmup"], band=explosion.IN_ORDER[0])
     rising = (WARMED * planned_updates(rows)).where(rows["schedule"].eq("warmup"), 0.0)
     return one_of_each(rows[rows["first_bad_step"] > rising.clip(lower=explosion.LATE)])
+
+
+def fine_for_long() -> pd.DataFrame:
+    """Undisturbed runs at a constant rate that had not exploded after `LONG` updates, of any study.
+
+    With ``began``, the step at which one exploded after all, NaN where it did not. Each network,
+    rate and seed once, for as long as it was trained.
+    """
+    keys = [*(c for c in CELL if c not in ("epochs", "updates")), "seed"]
+    told = ["steps", "exploded", "first_bad_step", "first_spike_step"]
+    each = [e.outcomes[[*keys, *told]] for e in evidence.all_studies()]
+    rows = pd.concat(each or [pd.DataFrame(columns=[*keys, *told])], ignore_index=True)
+    rows = where(rows, schedule="constant", disturbance="none")
+    rows = rows.sort_values("steps", ascending=False, kind="stable").drop_duplicates(keys)
+    began = rows[["first_bad_step", "first_spike_step"]].astype(float).min(axis=1)
+    rows = rows.assign(began=began.where(rows["exploded"].eq(1)))
+    return rows[rows["steps"].gt(LONG) & ~rows["began"].le(LONG)]
 
 
 def after_disturbances(study: Evidence) -> dict[str, int]:

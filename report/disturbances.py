@@ -20,6 +20,8 @@ from benchmark.statistics.disturbances import (
     made_up,
     recovery,
 )
+from benchmark.statistics.disturbances import losses as each_loss
+from benchmark.statistics.multiples import in_relative_arms
 from benchmark.statistics.pairing import SIGNIFICANT
 from benchmark.statistics.selection import NETWORK, SETTING, where
 from report.evidence import Evidence
@@ -353,10 +355,71 @@ def loosened(study: Evidence | None) -> list[str]:
     ]
 
 
+@functools.lru_cache(8)
+def ends(study: Evidence) -> pd.DataFrame:
+    """`ends_above_none` under SGD, by data set and network."""
+    return ends_above_none(trials(study, "sgd"), SETTING)
+
+
 def compared_in(study: Evidence) -> pd.DataFrame:
     """The ``dataset`` and network of each setting in which `by_rate` compares guards."""
-    rows = at_every_rate(ends_above_none(trials(study, "sgd"), SETTING), SETTING)
-    return rows[SETTING].drop_duplicates()
+    return at_every_rate(ends(study), SETTING)[SETTING].drop_duplicates()
+
+
+def least_above(study: Evidence) -> pd.Series:
+    """The case in which a guard of `safe`, or one of `loosened`, ends the least above none.
+
+    Of all costly disturbances that it met, in any setting and at any rate: ``effect``, ``low`` and
+    ``high``, and the ``level`` or the ``clipping``.
+    """
+    rows = ends(study)
+    met = rows[rows["felt"] & rows["disturbance"].ne("none")]
+    met = met[met["level"].isin(safe(study)["clipping"])]
+    loose = by_threshold(study)
+    free = loose[loose["published"].eq(False) & loose["sure"]]
+    free = free[~free["clipping"].isin(safe(study)["clipping"])]
+    columns = ["clipping", "effect", "low", "high"]
+    parts = [met.rename(columns={"level": "clipping"})[columns], free[columns]]
+    return pd.concat(parts, ignore_index=True).sort_values("effect", kind="stable").iloc[0]
+
+
+@functools.lru_cache(8)
+def dearest(study: Evidence) -> pd.DataFrame:
+    """What each disturbance costs without a guard under SGD, the dearest first.
+
+    `accuracy_lost` in each setting and at each multiple (``times``) of the best rate, with the
+    ``guards`` that met it there.
+    """
+    rows = in_relative_arms(trials(study, "sgd"))
+    bare = accuracy_lost(where(rows, clipping="none"), [*SETTING, "times"])
+    keys = [*SETTING, "times", "disturbance"]
+    met = rows.groupby(keys)["clipping"].agg(set).rename("guards").reset_index()
+    return bare.merge(met, on=keys).sort_values("lost", ascending=False, ignore_index=True)
+
+
+def not_at_dearest(study: Evidence, guards: Sequence[str]) -> pd.DataFrame:
+    """The row of `dearest` that is first, where none of ``guards`` met it; else empty."""
+    first = dearest(study).head(1)
+    return first[[not set(guards) & met for met in first["guards"]]]
+
+
+def lopsided(study: Evidence) -> pd.DataFrame:
+    """The costs of `bare` that a few seeds make: the mean is more than one and a half the median.
+
+    With the ``median`` cost, and in how many of the ``seeds`` at least half of the accuracy is
+    ``lost_all``. Of costs of a point or more.
+    """
+    each = each_loss(where(at_rate(study), clipping="none"))
+    by = [*NETWORK, "disturbance"]
+    each = each.assign(half=each["lost"].gt(0.5 * (each["accuracy"] + each["lost"])))
+    found = each.groupby(by, sort=False).agg(
+        lost=("lost", "mean"),
+        median=("lost", "median"),
+        lost_all=("half", "sum"),
+        seeds=("seed", "size"),
+    )
+    found = found.reset_index()
+    return found[found["lost"].gt(LEAST) & found["lost"].gt(1.5 * found["median"])]
 
 
 def safe(study: Evidence) -> pd.DataFrame:

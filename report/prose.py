@@ -180,6 +180,25 @@ def first_in_bold(text: object) -> Markdown:
     return Markdown(" ").join([Markdown("**{}**").format(first) if first else first, *rest])
 
 
+def in_points(text: object) -> Markdown:
+    """What a template wrote on several lines: the first sentence in bold, and the rest as a list.
+
+    A point a line; a line that does not end with a full stop goes on in the next one. A single
+    further line is no list.
+
+    >>> in_points("Yes. In short.\\nIn the MLP\\nby 1.\\nIn the CNN.")
+    Markdown('**Yes.** In short.\\n\\n- In the MLP by 1.\\n- In the CNN.')
+    >>> in_points("Yes.\\nIn short.")
+    Markdown('**Yes.** In short.')
+    """
+    joined = re.sub(r"(?<=[^.\s])\s*\n\s*", " ", str(text).strip())
+    first, *rest = (Markdown(line.strip()) for line in joined.splitlines() if line.strip())
+    if len(rest) < 2:
+        return first_in_bold(" ".join([first, *rest]))
+    points = [Markdown("- {}").format(line) for line in rest]
+    return Markdown("\n").join([first_in_bold(first), Markdown(""), *points])
+
+
 def _sentences(text: object) -> list[Markdown]:
     """The first sentence of ``text``, and the rest where there is any."""
     line = " ".join(str(text).split())

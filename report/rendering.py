@@ -370,7 +370,7 @@ def environment(source: Path = SOURCE) -> jinja2.Environment:
     made.filters |= prose.FORMATS | {
         **{f.__name__: f for f in (prose.opening, prose.listing, prose.names, prose.records)},
         **{f.__name__: f for f in (prose.told, prose.table, prose.count)},
-        **{f.__name__: f for f in (prose.first_sentence, prose.first_in_bold)},
+        **{f.__name__: f for f in (prose.first_sentence, prose.in_points)},
         "block": block,
         "coded": prose.coded,
         "load_study": evidence.load,

@@ -664,6 +664,29 @@ def test_sizes_are_surely_close_up_to_the_first_whose_interval_is_not() -> None:
     assert (row["sure_least"], row["sure_most"]) == (8, 16)
 
 
+def test_what_explodes_late_is_counted_once_among_what_went_well_for_long(monkeypatch) -> None:
+    """A run and its longer copy, which explodes; others are too short, disturbed or decaying."""
+    calm: dict[str, Any] = {"exploded": 0.0, "first_bad_step": None, "first_spike_step": None}
+    late = {"exploded": 1.0, "first_bad_step": 2600, "first_spike_step": 2500}
+    early = late | {"first_spike_step": 900}
+    made = [
+        (Trial(updates=1500), 1500, calm),
+        (Trial(updates=3000), 3000, late),
+        (Trial(learning_rate=1.0, updates=3000), 3000, early),
+        (Trial(learning_rate=0.5, updates=3000), 3000, calm),
+        # a collapse without a spike is no explosion
+        (Trial(learning_rate=0.4, updates=3000), 3000, calm | {"first_bad_step": 2000}),
+        (Trial(learning_rate=0.3, updates=1000), 1000, calm),
+        (Trial(disturbance="rate_bump", updates=3000), 3000, late),
+        (Trial(schedule="cosine", updates=3000), 3000, late),
+    ]
+    rows = pd.DataFrame([trial.row() | {"steps": n} | fate for trial, n, fate in made])
+    monkeypatch.setattr(evidence, "all_studies", lambda: [Mock(outcomes=rows)])
+    found = advice.fine_for_long()
+    assert sorted(found["learning_rate"]) == [0.1, 0.4, 0.5]
+    assert found["began"].dropna().tolist() == [2500]
+
+
 def test_networks_that_the_best_clipping_rescues_are_counted(monkeypatch) -> None:
     same = {"model": "mlp", "dataset": "digits", "normalization": "none", "times": 10}
     chosen = pd.DataFrame([{**same, "level": "value"}])

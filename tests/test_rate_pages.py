@@ -391,6 +391,69 @@ def test_a_guard_is_advised_that_helps_at_each_rate():
     assert elsewhere["rate"].unique().tolist() == ["best rate"]
 
 
+def test_what_a_guard_gains_is_told_by_its_worst_case():
+    """Of the rates and settings at which it was run, the looser threshold of another among them."""
+    study = at_two_rates()
+    worst = disturbances.least_above(study)
+    assert worst["clipping"] == "zclip"
+    assert worst["effect"] == pytest.approx(0.101)
+    loose = pd.DataFrame(
+        {
+            "clipping": ["value", "value", "zclip"],
+            "published": [False, True, False],
+            "sure": [True, True, True],
+            "effect": [0.03, 0.01, 0.02],
+            "low": 0.001,
+            "high": 0.1,
+        }
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disturbances, "by_threshold", lambda study: loose)
+        worst = disturbances.least_above(study)
+    # neither a default that is not safe at each rate, nor another threshold of a rule that is
+    assert worst[["clipping", "effect"]].tolist() == ["value", 0.03]
+
+
+def test_what_a_disturbance_costs_most_is_told_with_the_guards_that_met_it_there():
+    """Guards met the slow rate alone; at the best one the disturbance costs twice as much."""
+
+    def ended(made):
+        lost = 0.0 if made["disturbance"] == "none" else 0.2 if made["arm"] == "x0.3" else 0.4
+        saved = 0.1 if made["clipping"] == "zclip" and lost else 0.0
+        found = 0.8 - lost + saved + 0.001 * made["seed"]
+        return {"test_accuracy": found, "train_loss": found, "clipped_fraction": 0.5}
+
+    made = [
+        row | {"arm": arm, "learning_rate": rate}
+        for row in grid(
+            clipping=["none", "zclip"], disturbance=["none", "bad_batch"], seed=range(3)
+        )
+        for arm, rate in (("x0.3", 0.03), ("x1", 0.1))
+        if row["clipping"] == "none" or arm == "x0.3"
+    ]
+    study = trials_of("disturbances", made, ended)
+    found = disturbances.dearest(study)
+    assert found["times"].tolist() == [1.0, 0.3]
+    assert found["lost"].tolist() == pytest.approx([0.4, 0.2])
+    assert found["guards"].tolist() == [{"none"}, {"none", "zclip"}]
+    assert disturbances.not_at_dearest(study, ["zclip"])["times"].tolist() == [1.0]
+    assert disturbances.not_at_dearest(study, ["zclip", "none"]).empty
+
+
+@pytest.mark.parametrize(("lost", "told"), [([0.02] * 9 + [0.7], 1), ([0.088] * 10, 0)])
+def test_a_mean_that_one_seed_makes_is_told_with_the_median(lost, told):
+    def ended(made):
+        hit = made["disturbance"] != "none"
+        return {"test_accuracy": 0.8 - (lost[made["seed"]] if hit else 0.0), "train_loss": 0.5}
+
+    made = grid(clipping=["none"], disturbance=["none", "rate_bump"], seed=range(10))
+    rows = disturbances.lopsided(trials_of("disturbances", made, ended))
+    assert len(rows) == told
+    for row in rows.to_dict("records"):
+        assert (row["lost_all"], row["seeds"]) == (1, 10)
+        assert (row["lost"], row["median"]) == pytest.approx((0.088, 0.02))
+
+
 def test_rules_that_differ_under_a_disturbance_alone_are_no_copies():
     """Undisturbed, both rules for outliers have nothing to do; capped ZClip never differs."""
 

@@ -140,11 +140,11 @@ def _those(source: Evidence, lowers: bool, *schedules: str) -> tuple[list[Case],
 
 
 def _beside(effect: Effect | None) -> str:
-    """What the middle policy comes to against a fixed size at a constant rate."""
+    """What the median policy comes to against a fixed size at a constant rate."""
     if effect is None:
         return ""
     words = f"{POINTS.words(effect.estimate)} ({POINTS.spread(effect.low, effect.high)})"
-    return f"Against the best fixed size at a constant rate the middle policy's is {words}."
+    return f"Against the best fixed size at a constant rate the median policy's is {words}."
 
 
 def _baselines(cases: list[Case]) -> list[str]:
