@@ -155,10 +155,11 @@ def contents(kept: Sequence[str]) -> str:
     return str(yaml.safe_dump(whole, sort_keys=False))
 
 
-def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
+def build(folder: Path, output: Path, *, pdf: bool = False, processes: int = 1) -> int:
     """Build the book about ``folder`` in ``output``/html; returns the exit status.
 
-    With ``pdf`` also ``output``/report.pdf, of all chapters.
+    With ``pdf`` also ``output``/report.pdf, of all chapters. Several ``processes`` are for programs
+    whose main module can be imported, as Python's `multiprocessing` asks.
     """
     clear(output)
     say(f"writing pages about {shown(folder)}")
@@ -168,8 +169,9 @@ def build(folder: Path, output: Path, *, pdf: bool = False) -> int:
     strict = folder.resolve() == REFERENCE.resolve()
     try:
         with rarely_collecting():
-            many = min(cores(), PROCESSES)
-            book = render_all(chapters(), pages, strict=strict, telling=telling, processes=many)
+            book = render_all(
+                chapters(), pages, strict=strict, telling=telling, processes=processes
+            )
         (pages / TOC).write_text(contents(book.pages), encoding="utf-8")
         contradictions = book.contradictions
         if strict:
@@ -228,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.results or default_folder()
     try:
         check(folder)
-        return build(folder, options.output.resolve(), pdf=options.pdf)
+        many = min(cores(), PROCESSES)
+        return build(folder, options.output.resolve(), pdf=options.pdf, processes=many)
     except (ResultsError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -30,10 +30,12 @@ import json
 import multiprocessing
 import re
 import signal
+import threading
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -519,8 +521,10 @@ class _Hands:
 
     def __init__(self, folder: Path, strict: bool, names: Sequence[str], processes: int) -> None:
         self._folder, self._strict, self._made = folder, strict, environment()
+        self._left = deque(names)
+        self._found: dict[str, Future[tuple[Page, str]]] = {name: Future() for name in names}
         self._pool: ProcessPoolExecutor | None = None
-        self._started: dict[str, Future[tuple[Page, str]]] = {}
+        self._feeding: list[threading.Thread] = []
         others = min(processes, len(names)) - 1
         if others > 0:
             # a copy of this process would have its locks, but not the threads that hold them
@@ -528,27 +532,56 @@ class _Hands:
             # an interruption reaches them too, and is this process's to tell
             ignoring = (signal.SIGINT, signal.SIG_IGN)
             self._pool = ProcessPoolExecutor(others, context, signal.signal, ignoring)
-            for name in reversed(names):
-                self._started[name] = self._pool.submit(_make_elsewhere, name, folder, strict)
+            self._feeding = [
+                threading.Thread(target=self._feed, daemon=True) for _ in range(others)
+            ]
+            for thread in self._feeding:
+                thread.start()
+
+    def _feed(self) -> None:
+        """Give another process page after page, one at a time, so that this one has the rest."""
+        assert self._pool is not None
+        while self._left:
+            try:
+                name = self._left.pop()
+            except IndexError:
+                return
+            try:
+                page = self._pool.submit(_make_elsewhere, name, self._folder, self._strict)
+                self._found[name].set_result(page.result())
+            except Exception as error:
+                self._found[name].set_exception(error)
+                if isinstance(error, BrokenExecutor):
+                    return
 
     def __enter__(self) -> _Hands:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._left.clear()
         if self._pool is None:
             return
         if kind is not None:
             # whose pages nobody reads any more
             for child in multiprocessing.active_children():
                 child.kill()
-        self._pool.shutdown(cancel_futures=True)
+        for thread in self._feeding:
+            thread.join()
+        self._pool.shutdown()
 
     def made(self, name: str) -> tuple[Page, str]:
-        """A page and its text; raises what `render` does."""
-        started = self._started.get(name)
-        if started is None or started.cancel():
+        """The next page and its text, in the order of the names; raises what `render` does."""
+        try:
+            self._left.popleft()
+        except IndexError:
+            pass
+        else:
             return self.make(name)
-        return started.result()
+        try:
+            return self._found[name].result()
+        except BrokenExecutor:
+            # the system has ended the other process, for want of memory perhaps
+            return self.make(name)
 
     def make(self, name: str, others: Sequence[Page] = ()) -> tuple[Page, str]:
         """The same, made by this process; ``others`` are the pages that it may repeat."""

@@ -276,6 +276,20 @@ def test_several_processes_make_the_same_book(one_study) -> None:
     assert together == alone
 
 
+def test_pages_of_a_process_that_is_killed_are_made_by_this_one(one_study, monkeypatch) -> None:
+    names = ("introduction", "precision", "figure_code", "references")
+    render = rendering.render
+
+    def killing(page: Page, made: jinja2.Environment) -> str:
+        for child in multiprocessing.active_children():
+            child.kill()
+        return render(page, made)
+
+    alone = one_study(*names, processes=1)
+    monkeypatch.setattr(rendering, "render", killing)
+    assert one_study(*names, processes=2) == alone
+
+
 def test_an_error_in_another_process_is_told_as_one_in_this(one_study) -> None:
     with pytest.raises(PageError, match="no_such_page") as failed:
         one_study("index", "introduction", "methods", "no_such_page", processes=2)
