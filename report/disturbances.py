@@ -369,8 +369,8 @@ def compared_in(study: Evidence) -> pd.DataFrame:
 def least_above(study: Evidence) -> pd.Series:
     """The case in which a guard of `safe`, or one of `loosened`, ends the least above none.
 
-    Of all costly disturbances that it met, in any setting and at any rate: ``effect``, ``low`` and
-    ``high``, and the ``level`` or the ``clipping``.
+    Of all costly disturbances that it met, in any setting and at any rate: the ``clipping`` with
+    its ``effect``, ``low`` and ``high``.
     """
     rows = ends(study)
     met = rows[rows["felt"] & rows["disturbance"].ne("none")]
