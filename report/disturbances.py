@@ -366,21 +366,23 @@ def compared_in(study: Evidence) -> pd.DataFrame:
     return at_every_rate(ends(study), SETTING)[SETTING].drop_duplicates()
 
 
-def least_above(study: Evidence) -> pd.Series:
+def least_above(study: Evidence, disturbed: bool = True) -> pd.Series:
     """The case in which a guard of `safe`, or one of `loosened`, ends the least above none.
 
-    Of all costly disturbances that it met, in any setting and at any rate: the ``clipping`` with
-    its ``effect``, ``low`` and ``high``.
+    Of all costly disturbances that it met, in any setting and at any rate, or, not ``disturbed``,
+    where nothing happens: the ``clipping`` with its ``effect``, and ``low`` and ``high``.
     """
-    rows = ends(study)
-    met = rows[rows["felt"] & rows["disturbance"].ne("none")]
-    met = met[met["level"].isin(safe(study)["clipping"])]
+    rows, sound = ends(study), safe(study)["clipping"]
+    met = rows[rows["felt"] if disturbed else rows["disturbance"].eq("none")]
+    met = met[met["level"].isin(sound)].rename(columns={"level": "clipping"})
     loose = by_threshold(study)
-    free = loose[loose["published"].eq(False) & loose["sure"]]
-    free = free[~free["clipping"].isin(safe(study)["clipping"])]
+    free = loose[loose["published"].eq(False) & loose["sure"] & ~loose["clipping"].isin(sound)]
+    if not disturbed:
+        calm = {"effect": free["calm"], "low": free["calm_low"], "high": free["calm_high"]}
+        free = free.assign(**calm)
     columns = ["clipping", "effect", "low", "high"]
-    parts = [met.rename(columns={"level": "clipping"})[columns], free[columns]]
-    return pd.concat(parts, ignore_index=True).sort_values("effect", kind="stable").iloc[0]
+    both = pd.concat([met[columns], free[columns]], ignore_index=True)
+    return both.sort_values("effect", kind="stable").iloc[0]
 
 
 @functools.lru_cache(8)

@@ -405,11 +405,16 @@ def test_what_a_guard_gains_is_told_by_its_worst_case():
             "effect": [0.03, 0.01, 0.02],
             "low": 0.001,
             "high": 0.1,
+            "calm": -0.02,
+            "calm_low": -0.03,
+            "calm_high": -0.01,
         }
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disturbances, "by_threshold", lambda study: loose)
         worst = disturbances.least_above(study)
+        calm = disturbances.least_above(study, disturbed=False)
+    assert calm[["clipping", "effect", "low"]].tolist() == ["value", -0.02, -0.03]
     # neither a default that is not safe at each rate, nor another threshold of a rule that is
     assert worst[["clipping", "effect"]].tolist() == ["value", 0.03]
 
