@@ -24,7 +24,7 @@ if str(ROOT) not in sys.path:
     # the script's own folder comes first otherwise, and `report` is the folder itself
     sys.path.insert(0, str(ROOT))
 
-from benchmark.driver.places import cores  # noqa: E402
+from benchmark.machine import cores  # noqa: E402
 from benchmark.project import CHECKOUT  # noqa: E402
 from benchmark.results import ResultsError, find_study, studies_in  # noqa: E402
 from benchmark.terminal import Parser  # noqa: E402

@@ -24,10 +24,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.driver.executors import at_most, open_pool
-from benchmark.driver.places import cores
 from benchmark.driver.progress import shown
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device, describe_device
+from benchmark.machine import cores
 from benchmark.parquet import write
 from benchmark.project import SCALES
 from benchmark.provenance import provenance

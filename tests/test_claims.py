@@ -1065,7 +1065,7 @@ def test_policies_meet_the_best_fixed_size_with_whatever_schedule() -> None:
     assert found.pooled.estimate == pytest.approx(-0.05, abs=1e-3)
     assert found.notes[:2] == (
         "The best fixed size is that of 32, at equal examples, with the step schedule.",
-        "Against the best fixed size at a constant rate the middle policy's is +5.0 points "
+        "Against the best fixed size at a constant rate the median policy's is +5.0 points "
         "(+5.0 to +5.0).",
     )
 

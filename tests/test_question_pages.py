@@ -851,7 +851,7 @@ def test_the_rate_from_which_training_fails_is_told_by_batch_size(folder: Path) 
     page = words(page_of("batch_updates", folder))
     assert "**At the same rate, small batches diverge first.**" in page
     assert "diverges from a rate of 0.32 on at batches of 32 and of 3.2 at" in page
-    assert "**The full batch diverges from no lower a rate.**" in page
+    assert "**The full batch does not diverge at a lower rate.**" in page
 
 
 def test_how_near_to_its_limit_each_size_trains_is_told_at_equal_updates(folder: Path) -> None:

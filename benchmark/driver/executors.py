@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from benchmark.driver.makers import made_here
-from benchmark.driver.places import CLUSTER, EXECUTORS, cores
+from benchmark.driver.places import CLUSTER, EXECUTORS
 from benchmark.driver.units import start_gpu_worker, start_worker
 from benchmark.driver.workers import Workers
 from benchmark.engine.machine.devices import choose_device
+from benchmark.machine import cores
 from benchmark.names import UnknownName, unknown
 
 log = logging.getLogger(__name__)

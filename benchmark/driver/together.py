@@ -22,9 +22,10 @@ from typing import IO
 
 from benchmark.calling import program
 from benchmark.driver.commandline import make_parser
-from benchmark.driver.places import CLUSTER, cores
+from benchmark.driver.places import CLUSTER
 from benchmark.driver.sharing_gpu import mps
 from benchmark.driver.stopping import HOW_TO_RESUME
+from benchmark.machine import cores
 from benchmark.names import UnknownName, unknown
 from benchmark.project import CHECKOUT, PACKAGE, scripts
 from benchmark.provenance import command
